@@ -1,0 +1,235 @@
+/**
+ * Every error a caller may want to tell apart, and the form in which an error crosses from a worker.
+ *
+ * Messages state the action first, quote identifiers, put the state after a colon and carry no final
+ * period, so that `backy-extract: ${message}` is a whole line for a user. This module imports nothing.
+ *
+ * @module
+ */
+
+/** Which of a chunk's properties was found wrong. */
+export type ChunkFault = "header" | "lzo" | "size" | "hash";
+
+/** Base of all errors that this project raises on purpose; anything else that surfaces is a bug. */
+export abstract class BackyError extends Error {
+  /** Stable machine-readable name of the class; also its tag between workers. */
+  abstract readonly code: string;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** The command line asks for something that does not exist or contradicts itself. */
+export class UsageError extends BackyError {
+  override readonly code = "usage";
+}
+
+/** The purge lock could not be taken. */
+export class LockError extends BackyError {
+  override readonly code = "lock";
+}
+
+/** A directory is not a backup directory, or one in a format that is not understood. */
+export class StoreFormatError extends BackyError {
+  override readonly code = "store-format";
+  readonly path: string;
+
+  constructor(message: string, fields: { path: string }, options?: ErrorOptions) {
+    super(message, options);
+    this.path = fields.path;
+  }
+}
+
+/** A revision does not exist, or its map or metadata cannot be understood. */
+export class RevisionError extends BackyError {
+  override readonly code = "revision";
+  readonly path: string;
+
+  constructor(message: string, fields: { path: string }, options?: ErrorOptions) {
+    super(message, options);
+    this.path = fields.path;
+  }
+}
+
+/** A chunk file that a revision needs is absent or cannot be read. */
+export class ChunkMissingError extends BackyError {
+  override readonly code = "chunk-missing";
+  /** 32 lower-case hex digits. */
+  readonly chunkId: string;
+  /** Numbers of the chunk's places in the image, ascending; empty where the caller does not know them. */
+  readonly seqs: readonly number[];
+  readonly path: string;
+
+  constructor(
+    message: string,
+    fields: { chunkId: string; seqs: readonly number[]; path: string },
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.chunkId = fields.chunkId;
+    this.seqs = fields.seqs;
+    this.path = fields.path;
+  }
+}
+
+/** A chunk file was read and is not what its name says. */
+export class ChunkCorruptError extends BackyError {
+  override readonly code = "chunk-corrupt";
+  /** 32 lower-case hex digits. */
+  readonly chunkId: string;
+  /** Numbers of the chunk's places in the image, ascending; empty where the caller does not know them. */
+  readonly seqs: readonly number[];
+  readonly path: string;
+  readonly reason: ChunkFault;
+
+  constructor(
+    message: string,
+    fields: { chunkId: string; seqs: readonly number[]; path: string; reason: ChunkFault },
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.chunkId = fields.chunkId;
+    this.seqs = fields.seqs;
+    this.path = fields.path;
+    this.reason = fields.reason;
+  }
+}
+
+/** The target was refused, or failed while it was written. */
+export class TargetError extends BackyError {
+  override readonly code = "target";
+  readonly path: string;
+  /** Byte of the image at which writing failed; `null` where no byte is concerned. */
+  readonly offset: number | null;
+
+  constructor(
+    message: string,
+    fields: { path: string; offset: number | null },
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.path = fields.path;
+    this.offset = fields.offset;
+  }
+}
+
+/** The image could not be mounted. */
+export class MountError extends BackyError {
+  override readonly code = "mount";
+}
+
+/** A signal asked the program to end. */
+export class InterruptedError extends BackyError {
+  override readonly code = "interrupted";
+  readonly signal: "SIGINT" | "SIGTERM";
+
+  constructor(message: string, fields: { signal: "SIGINT" | "SIGTERM" }, options?: ErrorOptions) {
+    super(message, options);
+    this.signal = fields.signal;
+  }
+}
+
+/** A system call failed. */
+export class OsError extends BackyError {
+  override readonly code = "os";
+  /** Positive errno value. */
+  readonly errno: number;
+  /** Symbolic name such as "ENOSPC"; "E<number>" for one that is not in the table. */
+  readonly errnoName: string;
+  readonly syscall: string;
+  /** File concerned; "" where the call names none. */
+  readonly path: string;
+
+  constructor(
+    message: string,
+    fields: { errno: number; errnoName: string; syscall: string; path: string },
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.errno = fields.errno;
+    this.errnoName = fields.errnoName;
+    this.syscall = fields.syscall;
+    this.path = fields.path;
+  }
+}
+
+/** A worker ended or misbehaved; always a bug or a lack of memory, never the data's fault. */
+export class WorkerError extends BackyError {
+  override readonly code = "worker";
+}
+
+/**
+ * An error as plain data. An Error subclass that is posted from a worker arrives as a plain `Error`
+ * (structured clone knows the built-in classes only), so its class and fields travel like this.
+ */
+export interface WireError {
+  readonly code: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly cause: WireError | undefined;
+}
+
+// deno-lint-ignore no-explicit-any
+type ErrorClass = new (message: string, fields: any, options?: ErrorOptions) => BackyError;
+
+const withFields: Readonly<Record<string, ErrorClass>> = {
+  "store-format": StoreFormatError,
+  "revision": RevisionError,
+  "chunk-missing": ChunkMissingError,
+  "chunk-corrupt": ChunkCorruptError,
+  "target": TargetError,
+  "interrupted": InterruptedError,
+  "os": OsError,
+};
+
+const withoutFields: Readonly<
+  Record<string, new (message: string, options?: ErrorOptions) => BackyError>
+> = {
+  "usage": UsageError,
+  "lock": LockError,
+  "mount": MountError,
+  "worker": WorkerError,
+};
+
+/**
+ * Turns any thrown value into plain data that survives `postMessage`.
+ *
+ * @param error What was caught; a foreign error keeps its message and stack under code "foreign".
+ */
+export function toWireError(error: unknown): WireError {
+  if (!(error instanceof Error)) {
+    return {
+      code: "foreign",
+      message: String(error),
+      stack: undefined,
+      fields: {},
+      cause: undefined,
+    };
+  }
+  const cause = error.cause === undefined ? undefined : toWireError(error.cause);
+  if (!(error instanceof BackyError)) {
+    const message = `${error.name}: ${error.message}`;
+    return { code: "foreign", message, stack: error.stack, fields: {}, cause };
+  }
+  const { name: _name, cause: _cause, code, ...fields } = { ...error };
+  return { code, message: error.message, stack: error.stack, fields, cause };
+}
+
+/**
+ * Rebuilds what {@linkcode toWireError} took apart.
+ *
+ * @returns An error of the class that was thrown; a {@linkcode WorkerError} for a foreign one.
+ */
+export function fromWireError(wire: WireError): BackyError {
+  const options = wire.cause === undefined ? undefined : { cause: fromWireError(wire.cause) };
+  const Fields = withFields[wire.code];
+  const Plain = withoutFields[wire.code] ?? WorkerError;
+  const error = Fields
+    ? new Fields(wire.message, wire.fields, options)
+    : new Plain(wire.message, options);
+  if (wire.stack !== undefined) error.stack = wire.stack;
+  return error;
+}

@@ -1,0 +1,126 @@
+/**
+ * Reads the C library's `errno` of the calling thread, and names its values.
+ *
+ * `errno` lives at an address of its own in each thread, and whatever runs between a failed call and the
+ * reading may overwrite it: even an allocation can. {@linkcode lastErrno} therefore reads through a view
+ * that is created once an isolate, and must be the very next thing after a synchronous call. It means
+ * nothing after a `nonblocking` call, which runs on another thread.
+ *
+ * @module
+ */
+
+import { OsError } from "../errors.ts";
+
+const errnoSymbols = {
+  __errno_location: {
+    parameters: [],
+    result: "pointer", // int *
+  },
+  strerror: {
+    parameters: [
+      "i32", // int errnum
+    ],
+    result: "pointer", // char *
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** errno values that this project tells apart or prints. Source: asm-generic/errno{,-base}.h. */
+export const Errno = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  E2BIG: 7,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
+  EBUSY: 16,
+  EEXIST: 17,
+  EXDEV: 18,
+  ENODEV: 19,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  ENFILE: 23,
+  EMFILE: 24,
+  ENOTTY: 25,
+  ETXTBSY: 26,
+  EFBIG: 27,
+  ENOSPC: 28,
+  ESPIPE: 29,
+  EROFS: 30,
+  EMLINK: 31,
+  EPIPE: 32,
+  ERANGE: 34,
+  ENAMETOOLONG: 36,
+  ENOLCK: 37,
+  ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ELOOP: 40,
+  ENODATA: 61,
+  EREMOTEIO: 121,
+  EOVERFLOW: 75,
+  EOPNOTSUPP: 95,
+  ENOTCONN: 107,
+  ETIMEDOUT: 110,
+  ESTALE: 116,
+  EDQUOT: 122,
+} as const;
+
+const names = new Map<number, string>(Object.entries(Errno).map(([name, value]) => [value, name]));
+
+/** Returns the symbolic name of an errno value, "E<number>" where the table has none. */
+export function errnoName(errno: number): string {
+  return names.get(errno) ?? `E${errno}`;
+}
+
+let symbols: Deno.StaticForeignLibraryInterface<typeof errnoSymbols> | undefined;
+let location: Deno.UnsafePointerView | undefined;
+
+function open(): Deno.StaticForeignLibraryInterface<typeof errnoSymbols> {
+  // Never closed: calls through a closed library still run, into unmapped memory.
+  return symbols ??= Deno.dlopen("libc.so.6", errnoSymbols).symbols;
+}
+
+/**
+ * Prepares {@linkcode lastErrno} for this thread. The wrappers of `libc.ts` call it when the library is
+ * opened, so that nothing is allocated between a failed call and the reading of its errno.
+ */
+export function prepareErrno(): void {
+  if (location) return;
+  const pointer = open().__errno_location();
+  if (pointer === null) throw new TypeError("Cannot find errno: __errno_location returned NULL");
+  location = new Deno.UnsafePointerView(pointer);
+}
+
+/**
+ * Returns the errno of the last synchronous C call of this thread. {@linkcode prepareErrno} must have run
+ * on this thread, and nothing may stand between the call and this one.
+ */
+export function lastErrno(): number {
+  return location!.getInt32();
+}
+
+/** Returns the C library's text for an errno value, such as "No space left on device". */
+export function errnoText(errno: number): string {
+  const pointer = open().strerror(errno);
+  return pointer === null ? errnoName(errno) : Deno.UnsafePointerView.getCString(pointer);
+}
+
+/**
+ * Builds the error of a failed system call, as `Cannot open "/x": Permission denied (EACCES)`.
+ *
+ * @param errno Positive errno value.
+ * @param fields.syscall Name of the C function.
+ * @param fields.path File concerned; "" where there is none.
+ */
+export function osError(errno: number, fields: { syscall: string; path: string }): OsError {
+  const subject = fields.path === "" ? "" : ` "${fields.path}"`;
+  return new OsError(
+    `Cannot ${fields.syscall}${subject}: ${errnoText(errno)} (${errnoName(errno)})`,
+    { ...fields, errno, errnoName: errnoName(errno) },
+  );
+}

@@ -1,0 +1,441 @@
+/**
+ * The C library's file calls, opened on first use. Every wrapper checks what FFI does not (lengths, signs,
+ * short transfers, EINTR), returns plain numbers and throws {@linkcode OsError}.
+ *
+ * All calls are synchronous and block the calling thread; each thread (isolate) has its own symbol
+ * objects, file descriptors are the process's. Constants and struct layouts are those of x86_64 and aarch64
+ * Linux with glibc (asm-generic headers); where the two differ it is said.
+ *
+ * @module
+ */
+
+import { Errno, lastErrno, osError, prepareErrno } from "./errno.ts";
+import { cString } from "./memory.ts";
+
+// open, fcntl and ioctl are variadic in C. The System V ABI of x86_64 and the Linux ABI of aarch64 pass integer
+// arguments of variadic functions like fixed ones, so a fixed arity is sound on Linux (not on macOS).
+const libcSymbols = {
+  open: {
+    parameters: [
+      "buffer", // const char *pathname
+      "i32", // int flags
+      "u32", // mode_t mode
+    ],
+    result: "i32",
+  },
+  close: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  read: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+    ],
+    result: "isize", // ssize_t
+  },
+  pread: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+      "i64", // off_t offset
+    ],
+    result: "isize", // ssize_t
+  },
+  write: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t count
+    ],
+    result: "isize", // ssize_t
+  },
+  pwrite: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t count
+      "i64", // off_t offset
+    ],
+    result: "isize", // ssize_t
+  },
+  ftruncate: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t length
+    ],
+    result: "i32",
+  },
+  fallocate: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int mode
+      "i64", // off_t offset
+      "i64", // off_t len
+    ],
+    result: "i32",
+  },
+  posix_fadvise: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t offset
+      "i64", // off_t len
+      "i32", // int advice
+    ],
+    result: "i32", // the error number itself; errno is not set
+  },
+  fdatasync: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  fsync: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  flock: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int operation
+    ],
+    result: "i32",
+  },
+  fcntl: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int cmd
+      "i64", // int or long arg
+    ],
+    result: "i32",
+  },
+  ioctl: {
+    parameters: [
+      "i32", // int fd
+      "u64", // unsigned long request
+      "buffer", // void *argp
+    ],
+    result: "i32",
+  },
+  signal: {
+    parameters: [
+      "i32", // int signum
+      "pointer", // sighandler_t handler
+    ],
+    result: "pointer", // sighandler_t
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** Flags of `open`. Source: asm-generic/fcntl.h (aarch64 differs in O_DIRECT, O_DIRECTORY and O_NOFOLLOW only). */
+export const OpenFlag = {
+  O_RDONLY: 0,
+  O_WRONLY: 0o1,
+  O_RDWR: 0o2,
+  O_CREAT: 0o100,
+  O_EXCL: 0o200,
+  O_NOCTTY: 0o400,
+  O_TRUNC: 0o1000,
+  O_NONBLOCK: 0o4000,
+  O_CLOEXEC: 0o2000000,
+} as const;
+
+/** Modes of `fallocate`; 0 allocates. Source: linux/falloc.h. */
+export const FallocateMode = {
+  KEEP_SIZE: 0x01,
+  PUNCH_HOLE: 0x02,
+  ZERO_RANGE: 0x10,
+} as const;
+
+/** Advice of `posix_fadvise`. Source: linux/fadvise.h. */
+export const FileAdvice = { SEQUENTIAL: 2, WILLNEED: 3, DONTNEED: 4 } as const;
+
+/** Operations of `flock`. Source: asm-generic/fcntl.h. */
+export const FlockOperation = { LOCK_SH: 1, LOCK_EX: 2, LOCK_NB: 4, LOCK_UN: 8 } as const;
+
+/** Requests of `ioctl`. Source: linux/fs.h. */
+export const Ioctl = {
+  /** Size of a block device in bytes, into a u64. */
+  BLKGETSIZE64: 0x80081272,
+  /** Logical sector size in bytes, into an int. */
+  BLKSSZGET: 0x1268,
+} as const;
+
+type Libc = Deno.StaticForeignLibraryInterface<typeof libcSymbols>;
+let symbols: Libc | undefined;
+
+function libc(): Libc {
+  if (!symbols) {
+    // Never closed: calls through a closed library still run, into unmapped memory.
+    symbols = Deno.dlopen("libc.so.6", libcSymbols).symbols;
+    prepareErrno();
+  }
+  return symbols;
+}
+
+/** Throws unless the number is a whole one that C can take as a non-negative `off_t`. */
+function requireOffset(name: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`Cannot pass ${name} to C: it must be a whole number >= 0, not ${value}`);
+  }
+}
+
+/**
+ * Opens a file; the descriptor is close-on-exec.
+ *
+ * @param flags Or-ed {@linkcode OpenFlag}s.
+ * @param mode Permission bits of a file that is created.
+ * @returns A file descriptor, owned by the caller; {@linkcode closeFd} ends it.
+ * @throws {OsError} On any failure.
+ */
+export function openFd(path: string, flags: number, mode = 0o666): number {
+  const name = cString(path);
+  for (;;) {
+    const fd = libc().open(name, flags | OpenFlag.O_CLOEXEC, mode);
+    if (fd >= 0) return fd;
+    const errno = lastErrno();
+    if (errno !== Errno.EINTR) throw osError(errno, { syscall: "open", path });
+  }
+}
+
+/**
+ * Opens a file whose NUL-terminated path is already encoded; for loops that open many files.
+ *
+ * @param path UTF-8 ending in a NUL, owned by the caller.
+ * @returns A file descriptor >= 0, or the negative errno.
+ */
+export function tryOpenFd(path: Uint8Array<ArrayBuffer>, flags: number): number {
+  for (;;) {
+    const fd = libc().open(path, flags | OpenFlag.O_CLOEXEC, 0);
+    if (fd >= 0) return fd;
+    const errno = lastErrno();
+    if (errno !== Errno.EINTR) return -errno;
+  }
+}
+
+/**
+ * Closes a descriptor.
+ *
+ * @throws {OsError} If the file system reports a late write error, or the descriptor is not open.
+ *   The descriptor is gone in either case (Linux frees it first), so there is nothing to retry on EINTR.
+ */
+export function closeFd(fd: number, path = ""): void {
+  if (libc().close(fd) >= 0) return;
+  const errno = lastErrno();
+  if (errno !== Errno.EINTR) throw osError(errno, { syscall: "close", path });
+}
+
+/**
+ * Reads until the buffer is full or the file ends.
+ *
+ * @param view Where to; may be a view of wasm or shared memory, but not a detached one.
+ * @returns Number of bytes read; less than `view.length` only at the end of the file.
+ * @throws {OsError} On any failure but EINTR.
+ */
+export function readFull(fd: number, view: Uint8Array<ArrayBuffer>, path = ""): number {
+  let done = 0;
+  while (done < view.length) {
+    const rest = done === 0 ? view : view.subarray(done);
+    const count = Number(libc().read(fd, rest, BigInt(rest.length)));
+    if (count < 0) {
+      const errno = lastErrno();
+      if (errno === Errno.EINTR) continue;
+      throw osError(errno, { syscall: "read", path });
+    }
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+/**
+ * Reads from a position until the buffer is full or the file ends; the descriptor's own position stays.
+ *
+ * @param view Where to.
+ * @param offset Byte of the file, >= 0.
+ * @returns Number of bytes read; less than `view.length` only at the end of the file.
+ * @throws {OsError} On any failure but EINTR.
+ */
+export function preadFull(
+  fd: number,
+  view: Uint8Array<ArrayBuffer>,
+  offset: number,
+  path = "",
+): number {
+  requireOffset("offset", offset);
+  let done = 0;
+  while (done < view.length) {
+    const rest = done === 0 ? view : view.subarray(done);
+    const count = Number(libc().pread(fd, rest, BigInt(rest.length), BigInt(offset + done)));
+    if (count < 0) {
+      const errno = lastErrno();
+      if (errno === Errno.EINTR) continue;
+      throw osError(errno, { syscall: "read", path });
+    }
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+/**
+ * Writes some bytes at the descriptor's position, at least one.
+ *
+ * @returns Number of bytes written, 1 to `view.length`.
+ * @throws {OsError} On any failure but EINTR.
+ */
+export function writeSome(fd: number, view: Uint8Array<ArrayBuffer>, path = ""): number {
+  for (;;) {
+    const count = Number(libc().write(fd, view, BigInt(view.length)));
+    if (count > 0 || view.length === 0) return count;
+    const errno = count < 0 ? lastErrno() : Errno.EIO;
+    if (errno !== Errno.EINTR) throw osError(errno, { syscall: "write", path });
+  }
+}
+
+/**
+ * Writes some bytes at an offset, at least one; the descriptor's own position stays.
+ *
+ * @returns Number of bytes written, 1 to `view.length`.
+ * @throws {OsError} On any failure but EINTR.
+ */
+export function pwriteSome(
+  fd: number,
+  view: Uint8Array<ArrayBuffer>,
+  offset: number,
+  path = "",
+): number {
+  requireOffset("offset", offset);
+  for (;;) {
+    const count = Number(libc().pwrite(fd, view, BigInt(view.length), BigInt(offset)));
+    if (count > 0 || view.length === 0) return count;
+    const errno = count < 0 ? lastErrno() : Errno.EIO;
+    if (errno !== Errno.EINTR) throw osError(errno, { syscall: "write", path });
+  }
+}
+
+/** Sets a file's size in bytes. @throws {OsError} On any failure but EINTR. */
+export function truncateFd(fd: number, size: number, path = ""): void {
+  requireOffset("size", size);
+  retryOnEintr(() => libc().ftruncate(fd, BigInt(size)), { syscall: "truncate", path });
+}
+
+/**
+ * Allocates, punches or zeroes a byte range, by mode.
+ *
+ * @param range.offset First byte.
+ * @param range.length Number of bytes, > 0.
+ * @returns 0, or the positive errno: callers fall back on EOPNOTSUPP and the like.
+ */
+export function tryFallocate(
+  fd: number,
+  mode: number,
+  range: { offset: number; length: number },
+): number {
+  requireOffset("offset", range.offset);
+  requireOffset("length", range.length);
+  for (;;) {
+    if (libc().fallocate(fd, mode, BigInt(range.offset), BigInt(range.length)) === 0) return 0;
+    const errno = lastErrno();
+    if (errno !== Errno.EINTR) return errno;
+  }
+}
+
+/**
+ * Advises the kernel about a whole file's pages. Advice that is not taken is no error: it changes speed only.
+ *
+ * @param advice One of {@linkcode FileAdvice}.
+ */
+export function adviseFd(fd: number, advice: number): void {
+  libc().posix_fadvise(fd, 0n, 0n, advice);
+}
+
+/** Flushes a file's data to its device. @throws {OsError} If write-back failed, now or earlier. */
+export function fdatasyncFd(fd: number, path = ""): void {
+  retryOnEintr(() => libc().fdatasync(fd), { syscall: "flush", path });
+}
+
+/** Flushes a file or directory with its metadata. @throws {OsError} If write-back failed. */
+export function fsyncFd(fd: number, path = ""): void {
+  retryOnEintr(() => libc().fsync(fd), { syscall: "flush", path });
+}
+
+/**
+ * Tries to take or drop a `flock` without waiting.
+ *
+ * @param operation One of {@linkcode FlockOperation}; LOCK_NB is added.
+ * @returns `false` if another process holds a conflicting lock.
+ * @throws {OsError} On any other failure.
+ */
+export function tryFlock(fd: number, operation: number, path = ""): boolean {
+  for (;;) {
+    if (libc().flock(fd, operation | FlockOperation.LOCK_NB) === 0) return true;
+    const errno = lastErrno();
+    if (errno === Errno.EAGAIN) return false;
+    if (errno !== Errno.EINTR) throw osError(errno, { syscall: "lock", path });
+  }
+}
+
+/** Size of a block device in bytes. @throws {OsError} If `fd` is no block device. */
+export function blockDeviceBytes(fd: number, path = ""): number {
+  const result = new BigUint64Array(1);
+  const argument = new Uint8Array(result.buffer);
+  const request = BigInt(Ioctl.BLKGETSIZE64);
+  retryOnEintr(() => libc().ioctl(fd, request, argument), { syscall: "ioctl", path });
+  return Number(result[0]);
+}
+
+/** Logical block size of a block device in bytes. @throws {OsError} If `fd` is no block device. */
+export function logicalBlockBytes(fd: number, path = ""): number {
+  const result = new Int32Array(1);
+  const argument = new Uint8Array(result.buffer);
+  const request = BigInt(Ioctl.BLKSSZGET);
+  retryOnEintr(() => libc().ioctl(fd, request, argument), { syscall: "ioctl", path });
+  return result[0]!;
+}
+
+/**
+ * Asks for a pipe's capacity to be set. Source: F_SETPIPE_SZ, fcntl(2).
+ *
+ * @param bytes Wanted capacity; an unprivileged process may not exceed /proc/sys/fs/pipe-max-size.
+ * @returns The capacity that was set, or the negative errno (EBADF: not a pipe, EPERM: too large).
+ */
+export function trySetPipeBytes(fd: number, bytes: number): number {
+  const F_SETPIPE_SZ = 1031;
+  const result = libc().fcntl(fd, F_SETPIPE_SZ, BigInt(bytes));
+  return result >= 0 ? result : -lastErrno();
+}
+
+/** Clears or sets O_NONBLOCK on a descriptor. @throws {OsError} On any failure. */
+export function setNonblocking(fd: number, nonblocking: boolean, path = ""): void {
+  const F_GETFL = 3, F_SETFL = 4;
+  const flags = retryOnEintr(() => libc().fcntl(fd, F_GETFL, 0n), { syscall: "fcntl", path });
+  const wanted = nonblocking ? flags | OpenFlag.O_NONBLOCK : flags & ~OpenFlag.O_NONBLOCK;
+  if (wanted === flags) return;
+  retryOnEintr(() => libc().fcntl(fd, F_SETFL, BigInt(wanted)), { syscall: "fcntl", path });
+}
+
+/**
+ * Makes the process ignore SIGPIPE and SIGXFSZ, so that writing to a closed pipe or past the file size limit fails
+ * with EPIPE or EFBIG instead of ending the process without a word. Holds for all threads.
+ */
+export function ignoreWriteSignals(): void {
+  const SIGPIPE = 13, SIGXFSZ = 25;
+  const SIG_IGN = Deno.UnsafePointer.create(1n);
+  libc().signal(SIGPIPE, SIG_IGN);
+  libc().signal(SIGXFSZ, SIG_IGN);
+}
+
+function retryOnEintr(call: () => number, fields: { syscall: string; path: string }): number {
+  for (;;) {
+    const result = call();
+    if (result >= 0) return result;
+    const errno = lastErrno();
+    if (errno !== Errno.EINTR) throw osError(errno, fields);
+  }
+}
