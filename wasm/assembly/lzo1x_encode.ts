@@ -1,0 +1,141 @@
+// LZO1X-1 encoder: greedy, one candidate a position, made for speed. The instruction formats are those of
+// lzo1x_decode.ts; it emits runs, M2, M3 and M4.
+
+import { DICTIONARY_AT, DICTIONARY_BITS } from "./memory_map";
+
+const DICTIONARY_BYTES: usize = 4 << DICTIONARY_BITS;
+
+/** Largest distance of an M2, M3 and M4; M4's end marker leaves 16384 to M3. */
+const M2_DISTANCE: u32 = 0x0800;
+const M3_DISTANCE: u32 = 0x4000;
+const M4_DISTANCE: u32 = 0xbfff;
+
+/** Longest match that M2, and that M3 and M4 without extension bytes can say. */
+const M2_LENGTH: u32 = 8;
+const M3_LENGTH: u32 = 33;
+const M4_LENGTH: u32 = 9;
+
+/** No match is looked for in the last bytes, so that four and eight bytes may be loaded at once. */
+const END_MARGIN: u32 = 20;
+
+/** Each 32 bytes without a match widen the stride by one: incompressible data is passed over quickly. */
+const STRIDE_SHIFT: u32 = 5;
+
+/**
+ * Encodes `length` bytes as one LZO1X stream.
+ *
+ * @param input Address of the bytes; SLACK bytes behind them may be read.
+ * @param length 1 to CHUNK_BYTES.
+ * @param output Address of at least length + length / 16 + 67 bytes and SLACK; may not overlap the input.
+ * @returns Bytes of the stream.
+ */
+export function lzo1xEncode(input: usize, length: u32, output: usize): u32 {
+  memory.fill(DICTIONARY_AT, 0, DICTIONARY_BYTES);
+  const end = input + length;
+  const searchEnd = length > END_MARGIN ? end - END_MARGIN : input;
+  let op = output;
+  let anchor = input; // first byte that is not encoded yet
+  let ip = input + 1;
+  while (ip < searchEnd) {
+    const word: u32 = load<u32>(ip);
+    const slot: usize = DICTIONARY_AT + (<usize>((word * 0x9e3779b1) >> (32 - DICTIONARY_BITS)) << 2);
+    const candidate: usize = load<u32>(slot);
+    store<u32>(slot, ip);
+    // An empty slot holds 0, which lies too far back as every buffer starts above M4_DISTANCE.
+    const distance = <u32>(ip - candidate);
+    if (distance > M4_DISTANCE || load<u32>(candidate) !== word) {
+      ip += 1 + ((ip - anchor) >> STRIDE_SHIFT);
+      continue;
+    }
+    op = writeLiterals(op, anchor, <u32>(ip - anchor), anchor === input);
+    const matchEnd = extendMatch(ip + 4, distance, end);
+    op = writeMatch(op, <u32>(matchEnd - ip), distance);
+    anchor = ip = matchEnd;
+  }
+  op = writeLiterals(op, anchor, <u32>(end - anchor), anchor === input);
+  store<u8>(op, 0x11);
+  store<u16>(op, 0, 1);
+  return <u32>(op + 3 - output);
+}
+
+/** Returns the end of the match that holds up to `ip`: the first byte that differs from the one `distance` before, or `end`. */
+// @ts-ignore: decorator
+@inline
+function extendMatch(ip: usize, distance: usize, end: usize): usize {
+  while (ip + 8 <= end) {
+    const difference = load<u64>(ip) ^ load<u64>(ip - distance);
+    if (difference !== 0) return ip + <usize>(ctz<u64>(difference) >> 3);
+    ip += 8;
+  }
+  while (ip < end && load<u8>(ip) === load<u8>(ip - distance)) ip++;
+  return ip;
+}
+
+/** Writes `count` literals: into the match before them, as a run, or as the stream's first bytes. Returns the new end. */
+function writeLiterals(op: usize, from: usize, count: u32, isFirst: bool): usize {
+  if (count === 0) return op;
+  if (isFirst && count <= 238) {
+    store<u8>(op++, 17 + count);
+  } else if (count <= 3) {
+    // Both two-byte and three-byte matches have the number of trailing literals in their last byte but one.
+    store<u8>(op - 2, load<u8>(op - 2) | count);
+    store<u32>(op, load<u32>(from));
+    return op + count;
+  } else if (count <= 18) {
+    store<u8>(op++, count - 3);
+  } else {
+    store<u8>(op++, 0);
+    op = writeExtension(op, count - 18);
+  }
+  const end = op + count;
+  do {
+    v128.store(op, v128.load(from));
+    op += 16;
+    from += 16;
+  } while (op < end);
+  return end;
+}
+
+/** Writes a match of `length` >= 3 bytes. Returns the new end. */
+// @ts-ignore: decorator
+@inline
+function writeMatch(op: usize, length: u32, distance: u32): usize {
+  if (length <= M2_LENGTH && distance <= M2_DISTANCE) {
+    const d = distance - 1;
+    store<u8>(op, ((length - 1) << 5) | ((d & 7) << 2));
+    store<u8>(op, d >> 3, 1);
+    return op + 2;
+  }
+  let operand: u32;
+  if (distance <= M3_DISTANCE) {
+    operand = (distance - 1) << 2;
+    op = writeLength(op, 32, length, M3_LENGTH);
+  } else {
+    const d = distance - 0x4000;
+    operand = (d & 0x3fff) << 2;
+    op = writeLength(op, 16 | ((d >> 11) & 8), length, M4_LENGTH);
+  }
+  store<u16>(op, operand);
+  return op + 2;
+}
+
+// @ts-ignore: decorator
+@inline
+function writeLength(op: usize, opcode: u32, length: u32, longest: u32): usize {
+  if (length <= longest) {
+    store<u8>(op, opcode | (length - 2));
+    return op + 1;
+  }
+  store<u8>(op, opcode);
+  return writeExtension(op + 1, length - longest);
+}
+
+/** Writes `rest` >= 1 as zero bytes of 255 each and a last byte of 1 to 255. */
+function writeExtension(op: usize, rest: u32): usize {
+  while (rest > 255) {
+    store<u8>(op++, 0);
+    rest -= 255;
+  }
+  store<u8>(op, rest);
+  return op + 1;
+}
