@@ -1,0 +1,200 @@
+/**
+ * Reads a revision's metadata, `NAME.rev`: YAML as PyYAML writes it.
+ *
+ * A restore needs none of it; listings, revision specs and better error messages do. So it breaks only on
+ * what cannot be metadata at all, and takes absent or odd fields for their defaults.
+ *
+ * @module
+ */
+
+import { parseDocument } from "yaml";
+import { RevisionError } from "../errors.ts";
+import { METADATA_SUFFIX } from "./layout.ts";
+import { printable, quote, reasonOf } from "./wording.ts";
+
+/** A revision's metadata. Texts are as in the file: quote them before they are shown. */
+export interface RevisionInfo {
+  /** The revision's name, safe as a file name: neither empty nor a path. */
+  readonly uuid: string;
+  /** When the backup was started; `null` if absent or not understood. Exact to the millisecond. */
+  readonly timestamp: Date | null;
+  readonly tags: readonly string[];
+  /** The tags it was made with, as far as they are recorded. */
+  readonly origTags: readonly string[];
+  /** "trusted" (also if absent), "distrusted", "verified", or what else stands there. */
+  readonly trust: string;
+  /** Where map and chunks are; "" means here. */
+  readonly server: string;
+  /** "chunked", another format's name, or `null`: newer producers write none. */
+  readonly backendType: string | null;
+  /** Name of the revision it was made from; `null` for a first or full one. */
+  readonly parent: string | null;
+  readonly stats: {
+    readonly bytesWritten?: number;
+    readonly durationSeconds?: number;
+  };
+  /** Whether the backup ran to its end. */
+  readonly isComplete: boolean;
+}
+
+// Real ones have some 400 bytes. The worst YAML of this length keeps the parser busy for half a second.
+const METADATA_MAX_BYTES = 256 * 1024;
+
+/**
+ * Reads and parses a metadata file.
+ *
+ * @param path Path of the `.rev` file.
+ * @throws {RevisionError} If it is absent, unreadable, larger than 256 KiB, or {@linkcode parseRevisionInfo}
+ *   refuses it.
+ */
+export function readRevisionInfo(path: string): RevisionInfo {
+  const refuse = (state: string, cause?: unknown) =>
+    new RevisionError(
+      `Cannot read revision metadata ${quote(path)}: ${state}`,
+      { path },
+      cause === undefined ? undefined : { cause },
+    );
+  let text: string;
+  try {
+    const info = Deno.statSync(path);
+    if (!info.isFile) throw refuse("it is not a regular file");
+    if (info.size > METADATA_MAX_BYTES) throw refuse("it is larger than 256 KiB");
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    throw error instanceof RevisionError ? error : refuse(reasonOf(error), error);
+  }
+  return parseRevisionInfo(text, path);
+}
+
+/**
+ * Parses the text of a metadata file.
+ *
+ * @param path Named in errors; its last part without ".rev" is the uuid where the text has none.
+ * @throws {RevisionError} If the text is no YAML mapping, or its uuid could not be a file's name.
+ */
+export function parseRevisionInfo(text: string, path: string): RevisionInfo {
+  const fields = parseMapping(text, path);
+  const uuid = textOf(fields.get("uuid")) ?? nameOf(path);
+  if (!isFileName(uuid)) {
+    throw new RevisionError(
+      `Cannot use revision metadata ${quote(path)}: its uuid ${quote(uuid, 64)} is no file name`,
+      { path },
+    );
+  }
+  const stats = fields.get("stats") instanceof Map ? fields.get("stats") as Fields : new Map();
+  const bytesWritten = numberOf(stats.get("bytes_written"));
+  const durationSeconds = numberOf(stats.get("duration"));
+  return {
+    uuid,
+    timestamp: parseTimestamp(textOf(fields.get("timestamp")) ?? ""),
+    tags: textsOf(fields.get("tags")),
+    origTags: textsOf(fields.get("orig_tags")),
+    trust: textOf(fields.get("trust")) ?? "trusted",
+    server: textOf(fields.get("server")) ?? "",
+    backendType: textOf(fields.get("backend_type")) ?? null,
+    parent: textOf(fields.get("parent")) ?? null,
+    stats: {
+      ...(bytesWritten === undefined ? {} : { bytesWritten }),
+      ...(durationSeconds === undefined ? {} : { durationSeconds }),
+    },
+    isComplete: durationSeconds !== undefined,
+  };
+}
+
+type Fields = ReadonlyMap<unknown, unknown>;
+
+function parseMapping(text: string, path: string): Fields {
+  const refuse = (state: string, cause?: unknown) =>
+    new RevisionError(
+      `Cannot parse revision metadata ${quote(path)}: ${state}`,
+      { path },
+      cause === undefined ? undefined : { cause },
+    );
+  let content: unknown;
+  try {
+    const document = parseDocument(text, {
+      // All scalars stay text. PyYAML quotes by YAML 1.1's rules, so a name or tag such as 12e03 stands there
+      // unquoted and would become a number in the schemas of YAML 1.2; and there are no merge keys.
+      schema: "failsafe",
+      // A repeated key costs quadratic time to find, and PyYAML lets the last one win.
+      uniqueKeys: false,
+      prettyErrors: false,
+      logLevel: "error",
+    });
+    const problem = document.errors[0];
+    if (problem) {
+      const place = `at character ${problem.pos[0]}`;
+      throw refuse(`it is not valid YAML ${place}: ${printable(problem.message, 120)}`, problem);
+    }
+    // PyYAML writes a list that occurs twice as anchor and alias; nothing needs more than a few of them.
+    content = document.toJS({ mapAsMap: true, maxAliasCount: 10 });
+  } catch (error) {
+    if (error instanceof RevisionError) throw error;
+    // Too many aliases (ReferenceError), or nesting beyond the stack (RangeError).
+    const message = error instanceof Error ? error.message : String(error);
+    throw refuse(`it is not plain YAML: ${printable(message, 120)}`, error);
+  }
+  if (!(content instanceof Map)) throw refuse("it is not a YAML mapping");
+  return content;
+}
+
+/** A scalar as text; `undefined` for lists, mappings, nothing, and YAML's ways to write null. */
+function textOf(value: unknown): string | undefined {
+  if (typeof value !== "string") return undefined;
+  return value === "" || value === "~" || /^(null|Null|NULL)$/.test(value) ? undefined : value;
+}
+
+function textsOf(value: unknown): string[] {
+  if (!Array.isArray(value)) return [];
+  return value.map(textOf).filter((text) => text !== undefined);
+}
+
+function numberOf(value: unknown): number | undefined {
+  const text = textOf(value);
+  if (text === undefined || text.trim() === "") return undefined;
+  const number = Number(text);
+  return Number.isFinite(number) && number >= 0 ? number : undefined;
+}
+
+// YAML 1.1's timestamp (what PyYAML writes) and what Python's isoformat() writes.
+const timestampPattern =
+  /^(\d{4})-(\d\d?)-(\d\d?)(?:(?:[Tt]|[ \t]+)(\d\d?):(\d\d)(?::(\d\d)(?:\.(\d*))?)?[ \t]*(?:(Z)|([-+])(\d\d?)(?::?(\d\d))?)?)?$/;
+
+/** Parses a point in time; one without a zone is UTC, as the producers' clocks are. */
+function parseTimestamp(text: string): Date | null {
+  const match = timestampPattern.exec(text.trim());
+  if (!match) return null;
+  const [, year, month, day, hour, minute, second, fraction, , sign, zoneHours, zoneMinutes] =
+    match;
+  const millisecond = Number((fraction ?? "").slice(0, 3).padEnd(3, "0"));
+  const fields = [month, day, hour, minute, second].map((field) => Number(field ?? 0));
+  const [monthNumber, dayNumber, hourNumber, minuteNumber, secondNumber] = fields as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const local = new Date(0);
+  local.setUTCFullYear(Number(year), monthNumber - 1, dayNumber);
+  local.setUTCHours(hourNumber, minuteNumber, secondNumber, millisecond);
+  // Date carries the 31st of February over into March; such a text is no timestamp.
+  const isReal = local.getUTCMonth() === monthNumber - 1 && local.getUTCDate() === dayNumber &&
+    local.getUTCHours() === hourNumber && local.getUTCMinutes() === minuteNumber &&
+    local.getUTCSeconds() === secondNumber;
+  if (!isReal) return null;
+  const zone = 60 * Number(zoneHours ?? 0) + Number(zoneMinutes ?? 0);
+  return new Date(local.getTime() - (sign === "-" ? -zone : zone) * 60_000);
+}
+
+function nameOf(path: string): string {
+  const base = path.slice(path.lastIndexOf("/") + 1);
+  return base.endsWith(METADATA_SUFFIX) ? base.slice(0, -METADATA_SUFFIX.length) : base;
+}
+
+/** Whether a name may be put after a directory: a hostile uuid must not lead out of it. */
+function isFileName(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && name.length <= 255 &&
+    // deno-lint-ignore no-control-regex
+    !/[/\u0000-\u001f\u007f]/.test(name);
+}

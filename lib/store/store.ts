@@ -1,0 +1,198 @@
+/**
+ * Step 1 of every path: finds out which backup directory and which revision a user means, and that the
+ * directory is in the format this project reads. Next: `purge_lock.ts`, then `revision_map.ts`.
+ *
+ * @module
+ */
+
+import { RevisionError, StoreFormatError } from "../errors.ts";
+import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
+import { quote, reasonOf } from "./wording.ts";
+
+/** A backup directory whose format tag was checked. */
+export interface Store {
+  /** The directory, as it was given. */
+  readonly dir: string;
+  /** The folder of the chunks; `dir` with a name after it. */
+  readonly chunksDir: string;
+}
+
+/** What a revision path means. */
+export interface RevisionLocation {
+  /** The backup directory, for {@linkcode openStore}; "." for a bare name. */
+  readonly basedir: string;
+  /** The revision's own name, also where the path was a symbolic link such as `last`. */
+  readonly name: string;
+  /** The revision map: a regular file when this was returned, and no symbolic link that may be turned. */
+  readonly mapPath: string;
+}
+
+// A tag is 2 bytes and a line feed. What is longer than this is no tag, whatever it starts with.
+const TAG_MAX_BYTES = 1024;
+
+/**
+ * Checks that a directory is a backup directory of format "v2".
+ *
+ * @param dir Path of the directory.
+ * @throws {StoreFormatError} If it is absent or unreadable, is no backup directory, or has another format.
+ */
+export function openStore(dir: string): Store {
+  const refuse = (state: string, cause?: unknown): never => {
+    throw new StoreFormatError(
+      `Cannot open backup directory ${quote(dir)}: ${state}`,
+      { path: dir },
+      cause === undefined ? undefined : { cause },
+    );
+  };
+
+  const dirInfo = tryStat(dir, refuse);
+  if (dirInfo === null) return refuse("there is no such directory");
+  if (!dirInfo.isDirectory) return refuse("it is not a directory");
+
+  const tagPath = join(dir, STORE_TAG_FILE);
+  const tagInfo = tryStat(tagPath, refuse);
+  if (tagInfo === null) return refuse(`it is not one, there is no "${STORE_TAG_FILE}" in it`);
+  // Opening a FIFO would wait for a writer.
+  if (!tagInfo.isFile) return refuse(`it is not one, "${STORE_TAG_FILE}" is no regular file`);
+
+  const tag = readTag(tagPath, refuse);
+  if (tag !== STORE_TAG) {
+    return refuse(
+      `its chunk store has format ${quote(tag, 40)}, only ${quote(STORE_TAG)} is understood`,
+    );
+  }
+  return { dir, chunksDir: join(dir, CHUNKS_DIR) };
+}
+
+/**
+ * Finds the revision map that a path means: `DIR/UUID`, `DIR/last` (a symbolic link), or `UUID` alone in the
+ * current directory.
+ *
+ * The backup directory is the one that contains the path given. Only where that has no chunk store and the
+ * directory of a link's target has one (a link from elsewhere into a backup directory), it is the latter.
+ *
+ * @throws {RevisionError} If the path is absent, is a directory or a special file, or a revision's metadata,
+ *   or if only metadata is left of the revision: on another server, or without a map.
+ */
+export function locateRevision(path: string): RevisionLocation {
+  const refuse = (state: string, cause?: unknown): never => {
+    throw new RevisionError(
+      `Cannot open revision ${quote(path)}: ${state}`,
+      { path },
+      cause === undefined ? undefined : { cause },
+    );
+  };
+
+  if (path === "") refuse("the path is empty");
+  const info = tryStat(path, refuse);
+  if (info === null) return refuse(whyAbsent(path));
+  if (info.isDirectory) {
+    return refuse("it is a directory, name a revision in it (DIR/UUID)");
+  }
+  if (!info.isFile) return refuse("it is not a regular file");
+
+  const { dir, name } = split(path);
+  let location: RevisionLocation = { basedir: dir, name, mapPath: path };
+  if (lstat(path, refuse).isSymlink) {
+    const real = split(realPath(path, refuse));
+    const isBeside = realPath(dir, refuse) === real.dir;
+    const basedir = isBeside || hasStoreTag(dir) || !hasStoreTag(real.dir) ? dir : real.dir;
+    // The link's target, not the link: `last` is turned to another revision by the next backup.
+    location = { basedir, name: real.name, mapPath: join(isBeside ? dir : real.dir, real.name) };
+  }
+  if (location.name.endsWith(METADATA_SUFFIX)) {
+    return refuse(`it is a revision's metadata, name the revision without "${METADATA_SUFFIX}"`);
+  }
+  return location;
+}
+
+type Refuse = (state: string, cause?: unknown) => never;
+
+/** Says why there is nothing at a revision's path, as far as what lies beside it tells. */
+function whyAbsent(path: string): string {
+  try {
+    if (Deno.lstatSync(path).isSymlink) return "it is a symbolic link to nothing";
+  } catch {
+    // Not even a link.
+  }
+  try {
+    const server = readServer(path + METADATA_SUFFIX);
+    return server === ""
+      ? "its map is missing, there is only its metadata"
+      : `it lives on server ${quote(server, 100)}, only its metadata is here`;
+  } catch {
+    return "there is no such revision";
+  }
+}
+
+/**
+ * Looks for the server in a metadata file, in the one form that producers write it. Loading the YAML parser of
+ * `revision_info.ts` takes 13 ms, which each restore would pay for this rare message.
+ */
+function readServer(path: string): string {
+  if (!Deno.statSync(path).isFile) return "";
+  using file = Deno.openSync(path);
+  const bytes = new Uint8Array(64 * 1024);
+  const text = new TextDecoder().decode(bytes.subarray(0, file.readSync(bytes) ?? 0));
+  const match = /^server: +(?:'([^'\n]+)'|"([^"\n]+)"|([^'"\s].*?)) *$/m.exec(text);
+  return match?.[1] ?? match?.[2] ?? match?.[3] ?? "";
+}
+
+/** Stats a path, `null` if there is nothing; a file where a directory should be counts as nothing. */
+function tryStat(path: string, refuse: Refuse): Deno.FileInfo | null {
+  try {
+    return Deno.statSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return null;
+    }
+    return refuse(reasonOf(error), error);
+  }
+}
+
+function lstat(path: string, refuse: Refuse): Deno.FileInfo {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    return refuse(reasonOf(error), error);
+  }
+}
+
+function realPath(path: string, refuse: Refuse): string {
+  try {
+    return Deno.realPathSync(path);
+  } catch (error) {
+    return refuse(reasonOf(error), error);
+  }
+}
+
+function readTag(path: string, refuse: Refuse): string {
+  try {
+    using file = Deno.openSync(path);
+    const bytes = new Uint8Array(TAG_MAX_BYTES);
+    const count = file.readSync(bytes) ?? 0;
+    const text = new TextDecoder().decode(bytes.subarray(0, count));
+    return count === TAG_MAX_BYTES ? text : text.trim();
+  } catch (error) {
+    return refuse(`"${STORE_TAG_FILE}" in it cannot be read: ${reasonOf(error)}`, error);
+  }
+}
+
+function hasStoreTag(dir: string): boolean {
+  try {
+    return Deno.statSync(join(dir, STORE_TAG_FILE)).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function join(dir: string, name: string): string {
+  return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
+}
+
+/** Takes a path apart; the directory of a bare name is ".". */
+function split(path: string): { dir: string; name: string } {
+  const slash = path.lastIndexOf("/");
+  if (slash < 0) return { dir: ".", name: path };
+  return { dir: path.slice(0, slash).replace(/\/+$/, "") || "/", name: path.slice(slash + 1) };
+}

@@ -1,0 +1,309 @@
+import { LockError } from "../../lib/errors.ts";
+import { closeFd, FlockOperation, openFd, tryFlock } from "../../lib/ffi/libc.ts";
+import { describeHolders, findFlockHolders } from "../../lib/store/lock_holder.ts";
+import { PurgeLock, type PurgeLockOptions } from "../../lib/store/purge_lock.ts";
+import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
+
+// The C library is opened once and never closed; inside a test that would count as a leak.
+closeFd(openFd("/dev/null", 0));
+
+/** A backup directory for the lock, and what was reported about it. */
+interface Scene {
+  readonly dir: string;
+  readonly lockPath: string;
+  readonly waits: string[];
+  readonly warnings: string[];
+  acquire(options?: Partial<PurgeLockOptions>): Promise<PurgeLock>;
+}
+
+async function withScene(run: (scene: Scene) => Promise<void>): Promise<void> {
+  const dir = Deno.makeTempDirSync({ prefix: "backy-lock-" });
+  const waits: string[] = [];
+  const warnings: string[] = [];
+  const base = {
+    basedir: dir,
+    onWait: (holder: string) => void waits.push(holder),
+    onWarning: (text: string) => void warnings.push(text),
+  };
+  const acquire = (options = {}) => PurgeLock.acquire({ ...base, ...options });
+  try {
+    await run({ dir, lockPath: `${dir}/.purge`, waits, warnings, acquire });
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+}
+
+/** Whether a purge could lock the file now. */
+function canLockExclusively(path: string): boolean {
+  const fd = openFd(path, 0);
+  try {
+    return tryFlock(fd, FlockOperation.LOCK_EX);
+  } finally {
+    closeFd(fd);
+  }
+}
+
+function findFlockCommand(): boolean {
+  try {
+    return new Deno.Command("flock", { args: ["--version"], stdout: "null" }).outputSync().success;
+  } catch {
+    return false;
+  }
+}
+
+const hasFlockCommand = findFlockCommand();
+if (!hasFlockCommand) tellIgnored("PurgeLock with another process: there is no flock(1)");
+if (Deno.uid() === 0) tellIgnored("PurgeLock without permission: root may read all files");
+
+function tellIgnored(what: string): void {
+  // deno-lint-ignore no-console
+  console.log(`ignored: ${what}`);
+}
+
+/** A process that holds the file exclusively until it is stopped, or for 20 s. */
+async function startPurge(path: string): Promise<AsyncDisposable & { readonly pid: number }> {
+  const child = new Deno.Command("flock", {
+    // One process, so that ending it ends the lock: no fork, and sh becomes sleep.
+    args: ["--no-fork", "-x", path, "sh", "-c", "echo locked; exec sleep 20"],
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  assertEquals(new TextDecoder().decode(value), "locked\n");
+  return {
+    pid: child.pid,
+    async [Symbol.asyncDispose]() {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended.
+      }
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}
+
+/** Takes the lock in this process, through a description of its own; flock(2) treats that like another process. */
+function lockExclusively(path: string): Disposable {
+  const fd = openFd(path, 0);
+  assert(tryFlock(fd, FlockOperation.LOCK_EX));
+  return { [Symbol.dispose]: () => closeFd(fd) };
+}
+
+Deno.test("PurgeLock.acquire() creates the file and keeps a purge out until it is released", async () => {
+  await withScene(async ({ lockPath, waits, warnings, acquire }) => {
+    const lock = await acquire();
+    assert(lock.held);
+    assert(Deno.statSync(lockPath).isFile);
+    assert(!canLockExclusively(lockPath));
+    lock.release();
+    lock.release();
+    assert(!lock.held);
+    assert(canLockExclusively(lockPath));
+    assertEquals([...waits, ...warnings], []);
+  });
+});
+
+Deno.test("PurgeLock is released by using", async () => {
+  await withScene(async ({ lockPath, acquire }) => {
+    {
+      using lock = await acquire();
+      assert(lock.held);
+    }
+    assert(canLockExclusively(lockPath));
+  });
+});
+
+Deno.test("PurgeLock.acquire() shares the lock with other readers and leaves the file's content", async () => {
+  await withScene(async ({ lockPath, acquire }) => {
+    Deno.writeTextFileSync(lockPath, "content");
+    using first = await acquire({ timeoutMs: 0 });
+    using second = await acquire({ timeoutMs: 0 });
+    assert(first.held && second.held);
+    assertEquals(Deno.readTextFileSync(lockPath), "content");
+  });
+});
+
+Deno.test({
+  name: "PurgeLock.acquire() names another process that purges, waits and goes on",
+  ignore: !hasFlockCommand,
+  async fn() {
+    await withScene(async ({ lockPath, waits, acquire }) => {
+      Deno.writeTextFileSync(lockPath, "");
+      let acquired: Promise<PurgeLock>;
+      let isDone = false;
+      {
+        await using purge = await startPurge(lockPath);
+        acquired = acquire().finally(() => isDone = true);
+        assertEquals(waits, [`pid ${purge.pid} (sleep 20)`]);
+        await new Promise((resolve) => setTimeout(resolve, 250));
+        assert(!isDone);
+      }
+      using lock = await acquired;
+      assert(lock.held);
+      assertEquals(waits.length, 1);
+    });
+  },
+});
+
+Deno.test("PurgeLock.acquire() fails at once with timeout 0, and names the holder", async () => {
+  await withScene(async ({ lockPath, waits, acquire }) => {
+    Deno.writeTextFileSync(lockPath, "");
+    using _purge = lockExclusively(lockPath);
+    const error = await assertRejects(() => acquire({ timeoutMs: 0 }), LockError, `"${lockPath}"`);
+    assertMatch(error.message, new RegExp(`: it has been held by pid ${Deno.pid} \\(.*deno.*\\)$`));
+    assertEquals(waits, []);
+  });
+});
+
+Deno.test("PurgeLock.acquire() gives up after the timeout", async () => {
+  await withScene(async ({ lockPath, waits, acquire }) => {
+    Deno.writeTextFileSync(lockPath, "");
+    using _purge = lockExclusively(lockPath);
+    const started = performance.now();
+    await assertRejects(() => acquire({ timeoutMs: 200 }), LockError, "held for 0.2 s by pid");
+    const tookMs = performance.now() - started;
+    assert(tookMs >= 190 && tookMs < 5000, `${tookMs}`);
+    assertEquals(waits.length, 1);
+  });
+});
+
+Deno.test("PurgeLock.acquire() stops waiting when the signal is aborted, with its reason", async () => {
+  await withScene(async ({ lockPath, acquire }) => {
+    Deno.writeTextFileSync(lockPath, "");
+    const reason = new RangeError("stop");
+    await assertRejects(() => acquire({ signal: AbortSignal.abort(reason) }), RangeError, "stop");
+    using _purge = lockExclusively(lockPath);
+    const controller = new AbortController();
+    const waiting = assertRejects(() => acquire({ signal: controller.signal }), RangeError, "stop");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    controller.abort(reason);
+    await waiting;
+  });
+});
+
+Deno.test("PurgeLock.acquire() does not hang on to a lock file that was replaced", async () => {
+  await withScene(async ({ lockPath, acquire }) => {
+    Deno.writeTextFileSync(lockPath, "");
+    using _oldPurge = lockExclusively(lockPath);
+    const onWait = () => {
+      Deno.removeSync(lockPath);
+      Deno.writeTextFileSync(lockPath, "");
+    };
+    using lock = await acquire({ onWait, timeoutMs: 5000 });
+    assert(lock.held);
+    assert(!canLockExclusively(lockPath));
+  });
+});
+
+Deno.test("PurgeLock.acquire() makes no file through a link to nothing", async () => {
+  await withScene(async ({ dir, lockPath, acquire }) => {
+    Deno.symlinkSync("elsewhere", lockPath);
+    await assertRejects(() => acquire(), LockError, "a symbolic link to nothing");
+    assertEquals([...Deno.readDirSync(dir)].map((entry) => entry.name), [".purge"]);
+  });
+});
+
+Deno.test("PurgeLock.acquire() refuses a directory that is not there", async () => {
+  await withScene(async ({ dir, acquire }) => {
+    await assertRejects(() => acquire({ basedir: `${dir}/none` }), LockError, "No such file");
+  });
+});
+
+/** Makes a directory read-only, also for root; returns what undoes it, or why it is impossible. */
+function makeReadOnly(dir: string): Disposable | string {
+  if (Deno.uid() !== 0) {
+    Deno.chmodSync(dir, 0o555);
+    return { [Symbol.dispose]: () => Deno.chmodSync(dir, 0o755) };
+  }
+  const run = (...args: string[]) =>
+    new Deno.Command(args[0]!, { args: args.slice(1) }).outputSync();
+  const unmount = () => void run("umount", "--lazy", dir);
+  const mounted = run("mount", "--bind", dir, dir);
+  if (!mounted.success) return new TextDecoder().decode(mounted.stderr).trim();
+  const remounted = run("mount", "-o", "remount,bind,ro", dir);
+  if (remounted.success) return { [Symbol.dispose]: unmount };
+  unmount();
+  return new TextDecoder().decode(remounted.stderr).trim();
+}
+
+Deno.test("PurgeLock.acquire() goes on with a warning where the file cannot be created", async () => {
+  await withScene(async ({ dir, lockPath, warnings, acquire }) => {
+    using readOnly = asDisposable(makeReadOnly(dir));
+    if (!readOnly) return;
+    using lock = await acquire();
+    assert(!lock.held);
+    assertEquals(warnings.length, 1);
+    assertMatch(warnings[0]!, /^cannot create ".*" \(.+ \(E(ROFS|ACCES)\)\), going on without/);
+    assertEquals([...Deno.readDirSync(dir)], [], lockPath);
+  });
+});
+
+Deno.test("PurgeLock.acquire() locks a file in a read-only store", async () => {
+  await withScene(async ({ dir, lockPath, warnings, acquire }) => {
+    Deno.writeTextFileSync(lockPath, "");
+    using readOnly = asDisposable(makeReadOnly(dir));
+    if (!readOnly) return;
+    {
+      using lock = await acquire({ timeoutMs: 0 });
+      assert(lock.held);
+      assert(!canLockExclusively(lockPath));
+    }
+    assertEquals(warnings, []);
+  });
+});
+
+function asDisposable(result: Disposable | string): Disposable | null {
+  if (typeof result !== "string") return result;
+  tellIgnored(`PurgeLock in a read-only store: ${result}`);
+  return null;
+}
+
+Deno.test("PurgeLock.acquire() refuses a lock file that cannot be opened", async () => {
+  await withScene(async ({ lockPath, warnings, acquire }) => {
+    using _socket = Deno.listen({ transport: "unix", path: lockPath });
+    await assertRejects(() => acquire(), LockError, "(ENXIO)");
+    assertEquals(warnings, []);
+  });
+});
+
+Deno.test({
+  name: "PurgeLock.acquire() refuses a lock file that may not be read",
+  ignore: Deno.uid() === 0,
+  async fn() {
+    await withScene(async ({ lockPath, acquire }) => {
+      Deno.writeTextFileSync(lockPath, "", { mode: 0o000 });
+      await assertRejects(() => acquire(), LockError, "Permission denied (EACCES)");
+    });
+  },
+});
+
+const LOCKS = `1: FLOCK  ADVISORY  WRITE 300 fe:0a:12345 0 EOF
+1: -> FLOCK  ADVISORY  WRITE 301 fe:0a:12345 0 EOF
+2: POSIX  ADVISORY  WRITE 302 fe:0a:12345 0 EOF
+3: FLOCK  ADVISORY  READ 303 fe:0a:12345 0 EOF
+4: FLOCK  ADVISORY  WRITE 304 fe:0b:12345 0 EOF
+5: FLOCK  ADVISORY  WRITE 305 fe:0a:1234 0 EOF
+6: FLOCK  ADVISORY  WRITE 200 fe:0a:12345 0 EOF
+7: FLOCK  ADVISORY  WRITE 0 fe:0a:12345 0 EOF
+8: FLOCK  ADVISORY  WRITE 400 103:112233:77 0 EOF
+`;
+
+Deno.test("findFlockHolders() matches exclusive flocks by hexadecimal device and inode", () => {
+  assertEquals(findFlockHolders(LOCKS, { dev: 0xfe0a, ino: 12345 }), [200, 300]);
+  assertEquals(findFlockHolders(LOCKS, { dev: 0xfe0b, ino: 12345 }), [304]);
+  assertEquals(findFlockHolders(LOCKS, { dev: 0xfe0a, ino: 99 }), []);
+  // makedev(0x103, 0x112233): the minor number is in two parts.
+  const dev = 0x103 * 2 ** 8 + 0x33 + 0x1122 * 2 ** 20;
+  assertEquals(findFlockHolders(`${LOCKS}\n`, { dev, ino: 77 }), [400]);
+});
+
+Deno.test("findFlockHolders() goes by the inode alone where no device matches", () => {
+  assertEquals(findFlockHolders(LOCKS, { dev: 0x2a, ino: 1234 }), [305]);
+  assertEquals(findFlockHolders("nonsense\n", { dev: 1, ino: 1 }), []);
+});
+
+Deno.test("describeHolders() says something where nobody is found", () => {
+  assertEquals(describeHolders("/nonexistent"), "another process");
+});

@@ -1,0 +1,168 @@
+import { RevisionError } from "../../lib/errors.ts";
+import { CHUNK_BYTES, chunkIdToHex, isChunkId, MAX_IMAGE_BYTES } from "../../lib/store/layout.ts";
+import { parseRevisionMap, type RevisionMap } from "../../lib/store/revision_map.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { BLOCK_SIZES, sourceOf } from "./byte_source.ts";
+
+const SEED = 20190111;
+const MIN_ROUNDS = 2000;
+const MAX_MS = 2000;
+
+/** Mulberry32: whole numbers from 0 to below the bound. */
+function randomFrom(seed: number): (bound: number) => number {
+  let state = seed;
+  return (bound) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 2 ** 32 * bound);
+  };
+}
+
+const ID = "4db6e194fd398e8edb76e11054d73eb0";
+const seeds = [
+  `{"mapping": {"0": "${ID}", "1": "c72b4ba82d1f51b71c8a18195ad33fc8"}, "size": 8388608}`,
+  `{"size":12582912,"mapping":{"2":"${ID}"}}`,
+  `{"x": [1, {"size": 5}, "\\u0041\\n"], "mapping": {"10": "${ID}"}, "size": 67108864, "y": -1.5e3}`,
+  '{"mapping": {}, "size": 0}',
+];
+const snippets = [
+  ...'{}[]",:\\ 0123456789abcdefxsu-+.eE\n\0\x1f\x7f\x80\xff',
+  '"size"',
+  '"mapping"',
+  '"0": ',
+  `"1": "${ID}"`,
+  ", ",
+  "null",
+  "\\u0073ize",
+  '"size": 4194304}',
+  "18446744073709551616",
+];
+const tokens = [
+  '"00"',
+  '"0"',
+  '"1"',
+  `"${ID}"`,
+  `"${ID.toUpperCase()}"`,
+  `"${"0".repeat(32)}"`,
+  '"size"',
+  '"mapping"',
+  "4194304",
+  "281474976710656",
+  "281474976710657",
+  "-1",
+  "8e6",
+  "{}",
+];
+
+function mutate(text: string, random: (bound: number) => number): string {
+  const at = random(text.length + 1);
+  const end = Math.min(text.length, at + 1 + random(random(4) === 0 ? 40 : 3));
+  const snippet = snippets[random(snippets.length)]!;
+  switch (random(8)) {
+    case 0:
+      return text.slice(0, at) + snippet + text.slice(at);
+    case 1:
+      return text.slice(0, at) + snippet + text.slice(at + snippet.length);
+    case 2:
+      return text.slice(0, at) + text.slice(end);
+    case 3:
+      return text.slice(0, end) + text.slice(at);
+    case 4:
+      return text.slice(0, at);
+    case 5:
+    case 6: {
+      const places = [...text.matchAll(/"[^"]*"|\d+/g)];
+      const place = places[random(places.length)];
+      if (!place) return text;
+      const token = tokens[random(tokens.length)]!;
+      return text.slice(0, place.index) + token + text.slice(place.index + place[0].length);
+    }
+    default:
+      return text.slice(0, at) + String.fromCharCode(random(256)) + text.slice(at + 1);
+  }
+}
+
+type Outcome = RevisionMap | string;
+
+function outcomeOf(bytes: Uint8Array, blockBytes: number | undefined): Outcome {
+  try {
+    return parseRevisionMap(sourceOf(bytes), { path: "p", blockBytes });
+  } catch (error) {
+    if (error instanceof RevisionError) return error.message;
+    throw error;
+  }
+}
+
+/** What JSON.parse and the format's rules make of a text: ids by seq and the size, or `null`. */
+function readByJsonParse(text: string): { size: number; ids: Map<number, string> } | null {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (!isRecord(document) || !isRecord(document.mapping)) return null;
+  const { size } = document;
+  if (typeof size !== "number" || !Number.isInteger(size) || size < 0) return null;
+  if (size > MAX_IMAGE_BYTES) return null;
+  const ids = new Map<number, string>();
+  for (const [key, id] of Object.entries(document.mapping)) {
+    const seq = Number(key);
+    if (!/^(0|[1-9]\d*)$/.test(key) || seq * CHUNK_BYTES >= size) return null;
+    if (typeof id !== "string" || !isChunkId(id) || /^0+$/.test(id)) return null;
+    ids.set(seq, id);
+  }
+  return { size, ids };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Whether a text holds something that JSON.parse takes and a map may not have. */
+function isOutsideJsonParse(text: string): boolean {
+  // Escapes in seqs and ids; sizes as -0, 8.0 or 8e0; and of two equal keys JSON.parse takes the last.
+  if (text.includes("\\")) return true;
+  if (!/"size"\s*:\s*\d+\s*[,}]/.test(text) || /"size"\s*:\s*[\d.eE+-]*[.eE+-]/.test(text)) {
+    return true;
+  }
+  const keys = [...text.matchAll(/("[^"]*")\s*:/g)].map((match) => match[1]);
+  return new Set(keys).size < keys.length;
+}
+
+Deno.test("parseRevisionMap() agrees with JSON.parse on mutated maps, at all block sizes", () => {
+  const random = randomFrom(SEED);
+  const deadline = performance.now() + MAX_MS;
+  let accepted = 0;
+  let round = 0;
+  for (; round < MIN_ROUNDS || performance.now() < deadline && round < 10 * MIN_ROUNDS; round++) {
+    let text = seeds[random(seeds.length)]!;
+    for (let count = 1 + random(3); count > 0; count--) text = mutate(text, random);
+    const bytes = Uint8Array.from(text, (char) => char.charCodeAt(0));
+    const shown = `round ${round}: ${JSON.stringify(text)}`;
+
+    const outcome = outcomeOf(bytes, undefined);
+    const inBlocks = outcomeOf(bytes, BLOCK_SIZES[random(BLOCK_SIZES.length)]);
+    const expected = readByJsonParse(text);
+    if (typeof outcome === "string") {
+      assertEquals(inBlocks, outcome, shown);
+      assert(expected === null || isOutsideJsonParse(text), `${shown}: ${outcome}`);
+      // deno-lint-ignore no-control-regex
+      assert(outcome.length < 300 && !/[\u0000-\u001f\u007f-\u009f]/.test(outcome), shown);
+      continue;
+    }
+    accepted++;
+    assert(expected !== null && typeof inBlocks !== "string", shown);
+    assertEquals(outcome.size, expected.size, shown);
+    assertEquals(outcome.mappedCount, expected.ids.size, shown);
+    assertEquals(outcome.seqCount, Math.ceil(expected.size / CHUNK_BYTES), shown);
+    assertEquals(outcome.ids.length, outcome.seqCount * 16, shown);
+    // A size of terabytes makes the array too long to look at all of it.
+    for (const [seq, id] of expected.ids) {
+      assertEquals(chunkIdToHex(outcome.ids, seq * 16), id, shown);
+    }
+    if (outcome.seqCount < 1000) assertEquals(inBlocks, outcome, shown);
+  }
+  assert(accepted > round / 50, `only ${accepted} of ${round} mutated maps were valid`);
+});
