@@ -1,0 +1,161 @@
+/**
+ * `backy-extract` from its arguments to its exit code: parses, restores, reports.
+ *
+ * @module
+ */
+
+import { BackyError, InterruptedError } from "../errors.ts";
+import { restore, type RestoreEvent } from "../restore/restore.ts";
+import type { RestoreReport } from "../restore/report.ts";
+import { defaultThreads, parseExtractArguments, type RestoreCommand } from "./arguments.ts";
+import { ExitCode, exitCodeFor } from "./exit_code.ts";
+import { formatBytes, formatQuantity, quote } from "./format.ts";
+import { renderHelp } from "./help.ts";
+import { EXTRACT_TOOL } from "./option_table.ts";
+import { ProgressReporter } from "./progress.ts";
+import { renderSummary } from "./progress_line.ts";
+import { openSink, stderrDisplay, writeFully } from "./terminal.ts";
+import { VERSION } from "./version.ts";
+
+const NAME = EXTRACT_TOOL.name;
+
+/**
+ * Runs the tool.
+ *
+ * @param args Command line without the program's name.
+ * @returns The exit code; everything there is to say was printed.
+ */
+export async function runExtract(args: readonly string[]): Promise<ExitCode> {
+  const write = openSink();
+  try {
+    const command = parseExtractArguments(args);
+    if (command.kind === "restore") return await runRestore(command);
+    // What is asked for goes to standard output. backy looks for a line that begins with the tool's name.
+    const text = command.kind === "version" ? `${NAME} ${VERSION}\n` : renderHelp(EXTRACT_TOOL);
+    writeFully(Deno.stdout, text);
+    return ExitCode.COMPLETE;
+  } catch (error) {
+    write(`${NAME}: ${describeFailure(error)}\n`);
+    return exitCodeFor(error);
+  }
+}
+
+async function runRestore(command: RestoreCommand): Promise<ExitCode> {
+  using reporter = new ProgressReporter({
+    tool: NAME,
+    write: openSink(),
+    display: stderrDisplay(),
+    quiet: command.quiet,
+  });
+  using interruption = new Interruption();
+  let touchedTarget: string | undefined;
+  try {
+    const report = await restore({
+      ...command,
+      threads: command.threads ?? defaultThreads(navigator.hardwareConcurrency),
+      signal: interruption.signal,
+      onEvent(event) {
+        if (event.type === "restoring") touchedTarget = event.target;
+        showEvent(reporter, event);
+      },
+    });
+    reporter.stop();
+    reporter.message(renderReport(report));
+    return ExitCode.COMPLETE;
+  } catch (error) {
+    reporter.fail(describeFailure(error));
+    if (touchedTarget !== undefined) reporter.fail(`${quote(touchedTarget)} is incomplete`);
+    return exitCodeFor(error);
+  }
+}
+
+function showEvent(reporter: ProgressReporter, event: RestoreEvent): void {
+  switch (event.type) {
+    case "locking":
+      return reporter.step("Obtaining purge lock");
+    case "lock-wait":
+      return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
+    case "reading-map":
+      return reporter.step("Loading revision map");
+    case "reader-wait":
+      return reporter.warn(`waiting for a reader of ${quote(event.target)}`);
+    case "restoring":
+      return showRestoring(reporter, event);
+    case "flushing":
+      return reporter.step("Flushing");
+    case "warning":
+      return reporter.warn(event.text);
+  }
+}
+
+function showRestoring(
+  reporter: ProgressReporter,
+  event: Extract<RestoreEvent, { type: "restoring" }>,
+): void {
+  const { plan, progress } = event;
+  const amount = `${formatBytes(plan.imageBytes)}, ${
+    formatQuantity(plan.distinctChunks, "distinct chunk")
+  }`;
+  const workers = formatQuantity(event.threads, "worker");
+  // A stream decodes a chunk at every place where it stands.
+  const workTotalBytes = event.access === "random"
+    ? plan.distinctBytes
+    : plan.imageBytes - plan.zeroBytes;
+  reporter.track(
+    `Restoring ${event.revision} (${amount}) to ${quote(event.target)} with ${workers}`,
+    "Restoring",
+    () => {
+      const { imageBytes, decodedBytes } = progress();
+      return {
+        doneBytes: imageBytes,
+        totalBytes: plan.imageBytes,
+        workDoneBytes: decodedBytes,
+        workTotalBytes,
+      };
+    },
+  );
+}
+
+function renderReport(report: RestoreReport): string {
+  return renderSummary({
+    bytes: report.imageBytes,
+    seconds: report.elapsedMs / 1000,
+    dataChunks: report.seqCount - report.zeroSeqs,
+    zeroChunks: report.zeroSeqs,
+    distinctChunks: report.distinctChunks,
+    verified: report.isVerified,
+  });
+}
+
+/** Says in one line what went wrong; an error that is not ours is a bug, and said to be one. */
+function describeFailure(error: unknown): string {
+  if (error instanceof BackyError && error.code !== "worker") return error.message;
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return `Cannot go on: internal error, please report it: ${text}`;
+}
+
+/** Turns SIGINT and SIGTERM into an abort; a second signal ends the process at once. */
+class Interruption implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #onSigint = () => this.#interrupt("SIGINT");
+  readonly #onSigterm = () => this.#interrupt("SIGTERM");
+
+  constructor() {
+    Deno.addSignalListener("SIGINT", this.#onSigint);
+    Deno.addSignalListener("SIGTERM", this.#onSigterm);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  #interrupt(signal: "SIGINT" | "SIGTERM"): void {
+    if (this.signal.aborted) Deno.exit(ExitCode[signal]);
+    this.#controller.abort(new InterruptedError(`Interrupted by ${signal}`, { signal }));
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSignalListener("SIGINT", this.#onSigint);
+    Deno.removeSignalListener("SIGTERM", this.#onSigterm);
+  }
+}

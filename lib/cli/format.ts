@@ -1,0 +1,119 @@
+/**
+ * Numbers, times and untrusted text as a person reads them on a terminal. Pure; never shows NaN or Infinity.
+ *
+ * @module
+ */
+
+const UNITS = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] as const;
+
+/**
+ * Writes a number of bytes in binary units: "512 B", "4 MiB", "7.3 GiB", "812 GiB".
+ *
+ * One decimal below 100 of a unit, none for an exact number of units.
+ */
+export function formatBytes(bytes: number): string {
+  let value = sane(bytes);
+  if (Math.round(value) < 1024) return `${Math.round(value)} B`;
+  let unit = "";
+  for (unit of UNITS) {
+    value /= 1024;
+    // 1023.5 would be shown as 1024 of this unit instead of as 1.0 of the next.
+    if (value < 1023.5) break;
+  }
+  const digits = Number.isInteger(value) || value >= 99.95 ? 0 : 1;
+  return `${value.toFixed(digits)} ${unit}`;
+}
+
+/** Writes a rate: "2.1 GiB/s". */
+export function formatRate(bytesPerSecond: number): string {
+  return `${formatBytes(bytesPerSecond)}/s`;
+}
+
+/** Writes how long something took: "0.07 s", "4.2 s" below a minute, then as {@linkcode formatClock}. */
+export function formatDuration(seconds: number): string {
+  const value = sane(seconds);
+  if (value < 0.995) return `${value.toFixed(2)} s`;
+  return value < 59.95 ? `${value.toFixed(1)} s` : formatClock(Math.round(value));
+}
+
+/** Writes a time as a running clock: "0:07", "1:02:03", "2 d 1:02:03"; a second counts when it is over. */
+export function formatClock(seconds: number): string {
+  const total = Math.floor(sane(seconds));
+  const days = Math.floor(total / 86_400);
+  const hours = Math.floor(total / 3600) % 24;
+  const minutes = Math.floor(total / 60) % 60;
+  const twoDigits = (value: number) => String(value).padStart(2, "0");
+  const clock = days === 0 && hours === 0
+    ? `${minutes}:${twoDigits(total % 60)}`
+    : `${hours}:${twoDigits(minutes)}:${twoDigits(total % 60)}`;
+  return days === 0 ? clock : `${days} d ${clock}`;
+}
+
+/**
+ * Writes a share as a percentage, rounded down, so that 100 is shown when all is done and not before.
+ *
+ * @param digits Decimals, 0 or 1.
+ */
+export function formatPercent(done: number, total: number, digits: 0 | 1 = 1): string {
+  const steps = 100 * 10 ** digits;
+  const share = shareOf(done, total);
+  // A share just below 1 may round to all steps in the product.
+  const reached = share < 1 ? Math.min(Math.floor(share * steps), steps - 1) : steps;
+  return `${(reached / 10 ** digits).toFixed(digits)}%`;
+}
+
+/**
+ * The part of a total that is done.
+ *
+ * @returns 0 to 1; 1 only when `done` has reached `total`, nothing of nothing included; 0 of a total that
+ *   is no number.
+ */
+export function shareOf(done: number, total: number): number {
+  if (!Number.isFinite(total)) return 0;
+  if (sane(done) >= sane(total)) return 1;
+  return Math.min(sane(done) / sane(total), 1 - Number.EPSILON);
+}
+
+/** Writes a whole number with thousands separators: "12,345". */
+export function formatCount(count: number): string {
+  return String(Math.trunc(sane(count))).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+/** Writes a number of things: "1 chunk", "12,345 chunks". */
+export function formatQuantity(count: number, singular: string): string {
+  return `${formatCount(count)} ${singular}${Math.trunc(sane(count)) === 1 ? "" : "s"}`;
+}
+
+// Terminals act on control characters (C0, DEL, C1: ECMA-48). The others reorder or break the line they
+// stand in: the bidirectional controls of UAX #9 and the line and paragraph separators.
+const CONTROLS = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu;
+
+const SHORT_ESCAPES: ReadonlyMap<string, string> = new Map([
+  ["\n", "\\n"],
+  ["\r", "\\r"],
+  ["\t", "\\t"],
+]);
+
+/**
+ * Makes untrusted text harmless on a terminal and keeps it on one line.
+ *
+ * Control characters become "\n", "\x1b", "\u202e" and the like; a backslash stays as it is, so the
+ * result is for eyes only. Doing it twice changes nothing more.
+ */
+export function escapeControl(text: string): string {
+  return text.replace(CONTROLS, (character) => {
+    const code = character.charCodeAt(0);
+    const [prefix, width] = code < 0x100 ? ["\\x", 2] : ["\\u", 4];
+    return SHORT_ESCAPES.get(character) ?? prefix + code.toString(16).padStart(width, "0");
+  });
+}
+
+/** Puts untrusted text in double quotes, escaped as by {@linkcode escapeControl}. */
+export function quote(text: string): string {
+  return `"${escapeControl(text)}"`;
+}
+
+/** The number itself if it can be shown, else 0. */
+function sane(value: number): number {
+  return Number.isFinite(value) && value > 0 ? value : 0;
+}

@@ -1,0 +1,172 @@
+/**
+ * Draws progress and the summary as text. Pure: `progress.ts` decides when and where it is shown.
+ *
+ * @module
+ */
+
+import {
+  escapeControl,
+  formatBytes,
+  formatClock,
+  formatCount,
+  formatDuration,
+  formatPercent,
+  formatQuantity,
+  formatRate,
+  shareOf,
+} from "./format.ts";
+
+/** All that a drawing of progress shows. */
+export interface ProgressState {
+  /** What is being done, such as "Restoring". */
+  readonly step: string;
+  /** Bytes of the image that are in place. */
+  readonly doneBytes: number;
+  /** Bytes of the image; `null` for a step whose length is not known. */
+  readonly totalBytes: number | null;
+  /** Time since the step began. */
+  readonly elapsedMs: number;
+  /** Speed of the work that is going on (as a rule decoding); `null` where it is not known yet. */
+  readonly rateBytesPerSecond: number | null;
+  /** Time that the remaining work will take; `null` where it cannot be told. */
+  readonly etaSeconds: number | null;
+}
+
+/** Where a progress line is drawn. */
+export interface DrawingArea {
+  /** Cells the line may take. */
+  readonly columns: number;
+  /** Whether colour sequences may be used. */
+  readonly color: boolean;
+}
+
+/** What there is to say about a finished restore. */
+export interface RestoreSummary {
+  /** Size of the image. */
+  readonly bytes: number;
+  readonly seconds: number;
+  /** Chunks of the image that hold data; one that stands at two places counts twice. */
+  readonly dataChunks: number;
+  /** Chunks of the image that hold only zeros and were not read. */
+  readonly zeroChunks: number;
+  /** Different data chunks. */
+  readonly distinctChunks: number;
+  /** Whether content was checked against the chunk ids. */
+  readonly verified: boolean;
+}
+
+const BAR_MIN = 10;
+const BAR_MAX = 50;
+const SPINNER = "|/-\\";
+const SPINNER_STEP_MS = 200;
+
+const GREEN = "\x1b[32m";
+const RESET = "\x1b[0m";
+
+/**
+ * Draws a progress line that fits, with as much in it as there is room for.
+ *
+ * ASCII but for the step's name, so that it is right on a rescue console in the C locale.
+ *
+ * @returns One line without line break, at most `area.columns` cells wide; down to the bare percentage,
+ *   and "" where not even that has room.
+ */
+export function renderProgress(state: ProgressState, area: DrawingArea): string {
+  const { columns } = area;
+  const step = escapeControl(state.step);
+  const spinner = SPINNER[Math.floor(state.elapsedMs / SPINNER_STEP_MS) % SPINNER.length] ?? " ";
+  const elapsed = formatClock(state.elapsedMs / 1000);
+  if (state.totalBytes === null) {
+    return firstFitting(
+      [`${spinner} ${step} ${elapsed}`, `${spinner} ${elapsed}`, spinner],
+      columns,
+    );
+  }
+
+  const { doneBytes, totalBytes } = state;
+  // Fixed widths, so that the line does not jump about from one drawing to the next.
+  const percent = formatPercent(doneBytes, totalBytes).padStart(6);
+  const done = `${formatBytes(doneBytes).padStart(8)} of ${formatBytes(totalBytes)}`;
+  const rate = describeRate(state).padStart(10);
+  const eta = `ETA ${describeEta(state).padStart(5)}`;
+  const head = `${spinner} ${step} ${percent}`;
+  const tails = [
+    `${done}  ${rate}  ${elapsed}  ${eta}`,
+    `${done}  ${rate}  ${eta}`,
+    `${rate}  ${eta}`,
+    eta,
+  ];
+  for (const tail of tails) {
+    const room = columns - widthBound(`${head} []  ${tail}`);
+    if (room >= BAR_MIN) {
+      const bar = renderBar(shareOf(doneBytes, totalBytes), Math.min(room, BAR_MAX), area.color);
+      return `${head} [${bar}]  ${tail}`;
+    }
+  }
+  const barePercent = formatPercent(doneBytes, totalBytes, 0);
+  return firstFitting(
+    [
+      `${head}  ${eta}`,
+      `${spinner} ${percent}  ${eta}`,
+      head,
+      `${spinner} ${percent}`,
+      barePercent,
+    ],
+    columns,
+  );
+}
+
+/** Draws progress as a line of a log, such as "Restoring: 42.1%, 4.2 GiB of 10 GiB, 1.2 GiB/s, 0:05 left". */
+export function renderPlainProgress(state: ProgressState): string {
+  const step = escapeControl(state.step);
+  const elapsed = formatClock(state.elapsedMs / 1000);
+  if (state.totalBytes === null) return `${step}: ${elapsed} elapsed`;
+  const { doneBytes, totalBytes } = state;
+  return [
+    `${step}: ${formatPercent(doneBytes, totalBytes)}`,
+    `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`,
+    describeRate(state),
+    `${elapsed} elapsed`,
+    `${describeEta(state)} left`,
+  ].join(", ");
+}
+
+/** Writes the one line that ends a restore. */
+export function renderSummary(summary: RestoreSummary): string {
+  const { bytes, seconds, dataChunks, zeroChunks, distinctChunks, verified } = summary;
+  // A clock that did not advance must not make the rate infinite.
+  const rate = formatRate(bytes / Math.max(seconds, 0.001));
+  return `Restored ${formatBytes(bytes)} in ${formatDuration(seconds)} (${rate}): ` +
+    `${formatQuantity(dataChunks + zeroChunks, "chunk")}, ${
+      formatCount(zeroChunks)
+    } of them zero, ` +
+    `${formatCount(distinctChunks)} distinct decoded ${
+      verified ? "and verified" : "but not verified"
+    }`;
+}
+
+function renderBar(share: number, width: number, color: boolean): string {
+  const filled = Math.floor(share * width);
+  const full = filled === width ? "=".repeat(width) : "=".repeat(filled) + ">";
+  return (color ? `${GREEN}${full}${RESET}` : full) + " ".repeat(Math.max(0, width - filled - 1));
+}
+
+function describeRate({ rateBytesPerSecond }: ProgressState): string {
+  return rateBytesPerSecond === null ? "-- B/s" : formatRate(rateBytesPerSecond);
+}
+
+function describeEta({ etaSeconds }: ProgressState): string {
+  // Rounded up, so that 0:00 is shown only when nothing is left.
+  return etaSeconds === null ? "--:--" : formatClock(Math.ceil(etaSeconds));
+}
+
+function firstFitting(lines: readonly string[], columns: number): string {
+  return lines.find((line) => widthBound(line) <= columns) ?? "";
+}
+
+/** An upper bound of the cells that text takes: 2 for anything that is not ASCII, wide or not. */
+function widthBound(text: string): number {
+  let cells = 0;
+  for (const character of text) cells += character < "\x80" ? 1 : 2;
+  return cells;
+}

@@ -1,0 +1,76 @@
+/**
+ * Estimates how fast work is done and how long the rest will take. Pure: the caller brings the time.
+ *
+ * @module
+ */
+
+interface Sample {
+  readonly atMs: number;
+  readonly doneBytes: number;
+}
+
+/** How far back the rate looks: long enough to be steady, short enough to follow a change. */
+const WINDOW_MS = 15_000;
+/** Samples closer together than this are merged, which bounds their number. */
+const SPACING_MS = 100;
+/** A rate over less time than this says nothing. */
+const SETTLING_MS = 500;
+/** A longer estimate than this (1000 days) helps nobody. */
+const LONGEST_ETA_SECONDS = 1000 * 86_400;
+
+/**
+ * A moving average of work over time.
+ *
+ * The rate is that of the last 15 seconds. Where nothing was done in them, the remaining time is
+ * estimated from the whole run, so that it grows while work stands still and recovers afterwards.
+ */
+export class RateEstimator {
+  /** Ascending in time; the first one lies at or before the window's start as soon as there is one. */
+  readonly #samples: Sample[] = [];
+  #first: Sample | undefined;
+
+  /**
+   * Takes note of how much work is done by now.
+   *
+   * @param atMs Time on any clock; a sample from before the last one is ignored.
+   * @param doneBytes Work done since the start; a fall below an earlier value is ignored.
+   */
+  add(atMs: number, doneBytes: number): void {
+    const last = this.#samples.at(-1);
+    if (!Number.isFinite(atMs) || (last !== undefined && atMs < last.atMs)) return;
+    const done = Math.max(last?.doneBytes ?? 0, Number.isFinite(doneBytes) ? doneBytes : 0);
+    const sample = { atMs, doneBytes: done };
+    this.#first ??= sample;
+
+    const beforeLast = this.#samples.at(-2);
+    if (beforeLast !== undefined && atMs - beforeLast.atMs < SPACING_MS) this.#samples.pop();
+    this.#samples.push(sample);
+    while ((this.#samples[1]?.atMs ?? Infinity) <= atMs - WINDOW_MS) this.#samples.shift();
+  }
+
+  /** Bytes of work a second, 0 where none is done at present; `null` as long as nothing can be said. */
+  get bytesPerSecond(): number | null {
+    return rateBetween(this.#samples[0], this.#samples.at(-1));
+  }
+
+  /**
+   * Estimates the time that is left.
+   *
+   * @param remainingBytes Work still to be done.
+   * @returns Finite and not negative; `null` as long as nothing can be said.
+   */
+  etaSeconds(remainingBytes: number): number | null {
+    if (!(remainingBytes > 0)) return 0;
+    const rate = this.bytesPerSecond || rateBetween(this.#first, this.#samples.at(-1));
+    if (!rate) return null;
+    const seconds = remainingBytes / rate;
+    return seconds <= LONGEST_ETA_SECONDS ? seconds : null;
+  }
+}
+
+function rateBetween(from: Sample | undefined, to: Sample | undefined): number | null {
+  if (from === undefined || to === undefined) return null;
+  const elapsedMs = to.atMs - from.atMs;
+  if (elapsedMs < SETTLING_MS) return null;
+  return (to.doneBytes - from.doneBytes) / (elapsedMs / 1000);
+}

@@ -1,0 +1,107 @@
+/**
+ * What the surroundings of the process are like for someone who prints to them.
+ *
+ * @module
+ */
+
+/** Takes text to be shown; never throws. */
+export type Sink = (text: string) => void;
+
+/** How progress may be shown on standard error. */
+export interface Display {
+  /** Whether lines can be redrawn; where not, only whole lines are written. */
+  readonly canRedraw: boolean;
+  readonly color: boolean;
+  /** Width of the terminal at this moment. */
+  readonly columns: () => number;
+}
+
+/** The part of `Deno.stderr` that is written to. */
+export interface SyncWriter {
+  writeSync(data: Uint8Array): number;
+}
+
+const DEFAULT_COLUMNS = 80;
+/** For how long a terminal in nonblocking mode may refuse output before the rest is dropped. */
+const BLOCKED_ATTEMPTS = 20;
+const BLOCKED_PAUSE_MS = 5;
+
+/** Looks at standard error. Environment variables that may not be read count as unset. */
+export function stderrDisplay(): Display {
+  return chooseDisplay({
+    isTerminal: Deno.stderr.isTerminal(),
+    term: readVariable("TERM"),
+    noColor: readVariable("NO_COLOR"),
+  });
+}
+
+/**
+ * Decides how progress may be shown.
+ *
+ * @param facts `term` and `noColor` are the environment's TERM and NO_COLOR; https://no-color.org asks that
+ *   an empty NO_COLOR be ignored.
+ */
+export function chooseDisplay(
+  facts: { isTerminal: boolean; term: string | undefined; noColor: string | undefined },
+): Display {
+  const canRedraw = facts.isTerminal && facts.term !== "dumb";
+  return { canRedraw, color: canRedraw && !facts.noColor, columns: terminalColumns };
+}
+
+/**
+ * Writes all of the text.
+ *
+ * @throws {Error} what `writeSync` throws, but for `WouldBlock`, which is waited out for a tenth of a second.
+ */
+export function writeFully(writer: SyncWriter, text: string): void {
+  let rest: Uint8Array = new TextEncoder().encode(text);
+  let blocked = 0;
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writer.writeSync(rest));
+      blocked = 0;
+    } catch (error) {
+      // Whoever shares the terminal may have put it in nonblocking mode (ssh does).
+      if (!(error instanceof Deno.errors.WouldBlock) || ++blocked > BLOCKED_ATTEMPTS) throw error;
+      sleepSync(BLOCKED_PAUSE_MS);
+    }
+  }
+}
+
+/**
+ * A sink for messages that nothing depends on: once it cannot be written to (closed, broken pipe, full
+ * disk), text is dropped in silence, for a restore must not fail because its log did.
+ */
+export function openSink(writer: SyncWriter = Deno.stderr): Sink {
+  let isBroken = false;
+  return (text) => {
+    if (isBroken) return;
+    try {
+      writeFully(writer, text);
+    } catch (error) {
+      // A terminal that is slow for once (Ctrl-S) will be back.
+      isBroken = !(error instanceof Deno.errors.WouldBlock);
+    }
+  };
+}
+
+function terminalColumns(): number {
+  try {
+    // Serial consoles report 0.
+    return Deno.consoleSize().columns || DEFAULT_COLUMNS;
+  } catch {
+    return DEFAULT_COLUMNS;
+  }
+}
+
+function readVariable(name: string): string | undefined {
+  try {
+    return Deno.env.get(name);
+  } catch {
+    return undefined;
+  }
+}
+
+function sleepSync(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
