@@ -66,6 +66,7 @@ export const Errno = {
   EOPNOTSUPP: 95,
   ENOTCONN: 107,
   ETIMEDOUT: 110,
+  EINPROGRESS: 115,
   ESTALE: 116,
   EDQUOT: 122,
 } as const;
@@ -110,6 +111,11 @@ export function errnoText(errno: number): string {
   return pointer === null ? errnoName(errno) : Deno.UnsafePointerView.getCString(pointer);
 }
 
+/** Returns text and name of an errno value as messages end with them: "No space left on device (ENOSPC)". */
+export function describeErrno(errno: number): string {
+  return `${errnoText(errno)} (${errnoName(errno)})`;
+}
+
 /**
  * Builds the error of a failed system call, as `Cannot open "/x": Permission denied (EACCES)`.
  *
@@ -120,7 +126,7 @@ export function errnoText(errno: number): string {
 export function osError(errno: number, fields: { syscall: string; path: string }): OsError {
   const subject = fields.path === "" ? "" : ` "${fields.path}"`;
   return new OsError(
-    `Cannot ${fields.syscall}${subject}: ${errnoText(errno)} (${errnoName(errno)})`,
+    `Cannot ${fields.syscall}${subject}: ${describeErrno(errno)}`,
     { ...fields, errno, errnoName: errnoName(errno) },
   );
 }

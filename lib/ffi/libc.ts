@@ -123,6 +123,34 @@ const libcSymbols = {
     ],
     result: "i32",
   },
+  poll: {
+    parameters: [
+      "buffer", // struct pollfd *fds
+      "u64", // nfds_t nfds
+      "i32", // int timeout
+    ],
+    result: "i32",
+  },
+  isatty: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  access: {
+    parameters: [
+      "buffer", // const char *pathname
+      "i32", // int mode
+    ],
+    result: "i32",
+  },
+  statvfs: {
+    parameters: [
+      "buffer", // const char *path
+      "buffer", // struct statvfs *buf
+    ],
+    result: "i32",
+  },
   signal: {
     parameters: [
       "i32", // int signum
@@ -164,6 +192,18 @@ export const Ioctl = {
   BLKGETSIZE64: 0x80081272,
   /** Logical sector size in bytes, into an int. */
   BLKSSZGET: 0x1268,
+} as const;
+
+/** Modes of `access`. Source: unistd.h. */
+export const AccessMode = { W_OK: 2 } as const;
+
+/**
+ * Byte offsets in C structs, checked against the compiler's in a test. `struct statvfs` is glibc's for 64-bit
+ * machines (bits/statvfs.h); `struct pollfd` is the kernel's (asm-generic/poll.h).
+ */
+export const StructLayout = {
+  statvfs: { f_frsize: 8, f_blocks: 16, f_bavail: 32, bytes: 112 },
+  pollfd: { fd: 0, events: 4, revents: 6, bytes: 8 },
 } as const;
 
 type Libc = Deno.StaticForeignLibraryInterface<typeof libcSymbols>;
@@ -409,6 +449,78 @@ export function trySetPipeBytes(fd: number, bytes: number): number {
   const F_SETPIPE_SZ = 1031;
   const result = libc().fcntl(fd, F_SETPIPE_SZ, BigInt(bytes));
   return result >= 0 ? result : -lastErrno();
+}
+
+/** Returns a pipe's capacity in bytes, or the negative errno (EBADF: not a pipe). */
+export function tryPipeBytes(fd: number): number {
+  const F_GETPIPE_SZ = 1032;
+  const result = libc().fcntl(fd, F_GETPIPE_SZ, 0n);
+  return result >= 0 ? result : -lastErrno();
+}
+
+/** Tells whether a descriptor was opened for writing. @throws {OsError} If it is not open. */
+export function isWritableFd(fd: number, path = ""): boolean {
+  const F_GETFL = 3, O_ACCMODE = 0o3;
+  const flags = retryOnEintr(() => libc().fcntl(fd, F_GETFL, 0n), { syscall: "fcntl", path });
+  return (flags & O_ACCMODE) !== OpenFlag.O_RDONLY;
+}
+
+/** Tells whether a descriptor is a terminal. */
+export function isTerminalFd(fd: number): boolean {
+  return libc().isatty(fd) === 1;
+}
+
+/**
+ * Asks whether this process may access a path.
+ *
+ * @param mode One of {@linkcode AccessMode}.
+ * @returns 0, or the positive errno: EACCES, EROFS, ENOENT and so on.
+ */
+export function tryAccess(path: string, mode: number): number {
+  const name = cString(path);
+  return libc().access(name, mode) === 0 ? 0 : lastErrno();
+}
+
+/**
+ * Waits until a descriptor takes bytes, or has failed in a way that the next write reports.
+ *
+ * @param timeoutMs Longest wait, >= 0.
+ * @returns `false` if the time ran out.
+ * @throws {OsError} On any failure but EINTR, which counts as a wait that ran out.
+ */
+export function pollWritable(fd: number, timeoutMs: number, path = ""): boolean {
+  const POLLOUT = 4;
+  const layout = StructLayout.pollfd;
+  const argument = new Uint8Array(new ArrayBuffer(layout.bytes));
+  const fields = new DataView(argument.buffer);
+  fields.setInt32(layout.fd, fd, true);
+  fields.setInt16(layout.events, POLLOUT, true);
+  const ready = libc().poll(argument, 1n, timeoutMs);
+  if (ready >= 0) return ready > 0;
+  const errno = lastErrno();
+  if (errno !== Errno.EINTR) throw osError(errno, { syscall: "poll", path });
+  return false;
+}
+
+/**
+ * Asks how full a file system is.
+ *
+ * @param path Any file or directory on it.
+ * @returns Its size and what unprivileged users may still allocate, in bytes; both are 0 on file systems that
+ *   keep no count, such as a tmpfs without a limit.
+ * @throws {OsError} On any failure but EINTR.
+ */
+export function fileSystemSpace(path: string): { totalBytes: number; availableBytes: number } {
+  const name = cString(path);
+  const layout = StructLayout.statvfs;
+  const result = new Uint8Array(new ArrayBuffer(layout.bytes));
+  retryOnEintr(() => libc().statvfs(name, result), { syscall: "statvfs", path });
+  const fields = new DataView(result.buffer);
+  const unitBytes = fields.getBigUint64(layout.f_frsize, true);
+  return {
+    totalBytes: Number(fields.getBigUint64(layout.f_blocks, true) * unitBytes),
+    availableBytes: Number(fields.getBigUint64(layout.f_bavail, true) * unitBytes),
+  };
 }
 
 /** Clears or sets O_NONBLOCK on a descriptor. @throws {OsError} On any failure. */

@@ -1,0 +1,48 @@
+/**
+ * Opens chunk files, carefully: a name in an untrusted store may be anything.
+ *
+ * @module
+ */
+
+import { ChunkMissingError, OsError } from "../errors.ts";
+import { openFd, OpenFlag } from "../ffi/libc.ts";
+import { chunkRelativePath } from "../store/layout.ts";
+import { type ChunkRef, describeChunk } from "./places.ts";
+
+// O_NONBLOCK and O_NOCTTY: opening must not hang on a FIFO or take over a terminal. They mean nothing for regular files.
+const CHUNK_OPEN_FLAGS = OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY;
+
+/** Errors of the process rather than of the file: reporting the chunk as missing would be wrong. */
+const PROCESS_ERRORS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
+
+/** Returns the path of a chunk's file. @throws {RangeError} If `id` is no chunk id. */
+export function chunkPath(basedir: string, id: string): string {
+  return `${basedir}/${chunkRelativePath(id)}`;
+}
+
+/**
+ * Opens a chunk's file for reading.
+ *
+ * @returns A descriptor, owned by the caller.
+ * @throws {ChunkMissingError} If there is none, or it cannot be opened.
+ * @throws {OsError} If the process lacks descriptors or memory.
+ */
+export function openChunkFile(basedir: string, chunk: ChunkRef): number {
+  const path = chunkPath(basedir, chunk.id);
+  try {
+    return openFd(path, CHUNK_OPEN_FLAGS);
+  } catch (error) {
+    throw unreadable(path, chunk, error);
+  }
+}
+
+/** Makes a failure to open or read a chunk's file the chunk's; other errors are returned as they are. */
+export function unreadable(path: string, chunk: ChunkRef, error: unknown): unknown {
+  if (!(error instanceof OsError) || PROCESS_ERRORS.has(error.errnoName)) return error;
+  const why = error.errnoName === "ENOENT" ? `there is no file "${path}"` : error.message;
+  return new ChunkMissingError(
+    `Cannot read chunk ${describeChunk(chunk)}: ${why}`,
+    { chunkId: chunk.id, seqs: chunk.seqs(), path },
+    { cause: error },
+  );
+}

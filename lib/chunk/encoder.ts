@@ -1,0 +1,75 @@
+/**
+ * Turns bytes into a chunk file, as backy's own would be: header, LZO1X-1 stream, named by the content's hash.
+ *
+ * Restores never write to a backup directory. This serves sample and test stores, and dirty chunks that a mount spills.
+ *
+ * @module
+ */
+
+import * as codec from "lzo-wasm";
+import { CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
+import { chunkPath } from "./chunk_file.ts";
+
+/** Mode of chunk files: nobody writes to them again. */
+const CHUNK_FILE_MODE = 0o440;
+
+/** A chunk in the form in which it is stored. */
+export interface EncodedChunk {
+  /** 32 lower-case hex digits. */
+  readonly id: string;
+  /** Header and stream; a view of the codec's input buffer, valid until the next call of the codec. */
+  readonly file: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Encodes a chunk. Uses the codec's first output buffer and its input buffer.
+ *
+ * @param content 1 to CHUNK_BYTES bytes; copied.
+ * @throws {RangeError} If it is empty or longer.
+ */
+export function encodeChunk(content: Uint8Array): EncodedChunk {
+  if (content.length === 0 || content.length > codec.CHUNK_BYTES) {
+    throw new RangeError(`Cannot encode a chunk of ${content.length} bytes`);
+  }
+  codec.outputs[0]!.set(content);
+  const id = chunkIdToHex(codec.murmur3(0, content.length));
+  const bytes = codec.encode(0, { bytes: content.length, start: CHUNK_HEADER_BYTES });
+  const file = codec.input.subarray(0, CHUNK_HEADER_BYTES + bytes);
+  file[0] = CHUNK_MARKERS[0]!;
+  new DataView(file.buffer, file.byteOffset).setUint32(1, content.length, false);
+  return { id, file };
+}
+
+/**
+ * Stores a chunk under its name, unless a file of that name is there.
+ *
+ * A reader never sees half a chunk: a temporary file in the same folder is renamed when it is complete.
+ *
+ * @param basedir The backup directory.
+ * @throws {Deno.errors.NotFound} If the directory does not exist, and others as Deno's file functions do.
+ */
+export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
+  const path = chunkPath(basedir, chunk.id);
+  const folder = path.slice(0, path.lastIndexOf("/"));
+  Deno.mkdirSync(folder, { recursive: true });
+  if (exists(path)) return;
+  const temporary = Deno.makeTempFileSync({ dir: folder, prefix: ".tmp-" });
+  try {
+    Deno.writeFileSync(temporary, chunk.file);
+    Deno.chmodSync(temporary, CHUNK_FILE_MODE);
+    Deno.renameSync(temporary, path);
+  } catch (error) {
+    Deno.removeSync(temporary);
+    throw error;
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

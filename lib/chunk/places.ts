@@ -1,0 +1,36 @@
+/**
+ * Says in words where in the image a chunk belongs, for error messages.
+ *
+ * @module
+ */
+
+import { CHUNK_BYTES } from "../store/layout.ts";
+
+/** A chunk that is to be read, and where its content belongs. */
+export interface ChunkRef {
+  /** 32 lower-case hex digits. */
+  readonly id: string;
+  /** Lists the numbers of the chunk's places in the image, ascending; called only to describe a failure. */
+  readonly seqs: () => readonly number[];
+}
+
+/** More places than this are counted, not listed. */
+const LISTED_PLACES = 4;
+
+/**
+ * Renders a chunk with its places: `"4db6…" (seq 17, image bytes 71303168 to 75497471)`.
+ *
+ * The last byte is that of a full chunk; the last chunk of an image may be shorter.
+ */
+export function describeChunk(chunk: ChunkRef): string {
+  const seqs = chunk.seqs();
+  if (seqs.length === 0) return `"${chunk.id}"`;
+  const listed = seqs.slice(0, LISTED_PLACES);
+  const more = seqs.length - listed.length;
+  const ranges = listed.map((seq) => `${seq * CHUNK_BYTES} to ${(seq + 1) * CHUNK_BYTES - 1}`);
+  const tail = more > 0 ? ` and ${more} more` : "";
+  const noun = seqs.length === 1 ? "seq" : "seqs";
+  return `"${chunk.id}" (${noun} ${listed.join(", ")}${tail}, image bytes ${
+    ranges.join(", ")
+  }${tail})`;
+}

@@ -1,0 +1,105 @@
+/**
+ * Flushes a file without blocking the calling thread, and with an error number that can be trusted.
+ *
+ * Flushing many dirty gigabytes takes minutes, in which the caller's timers and signal handlers must run. A
+ * `nonblocking` FFI call of `fdatasync` would lose its errno (it is set on another thread), and asking again does
+ * not help: the kernel reports a write-back error once for each open file. POSIX AIO fits: the C library calls
+ * `fdatasync` on a thread of its own, all signals blocked and EINTR retried, and `aio_error` hands over the
+ * error number as its result.
+ *
+ * @module
+ */
+
+import { Errno, lastErrno, osError, prepareErrno } from "./errno.ts";
+import { fdatasyncFd } from "./libc.ts";
+
+const aioSymbols = {
+  aio_fsync: {
+    parameters: [
+      "i32", // int op
+      "pointer", // struct aiocb *aiocbp
+    ],
+    result: "i32",
+  },
+  aio_error: {
+    parameters: [
+      "pointer", // const struct aiocb *aiocbp
+    ],
+    result: "i32", // EINPROGRESS while it runs, then 0 or the error number itself; errno is not set
+  },
+  aio_return: {
+    parameters: [
+      "pointer", // struct aiocb *aiocbp
+    ],
+    result: "isize", // ssize_t
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/**
+ * Byte offsets in `struct aiocb` of glibc for 64-bit machines (aio.h, bits/types/sigevent_t.h), checked against
+ * the compiler's in a test.
+ */
+export const AIOCB_LAYOUT = { aio_fildes: 0, sigev_notify: 44, bytes: 168 } as const;
+
+/** Values of `aio_fsync` and of its notification. Source: asm-generic/fcntl.h, bits/sigevent-consts.h. */
+const O_DSYNC = 0o10000, SIGEV_NONE = 1;
+
+/** The functions moved from librt into libc with glibc 2.34. */
+const SONAMES = ["libc.so.6", "librt.so.1"];
+
+/** Longest pause between two looks at a running flush: the delay that a restore's end may suffer. */
+const MAX_POLL_MS = 20;
+
+type Aio = Deno.StaticForeignLibraryInterface<typeof aioSymbols>;
+let symbols: Aio | undefined;
+
+function aio(): Aio {
+  if (symbols) return symbols;
+  const failures: string[] = [];
+  for (const soname of SONAMES) {
+    try {
+      // Never closed: calls through a closed library still run, into unmapped memory.
+      symbols = Deno.dlopen(soname, aioSymbols).symbols;
+      prepareErrno();
+      return symbols;
+    } catch (error) {
+      failures.push(`${soname} (${error instanceof Error ? error.message : error})`);
+    }
+  }
+  throw new TypeError(`Cannot find aio_fsync: tried ${failures.join(", ")}`);
+}
+
+/** Control blocks that the C library writes to until their flush has ended; the set keeps them from collection. */
+const pinned = new Set<Uint8Array<ArrayBuffer>>();
+
+/**
+ * Flushes a file's data to its device, as `fdatasync` does, while the event loop goes on.
+ *
+ * @param fd Descriptor that is open for writing; it must stay open until the promise settles.
+ * @throws {OsError} If write-back failed, now or earlier.
+ */
+export async function flushFd(fd: number, path = ""): Promise<void> {
+  const block = new Uint8Array(new ArrayBuffer(AIOCB_LAYOUT.bytes));
+  const fields = new DataView(block.buffer);
+  fields.setInt32(AIOCB_LAYOUT.aio_fildes, fd, true);
+  fields.setInt32(AIOCB_LAYOUT.sigev_notify, SIGEV_NONE, true);
+  const pointer = Deno.UnsafePointer.of(block);
+  const calls = aio();
+  if (calls.aio_fsync(O_DSYNC, pointer) !== 0) {
+    const errno = lastErrno();
+    // No thread can be started for it: a flush that blocks is better than none.
+    if (errno === Errno.EAGAIN || errno === Errno.ENOSYS) return fdatasyncFd(fd, path);
+    throw osError(errno, { syscall: "flush", path });
+  }
+  pinned.add(block);
+  let pollMs = 1;
+  let errno = calls.aio_error(pointer);
+  while (errno === Errno.EINPROGRESS) {
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    pollMs = Math.min(pollMs * 2, MAX_POLL_MS);
+    errno = calls.aio_error(pointer);
+  }
+  calls.aio_return(pointer);
+  pinned.delete(block);
+  if (errno !== 0) throw osError(errno, { syscall: "flush", path });
+}

@@ -1,0 +1,33 @@
+/**
+ * The library's public face: restores revisions from within another program.
+ *
+ * Needs Deno's permissions to read, to write and to use FFI. The codec in `wasm/` must have been compiled
+ * (`deno task wasm`).
+ *
+ * @example
+ * ```ts no-assert
+ * import { ChunkCorruptError, restore } from "./mod.ts";
+ *
+ * async function restoreTo(target: string): Promise<void> {
+ *   try {
+ *     const report = await restore({ revision: "/srv/backy/vm0/last", output: target, threads: 2 });
+ *     console.log(`${report.imageBytes} bytes in ${report.elapsedMs} ms`);
+ *   } catch (error) {
+ *     if (!(error instanceof ChunkCorruptError)) throw error;
+ *     console.log(`chunk ${error.chunkId} is damaged (${error.reason}), seqs ${error.seqs}`);
+ *   }
+ * }
+ * ```
+ *
+ * @module
+ */
+
+export * from "./errors.ts";
+export { restore, type RestoreEvent, type RestoreOptions } from "./restore/restore.ts";
+export type { PlanSummary } from "./restore/plan.ts";
+export type { PoolProgress } from "./restore/pool.ts";
+export type { RestoreReport } from "./restore/report.ts";
+export { readRevisionInfo, type RevisionInfo } from "./store/revision_info.ts";
+export { readRevisionMap, type RevisionMap } from "./store/revision_map.ts";
+export { locateRevision, openStore, type RevisionLocation, type Store } from "./store/store.ts";
+export type { SparseMode } from "./target/target.ts";

@@ -1,0 +1,124 @@
+/**
+ * Block devices as targets: their checks, and the claim on them.
+ *
+ * @module
+ */
+
+import { OsError } from "../errors.ts";
+import { Errno } from "../ffi/errno.ts";
+import { blockDeviceBytes, closeFd, logicalBlockBytes, openFd, OpenFlag } from "../ffi/libc.ts";
+import { readTextOrNull, statFd, statOrNull } from "./file_info.ts";
+import { describeBackingUse, describeDeviceUse, deviceName } from "./in_use.ts";
+import { OpenedTarget } from "./opened_target.ts";
+import type { CheckedTarget, PreflightOptions, Target, ZeroPolicy } from "./target.ts";
+import { describeBytes, describeFailure, quotePath, refusal } from "./wording.ts";
+
+const ZERO_POLICIES = { auto: "deallocate", always: "skip", never: "write" } as const;
+
+/** Checks a block device. @throws {TargetError} If it must not or cannot be written. */
+export function checkDevice(path: string, options: PreflightOptions): CheckedTarget {
+  const { fd, uses } = claim(path, options.force);
+  try {
+    const info = statFd(fd);
+    if (!info.isBlockDevice) throw refusal(path, "it changed while it was looked at");
+    const deviceBytes = blockDeviceBytes(fd, path);
+    if (deviceBytes < options.imageBytes) {
+      throw refusal(
+        path,
+        `the device has ${describeBytes(deviceBytes)}, the image needs ` +
+          describeBytes(options.imageBytes),
+      );
+    }
+    // A loop device over this one does not claim it.
+    uses.push(...describeBackingUse(info));
+    if (uses.length > 0 && !options.force) throw inUse(path, uses);
+    return new CheckedDevice(path, {
+      fd,
+      blockBytes: logicalBlockBytes(fd, path),
+      zeroPolicy: ZERO_POLICIES[options.sparse],
+      warnings: uses.map((use) => `${quotePath(path)} is written although ${use}`),
+    });
+  } catch (error) {
+    closeFd(fd);
+    throw error;
+  }
+}
+
+/**
+ * Opens a device for writing, exclusively: until it is closed nobody can mount it or swap to it.
+ *
+ * @returns The descriptor, and what the device is used for where that is overridden.
+ */
+function claim(path: string, isForced: boolean): { fd: number; uses: string[] } {
+  const rdev = statOrNull(path)?.rdev ?? 0;
+  if (readTextOrNull(`/sys/dev/block/${deviceName(rdev)}/ro`)?.trim() === "1") {
+    throw refusal(path, "the device is read-only");
+  }
+  try {
+    return { fd: openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_EXCL), uses: [] };
+  } catch (error) {
+    const isBusy = error instanceof OsError && error.errno === Errno.EBUSY;
+    if (!isBusy) throw refusal(path, describeFailure(error), error);
+    const uses = describeDeviceUse(rdev);
+    if (uses.length === 0) uses.push("another program or the kernel holds it exclusively");
+    if (!isForced) throw inUse(path, uses, error);
+    try {
+      return { fd: openFd(path, OpenFlag.O_WRONLY), uses };
+    } catch (secondError) {
+      // A kernel built without CONFIG_BLK_DEV_WRITE_MOUNTED has the last word.
+      throw refusal(path, `${uses.join(", ")}, and the kernel forbids writing`, secondError);
+    }
+  }
+}
+
+function inUse(path: string, uses: readonly string[], cause?: unknown): Error {
+  return refusal(path, `${uses.join(", ")} (--force overrides this)`, cause);
+}
+
+class CheckedDevice implements CheckedTarget {
+  readonly path: string;
+  readonly kind = "block";
+  readonly isNew = false;
+  readonly warnings: readonly string[];
+  readonly #blockBytes: number;
+  readonly #zeroPolicy: ZeroPolicy;
+  #fd: number | null;
+
+  constructor(
+    path: string,
+    found: {
+      fd: number;
+      blockBytes: number;
+      zeroPolicy: ZeroPolicy;
+      warnings: readonly string[];
+    },
+  ) {
+    this.path = path;
+    this.warnings = found.warnings;
+    this.#blockBytes = found.blockBytes;
+    this.#zeroPolicy = found.zeroPolicy;
+    this.#fd = found.fd;
+  }
+
+  open(): Promise<Target> {
+    const fd = this.#fd;
+    if (fd === null) {
+      throw new TypeError(`Cannot open ${quotePath(this.path)}: it was opened before`);
+    }
+    this.#fd = null;
+    const handle = {
+      fd,
+      path: this.path,
+      access: "random",
+      zeroPolicy: this.#zeroPolicy,
+      blockBytes: this.#blockBytes,
+    } as const;
+    const { kind, isNew } = this;
+    return Promise.resolve(new OpenedTarget({ handle, kind, isNew, hasStorage: true }));
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== null) closeFd(this.#fd);
+    this.#fd = null;
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * Regular files as targets: their checks, and how they are made ready.
+ *
+ * @module
+ */
+
+import { basename, dirname, isAbsolute } from "node:path";
+
+import { OsError } from "../errors.ts";
+import { describeErrno, Errno, osError } from "../ffi/errno.ts";
+import {
+  AccessMode,
+  closeFd,
+  fileSystemSpace,
+  openFd,
+  OpenFlag,
+  truncateFd,
+  tryAccess,
+  tryFallocate,
+} from "../ffi/libc.ts";
+import { realPathOrNull, statFd, statOrNull } from "./file_info.ts";
+import { describeBackingUse } from "./in_use.ts";
+import { OpenedTarget } from "./opened_target.ts";
+import { storeOverlap } from "./store_overlap.ts";
+import type {
+  CheckedTarget,
+  OpenOptions,
+  PreflightOptions,
+  Target,
+  TargetHandle,
+  ZeroPolicy,
+} from "./target.ts";
+import { describeBytes, describeFailure, quotePath, refusal } from "./wording.ts";
+
+/** `Deno.FileInfo.blocks` and `st_blocks` count in these, whatever the file system's block size. */
+const STAT_BLOCK_BYTES = 512;
+
+/** Allocation goes on in pieces, between which the event loop runs: on tmpfs each takes a tenth of a second. */
+const ALLOCATE_PIECE_BYTES = 268_435_456;
+
+/** Symbolic links that are followed before a path counts as endless. Source: MAXSYMLINKS, linux/namei.h. */
+const MAX_SYMLINKS = 40;
+
+/** Errors of `fallocate` that mean: this file system cannot allocate in advance. */
+const CANNOT_ALLOCATE: ReadonlySet<number> = new Set([
+  Errno.EOPNOTSUPP,
+  Errno.ENOSYS,
+  Errno.ENODEV,
+  Errno.EINVAL,
+]);
+
+/** Checks an existing regular file. @throws {TargetError} If it must not or cannot be written. */
+export function checkExistingFile(path: string, options: PreflightOptions): CheckedTarget {
+  let fd: number;
+  try {
+    fd = openFd(path, OpenFlag.O_WRONLY);
+  } catch (error) {
+    // ETXTBSY is how the kernel protects swap files and running programs; swap is found by name below.
+    const info = statOrNull(path);
+    const reason = (info && describeBackingUse(info)[0]) ?? describeFailure(error);
+    throw refusal(path, reason, error);
+  }
+  try {
+    const info = statFd(fd);
+    if (!info.isFile) throw refusal(path, "it changed while it was looked at");
+    const overlap = storeOverlap({ realPath: realPathOrNull(path), info }, options);
+    if (overlap !== null) throw refusal(path, overlap);
+    const uses = describeBackingUse(info);
+    if (uses.length > 0 && !options.force) {
+      throw refusal(path, `${uses.join(", ")} (--force overrides this)`);
+    }
+    if (options.sparse === "never") {
+      requireSpace(path, options.imageBytes, (info.blocks ?? 0) * STAT_BLOCK_BYTES);
+    }
+    const warnings = uses.map((use) => `${quotePath(path)} is written although ${use}`);
+    return new CheckedFile(path, options, { fd, warnings });
+  } catch (error) {
+    closeFd(fd);
+    throw error;
+  }
+}
+
+/** Checks a path at which nothing exists. @throws {TargetError} If no file can or should be created there. */
+export function checkNewFile(path: string, options: PreflightOptions): CheckedTarget {
+  if (path === "") throw refusal(path, "the name is empty");
+  const wanted = followLinks(path);
+  const missingDevice = nearestFolder(wanted);
+  if (missingDevice !== null && isDeviceFolder(missingDevice)) {
+    throw refusal(path, "no such device");
+  }
+  const folder = realPathOrNull(dirname(wanted));
+  if (folder === null) {
+    throw refusal(path, `the directory ${quotePath(dirname(wanted))} does not exist`);
+  }
+  if (wanted.endsWith("/")) throw refusal(path, "the directory does not exist");
+  const realPath = `${folder === "/" ? "" : folder}/${basename(wanted)}`;
+  const overlap = storeOverlap({ realPath, info: null }, options);
+  if (overlap !== null) throw refusal(path, overlap);
+  const errno = tryAccess(folder, AccessMode.W_OK);
+  if (errno !== 0) {
+    throw refusal(
+      path,
+      `the directory ${quotePath(folder)} cannot be written: ${describeErrno(errno)}`,
+    );
+  }
+  if (options.sparse === "never") requireSpace(path, options.imageBytes, 0, folder);
+  return new CheckedFile(path, options, { createAt: realPath, warnings: [] });
+}
+
+/** The path that creating `path` would create: its own, or the one that dangling links lead to. */
+function followLinks(path: string): string {
+  let current = path;
+  for (let i = 0; i < MAX_SYMLINKS; i++) {
+    let target: string;
+    try {
+      target = Deno.readLinkSync(current);
+    } catch {
+      return current;
+    }
+    current = isAbsolute(target) ? target : `${dirname(current)}/${target}`;
+  }
+  throw refusal(path, "too many symbolic links");
+}
+
+/** The nearest folder above a path that exists, symbolic links resolved. */
+function nearestFolder(path: string): string | null {
+  for (let folder = dirname(path);; folder = dirname(folder)) {
+    const real = realPathOrNull(folder);
+    if (real !== null || folder === dirname(folder)) return real;
+  }
+}
+
+/**
+ * Tells whether a folder is for device nodes, where a name that does not exist is a slip of the pen and not a wish
+ * for a file in memory. File systems that are mounted below /dev, such as /dev/shm, are for files.
+ */
+function isDeviceFolder(folder: string): boolean {
+  if (folder !== "/dev" && !folder.startsWith("/dev/")) return false;
+  if (folder === "/dev/shm" || folder.startsWith("/dev/shm/")) return false;
+  return statOrNull(folder)?.dev === statOrNull("/dev")?.dev;
+}
+
+/** @throws {TargetError} If the file system has not the room for the whole image. */
+function requireSpace(path: string, imageBytes: number, givenBackBytes: number, at = path): void {
+  const { totalBytes, availableBytes } = fileSystemSpace(at);
+  if (totalBytes === 0 || imageBytes <= availableBytes + givenBackBytes) return;
+  throw refusal(
+    path,
+    `the image needs ${describeBytes(imageBytes)}, the file system has room for ` +
+      describeBytes(availableBytes + givenBackBytes),
+  );
+}
+
+class CheckedFile implements CheckedTarget {
+  readonly path: string;
+  readonly kind = "file";
+  readonly isNew: boolean;
+  readonly warnings: readonly string[];
+  readonly #options: PreflightOptions;
+  readonly #createAt: string;
+  #fd: number | null;
+
+  constructor(
+    path: string,
+    options: PreflightOptions,
+    found: { fd?: number; createAt?: string; warnings: readonly string[] },
+  ) {
+    this.path = path;
+    this.isNew = found.fd === undefined;
+    this.warnings = found.warnings;
+    this.#options = options;
+    this.#createAt = found.createAt ?? path;
+    this.#fd = found.fd ?? null;
+  }
+
+  async open(options: OpenOptions = {}): Promise<Target> {
+    const fd = this.isNew ? this.#create() : this.#fd;
+    if (fd === null) {
+      throw new TypeError(`Cannot open ${quotePath(this.path)}: it was opened before`);
+    }
+    this.#fd = null;
+    try {
+      const zeroPolicy = await this.#prepare(fd, options.signal);
+      const handle: TargetHandle = {
+        fd,
+        path: this.path,
+        access: "random",
+        zeroPolicy,
+        blockBytes: 1,
+      };
+      return new OpenedTarget({
+        handle,
+        kind: this.kind,
+        isNew: this.isNew,
+        hasStorage: true,
+        ...(this.isNew ? { newEntryIn: dirname(this.#createAt) } : {}),
+      });
+    } catch (error) {
+      this.#giveUp(fd);
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== null) closeFd(this.#fd);
+    this.#fd = null;
+  }
+
+  #create(): number {
+    try {
+      return openFd(this.#createAt, OpenFlag.O_WRONLY | OpenFlag.O_CREAT | OpenFlag.O_EXCL);
+    } catch (error) {
+      throw refusal(this.path, `it cannot be created: ${describeFailure(error)}`, error);
+    }
+  }
+
+  /** Empties the file and gives it the image's size, with storage behind it for `never`. */
+  async #prepare(fd: number, signal: AbortSignal | undefined): Promise<ZeroPolicy> {
+    const { imageBytes, sparse } = this.#options;
+    try {
+      truncateFd(fd, 0, this.path);
+      const isAllocated = sparse === "never" && await allocate(fd, imageBytes, signal);
+      truncateFd(fd, imageBytes, this.path);
+      return sparse === "never" && !isAllocated ? "write" : "skip";
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      const size = describeBytes(imageBytes);
+      throw refusal(this.path, `it cannot be made ${size} long: ${describeFailure(error)}`, error);
+    }
+  }
+
+  /** Leaves no file of zeros behind that could pass for an image, nor the space it took. */
+  #giveUp(fd: number): void {
+    try {
+      truncateFd(fd, 0);
+      if (this.isNew) Deno.removeSync(this.#createAt);
+    } catch {
+      // The failure that led here is what the caller reports.
+    }
+    closeFd(fd);
+  }
+}
+
+/**
+ * Allocates the whole file.
+ *
+ * @returns `false` if the file system cannot; then nothing is allocated.
+ * @throws {OsError} On any other failure, such as ENOSPC.
+ */
+async function allocate(
+  fd: number,
+  bytes: number,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  for (let offset = 0; offset < bytes; offset += ALLOCATE_PIECE_BYTES) {
+    signal?.throwIfAborted();
+    const length = Math.min(ALLOCATE_PIECE_BYTES, bytes - offset);
+    const errno = tryFallocate(fd, 0, { offset, length });
+    if (CANNOT_ALLOCATE.has(errno)) return false;
+    if (errno !== 0) throw osError(errno, { syscall: "fallocate", path: "" });
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  return true;
+}

@@ -1,0 +1,62 @@
+/**
+ * Questions about paths and descriptors whose answer may be "there is none".
+ *
+ * @module
+ */
+
+/** What a path leads to, symbolic links followed; `null` where that cannot be told. */
+export function statOrNull(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.statSync(path);
+  } catch {
+    return null;
+  }
+}
+
+/** The path with all symbolic links resolved; `null` where it leads nowhere. */
+export function realPathOrNull(path: string): string | null {
+  try {
+    return Deno.realPathSync(path);
+  } catch {
+    return null;
+  }
+}
+
+/** The file's text, or `null` if it cannot be read. */
+export function readTextOrNull(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return null;
+  }
+}
+
+/** Names in a directory, none if it cannot be read. */
+export function listNames(path: string): string[] {
+  try {
+    return [...Deno.readDirSync(path)].map((entry) => entry.name);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * What a descriptor leads to, as `fstat` tells; the runtime has no call for descriptors it did not open.
+ *
+ * @throws {Error} If the descriptor is not open, or /proc is not mounted.
+ */
+export function statFd(fd: number): Deno.FileInfo {
+  return Deno.statSync(`/proc/self/fd/${fd}`);
+}
+
+/**
+ * Tells whether two answers are about one file, whatever its names.
+ *
+ * Inode numbers arrive as doubles, so neighbours above 2^53 (overlay file systems make such) look alike; size and
+ * time tell those apart.
+ */
+export function isSameFile(a: Deno.FileInfo, b: Deno.FileInfo): boolean {
+  if (a.dev !== b.dev || a.ino !== b.ino) return false;
+  return Number.isSafeInteger(a.ino) ||
+    (a.size === b.size && a.mtime?.getTime() === b.mtime?.getTime());
+}

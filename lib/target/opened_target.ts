@@ -1,0 +1,95 @@
+/**
+ * An opened target of any kind: what the kinds differ in at the end of a restore is data.
+ *
+ * @module
+ */
+
+import { OsError, TargetError } from "../errors.ts";
+import { flushFd } from "../ffi/aio.ts";
+import { Errno } from "../ffi/errno.ts";
+import { closeFd } from "../ffi/libc.ts";
+import { STDOUT_FD, type Target, type TargetHandle, type TargetKind } from "./target.ts";
+import { describeFailure, nameTarget } from "./wording.ts";
+
+/** Errors that say "there is nothing to flush here": special files, and file systems without the operation. */
+const NOTHING_TO_FLUSH: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.EROFS, Errno.ENOSYS]);
+
+/** What an opened target is made of. */
+export interface OpenedTargetFields {
+  readonly handle: TargetHandle;
+  readonly kind: TargetKind;
+  readonly isNew: boolean;
+  /** Whether the descriptor leads to storage that can be flushed, as a file or device does and a pipe does not. */
+  readonly hasStorage: boolean;
+  /** Directory whose entry for a new file has to be flushed too. */
+  readonly newEntryIn?: string;
+}
+
+/** The one implementation of {@linkcode Target}. */
+export class OpenedTarget implements Target {
+  readonly handle: TargetHandle;
+  readonly kind: TargetKind;
+  readonly isNew: boolean;
+  readonly #hasStorage: boolean;
+  readonly #newEntryIn: string | undefined;
+  #isOpen = true;
+
+  constructor(fields: OpenedTargetFields) {
+    this.handle = fields.handle;
+    this.kind = fields.kind;
+    this.isNew = fields.isNew;
+    this.#hasStorage = fields.hasStorage;
+    this.#newEntryIn = fields.newEntryIn;
+  }
+
+  async finish(options: { sync: boolean }): Promise<void> {
+    if (!this.#isOpen) throw new TypeError("Cannot finish a target: it is closed");
+    try {
+      if (options.sync && this.#hasStorage) await this.#flush();
+      // A file system may keep a write error until the close (close(2), NFS), so this is part of the restore.
+      this.#closeOnce();
+    } catch (error) {
+      this.close();
+      throw new TargetError(
+        `Cannot flush ${nameTarget(this.handle)}: ${describeFailure(error)}`,
+        { path: this.handle.path, offset: null },
+        { cause: error },
+      );
+    }
+  }
+
+  close(): void {
+    try {
+      this.#closeOnce();
+    } catch {
+      // What failed before is what the caller reports.
+    }
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      await flushFd(this.handle.fd, this.handle.path);
+    } catch (error) {
+      if (!(error instanceof OsError && NOTHING_TO_FLUSH.has(error.errno))) throw error;
+    }
+    if (this.#newEntryIn !== undefined) await flushDirectory(this.#newEntryIn);
+  }
+
+  #closeOnce(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    // Standard output belongs to the process, not to one restore in it.
+    if (this.handle.fd !== STDOUT_FD) closeFd(this.handle.fd, this.handle.path);
+  }
+}
+
+/** Flushes a directory by the runtime, on a thread of its pool: `aio_fsync` takes writable descriptors only. */
+async function flushDirectory(path: string): Promise<void> {
+  using directory = await Deno.open(path);
+  try {
+    await directory.sync();
+  } catch (error) {
+    // Some network file systems have no fsync for directories.
+    if ((error as { code?: unknown }).code !== "EINVAL") throw error;
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Step 1 at the target: finds out what the output that a user named is, and refuses what cannot or must not be written,
+ * before anything is written, truncated or created.
+ *
+ * @module
+ */
+
+import { checkDevice } from "./device.ts";
+import { checkExistingFile, checkNewFile } from "./file.ts";
+import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
+import type { CheckedTarget, OpenOptions, PreflightOptions, Target } from "./target.ts";
+import { describeFailure, refusal } from "./wording.ts";
+
+/**
+ * Checks an output. Existing ones are opened here, without truncation, and that descriptor is the one written to later.
+ *
+ * @param output Path of a file, device or FIFO; "-" for standard output.
+ * @returns The target, unchanged so far; dispose it if it is not opened.
+ * @throws {TargetError} With the reason, if the output is refused.
+ */
+export function preflightTarget(output: string, options: PreflightOptions): CheckedTarget {
+  if (output === "-") return checkStdout(options);
+  let info: Deno.FileInfo;
+  try {
+    info = Deno.statSync(output);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return checkNewFile(output, options);
+    throw refusal(output, describeFailure(error), error);
+  }
+  if (info.isDirectory) throw refusal(output, "it is a directory");
+  if (info.isBlockDevice) return checkDevice(output, options);
+  if (info.isCharDevice) return checkCharDevice(output);
+  if (info.isFifo) return checkFifo(output);
+  if (info.isFile) return checkExistingFile(output, options);
+  throw refusal(output, "it is neither a file, a device nor a pipe");
+}
+
+/**
+ * Makes a checked target ready to be written: creates, truncates or allocates a file, waits for the reader of a FIFO,
+ * enlarges a pipe. From here on the target is changed.
+ *
+ * @throws {TargetError} If that fails.
+ * @throws The signal's reason, if it ends a wait.
+ */
+export function openTarget(checked: CheckedTarget, options: OpenOptions = {}): Promise<Target> {
+  return checked.open(options);
+}

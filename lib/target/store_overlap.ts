@@ -1,0 +1,44 @@
+/**
+ * Keeps a restore from writing over the backup that it reads.
+ *
+ * @module
+ */
+
+import { basename, dirname, join } from "node:path";
+
+import { isSameFile, realPathOrNull, statOrNull } from "./file_info.ts";
+
+/** Files of a backup directory that are none of its revisions' (see `lib/store/layout.ts`). */
+const OWN_NAMES: ReadonlySet<string> = new Set([".purge", ".backup", "config"]);
+
+/**
+ * Tells why a file must not be overwritten by the restore of a revision.
+ *
+ * @param target.realPath Where the file is or will be, symbolic links resolved; `null` if it has no name any more.
+ * @param target.info The file, `null` if it does not exist yet.
+ * @param store.revisionPath The revision map that is restored.
+ * @param store.basedir The backup directory.
+ * @returns The reason, or `null` if nothing speaks against it.
+ */
+export function storeOverlap(
+  target: { realPath: string | null; info: Deno.FileInfo | null },
+  store: { revisionPath: string; basedir: string },
+): string | null {
+  const revision = statOrNull(store.revisionPath);
+  if (target.info && revision && isSameFile(target.info, revision)) {
+    return "it is the revision that is to be restored";
+  }
+  if (target.realPath === null) return null;
+  const chunks = realPathOrNull(join(store.basedir, "chunks"));
+  if (chunks !== null && target.realPath.startsWith(`${chunks}/`)) {
+    return "it lies inside the chunks directory of the backup";
+  }
+  const folder = dirname(target.realPath);
+  if (folder !== realPathOrNull(store.basedir)) return null;
+  const name = basename(target.realPath);
+  const isMap = statOrNull(join(folder, `${name}.rev`)) !== null;
+  if (isMap || name.endsWith(".rev") || OWN_NAMES.has(name)) {
+    return "it is one of the backup's own files";
+  }
+  return null;
+}

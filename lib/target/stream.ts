@@ -1,0 +1,161 @@
+/**
+ * Targets that take bytes in order only: FIFOs, character devices and standard output.
+ *
+ * @module
+ */
+
+import { OsError } from "../errors.ts";
+import { Errno } from "../ffi/errno.ts";
+import {
+  closeFd,
+  isTerminalFd,
+  isWritableFd,
+  openFd,
+  OpenFlag,
+  setNonblocking,
+  tryPipeBytes,
+  trySetPipeBytes,
+} from "../ffi/libc.ts";
+import { readTextOrNull, realPathOrNull, statFd } from "./file_info.ts";
+import { OpenedTarget } from "./opened_target.ts";
+import { storeOverlap } from "./store_overlap.ts";
+import {
+  type CheckedTarget,
+  type OpenOptions,
+  type PreflightOptions,
+  STDOUT_FD,
+  type Target,
+} from "./target.ts";
+import { describeFailure, quotePath, refusal, STDOUT_NAME, stdoutRefusal } from "./wording.ts";
+
+/** A pipe's wanted capacity. At the default of 64 KiB writer and reader wake each other 64 times a chunk. */
+const PIPE_BYTES = 1_048_576;
+
+/** How often a FIFO without a reader is tried again. */
+const FIFO_POLL_MS = 100;
+
+/** Checks a FIFO. @throws {TargetError} If it cannot be written. */
+export function checkFifo(path: string): CheckedTarget {
+  return new CheckedStream(path, { kind: "fifo", fd: tryOpenFifo(path), hasStorage: false });
+}
+
+/** Checks a character device. @throws {TargetError} If it is a terminal or cannot be written. */
+export function checkCharDevice(path: string): CheckedTarget {
+  let fd: number;
+  try {
+    fd = openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_NOCTTY | OpenFlag.O_NONBLOCK);
+  } catch (error) {
+    throw refusal(path, describeFailure(error), error);
+  }
+  try {
+    if (!statFd(fd).isCharDevice) throw refusal(path, "it changed while it was looked at");
+    if (isTerminalFd(fd)) throw refusal(path, "it is a terminal");
+  } catch (error) {
+    closeFd(fd);
+    throw error;
+  }
+  return new CheckedStream(path, { kind: "char", fd, hasStorage: false });
+}
+
+/** Checks standard output. @throws {TargetError} If it is a terminal, not open for writing, or part of the backup. */
+export function checkStdout(options: PreflightOptions): CheckedTarget {
+  let info: Deno.FileInfo;
+  try {
+    info = statFd(STDOUT_FD);
+  } catch (error) {
+    throw stdoutRefusal("it is not open", error);
+  }
+  if (isTerminalFd(STDOUT_FD)) {
+    throw stdoutRefusal("it is a terminal; name a file or device, or redirect it");
+  }
+  if (info.isDirectory || !isWritableFd(STDOUT_FD)) {
+    throw stdoutRefusal("it is not open for writing");
+  }
+  if (info.isFile) {
+    const realPath = realPathOrNull(`/proc/self/fd/${STDOUT_FD}`);
+    const overlap = storeOverlap({ realPath, info }, options);
+    if (overlap !== null) throw stdoutRefusal(overlap);
+  }
+  const hasStorage = info.isFile || info.isBlockDevice === true;
+  return new CheckedStream(STDOUT_NAME, { kind: "stdout", fd: STDOUT_FD, hasStorage });
+}
+
+class CheckedStream implements CheckedTarget {
+  readonly path: string;
+  readonly kind: "char" | "fifo" | "stdout";
+  readonly isNew = false;
+  readonly warnings: readonly string[] = [];
+  readonly #hasStorage: boolean;
+  #fd: number | null;
+  #isOpened = false;
+
+  constructor(
+    path: string,
+    found: { kind: "char" | "fifo" | "stdout"; fd: number | null; hasStorage: boolean },
+  ) {
+    this.path = path;
+    this.kind = found.kind;
+    this.#fd = found.fd;
+    this.#hasStorage = found.hasStorage;
+  }
+
+  async open(options: OpenOptions = {}): Promise<Target> {
+    if (this.#isOpened) {
+      throw new TypeError(`Cannot open ${quotePath(this.path)}: it was opened before`);
+    }
+    this.#isOpened = true;
+    const fd = this.#fd ?? await waitForReader(this.path, options);
+    this.#fd = null;
+    if (this.kind !== "stdout") setNonblocking(fd, false, this.path);
+    enlargePipe(fd);
+    return new OpenedTarget({
+      handle: { fd, path: this.path, access: "stream", zeroPolicy: "write", blockBytes: 1 },
+      kind: this.kind,
+      isNew: this.isNew,
+      hasStorage: this.#hasStorage,
+    });
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== null && this.#fd !== STDOUT_FD) closeFd(this.#fd);
+    this.#fd = null;
+  }
+}
+
+/**
+ * Opens a FIFO for writing without waiting.
+ *
+ * @returns The descriptor, nonblocking still; `null` if nobody has it open for reading.
+ */
+function tryOpenFifo(path: string): number | null {
+  let fd: number;
+  try {
+    fd = openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_NONBLOCK);
+  } catch (error) {
+    if (error instanceof OsError && error.errno === Errno.ENXIO) return null;
+    throw refusal(path, describeFailure(error), error);
+  }
+  if (statFd(fd).isFifo) return fd;
+  closeFd(fd);
+  throw refusal(path, "it changed while it was looked at");
+}
+
+/** A blocking open would do, but only a signal that kills the process could end it. */
+async function waitForReader(path: string, options: OpenOptions): Promise<number> {
+  for (let isFirst = true;; isFirst = false) {
+    options.signal?.throwIfAborted();
+    const fd = tryOpenFifo(path);
+    if (fd !== null) return fd;
+    if (isFirst) options.onWait?.();
+    await new Promise((resolve) => setTimeout(resolve, FIFO_POLL_MS));
+  }
+}
+
+/** Enlarges a pipe's buffer as far as allowed; it is never made smaller, and what is no pipe stays as it is. */
+function enlargePipe(fd: number): void {
+  const before = tryPipeBytes(fd);
+  if (before < 0 || before >= PIPE_BYTES) return;
+  if (trySetPipeBytes(fd, PIPE_BYTES) !== -Errno.EPERM) return;
+  const limit = Number(readTextOrNull("/proc/sys/fs/pipe-max-size") ?? 0);
+  if (limit > before && limit < PIPE_BYTES) trySetPipeBytes(fd, limit);
+}
