@@ -10,6 +10,7 @@
 
 import { createHash } from "node:crypto";
 import { CHUNK_BYTES } from "../lib/store/layout.ts";
+import { realChunks } from "./bench/corpus.ts";
 import {
   addRevision,
   type ChunkContent,
@@ -22,56 +23,13 @@ const FILES_MIB = 240;
 const ZEROS_MIB = 80;
 const REPEATS_MIB = 40;
 
-/** Where real files are taken from, until there are enough of them. */
-const SOURCES = ["/usr/bin", "/usr/lib", "/usr/share", Deno.execPath()];
-
 function print(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
-/** Yields real files, unsorted, as far as they can be read. */
-function* walk(path: string): Generator<string> {
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.lstatSync(path);
-    if (info.isFile) yield path;
-    if (!info.isDirectory) return;
-    for (const entry of Deno.readDirSync(path)) yield* walk(`${path}/${entry.name}`);
-  } catch (error) {
-    // A demonstration takes what it may read; other errors would be bugs.
-    if (!(error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotFound)) {
-      throw error;
-    }
-  }
-}
-
-/** Returns full chunks of real files, one behind the other, as a file system would hold them. */
-function realChunks(count: number): Uint8Array[] {
-  const chunks: Uint8Array[] = [];
-  let chunk = new Uint8Array(CHUNK_BYTES);
-  let filled = 0;
-  for (const source of SOURCES) {
-    for (const path of walk(source)) {
-      const content = Deno.readFileSync(path);
-      for (let at = 0; at < content.length;) {
-        const part = content.subarray(at, at + CHUNK_BYTES - filled);
-        chunk.set(part, filled);
-        filled += part.length;
-        at += part.length;
-        if (filled < CHUNK_BYTES) continue;
-        chunks.push(chunk);
-        if (chunks.length === count) return chunks;
-        chunk = new Uint8Array(CHUNK_BYTES);
-        filled = 0;
-      }
-    }
-  }
-  throw new Error(`Cannot make the sample: ${SOURCES.join(", ")} hold too few files`);
-}
-
 /** Chunks of the sample image: files with stretches of zeros between, and one piece that repeats. */
 function sampleImage(): ChunkContent[] {
-  const image: ChunkContent[] = realChunks((FILES_MIB * MIB) / CHUNK_BYTES);
+  const image: ChunkContent[] = [...realChunks((FILES_MIB * MIB) / CHUNK_BYTES)];
   const zeros = (ZEROS_MIB * MIB) / CHUNK_BYTES;
   for (let i = 0; i < zeros; i++) {
     image.splice((i * 7) % image.length, 0, i % 4 === 0 ? "zero" : "absent");
