@@ -75,16 +75,20 @@ export function deviceName(rdev: number): string {
  * Says what a block device is used for, for a device that the kernel calls busy.
  *
  * @param rdev Number of the device.
+ * @param root Folder that stands for "/" where /proc and /sys are looked up.
  * @returns Reasons such as `it is mounted at "/srv"`; empty if the user is not to be found, for example because it is
  *   mounted in another namespace.
  */
-export function describeDeviceUse(rdev: number): string[] {
+export function describeDeviceUse(rdev: number, root = ""): string[] {
   const self = deviceName(rdev);
-  const mounts = parseMountinfo(readTextOrNull("/proc/self/mountinfo") ?? "");
-  const swaps = parseSwaps(readTextOrNull("/proc/swaps") ?? "");
+  const mounts = parseMountinfo(readTextOrNull(`${root}/proc/self/mountinfo`) ?? "");
+  const swaps = parseSwaps(readTextOrNull(`${root}/proc/swaps`) ?? "");
+  const sys = `${root}/sys`;
   const reasons: string[] = [];
-  for (const { device, relation } of relatedDevices(self)) {
-    const subject = device === self ? "it" : `its ${relation} ${quotePath(devicePath(device))}`;
+  for (const { device, relation } of relatedDevices(sys, self)) {
+    const subject = device === self
+      ? "it"
+      : `its ${relation} ${quotePath(devicePath(sys, device))}`;
     for (const mount of mounts) {
       if (isMountOf(mount, device)) {
         reasons.push(`${subject} is mounted at ${quotePath(mount.mountPoint)}`);
@@ -93,8 +97,8 @@ export function describeDeviceUse(rdev: number): string[] {
     if (swaps.some((path) => blockDeviceAt(path) === device)) {
       reasons.push(`${subject} is swap space`);
     }
-    for (const holder of listNames(`/sys/dev/block/${device}/holders`)) {
-      reasons.push(`${subject} is held by ${describeHolder(holder)}`);
+    for (const holder of listNames(`${sys}/dev/block/${device}/holders`).sort()) {
+      reasons.push(`${subject} is held by ${describeHolder(sys, holder)}`);
     }
   }
   return [...new Set(reasons)];
@@ -127,9 +131,9 @@ export function describeBackingUse(info: Deno.FileInfo): string[] {
 }
 
 /** The device itself, and those whose use the kernel counts as its use: its partitions, or the disk it is part of. */
-function relatedDevices(device: string): { device: string; relation: string }[] {
+function relatedDevices(sys: string, device: string): { device: string; relation: string }[] {
   const related = [{ device, relation: "" }];
-  const folder = realPathOrNull(`/sys/dev/block/${device}`);
+  const folder = realPathOrNull(`${sys}/dev/block/${device}`);
   if (folder === null) return related;
   const add = (path: string, relation: string) => {
     const found = readTextOrNull(`${path}/dev`)?.trim();
@@ -158,14 +162,14 @@ function blockDeviceAt(path: string): string | null {
   return info?.isBlockDevice && info.rdev !== null ? deviceName(info.rdev) : null;
 }
 
-function devicePath(device: string): string {
+function devicePath(sys: string, device: string): string {
   // The kernel writes the slash of names such as "cciss/c0d0" as "!".
-  const name = basename(realPathOrNull(`/sys/dev/block/${device}`) ?? device);
+  const name = basename(realPathOrNull(`${sys}/dev/block/${device}`) ?? device);
   return `/dev/${name.replaceAll("!", "/")}`;
 }
 
 /** Names a holder as administrators know it: device mapper nodes by their table's name. */
-function describeHolder(name: string): string {
-  const mapperName = readTextOrNull(`/sys/block/${name}/dm/name`)?.trim();
+function describeHolder(sys: string, name: string): string {
+  const mapperName = readTextOrNull(`${sys}/block/${name}/dm/name`)?.trim();
   return quotePath(mapperName ? `/dev/mapper/${mapperName}` : `/dev/${name.replaceAll("!", "/")}`);
 }

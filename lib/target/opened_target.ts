@@ -85,11 +85,12 @@ export class OpenedTarget implements Target {
 
 /** Flushes a directory by the runtime, on a thread of its pool: `aio_fsync` takes writable descriptors only. */
 async function flushDirectory(path: string): Promise<void> {
-  using directory = await Deno.open(path);
   try {
+    using directory = await Deno.open(path);
     await directory.sync();
   } catch (error) {
-    // Some network file systems have no fsync for directories.
-    if ((error as { code?: unknown }).code !== "EINVAL") throw error;
+    // A directory that may be written but not read cannot be opened; some network file systems cannot flush one.
+    const { code } = error as { code?: unknown };
+    if (code !== "EACCES" && code !== "EINVAL") throw error;
   }
 }

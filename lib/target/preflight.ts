@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BackyError, OsError } from "../errors.ts";
 import { checkDevice } from "./device.ts";
 import { checkExistingFile, checkNewFile } from "./file.ts";
 import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
@@ -19,20 +20,34 @@ import { describeFailure, refusal } from "./wording.ts";
  * @throws {TargetError} With the reason, if the output is refused.
  */
 export function preflightTarget(output: string, options: PreflightOptions): CheckedTarget {
-  if (output === "-") return checkStdout(options);
+  try {
+    return output === "-" ? checkStdout(options) : checkPath(output, options);
+  } catch (error) {
+    if (isSystemError(error)) throw refusal(output, describeFailure(error), error);
+    throw error;
+  }
+}
+
+function checkPath(path: string, options: PreflightOptions): CheckedTarget {
   let info: Deno.FileInfo;
   try {
-    info = Deno.statSync(output);
+    info = Deno.statSync(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return checkNewFile(output, options);
-    throw refusal(output, describeFailure(error), error);
+    if (error instanceof Deno.errors.NotFound) return checkNewFile(path, options);
+    throw error;
   }
-  if (info.isDirectory) throw refusal(output, "it is a directory");
-  if (info.isBlockDevice) return checkDevice(output, options);
-  if (info.isCharDevice) return checkCharDevice(output);
-  if (info.isFifo) return checkFifo(output);
-  if (info.isFile) return checkExistingFile(output, options);
-  throw refusal(output, "it is neither a file, a device nor a pipe");
+  if (info.isDirectory) throw refusal(path, "it is a directory");
+  if (info.isBlockDevice) return checkDevice(path, options);
+  if (info.isCharDevice) return checkCharDevice(path);
+  if (info.isFifo) return checkFifo(path);
+  if (info.isFile) return checkExistingFile(path, options);
+  throw refusal(path, "it is neither a file, a device nor a pipe");
+}
+
+/** Whether the system refused a question that is not expected to fail, asked by us or through the runtime. */
+function isSystemError(error: unknown): boolean {
+  if (error instanceof BackyError) return error instanceof OsError;
+  return error instanceof Error && /\(os error \d+\)/.test(error.message);
 }
 
 /**

@@ -195,7 +195,7 @@ export class RandomAccessWriter {
   }
 }
 
-/** Writes to a pipe, terminal-less device or file in order, from its first byte to its last. */
+/** Writes to a pipe, a character device or standard output, in order from the first byte to the last. */
 export class StreamWriter {
   /** Byte of the image that is written next. Callers that write in turn set it before each of theirs. */
   position = 0;

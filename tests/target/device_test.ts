@@ -1,0 +1,270 @@
+import { assert, assertEquals, assertThrows } from "../assert.ts";
+import { TargetError } from "../../lib/errors.ts";
+import { openTarget, preflightTarget } from "../../lib/target/preflight.ts";
+import type { SparseMode } from "../../lib/target/target.ts";
+import { RandomAccessWriter } from "../../lib/target/writer.ts";
+import { assertBytes, LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
+import { programProblem, run, Scratch, testUnless } from "./machine.ts";
+import { StoreFixture } from "./store_fixture.ts";
+
+const MIB = 1_048_576;
+const problem = loopDeviceProblem();
+
+/** Image of an odd size: data, zeros, data, zeros to the end, in pieces that fit no block. */
+function restoreSample(writer: RandomAccessWriter, imageBytes: number): Uint8Array {
+  const image = new Uint8Array(imageBytes);
+  const pieces = [[0, 70_001], [2 * MIB + 100, 2 * MIB + 5000], [3 * MIB, imageBytes - 300_000]];
+  let end = 0;
+  for (const [from, to] of pieces as [number, number][]) {
+    image.fill(0x5c, from, to);
+    writer.writeZeros(end, from - end);
+    writer.writeData(image.slice(from, to), from);
+    end = to;
+  }
+  writer.writeZeros(end, imageBytes - end);
+  return image;
+}
+
+async function restoreTo(path: string, imageBytes: number, sparse: SparseMode) {
+  using store = new StoreFixture();
+  using checked = preflightTarget(path, store.options({ imageBytes, sparse }));
+  const target = await openTarget(checked);
+  const writer = new RandomAccessWriter(target.handle, { imageBytes });
+  const image = restoreSample(writer, imageBytes);
+  await target.finish({ sync: true });
+  return { image, handle: target.handle };
+}
+
+for (const sectorBytes of [512, 4096]) {
+  for (const sparse of ["auto", "never"] as const) {
+    testUnless(
+      problem,
+      `A dirty device with ${sectorBytes}-byte sectors holds exactly the image (--sparse=${sparse})`,
+      async () => {
+        using device = new LoopDevice(8 * MIB, { sectorBytes });
+        const { image, handle } = await restoreTo(device.path, 5 * MIB + 777, sparse);
+        assertEquals(handle.blockBytes, sectorBytes);
+        assertEquals(handle.zeroPolicy, sparse === "auto" ? "deallocate" : "write");
+        const expected = new Uint8Array(8 * MIB).fill(0xaa);
+        expected.set(image);
+        assertBytes(device.read(), expected);
+      },
+    );
+  }
+}
+
+testUnless(problem, "--sparse=auto gives the storage of zeros back", async () => {
+  using device = new LoopDevice(8 * MIB);
+  await restoreTo(device.path, 8 * MIB, "auto");
+  const name = device.path.slice("/dev/".length);
+  const backing = Deno.readTextFileSync(`/sys/block/${name}/loop/backing_file`).trimEnd();
+  assert(Deno.statSync(backing).blocks! * 512 < 6.5 * MIB, "the backing file has no holes");
+});
+
+testUnless(problem, "--sparse=always leaves a device's zeros alone", async () => {
+  using device = new LoopDevice(8 * MIB);
+  const { image } = await restoreTo(device.path, 8 * MIB, "always");
+  assertBytes(device.read(), image.map((byte) => byte === 0 ? 0xaa : byte));
+});
+
+testUnless(problem, "preflightTarget() refuses a device smaller than the image", () => {
+  using store = new StoreFixture();
+  using device = new LoopDevice(MIB);
+  const options = store.options({ imageBytes: 4 * 2 ** 40 + 1, force: true });
+  const error = assertThrows(() => preflightTarget(device.path, options), TargetError);
+  assertEquals(
+    error.message,
+    `Cannot restore to "${device.path}": the device has 1048576 bytes (1 MiB), the image needs ` +
+      "4398046511105 bytes (4 TiB)",
+  );
+  preflightTarget(device.path, store.options({ imageBytes: MIB }))[Symbol.dispose]();
+  assert(device.read().every((byte) => byte === 0xaa));
+});
+
+testUnless(problem, "preflightTarget() refuses a read-only device", () => {
+  using store = new StoreFixture();
+  using device = new LoopDevice(MIB, { isReadOnly: true });
+  const error = assertThrows(() => preflightTarget(device.path, store.options()), TargetError);
+  assertEquals(
+    error.message,
+    `Cannot restore to "${device.path}": the device is read-only`,
+  );
+});
+
+testUnless(
+  problem ?? mountProblem() ?? programProblem("mkfs.ext4"),
+  "preflightTarget() refuses a mounted device and names the mount point",
+  async () => {
+    using store = new StoreFixture();
+    using device = new LoopDevice(8 * MIB);
+    run("mkfs.ext4", "-q", device.path);
+    using mount = new Mount(device.path);
+    const error = assertThrows(() => preflightTarget(device.path, store.options()), TargetError);
+    assertEquals(
+      error.message,
+      `Cannot restore to "${device.path}": it is mounted at "${mount.path}" ` +
+        "(--force overrides this)",
+    );
+    using scratch = new Scratch();
+    const link = scratch.file("link");
+    Deno.symlinkSync(device.path, link);
+    assertThrows(() => preflightTarget(link, store.options()), TargetError, mount.path);
+
+    using forced = preflightTarget(device.path, store.options({ force: true }));
+    assertEquals(forced.warnings, [
+      `"${device.path}" is written although it is mounted at "${mount.path}"`,
+    ]);
+    (await openTarget(forced)).close();
+  },
+);
+
+testUnless(
+  problem ?? mountProblem() ?? programProblem("partx", "mkfs.ext4"),
+  "preflightTarget() refuses a disk with a mounted partition, and the other way round",
+  () => {
+    using store = new StoreFixture();
+    using device = new LoopDevice(16 * MIB);
+    writePartitionTable(device.path, { startSector: 2048, sectors: 16_384 });
+    run("partx", "-u", device.path);
+    const partition = `${device.path}p1`;
+    const refused = (path: string) =>
+      assertThrows(() => preflightTarget(path, store.options()), TargetError).message;
+    try {
+      {
+        run("mkfs.ext4", "-q", partition);
+        using mount = new Mount(partition);
+        assertEquals(
+          refused(device.path),
+          `Cannot restore to "${device.path}": its partition "${partition}" is mounted at ` +
+            `"${mount.path}" (--force overrides this)`,
+        );
+        assertEquals(
+          refused(partition),
+          `Cannot restore to "${partition}": it is mounted at "${mount.path}" ` +
+            "(--force overrides this)",
+        );
+      }
+      using mount = mountWholeDisk(device.path);
+      assertEquals(
+        refused(partition),
+        `Cannot restore to "${partition}": its disk "${device.path}" is mounted at ` +
+          `"${mount.path}" (--force overrides this)`,
+      );
+    } finally {
+      run("partx", "-d", device.path);
+    }
+  },
+);
+
+/** Mounts a disk in spite of its partitions: without a partition table on it, but with the kernel's partitions. */
+function mountWholeDisk(path: string): Mount {
+  run("mkfs.ext4", "-q", "-F", path);
+  return new Mount(path);
+}
+
+/** Writes a partition table of one Linux partition. Format: master boot record, one entry at byte 446. */
+function writePartitionTable(path: string, part: { startSector: number; sectors: number }): void {
+  const record = new DataView(new ArrayBuffer(512));
+  record.setUint8(446 + 4, 0x83);
+  record.setUint32(446 + 8, part.startSector, true);
+  record.setUint32(446 + 12, part.sectors, true);
+  record.setUint16(510, 0xaa55, true);
+  using device = Deno.openSync(path, { write: true });
+  device.writeSync(new Uint8Array(record.buffer));
+  device.syncSync();
+}
+
+testUnless(
+  problem ?? programProblem("mkswap", "swapon"),
+  "preflightTarget() refuses swap space",
+  () => {
+    using store = new StoreFixture();
+    using device = new LoopDevice(2 * MIB);
+    run("mkswap", device.path);
+    run("swapon", device.path);
+    try {
+      const error = assertThrows(() => preflightTarget(device.path, store.options()), TargetError);
+      assertEquals(
+        error.message,
+        `Cannot restore to "${device.path}": it is swap space (--force overrides this)`,
+      );
+    } finally {
+      run("swapoff", device.path);
+    }
+  },
+);
+
+/** Why device mapper tables cannot be made here. */
+function deviceMapperProblem(): string | null {
+  const missing = programProblem("dmsetup");
+  if (missing !== null) return missing;
+  try {
+    run("dmsetup", "version");
+    return null;
+  } catch {
+    return "no device mapper in the kernel";
+  }
+}
+
+testUnless(
+  problem ?? deviceMapperProblem(),
+  "preflightTarget() refuses a device that another one is made of",
+  () => {
+    using store = new StoreFixture();
+    using device = new LoopDevice(2 * MIB);
+    const name = `target_test_${Deno.pid}`;
+    run("dmsetup", "create", name, "--table", `0 4096 linear ${device.path} 0`);
+    try {
+      const error = assertThrows(() => preflightTarget(device.path, store.options()), TargetError);
+      assertEquals(
+        error.message,
+        `Cannot restore to "${device.path}": it is held by "/dev/mapper/${name}" ` +
+          "(--force overrides this)",
+      );
+    } finally {
+      run("dmsetup", "remove", name);
+    }
+  },
+);
+
+testUnless(problem, "preflightTarget() claims the device until the target is closed", async () => {
+  using store = new StoreFixture();
+  using device = new LoopDevice(MIB);
+  using checked = preflightTarget(device.path, store.options());
+  const again = () => preflightTarget(device.path, store.options());
+  assertThrows(again, TargetError, "another program or the kernel holds it exclusively");
+  const target = await openTarget(checked);
+  assertThrows(again, TargetError);
+  target.close();
+  again()[Symbol.dispose]();
+});
+
+testUnless(
+  problem ?? mountProblem(),
+  "Target.finish() reports what could not be written back",
+  async () => {
+    using store = new StoreFixture();
+    // The device promises more than the file system below its backing file can keep.
+    using mount = new Mount("-t", "tmpfs", "-o", "size=2m", "tmpfs");
+    Deno.writeFileSync(`${mount.path}/backing`, new Uint8Array());
+    Deno.truncateSync(`${mount.path}/backing`, 16 * MIB);
+    const path = run("losetup", "-f", "--show", `${mount.path}/backing`);
+    try {
+      const imageBytes = 8 * MIB;
+      using checked = preflightTarget(path, store.options({ imageBytes }));
+      const target = await openTarget(checked);
+      const writer = new RandomAccessWriter(target.handle, { imageBytes });
+      writer.writeData(new Uint8Array(imageBytes).fill(1), 0);
+      let error: unknown;
+      await target.finish({ sync: true }).catch((caught) => error = caught);
+      assert(error instanceof TargetError, String(error));
+      assert(
+        /^Cannot flush "\/dev\/loop\d+": .*\((EIO|ENOSPC)\)$/.test(error.message),
+        error.message,
+      );
+      target.close();
+    } finally {
+      run("losetup", "-d", path);
+    }
+  },
+);

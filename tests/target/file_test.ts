@@ -1,0 +1,200 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
+import { TargetError } from "../../lib/errors.ts";
+import { openTarget, preflightTarget } from "../../lib/target/preflight.ts";
+import { RandomAccessWriter } from "../../lib/target/writer.ts";
+import { assertBytes, Mount, mountProblem, scriptCommand, shell, testUnless } from "./machine.ts";
+import { StoreFixture } from "./store_fixture.ts";
+
+const MIB = 1_048_576;
+
+function allocatedBytes(path: string): number {
+  return Deno.statSync(path).blocks! * 512;
+}
+
+Deno.test("openTarget() creates a file with holes of the image's size", async () => {
+  using store = new StoreFixture();
+  const path = store.file("image");
+  using checked = preflightTarget(path, store.options({ imageBytes: 5 * MIB + 1 }));
+  const target = await openTarget(checked);
+  assertEquals([target.kind, target.isNew, target.handle.access], ["file", true, "random"]);
+  assertEquals([target.handle.zeroPolicy, target.handle.blockBytes], ["skip", 1]);
+  const writer = new RandomAccessWriter(target.handle, { imageBytes: 5 * MIB + 1 });
+  writer.writeData(new Uint8Array(10).fill(7), 5 * MIB - 9);
+  writer.writeZeros(0, 5 * MIB - 9);
+  await target.finish({ sync: true });
+  assertBytes(Deno.readFileSync(path), new Uint8Array(5 * MIB + 1).fill(7, 5 * MIB - 9));
+  assert(allocatedBytes(path) < MIB, "there are no holes");
+});
+
+Deno.test("openTarget() empties an existing file, longer or shorter", async () => {
+  using store = new StoreFixture();
+  for (const oldBytes of [0, 10, 3 * MIB]) {
+    const path = store.file("image", new Uint8Array(oldBytes).fill(0xaa));
+    using checked = preflightTarget(path, store.options({ imageBytes: MIB, sparse: "always" }));
+    const target = await openTarget(checked);
+    assertEquals([target.isNew, target.handle.zeroPolicy], [false, "skip"]);
+    await target.finish({ sync: false });
+    assertBytes(Deno.readFileSync(path), new Uint8Array(MIB));
+  }
+});
+
+Deno.test("openTarget() writes to the file that was checked, not to what took its name since", async () => {
+  using store = new StoreFixture();
+  const path = store.file("image", "old");
+  using checked = preflightTarget(path, store.options());
+  Deno.renameSync(path, store.file("moved"));
+  Deno.symlinkSync(store.revisionPath, path);
+  const target = await openTarget(checked);
+  new RandomAccessWriter(target.handle, { imageBytes: 1 }).writeData(Uint8Array.of(0x78), 0);
+  await target.finish({ sync: true });
+  assertEquals(Deno.readTextFileSync(store.file("moved")), "x");
+  assertEquals(Deno.readTextFileSync(store.revisionPath), "content of RevisionA");
+});
+
+Deno.test("openTarget() does not take over a file that appeared since the check", async () => {
+  using store = new StoreFixture();
+  const path = store.file("image");
+  using checked = preflightTarget(path, store.options());
+  Deno.writeTextFileSync(path, "precious");
+  const error = await assertRejects(() => openTarget(checked), TargetError);
+  assertEquals(
+    error.message,
+    `Cannot restore to "${path}": it cannot be created: File exists (EEXIST)`,
+  );
+  assertEquals(Deno.readTextFileSync(path), "precious");
+});
+
+Deno.test("openTarget() creates what dangling links lead to", async () => {
+  using store = new StoreFixture();
+  Deno.mkdirSync(store.file("folder"));
+  Deno.symlinkSync("folder/second", store.file("first"));
+  Deno.symlinkSync("../image", store.file("folder/second"));
+  using checked = preflightTarget(store.file("first"), store.options({ imageBytes: 3 }));
+  await (await openTarget(checked)).finish({ sync: true });
+  assertEquals(Deno.lstatSync(store.file("image")).size, 3);
+});
+
+Deno.test("openTarget() allocates the whole file for --sparse=never", async () => {
+  using store = new StoreFixture();
+  for (const content of [undefined, new Uint8Array(10)]) {
+    const path = store.file("image", content);
+    const options = store.options({ imageBytes: 4 * MIB + 5, sparse: "never" });
+    using checked = preflightTarget(path, options);
+    const target = await openTarget(checked);
+    assertEquals(target.handle.zeroPolicy, "skip");
+    await target.finish({ sync: true });
+    assertEquals(Deno.statSync(path).size, 4 * MIB + 5);
+    assert(allocatedBytes(path) >= 4 * MIB + 5, "there are holes");
+    Deno.removeSync(path);
+  }
+});
+
+Deno.test("openTarget() makes an empty file of an empty image", async () => {
+  using store = new StoreFixture();
+  for (const sparse of ["auto", "never", "always"] as const) {
+    const path = store.file("image", "old");
+    using checked = preflightTarget(path, store.options({ imageBytes: 0, sparse }));
+    await (await openTarget(checked)).finish({ sync: true });
+    assertEquals(Deno.statSync(path).size, 0);
+  }
+});
+
+testUnless(
+  mountProblem(),
+  "openTarget() writes zeros where the file system cannot allocate",
+  async () => {
+    using store = new StoreFixture();
+    using mount = new Mount("-t", "ramfs", "ramfs"); // has no fallocate
+    const path = `${mount.path}/image`;
+    using checked = preflightTarget(path, store.options({ imageBytes: 100_000, sparse: "never" }));
+    const target = await openTarget(checked);
+    assertEquals(target.handle.zeroPolicy, "write");
+    new RandomAccessWriter(target.handle, { imageBytes: 100_000 }).writeZeros(0, 100_000);
+    await target.finish({ sync: true });
+    assertBytes(Deno.readFileSync(path), new Uint8Array(100_000));
+  },
+);
+
+testUnless(mountProblem(), "openTarget() removes a new file that cannot be allocated", async () => {
+  using store = new StoreFixture();
+  using mount = new Mount("-t", "tmpfs", "-o", "size=2m", "tmpfs");
+  const path = `${mount.path}/image`;
+  using checked = preflightTarget(path, store.options({ imageBytes: 2 * MIB, sparse: "never" }));
+  Deno.writeFileSync(`${mount.path}/other`, new Uint8Array(MIB));
+  const error = await assertRejects(() => openTarget(checked), TargetError);
+  assertEquals(
+    error.message,
+    `Cannot restore to "${path}": it cannot be made 2097152 bytes (2 MiB) long: ` +
+      "No space left on device (ENOSPC)",
+  );
+  assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
+});
+
+testUnless(
+  mountProblem(),
+  "RandomAccessWriter names the byte at which a file system is full",
+  async () => {
+    using store = new StoreFixture();
+    using mount = new Mount("-t", "tmpfs", "-o", "size=1m", "tmpfs");
+    const path = `${mount.path}/image`;
+    using checked = preflightTarget(path, store.options({ imageBytes: 2 * MIB }));
+    const target = await openTarget(checked);
+    const writer = new RandomAccessWriter(target.handle, { imageBytes: 2 * MIB });
+    const error = assertThrows(() => writer.writeData(new Uint8Array(2 * MIB), 0), TargetError);
+    assertEquals(
+      error.message,
+      `Cannot write "${path}" at byte 1048576: No space left on device (ENOSPC)`,
+    );
+    target.close();
+    target.close();
+  },
+);
+
+Deno.test("RandomAccessWriter reports the file size limit instead of dying of SIGXFSZ", async () => {
+  using store = new StoreFixture();
+  const path = store.file("image", "");
+  const command = scriptCommand(`
+    import { ignoreWriteSignals } from lib("ffi/libc.ts");
+    import { openFd, OpenFlag } from lib("ffi/libc.ts");
+    import { RandomAccessWriter } from lib("target/writer.ts");
+    ignoreWriteSignals();
+    const path = ${JSON.stringify(path)};
+    const fd = openFd(path, OpenFlag.O_WRONLY);
+    const handle = { fd, path, access: "random", zeroPolicy: "skip", blockBytes: 1 };
+    const writer = new RandomAccessWriter(handle, { imageBytes: 2097152 });
+    try {
+      writer.writeData(new Uint8Array(2097152), 0);
+    } catch (error) {
+      Deno.stderr.writeSync(new TextEncoder().encode(error.message));
+      Deno.exit(4);
+    }
+  `);
+  // The shell counts in KiB. The runtime's own caches, if not new, may exceed the limit too.
+  const cache = `DENO_DIR='${store.file("cache")}'`;
+  const { code, stderr } = await shell(`ulimit -f 1024; ${cache} ${command}`);
+  assertEquals(stderr, `Cannot write "${path}" at byte 1048576: File too large (EFBIG)`);
+  assertEquals(code, 4);
+});
+
+Deno.test("Target.finish() lets the event loop run, and ends the target", async () => {
+  using store = new StoreFixture();
+  using checked = preflightTarget(store.file("image"), store.options({ imageBytes: 8 * MIB }));
+  const target = await openTarget(checked);
+  const writer = new RandomAccessWriter(target.handle, { imageBytes: 8 * MIB });
+  writer.writeData(new Uint8Array(8 * MIB).fill(1), 0);
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 0);
+  await target.finish({ sync: true });
+  clearInterval(timer);
+  assert(ticks > 0, "no timer fired during the flush");
+  assertThrows(() => Deno.statSync(`/proc/self/fd/${target.handle.fd}`), Deno.errors.NotFound);
+  await assertRejects(() => target.finish({ sync: true }), TypeError);
+  target.close();
+});
+
+Deno.test("openTarget() takes a checked target once", async () => {
+  using store = new StoreFixture();
+  using checked = preflightTarget(store.file("image", ""), store.options());
+  (await openTarget(checked)).close();
+  await assertRejects(() => openTarget(checked), TypeError);
+});

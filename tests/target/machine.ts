@@ -1,0 +1,150 @@
+/**
+ * Things of the machine that target tests use: loop devices, small file systems, child processes. Everything is made by
+ * the test that uses it, and disposing it undoes just that.
+ *
+ * @module
+ */
+
+import { assert } from "../assert.ts";
+import { flushFd } from "../../lib/ffi/aio.ts";
+import { closeFd, openFd, OpenFlag } from "../../lib/ffi/libc.ts";
+
+// C libraries are opened on first use and for good, which a test would be blamed for; flushing a device that cannot be
+// flushed opens all of them.
+const nullFd = openFd("/dev/null", OpenFlag.O_WRONLY);
+await flushFd(nullFd).catch(() => {});
+closeFd(nullFd);
+
+/** Runs a program to its end. @throws {Error} If it fails, with what it said. */
+export function run(program: string, ...args: string[]): string {
+  const { success, stdout, stderr } = new Deno.Command(program, { args }).outputSync();
+  const decoder = new TextDecoder();
+  if (!success) throw new Error(`${program} ${args.join(" ")}: ${decoder.decode(stderr).trim()}`);
+  return decoder.decode(stdout).trim();
+}
+
+/** A folder for one test. */
+export class Scratch implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "target_test_" });
+
+  /** Path of a file in the folder, which need not exist. */
+  file(name: string, content?: string | Uint8Array): string {
+    const path = `${this.path}/${name}`;
+    if (typeof content === "string") Deno.writeTextFileSync(path, content);
+    if (content instanceof Uint8Array) Deno.writeFileSync(path, content);
+    return path;
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** A loop device over a file of its own, every byte of it 0xAA. */
+export class LoopDevice implements Disposable {
+  readonly path: string;
+  readonly bytes: number;
+  readonly #scratch = new Scratch();
+
+  constructor(bytes: number, options: { sectorBytes?: number; isReadOnly?: boolean } = {}) {
+    this.bytes = bytes;
+    const backing = this.#scratch.file("backing", new Uint8Array(bytes).fill(0xaa));
+    this.path = run(
+      "losetup",
+      ...(options.isReadOnly ? ["-r"] : []),
+      ...["-b", String(options.sectorBytes ?? 512), "-f", "--show", backing],
+    );
+  }
+
+  read(): Uint8Array {
+    return Deno.readFileSync(this.path);
+  }
+
+  [Symbol.dispose](): void {
+    run("losetup", "-d", this.path);
+    this.#scratch[Symbol.dispose]();
+  }
+}
+
+/** A file system mounted at a folder of its own. */
+export class Mount implements Disposable {
+  readonly #scratch = new Scratch();
+  readonly path = this.#scratch.file("mount point");
+
+  /** @param args Arguments of mount(8) but the last, the mount point. */
+  constructor(...args: string[]) {
+    Deno.mkdirSync(this.path);
+    run("mount", ...args, this.path);
+  }
+
+  [Symbol.dispose](): void {
+    run("umount", "-l", this.path);
+    this.#scratch[Symbol.dispose]();
+  }
+}
+
+/** Why loop devices cannot be used here; `null` if they can. */
+export function loopDeviceProblem(): string | null {
+  if (Deno.uid() !== 0) return "not root";
+  try {
+    new LoopDevice(1_048_576)[Symbol.dispose]();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Why file systems cannot be mounted here; `null` if they can. */
+export function mountProblem(): string | null {
+  if (Deno.uid() !== 0) return "not root";
+  try {
+    new Mount("-t", "tmpfs", "-o", "size=64k", "tmpfs")[Symbol.dispose]();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Why a program cannot be run here; `null` if it can. */
+export function programProblem(...names: string[]): string | null {
+  for (const name of names) {
+    const found = new Deno.Command("sh", { args: ["-c", `command -v ${name}`], stdout: "null" });
+    if (!found.outputSync().success) return `no ${name}`;
+  }
+  return null;
+}
+
+/** Declares a test that is ignored, with the reason in its name, if there is a problem. */
+export function testUnless(
+  problem: string | null,
+  name: string,
+  fn: () => void | Promise<void>,
+): void {
+  if (problem === null) Deno.test(name, fn);
+  else Deno.test({ name: `${name} [ignored: ${problem}]`, ignore: true, fn });
+}
+
+/** A shell command line that runs TypeScript, in which `lib("target/x.ts")` stands for the URL of a module. */
+export function scriptCommand(code: string): string {
+  const withUrls = code.replace(
+    /lib\("([^"]+)"\)/g,
+    (_, path) => JSON.stringify(import.meta.resolve(`../../lib/${path}`)),
+  );
+  return `'${Deno.execPath()}' eval '${withUrls.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Runs a shell command line. */
+export async function shell(
+  commandLine: string,
+): Promise<{ code: number; stdout: Uint8Array; stderr: string }> {
+  const command = new Deno.Command("bash", { args: ["-c", commandLine], stdin: "null" });
+  const { code, stdout, stderr } = await command.output();
+  return { code, stdout, stderr: new TextDecoder().decode(stderr) };
+}
+
+/** Asserts that two long byte strings are equal, naming the first byte at which they are not. */
+export function assertBytes(actual: Uint8Array, expected: Uint8Array): void {
+  assert(actual.length === expected.length, `${actual.length} bytes, not ${expected.length}`);
+  const at = actual.findIndex((byte, i) => byte !== expected[i]);
+  assert(at < 0, `byte ${at} is ${actual[at]}, not ${expected[at]}`);
+}

@@ -1,0 +1,41 @@
+/**
+ * A directory that looks like a backup directory from outside, for tests that only look at names.
+ *
+ * @module
+ */
+
+import type { PreflightOptions } from "../../lib/target/target.ts";
+import { Scratch } from "./machine.ts";
+
+/** A backup directory with two revisions and one chunk file, none of them readable as such. */
+export class StoreFixture implements Disposable {
+  readonly #scratch = new Scratch();
+  readonly basedir = this.#scratch.file("backups of vm0");
+  readonly revisionPath = `${this.basedir}/RevisionA`;
+  readonly chunkFolder = `${this.basedir}/chunks/ab`;
+  readonly chunkPath = `${this.chunkFolder}/abcd.chunk.lzo`;
+
+  constructor() {
+    Deno.mkdirSync(this.chunkFolder, { recursive: true });
+    for (const name of ["RevisionA", "RevisionA.rev", "RevisionB", "RevisionB.rev", ".purge"]) {
+      Deno.writeTextFileSync(`${this.basedir}/${name}`, `content of ${name}`);
+    }
+    Deno.writeTextFileSync(this.chunkPath, "content of a chunk");
+    Deno.symlinkSync("RevisionA", `${this.basedir}/last`);
+  }
+
+  /** Path beside the backup directory. */
+  file(name: string, content?: string | Uint8Array): string {
+    return this.#scratch.file(name, content);
+  }
+
+  /** Options for an image of one byte, so that size is no obstacle. */
+  options(options: Partial<PreflightOptions> = {}): PreflightOptions {
+    const { basedir, revisionPath } = this;
+    return { imageBytes: 1, sparse: "auto", force: false, basedir, revisionPath, ...options };
+  }
+
+  [Symbol.dispose](): void {
+    this.#scratch[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,137 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
+import { TargetError } from "../../lib/errors.ts";
+import { ignoreWriteSignals, setNonblocking, tryPipeBytes } from "../../lib/ffi/libc.ts";
+import { openTarget, preflightTarget } from "../../lib/target/preflight.ts";
+import { StreamWriter } from "../../lib/target/writer.ts";
+import { assertBytes, run, scriptCommand, shell } from "./machine.ts";
+import { StoreFixture } from "./store_fixture.ts";
+
+const MIB = 1_048_576;
+
+/**
+ * Starts copying a FIFO to a file, by a child that needs no event loop here: writing to the FIFO blocks this thread.
+ */
+function startReader(fifo: string): { output: () => Promise<Uint8Array> } {
+  const child = new Deno.Command("sh", { args: ["-c", 'exec cat "$0" > "$0.out"', fifo] }).spawn();
+  return {
+    output: async () => {
+      await child.status;
+      return Deno.readFileSync(`${fifo}.out`);
+    },
+  };
+}
+
+type Reader = ReturnType<typeof startReader>;
+
+Deno.test("A FIFO takes the image once it has a reader", async () => {
+  using store = new StoreFixture();
+  const path = store.file("fifo");
+  run("mkfifo", path);
+  using checked = preflightTarget(path, store.options({ imageBytes: 3 * MIB }));
+  assertEquals(checked.kind, "fifo");
+  let reader: Reader | undefined;
+  const target = await openTarget(checked, { onWait: () => reader = startReader(path) });
+  assert(reader, "onWait was not called");
+  assertEquals([target.handle.access, target.handle.zeroPolicy], ["stream", "write"]);
+  assertEquals(tryPipeBytes(target.handle.fd), MIB);
+  const writer = new StreamWriter(target.handle);
+  writer.write(new Uint8Array(MIB).fill(5));
+  writer.writeZeros(2 * MIB);
+  await target.finish({ sync: true });
+  assertBytes(await reader.output(), new Uint8Array(3 * MIB).fill(5, 0, MIB));
+});
+
+Deno.test("A FIFO whose descriptor is nonblocking takes the image, too", async () => {
+  using store = new StoreFixture();
+  const path = store.file("fifo");
+  run("mkfifo", path);
+  using checked = preflightTarget(path, store.options({ imageBytes: 3 * MIB }));
+  let reader: Reader | undefined;
+  const target = await openTarget(checked, { onWait: () => reader = startReader(path) });
+  setNonblocking(target.handle.fd, true);
+  new StreamWriter(target.handle).write(new Uint8Array(5 * MIB).fill(5));
+  await target.finish({ sync: true });
+  assertBytes(await reader!.output(), new Uint8Array(5 * MIB).fill(5));
+});
+
+Deno.test("openTarget() gives the wait for a reader up when the signal says so", async () => {
+  using store = new StoreFixture();
+  const path = store.file("fifo");
+  run("mkfifo", path);
+  using checked = preflightTarget(path, store.options());
+  const controller = new AbortController();
+  const opening = openTarget(checked, {
+    signal: controller.signal,
+    onWait: () => controller.abort(new RangeError("enough")),
+  });
+  await assertRejects(() => opening, RangeError, "enough");
+});
+
+Deno.test("StreamWriter reports a reader that went away", async () => {
+  ignoreWriteSignals();
+  using store = new StoreFixture();
+  const path = store.file("fifo");
+  run("mkfifo", path);
+  const reader = Deno.openSync(path, { read: true, write: true });
+  using checked = preflightTarget(path, store.options());
+  const target = await openTarget(checked);
+  const writer = new StreamWriter(target.handle);
+  writer.write(new Uint8Array(100));
+  reader.close();
+  const error = assertThrows(() => writer.write(new Uint8Array(100)), TargetError);
+  assertEquals(error.message, `Cannot write "${path}" at byte 100: Broken pipe (EPIPE)`);
+  target.close();
+});
+
+Deno.test("/dev/null takes everything, /dev/full nothing", async () => {
+  using store = new StoreFixture();
+  using nullChecked = preflightTarget("/dev/null", store.options());
+  const nullTarget = await openTarget(nullChecked);
+  const writer = new StreamWriter(nullTarget.handle);
+  writer.writeZeros(3 * MIB);
+  assertEquals(writer.position, 3 * MIB);
+  await nullTarget.finish({ sync: true });
+
+  using fullChecked = preflightTarget("/dev/full", store.options());
+  const fullTarget = await openTarget(fullChecked);
+  const error = assertThrows(() => new StreamWriter(fullTarget.handle).writeZeros(1), TargetError);
+  assertEquals(
+    error.message,
+    'Cannot write "/dev/full" at byte 0: No space left on device (ENOSPC)',
+  );
+  fullTarget.close();
+});
+
+/** Writes 1 MiB of ones and 1 MiB of zeros to standard output; failures go to standard error. */
+const writeStdout = scriptCommand(`
+  import { ignoreWriteSignals } from lib("ffi/libc.ts");
+  import { openTarget, preflightTarget } from lib("target/preflight.ts");
+  import { StreamWriter } from lib("target/writer.ts");
+  ignoreWriteSignals();
+  const options = { sparse: "auto", force: false, revisionPath: "/x", basedir: "/x" };
+  try {
+    const target = await openTarget(preflightTarget("-", { imageBytes: 2097152, ...options }));
+    const writer = new StreamWriter(target.handle);
+    writer.write(new Uint8Array(1048576).fill(1));
+    writer.writeZeros(1048576);
+    await target.finish({ sync: true });
+  } catch (error) {
+    Deno.stderr.writeSync(new TextEncoder().encode(error.message));
+  }
+`);
+
+Deno.test("Standard output takes the image as a pipe and as a file", async () => {
+  using store = new StoreFixture();
+  const expected = new Uint8Array(2 * MIB).fill(1, 0, MIB);
+  const piped = await shell(`${writeStdout} | cat`);
+  assertEquals(piped.stderr, "");
+  assertBytes(piped.stdout, expected);
+  const path = store.file("out");
+  assertEquals((await shell(`${writeStdout} > '${path}'`)).stderr, "");
+  assertBytes(Deno.readFileSync(path), expected);
+});
+
+Deno.test("StreamWriter reports standard output whose reader went away", async () => {
+  const { stderr } = await shell(`set -o pipefail; ${writeStdout} | true`);
+  assertEquals(stderr, "Cannot write standard output at byte 0: Broken pipe (EPIPE)");
+});
