@@ -18,8 +18,12 @@ const M4_LENGTH: u32 = 9;
 /** No match is looked for in the last bytes, so that four and eight bytes may be loaded at once. */
 const END_MARGIN: u32 = 20;
 
-/** Each 32 bytes without a match widen the stride by one: incompressible data is passed over quickly. */
-const STRIDE_SHIFT: u32 = 5;
+/**
+ * Each 8 bytes without a match widen the stride by one, up to a limit: incompressible data is passed over quickly, and
+ * what follows it is still found.
+ */
+const STRIDE_SHIFT: usize = 3;
+const LONGEST_STRIDE: usize = 256;
 
 /**
  * Encodes `length` bytes as one LZO1X stream.
@@ -38,13 +42,13 @@ export function lzo1xEncode(input: usize, length: u32, output: usize): u32 {
   let ip = input + 1;
   while (ip < searchEnd) {
     const word: u32 = load<u32>(ip);
-    const slot: usize = DICTIONARY_AT + (<usize>((word * 0x9e3779b1) >> (32 - DICTIONARY_BITS)) << 2);
+    const slot = slotOf(word);
     const candidate: usize = load<u32>(slot);
     store<u32>(slot, ip);
     // An empty slot holds 0, which lies too far back as every buffer starts above M4_DISTANCE.
     const distance = <u32>(ip - candidate);
     if (distance > M4_DISTANCE || load<u32>(candidate) !== word) {
-      ip += 1 + ((ip - anchor) >> STRIDE_SHIFT);
+      ip += 1 + min<usize>((ip - anchor) >> STRIDE_SHIFT, LONGEST_STRIDE);
       continue;
     }
     op = writeLiterals(op, anchor, <u32>(ip - anchor), anchor === input);
@@ -72,15 +76,19 @@ function extendMatch(ip: usize, distance: usize, end: usize): usize {
 }
 
 /** Writes `count` literals: into the match before them, as a run, or as the stream's first bytes. Returns the new end. */
+// @ts-ignore: decorator
+@inline
 function writeLiterals(op: usize, from: usize, count: u32, isFirst: bool): usize {
-  if (count === 0) return op;
+  if (count > 3 || isFirst) return writeRun(op, from, count, isFirst);
+  // Both two-byte and three-byte matches have the number of trailing literals in their last byte but one.
+  store<u8>(op - 2, load<u8>(op - 2) | count);
+  store<u32>(op, load<u32>(from)); // all four, of which `count` stay
+  return op + count;
+}
+
+function writeRun(op: usize, from: usize, count: u32, isFirst: bool): usize {
   if (isFirst && count <= 238) {
     store<u8>(op++, 17 + count);
-  } else if (count <= 3) {
-    // Both two-byte and three-byte matches have the number of trailing literals in their last byte but one.
-    store<u8>(op - 2, load<u8>(op - 2) | count);
-    store<u32>(op, load<u32>(from));
-    return op + count;
   } else if (count <= 18) {
     store<u8>(op++, count - 3);
   } else {
@@ -102,32 +110,30 @@ function writeLiterals(op: usize, from: usize, count: u32, isFirst: bool): usize
 function writeMatch(op: usize, length: u32, distance: u32): usize {
   if (length <= M2_LENGTH && distance <= M2_DISTANCE) {
     const d = distance - 1;
-    store<u8>(op, ((length - 1) << 5) | ((d & 7) << 2));
-    store<u8>(op, d >> 3, 1);
+    store<u16>(op, ((length - 1) << 5) | ((d & 7) << 2) | ((d >> 3) << 8));
     return op + 2;
   }
+  let opcode: u32;
   let operand: u32;
+  let longest: u32;
   if (distance <= M3_DISTANCE) {
+    opcode = 32;
     operand = (distance - 1) << 2;
-    op = writeLength(op, 32, length, M3_LENGTH);
+    longest = M3_LENGTH;
   } else {
     const d = distance - 0x4000;
+    opcode = 16 | ((d >> 11) & 8);
     operand = (d & 0x3fff) << 2;
-    op = writeLength(op, 16 | ((d >> 11) & 8), length, M4_LENGTH);
+    longest = M4_LENGTH;
   }
-  store<u16>(op, operand);
-  return op + 2;
-}
-
-// @ts-ignore: decorator
-@inline
-function writeLength(op: usize, opcode: u32, length: u32, longest: u32): usize {
   if (length <= longest) {
-    store<u8>(op, opcode | (length - 2));
-    return op + 1;
+    store<u32>(op, opcode | (length - 2) | (operand << 8)); // one byte too many, overwritten next
+    return op + 3;
   }
   store<u8>(op, opcode);
-  return writeExtension(op + 1, length - longest);
+  op = writeExtension(op + 1, length - longest);
+  store<u16>(op, operand);
+  return op + 2;
 }
 
 /** Writes `rest` >= 1 as zero bytes of 255 each and a last byte of 1 to 255. */
@@ -138,4 +144,11 @@ function writeExtension(op: usize, rest: u32): usize {
   }
   store<u8>(op, rest);
   return op + 1;
+}
+
+/** Returns the address of the dictionary entry for four bytes. */
+// @ts-ignore: decorator
+@inline
+function slotOf(word: u32): usize {
+  return DICTIONARY_AT + (<usize>((word * 0x9e3779b1) >> (32 - DICTIONARY_BITS)) << 2);
 }
