@@ -10,6 +10,7 @@
 import { OsError } from "../errors.ts";
 import { Errno, osError } from "../ffi/errno.ts";
 import { FallocateMode, pollWritable, pwriteSome, tryFallocate, writeSome } from "../ffi/libc.ts";
+import { trySpliceZeros } from "../ffi/splice.ts";
 import type { TargetHandle } from "./target.ts";
 import { writeFailure } from "./wording.ts";
 
@@ -19,9 +20,16 @@ export interface WriterSyscalls {
   readonly writeSome: typeof writeSome;
   readonly tryFallocate: typeof tryFallocate;
   readonly pollWritable: typeof pollWritable;
+  readonly trySpliceZeros: typeof trySpliceZeros;
 }
 
-const libcCalls: WriterSyscalls = { pwriteSome, writeSome, tryFallocate, pollWritable };
+const libcCalls: WriterSyscalls = {
+  pwriteSome,
+  writeSome,
+  tryFallocate,
+  pollWritable,
+  trySpliceZeros,
+};
 
 /** What both writers may be given. */
 export interface WriterOptions {
@@ -203,6 +211,8 @@ export class StreamWriter {
   readonly #handle: TargetHandle;
   readonly #shouldStop: () => boolean;
   readonly #syscalls: WriterSyscalls;
+  /** Whether zeros can be given to the target by reference: it is a pipe, as far as known. */
+  #canSplice = true;
 
   constructor(handle: TargetHandle, options: WriterOptions = {}) {
     this.#handle = handle;
@@ -239,11 +249,33 @@ export class StreamWriter {
    * @throws {TargetError} As {@linkcode write} does.
    */
   writeZeros(length: number): void {
-    const source = zeros();
     const end = this.position + length;
     while (this.position < end && !this.#shouldStop()) {
-      this.write(source.subarray(0, Math.min(source.length, end - this.position)));
+      const rest = end - this.position;
+      if (!this.#canSplice || !this.#spliceZeros(rest)) {
+        this.write(zeros().subarray(0, Math.min(ZERO_BUFFER_BYTES, rest)));
+      }
     }
+  }
+
+  /**
+   * Gives zeros to a pipe without copying them: the time that a pipe is locked for copying is what bounds its speed.
+   *
+   * @returns `false` if the target takes none in this way, now and for ever.
+   */
+  #spliceZeros(length: number): boolean {
+    const { fd, path } = this.#handle;
+    const count = this.#syscalls.trySpliceZeros(fd, length);
+    if (count > 0) {
+      this.position += count;
+    } else if (count === -Errno.EAGAIN) {
+      this.#waitWritable();
+    } else if (count === -Errno.EPIPE) {
+      throw writeFailure(this.#handle, this.position, osError(-count, { syscall: "write", path }));
+    } else {
+      this.#canSplice = false;
+    }
+    return this.#canSplice;
   }
 
   /** Waits for room, where the one who opened the pipe made it nonblocking. @returns `false` to stop. */

@@ -23,6 +23,8 @@ class FakeTarget implements WriterSyscalls {
   failErrno: number = Errno.ENOSPC;
   /** Answers of the next writes, before any byte is taken: an errno each. */
   writeErrnos: number[] = [];
+  /** Whether zeros can be spliced: the target is a pipe. */
+  isPipe = false;
   #position = 0;
 
   constructor(bytes: number) {
@@ -56,6 +58,17 @@ class FakeTarget implements WriterSyscalls {
   pollWritable = (): boolean => {
     this.calls.push("poll");
     return true;
+  };
+
+  trySpliceZeros = (_fd: number, bytes: number): number => {
+    if (!this.isPipe) return -Errno.EBADF;
+    const errno = this.writeErrnos.shift();
+    if (errno) return -errno;
+    const count = Math.min(bytes, this.transferBytes);
+    this.content.fill(0, this.#position, this.#position + count);
+    this.calls.push(`splice ${this.#position}+${count}`);
+    this.#position += count;
+    return count;
   };
 
   handle(zeroPolicy: ZeroPolicy = "deallocate", blockBytes = 512): TargetHandle {
@@ -265,4 +278,25 @@ Deno.test("StreamWriter takes its position from whoever had the turn before", ()
   writer.position = 4 * MIB;
   writer.write(new Uint8Array(8));
   assertEquals(writer.position, 4 * MIB + 8);
+});
+
+Deno.test("StreamWriter.writeZeros() gives zeros to a pipe by reference, and waits for room", () => {
+  const target = new FakeTarget(100);
+  target.isPipe = true;
+  target.transferBytes = 40;
+  target.writeErrnos = [Errno.EAGAIN];
+  const writer = new StreamWriter(target.handle("write"), { syscalls: target });
+  writer.writeZeros(50);
+  writer.write(new Uint8Array(10).fill(1));
+  assertEquals(target.calls, ["poll", "splice 0+40", "splice 40+10", "pwrite 50+10"]);
+  assertEquals(writer.position, 60);
+});
+
+Deno.test("StreamWriter.writeZeros() to a closed pipe fails with the image's byte", () => {
+  const target = new FakeTarget(100);
+  target.isPipe = true;
+  target.writeErrnos = [Errno.EPIPE];
+  const writer = new StreamWriter(target.handle("write"), { syscalls: target });
+  const error = assertThrows(() => writer.writeZeros(25), TargetError);
+  assertEquals([error.offset, error.cause instanceof OsError], [0, true]);
 });
