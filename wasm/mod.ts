@@ -66,7 +66,7 @@ const zeroFlagsView = view(codec.zeroFlagsAddress(), 64);
  * @param stream.start First byte of the stream in {@linkcode input}.
  * @param stream.end Byte behind its last.
  * @param output Index of the output buffer.
- * @param options.outputBytes Bytes that it must decode to, 1 to {@linkcode CHUNK_BYTES}.
+ * @param options.outputBytes Bytes that it must decode to, 0 to {@linkcode CHUNK_BYTES}.
  * @param options.hash Whether to hash the decoded bytes on the way; {@linkcode lastHash} then has the result.
  * @throws {DecodeError} If the stream is malformed, too short or too long. The output then holds garbage.
  * @throws {RangeError} If a range does not fit its buffer.
@@ -102,11 +102,13 @@ export function decode(
  * @param options.bytes How many, 1 to {@linkcode CHUNK_BYTES}.
  * @param options.start Where in {@linkcode input} the stream begins; 0 to 5.
  * @returns Bytes of the stream.
+ * @throws {RangeError} If a range does not fit its buffer.
  */
 export function encode(source: number, options: { bytes: number; start: number }): number {
   const { bytes, start } = options;
   requireRange("source", 0, bytes, outputAt(source).length);
   requireRange("stream", 0, start, 5);
+  if (bytes === 0) throw new RangeError("Cannot encode 0 bytes: a chunk has at least one");
   return codec.lzo1xEncode(codec.outputAddress(source), bytes, codec.inputAddress() + start);
 }
 
@@ -127,7 +129,7 @@ export function lastHash(): Uint8Array<ArrayBuffer> {
  *
  * @param output Index of the output buffer.
  * @param options.bytes How many of its bytes count, 1 to {@linkcode CHUNK_BYTES}.
- * @param options.granuleBytes A multiple of 16, at least a 64th of `bytes`.
+ * @param options.granuleBytes A multiple of 16, at least a 64th of `bytes`, at most {@linkcode CHUNK_BYTES}.
  * @returns One byte a granule, 1 for zeros; owned by the codec and overwritten by the next scan.
  */
 export function scanZeros(
@@ -136,7 +138,9 @@ export function scanZeros(
 ): Uint8Array<ArrayBuffer> {
   const { bytes, granuleBytes } = options;
   requireRange("output", 0, bytes, outputAt(output).length);
-  if (granuleBytes % 16 !== 0 || granuleBytes * zeroFlagsView.length < bytes || granuleBytes <= 0) {
+  const isEnough = granuleBytes > 0 && granuleBytes * zeroFlagsView.length >= bytes;
+  // The upper limit keeps the module from seeing another number: it takes the low 32 bits.
+  if (granuleBytes % 16 !== 0 || !isEnough || granuleBytes > CHUNK_BYTES) {
     throw new RangeError(`Cannot scan ${bytes} bytes in granules of ${granuleBytes}`);
   }
   const count = codec.zeroScan(codec.outputAddress(output), bytes, granuleBytes);

@@ -54,9 +54,8 @@ const MORE: i32 = 0;
 const END: i32 = 1;
 
 /**
- * Bytes that must be left in the input and in the output for the fast loop to go on: it reads at most 1 + 32 + 4
- * bytes from an instruction's start (a run is copied as 32 bytes, four bytes are loaded behind 19) and
- * writes at most 32 + 4 bytes.
+ * Bytes that must be left in the input and in the output for the fast loop to go on: it reads at most 1 + 32 bytes
+ * from an instruction's start (a run is copied as 32 bytes) and writes at most 32 + 4.
  */
 const MARGIN: u32 = 40;
 
@@ -127,7 +126,7 @@ export function errorOffset(): u32 {
  * Decodes one LZO1X stream.
  *
  * Both buffers need SLACK bytes behind them (memory_map.ts), which may be read and overwritten. Nothing else is
- * touched, and every instruction consumes input, so it ends.
+ * touched but the hash, and every instruction consumes input, so it ends.
  *
  * @param input Address of the stream.
  * @param inputLength Its bytes, to the last one; at most 2^24 (so that extended lengths cannot overflow).
@@ -188,7 +187,6 @@ function stepFirst(): i32 {
 
 /** Decodes instructions until one needs the careful path or the output has reached `pauseAt`. */
 function runFast(pauseAt: usize): void {
-  if (<u32>(inputEnd - inputStart) < MARGIN || <u32>(outputEnd - outputStart) < MARGIN) return;
   const inputLimit = inputEnd - MARGIN;
   const outputLimit = min<usize>(outputEnd - MARGIN, pauseAt);
   const start = outputStart;

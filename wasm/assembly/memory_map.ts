@@ -36,7 +36,7 @@ export const DICTIONARY_BITS: u32 = 14;
 const BUFFERS_AT: usize = 128 << 10;
 const PAGE: usize = 4096;
 
-// Buffers start on a page boundary; the input buffer starts so that the LZO stream behind the header does.
+// Buffers start on a page boundary.
 const INPUT_SPAN: usize = (<usize>CHUNK_FILE_BYTES + SLACK + PAGE - 1) & ~(PAGE - 1);
 const OUTPUT_SPAN: usize = (<usize>CHUNK_BYTES + SLACK + PAGE - 1) & ~(PAGE - 1);
 
