@@ -46,13 +46,13 @@ export function encodeChunk(content: Uint8Array): EncodedChunk {
  * A reader never sees half a chunk: a temporary file in the same folder is renamed when it is complete.
  *
  * @param basedir The backup directory.
- * @throws {Deno.errors.NotFound} If the directory does not exist, and others as Deno's file functions do.
+ * @throws {Deno.errors.NotFound} If the directory or its `chunks` does not exist, and others as Deno's file functions do.
  */
 export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
   const path = chunkPath(basedir, chunk.id);
   const folder = path.slice(0, path.lastIndexOf("/"));
-  Deno.mkdirSync(folder, { recursive: true });
   if (exists(path)) return;
+  makeFolder(folder);
   const temporary = Deno.makeTempFileSync({ dir: folder, prefix: ".tmp-" });
   try {
     Deno.writeFileSync(temporary, chunk.file);
@@ -61,6 +61,15 @@ export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
   } catch (error) {
     Deno.removeSync(temporary);
     throw error;
+  }
+}
+
+/** Makes the folder of a chunk, but not the backup directory above it, whose absence is a mistake. */
+function makeFolder(path: string): void {
+  try {
+    Deno.mkdirSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
   }
 }
 

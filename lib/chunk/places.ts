@@ -12,6 +12,8 @@ export interface ChunkRef {
   readonly id: string;
   /** Lists the numbers of the chunk's places in the image, ascending; called only to describe a failure. */
   readonly seqs: () => readonly number[];
+  /** Size of the image in bytes, which ends the range of its last chunk; default: all chunks count in full. */
+  readonly imageBytes?: number;
 }
 
 /** More places than this are counted, not listed. */
@@ -19,15 +21,16 @@ const LISTED_PLACES = 4;
 
 /**
  * Renders a chunk with its places: `"4db6…" (seq 17, image bytes 71303168 to 75497471)`.
- *
- * The last byte is that of a full chunk; the last chunk of an image may be shorter.
  */
 export function describeChunk(chunk: ChunkRef): string {
+  const { imageBytes = Infinity } = chunk;
   const seqs = chunk.seqs();
   if (seqs.length === 0) return `"${chunk.id}"`;
   const listed = seqs.slice(0, LISTED_PLACES);
   const more = seqs.length - listed.length;
-  const ranges = listed.map((seq) => `${seq * CHUNK_BYTES} to ${(seq + 1) * CHUNK_BYTES - 1}`);
+  const ranges = listed.map((seq) =>
+    `${seq * CHUNK_BYTES} to ${Math.min((seq + 1) * CHUNK_BYTES, imageBytes) - 1}`
+  );
   const tail = more > 0 ? ` and ${more} more` : "";
   const noun = seqs.length === 1 ? "seq" : "seqs";
   return `"${chunk.id}" (${noun} ${listed.join(", ")}${tail}, image bytes ${

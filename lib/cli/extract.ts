@@ -7,6 +7,7 @@
 import { BackyError, InterruptedError } from "../errors.ts";
 import { restore, type RestoreEvent } from "../restore/restore.ts";
 import type { RestoreReport } from "../restore/report.ts";
+import { STDOUT_NAME } from "../target/wording.ts";
 import { defaultThreads, parseExtractArguments, type RestoreCommand } from "./arguments.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { formatBytes, formatQuantity, quote } from "./format.ts";
@@ -64,7 +65,7 @@ async function runRestore(command: RestoreCommand): Promise<ExitCode> {
     return ExitCode.COMPLETE;
   } catch (error) {
     reporter.fail(describeFailure(error));
-    if (touchedTarget !== undefined) reporter.fail(`${quote(touchedTarget)} is incomplete`);
+    if (touchedTarget !== undefined) reporter.fail(`${nameTarget(touchedTarget)} is incomplete`);
     return exitCodeFor(error);
   }
 }
@@ -78,7 +79,7 @@ function showEvent(reporter: ProgressReporter, event: RestoreEvent): void {
     case "reading-map":
       return reporter.step("Loading revision map");
     case "reader-wait":
-      return reporter.warn(`waiting for a reader of ${quote(event.target)}`);
+      return reporter.warn(`waiting for a reader of ${nameTarget(event.target)}`);
     case "restoring":
       return showRestoring(reporter, event);
     case "flushing":
@@ -102,7 +103,7 @@ function showRestoring(
     ? plan.distinctBytes
     : plan.imageBytes - plan.zeroBytes;
   reporter.track(
-    `Restoring ${event.revision} (${amount}) to ${quote(event.target)} with ${workers}`,
+    `Restoring ${event.revision} (${amount}) to ${nameTarget(event.target)} with ${workers}`,
     "Restoring",
     () => {
       const { imageBytes, decodedBytes } = progress();
@@ -114,6 +115,11 @@ function showRestoring(
       };
     },
   );
+}
+
+/** Quotes a target's path; standard output is no path. */
+function nameTarget(path: string): string {
+  return path === STDOUT_NAME ? path : quote(path);
 }
 
 function renderReport(report: RestoreReport): string {

@@ -58,13 +58,14 @@ export class WorkerPool {
     const workers: Worker[] = [];
     const stop = Promise.withResolvers<"stopped">();
     let graceTimer: number | undefined;
-    const onAbort = () => {
+    // After a failure as after an abort: the other workers may be blocked for as long as a reader likes.
+    const endSoon = () => {
       this.#stop();
-      graceTimer = setTimeout(() => stop.resolve("stopped"), STOP_GRACE_MS);
+      graceTimer ??= setTimeout(() => stop.resolve("stopped"), STOP_GRACE_MS);
     };
     try {
       if (signal?.aborted) throw signal.reason;
-      signal?.addEventListener("abort", onAbort, { once: true });
+      signal?.addEventListener("abort", endSoon, { once: true });
       // Creating a worker blocks for some 15 ms; each gets its work before the next is created.
       const ends: Promise<BackyError | null>[] = [];
       for (let index = 0; index < threads; index++) {
@@ -77,7 +78,7 @@ export class WorkerPool {
       let firstError: BackyError | null = null;
       const watched = ends.map(async (end) => {
         const error = await end;
-        if (error) this.#stop();
+        if (error) endSoon();
         firstError ??= error;
       });
       await Promise.race([Promise.all(watched), stop.promise]);
@@ -85,7 +86,7 @@ export class WorkerPool {
       if (signal?.aborted) throw signal.reason;
     } finally {
       clearTimeout(graceTimer);
-      signal?.removeEventListener("abort", onAbort);
+      signal?.removeEventListener("abort", endSoon);
       for (const worker of workers) worker.terminate();
     }
   }

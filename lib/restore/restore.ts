@@ -145,6 +145,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
 function requireFirstChunk(plan: RestorePlan, basedir: string): void {
   const seq = plan.firstSeqs[0];
   if (seq === undefined) return;
-  const chunk = { id: chunkIdToHex(idOfSeq(plan, seq)), seqs: () => seqsOfJob(plan, seq) };
+  const { imageBytes } = plan;
+  const id = chunkIdToHex(idOfSeq(plan, seq));
+  const chunk = { id, seqs: () => seqsOfJob(plan, seq), imageBytes };
   closeFd(openChunkFile(basedir, chunk));
 }

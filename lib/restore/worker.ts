@@ -116,7 +116,7 @@ class RandomAccessWork extends Work {
     // The first seq needs as much as any other: only the image's last seq may be short.
     const bytes = bytesOfSeq(plan.imageBytes, firstSeq);
     const seqs = () => seqsOfJob(plan, firstSeq);
-    this.decode({ id: this.idOf(firstSeq), seqs }, 0, bytes);
+    this.decode({ id: this.idOf(firstSeq), seqs, imageBytes: plan.imageBytes }, 0, bytes);
     const isPlain = this.start.target.zeroPolicy === "write";
     const flags = isPlain ? null : codec.scanZeros(0, { bytes, granuleBytes: GRANULE_BYTES });
     for (let seq = firstSeq; seq !== NO_SEQ && !this.shouldStop(); seq = plan.nextSeqs[seq]!) {
@@ -192,7 +192,8 @@ class StreamWork extends Work {
     }
     const output = this.#freeOutputs.pop()!;
     const bytes = bytesOfSeq(plan.imageBytes, seq);
-    this.decode({ id: this.idOf(seq), seqs: () => [seq] }, output, bytes);
+    const { imageBytes } = plan;
+    this.decode({ id: this.idOf(seq), seqs: () => [seq], imageBytes }, output, bytes);
     this.#pending.push({ seq, output });
   }
 

@@ -159,6 +159,8 @@ class CheckedFile implements CheckedTarget {
   readonly #options: PreflightOptions;
   readonly #createAt: string;
   #fd: number | null;
+  /** Whether the old content is gone. */
+  #isEmptied = false;
 
   constructor(
     path: string,
@@ -218,6 +220,9 @@ class CheckedFile implements CheckedTarget {
   async #prepare(fd: number, signal: AbortSignal | undefined): Promise<ZeroPolicy> {
     const { imageBytes, sparse } = this.#options;
     try {
+      // A length that the file system or a limit does not allow is refused here, with the old content still there.
+      truncateFd(fd, Math.max(imageBytes, Deno.statSync(`/proc/self/fd/${fd}`).size), this.path);
+      this.#isEmptied = true;
       truncateFd(fd, 0, this.path);
       const isAllocated = sparse === "never" && await allocate(fd, imageBytes, signal);
       truncateFd(fd, imageBytes, this.path);
@@ -232,7 +237,7 @@ class CheckedFile implements CheckedTarget {
   /** Leaves no file of zeros behind that could pass for an image, nor the space it took. */
   #giveUp(fd: number): void {
     try {
-      truncateFd(fd, 0);
+      if (this.#isEmptied) truncateFd(fd, 0);
       if (this.isNew) Deno.removeSync(this.#createAt);
     } catch {
       // The failure that led here is what the caller reports.

@@ -5,8 +5,8 @@
  */
 
 import * as codec from "lzo-wasm";
+import { type Liblzo2, liblzo2 } from "../fixtures/liblzo2.ts";
 import { realChunks } from "./corpus.ts";
-import { type Lzo2, openLzo2 } from "./lzo2.ts";
 
 const CHUNKS = 48;
 const ROUNDS = 5;
@@ -19,10 +19,9 @@ interface Timing {
 
 /** Prints speed and ratios: medians over rounds that alternate between the two. */
 export function benchCodec(print: (text: string) => void): void {
-  const lzo2 = openLzo2();
-  if (!lzo2) print("liblzo2 is not installed (Debian: liblzo2-2): no comparison");
+  if (!liblzo2) print("liblzo2 is not installed (Debian: liblzo2-2): no comparison");
   const contents = [...realChunks(CHUNKS)];
-  const { streams, ratio } = encodeAll(contents, lzo2);
+  const { streams, ratio } = encodeAll(contents, liblzo2);
   print(`${CHUNKS} chunks of real files, compressed to ${(ratio * 100).toFixed(0)} %, one thread:`);
 
   const scratch = new Uint8Array(codec.input.length + codec.CHUNK_BYTES);
@@ -30,7 +29,7 @@ export function benchCodec(print: (text: string) => void): void {
   const decoded = measure(streams, {
     prepare: (stream) => codec.input.set(stream),
     wasm: (stream) => codec.decode({ start: 0, end: stream.length }, 0, options(false)),
-    native: lzo2 && ((stream) => lzo2.decode(stream, scratch.subarray(0, bytes))),
+    native: liblzo2 && ((stream) => liblzo2?.decodeInto(stream, scratch.subarray(0, bytes))),
   });
   print(describe("decode", decoded));
 
@@ -45,7 +44,8 @@ export function benchCodec(print: (text: string) => void): void {
   const encoded = measure(contents, {
     prepare: (content) => codec.outputs[0]!.set(content),
     wasm: () => ownBytes += codec.encode(0, { bytes, start: 0 }),
-    native: lzo2 && ((content) => nativeBytes += lzo2.encode(content, scratch)),
+    native: liblzo2 &&
+      ((content) => nativeBytes += liblzo2!.encodeInto("lzo1x_1_compress", content, scratch)),
   });
   const size = nativeBytes > 0 ? `, size ratio ${(ownBytes / nativeBytes).toFixed(3)}` : "";
   print(`${describe("encode", encoded)}${size}`);
@@ -65,11 +65,10 @@ function options(hash: boolean): { outputBytes: number; hash: boolean } {
 /** Encodes as backy does, with liblzo2 if it is there. */
 function encodeAll(
   contents: readonly Uint8Array<ArrayBuffer>[],
-  lzo2: Lzo2 | null,
+  library: Liblzo2 | null,
 ): { streams: Uint8Array<ArrayBuffer>[]; ratio: number } {
-  const scratch = new Uint8Array(codec.input.length + codec.CHUNK_BYTES);
   const streams = contents.map((content) => {
-    if (lzo2) return scratch.slice(0, lzo2.encode(content, scratch));
+    if (library) return library.encode("lzo1x_1_compress", content);
     codec.outputs[0]!.set(content);
     return codec.input.slice(0, codec.encode(0, { bytes: content.length, start: 0 }));
   });

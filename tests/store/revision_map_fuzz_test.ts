@@ -2,22 +2,12 @@ import { RevisionError } from "../../lib/errors.ts";
 import { CHUNK_BYTES, chunkIdToHex, isChunkId, MAX_IMAGE_BYTES } from "../../lib/store/layout.ts";
 import { parseRevisionMap, type RevisionMap } from "../../lib/store/revision_map.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { randomFrom } from "../fixtures/random.ts";
 import { BLOCK_SIZES, sourceOf } from "./byte_source.ts";
 
 const SEED = 20190111;
 const MIN_ROUNDS = 2000;
 const MAX_MS = 2000;
-
-/** Mulberry32: whole numbers from 0 to below the bound. */
-function randomFrom(seed: number): (bound: number) => number {
-  let state = seed;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 2 ** 32 * bound);
-  };
-}
 
 const ID = "4db6e194fd398e8edb76e11054d73eb0";
 const seeds = [

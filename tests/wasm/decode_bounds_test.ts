@@ -10,7 +10,8 @@ import {
 } from "./codec_harness.ts";
 import { assemble, type Bytes, END, firstLiterals, m2, m3, m4, run } from "./lzo_assembler.ts";
 import { decodeReference } from "./lzo_reference.ts";
-import { mutate, randomBytes, randomFrom, randomStream } from "./random_streams.ts";
+import { randomFrom } from "../fixtures/random.ts";
+import { mutate, randomBytes, randomStream } from "./random_streams.ts";
 
 const SLACK = sourceConstant("memory_map.ts", "SLACK");
 const HASH_BYTES = 16;

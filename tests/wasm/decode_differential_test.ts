@@ -2,16 +2,10 @@ import * as codec from "lzo-wasm";
 import { assert, assertEquals } from "../assert.ts";
 import { assertSameBytes, assertSameVerdict, decodeStream, hex } from "./codec_harness.ts";
 import { executableSlices, sourceTexts } from "./corpus.ts";
-import { liblzo2, testWithLiblzo2 } from "./liblzo2.ts";
+import { liblzo2, testWithLiblzo2 } from "../fixtures/liblzo2.ts";
 import { decodeReference } from "./lzo_reference.ts";
-import {
-  mutate,
-  type Random,
-  randomBytes,
-  randomFrom,
-  randomStream,
-  wordyBytes,
-} from "./random_streams.ts";
+import { type Random, randomFrom } from "../fixtures/random.ts";
+import { mutate, randomBytes, randomStream, wordyBytes } from "./random_streams.ts";
 
 const SEED = Number(Deno.env.get("LZO_FUZZ_SEED") ?? 20190113);
 const MIN_ROUNDS = 500;

@@ -2,9 +2,10 @@ import * as codec from "lzo-wasm";
 import { assert, assertEquals } from "../assert.ts";
 import { assertSameBytes, assertSameVerdict, decodeStream } from "./codec_harness.ts";
 import { executableSlices, sourceTexts } from "./corpus.ts";
-import { liblzo2, testWithLiblzo2 } from "./liblzo2.ts";
+import { liblzo2, testWithLiblzo2 } from "../fixtures/liblzo2.ts";
 import { decodeReference } from "./lzo_reference.ts";
-import { randomBytes, randomFrom, wordyBytes } from "./random_streams.ts";
+import { randomFrom } from "../fixtures/random.ts";
+import { randomBytes, wordyBytes } from "./random_streams.ts";
 
 const random = randomFrom(17);
 const noise = randomBytes(random, 120_000);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Random } from "../fixtures/random.ts";
 import {
   assemble,
   type Bytes,
@@ -16,20 +17,6 @@ import {
   m4,
   run,
 } from "./lzo_assembler.ts";
-
-/** Yields whole numbers from 0 to below the bound. */
-export type Random = (bound: number) => number;
-
-/** Mulberry32. */
-export function randomFrom(seed: number): Random {
-  let state = seed;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 2 ** 32 * bound);
-  };
-}
 
 /** Incompressible bytes. */
 export function randomBytes(random: Random, length: number): Uint8Array<ArrayBuffer> {

@@ -1,0 +1,173 @@
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { programProblem, testUnless } from "../target/machine.ts";
+import {
+  assertSuccess,
+  extract,
+  extractOnTerminal,
+  makeFifo,
+  openIdleReader,
+  startExtract,
+} from "./harness.ts";
+import { SampleStore } from "./sample_store.ts";
+
+let store: SampleStore;
+Deno.test.beforeAll(() => void (store = new SampleStore()));
+Deno.test.afterAll(() => store[Symbol.dispose]());
+
+const problem = programProblem("script", "stty");
+if (problem !== null) {
+  // deno-lint-ignore no-console
+  console.log(`ignored: tests on a terminal: ${problem}`);
+}
+
+const SUMMARY =
+  /^Restored 33\.0 MiB in \S+ s \(\S+ \wiB\/s\): 9 chunks, 3 of them zero, 4 distinct decoded and verified$/;
+
+// deno-lint-ignore no-control-regex
+const ESCAPES = /\x1b\[[0-9;]*[A-Za-z]/g;
+
+// deno-lint-ignore no-control-regex
+const COLOURS = /\x1b\[[0-9;]*m/;
+
+function hasAny(text: string, characters: string): boolean {
+  return [...characters].some((character) => text.includes(character));
+}
+
+/** What is drawn on each line of the screen, redrawings apart, colours and line ends removed. */
+function drawingsOf(screen: string): string[] {
+  return screen.replaceAll(ESCAPES, "").split(/[\r\n]+/).filter((text) => text !== "");
+}
+
+Deno.test("Without a terminal the steps and the summary are plain lines", async () => {
+  const { path } = store.revision;
+  const target = store.file("plain");
+  const outcome = await extract(["-t3", path, target], { env: { NO_COLOR: "" } });
+  assertSuccess(outcome);
+  const lines = outcome.stderr.trimEnd().split("\n");
+  assertEquals(lines.slice(0, -1), [
+    "Obtaining purge lock",
+    "Loading revision map",
+    `Restoring SampleRevision (33.0 MiB, 4 distinct chunks) to "${target}" with 3 workers`,
+    "Flushing",
+  ]);
+  assertMatch(lines.at(-1)!, SUMMARY);
+  assert(!hasAny(outcome.stderr, "\x1b\r"), outcome.stderr);
+  assertEquals(outcome.stdout.length, 0);
+});
+
+Deno.test("-q says nothing about a success, and still what went wrong", async () => {
+  const quiet = await extract(["-q", store.revision.path, store.file("quiet")]);
+  assertEquals([quiet.code, quiet.stderr, quiet.stdout.length], [0, "", 0]);
+  const failed = await extract(["--quiet", store.revision.path, "/"]);
+  assertEquals(failed.stderr, 'backy-extract: Cannot restore to "/": it is a directory\n');
+});
+
+testUnless(
+  problem,
+  "On a terminal a bar is drawn in place, in colour, and removed at the end",
+  async () => {
+    const { code, screen } = await extractOnTerminal([store.revision.path, store.file("bar")]);
+    assertEquals(code, 0, screen);
+    const bar = drawingsOf(screen).find((text) => text.includes("["));
+    assertMatch(bar ?? "", /^[|/\\-] Restoring +\d+\.\d% \[[=>]+ *\] .*ETA +\S+$/);
+    assert(screen.includes("\r\x1b[K"), screen);
+    assert(screen.includes("\x1b[32m"), screen);
+    assertMatch(screen, new RegExp(`\\r\\x1b\\[KFlushing\r\n`));
+    assertMatch(drawingsOf(screen).at(-1)!, SUMMARY);
+  },
+);
+
+testUnless(problem, "The bar fits the terminal's width", async () => {
+  for (const columns of [20, 60, 80, 200]) {
+    const options = { columns };
+    const { code, screen } = await extractOnTerminal(
+      ["--no-sync", store.revision.path, "/dev/null"],
+      options,
+    );
+    assertEquals(code, 0, screen);
+    const bars = drawingsOf(screen).filter((text) => /^[|/\\-] /.test(text));
+    assert(bars.length > 0, screen);
+    for (const bar of bars) assert(bar.length < columns, `${columns} columns: ${bar}`);
+    assertEquals(bars[0]!.includes("["), columns >= 60, bars[0]);
+  }
+});
+
+testUnless(
+  problem,
+  "NO_COLOR leaves the bar and takes the colours; a dumb terminal gets plain lines",
+  async () => {
+    const args = [store.revision.path, "/dev/null"];
+    const plain = await extractOnTerminal(args, { env: { NO_COLOR: "1" } });
+    assert(plain.screen.includes("\r\x1b[K"), plain.screen);
+    assert(!COLOURS.test(plain.screen), plain.screen);
+    const dumb = await extractOnTerminal(args, { env: { TERM: "dumb" } });
+    assert(!dumb.screen.includes("\x1b"), dumb.screen);
+    assertMatch(drawingsOf(dumb.screen).at(-1)!, SUMMARY);
+  },
+);
+
+testUnless(
+  problem,
+  "The image goes to standard output while the bar is drawn on the terminal",
+  async () => {
+    const path = store.file("piped");
+    const { code, screen } = await extractOnTerminal([store.revision.path], {
+      redirection: `>'${path}'`,
+    });
+    assertEquals(code, 0, screen);
+    assert(screen.includes("to standard output with"), screen);
+    assertEquals(Deno.statSync(path).size, store.image.length);
+  },
+);
+
+testUnless(problem, "-q draws nothing on a terminal", async () => {
+  const { code, screen } = await extractOnTerminal(["-q", store.revision.path, "/dev/null"]);
+  assertEquals([code, screen], [0, ""]);
+});
+
+testUnless(problem, "The bar moves while the target is slow, from the start", async () => {
+  const fifo = makeFifo(store.file("slow"));
+  using reader = openIdleReader(fifo);
+  const running = extractOnTerminal([store.revision.path, fifo]);
+  const piece = new Uint8Array(CHUNK_BYTES);
+  let left = store.image.length;
+  for (let read = 0; left > 0; left -= read) {
+    // Four stops of three tenths of a second each.
+    if (left > store.image.length - 4 * 65_536) await new Promise((go) => setTimeout(go, 300));
+    read = await reader.read(piece.subarray(0, left > 32_000_000 ? 65_536 : piece.length)) ?? 0;
+  }
+  const { code, screen } = await running;
+  assertEquals(code, 0, screen);
+  const drawings = new Set(drawingsOf(screen).filter((text) => /^[|/\\-] /.test(text)));
+  assert(drawings.size >= 2, screen);
+});
+
+Deno.test("Without a terminal a slow restore says every ten seconds how far it is", async () => {
+  const fifo = makeFifo(store.file("very-slow"));
+  using reader = openIdleReader(fifo);
+  await using tool = startExtract([store.revision.path, fifo]);
+  const image = new Uint8Array(store.image.length);
+  let at = 0;
+  while (at < 2.5 * CHUNK_BYTES) at += (await reader.read(image.subarray(at)))!;
+  await tool.untilSaid("Restoring: ");
+  while (at < image.length) at += (await reader.read(image.subarray(at)))!;
+  const outcome = await tool.outcome();
+  assertSuccess(outcome);
+  assertMatch(
+    outcome.stderr,
+    /^Restoring: \d+\.\d%, \d+ MiB of 33\.0 MiB, .*\/s, \S+ elapsed, \S+ left$/m,
+  );
+});
+
+testUnless(problem, "Hostile names cannot send control sequences to the terminal", async () => {
+  const cwd = store.file("hostile");
+  Deno.mkdirSync(cwd);
+  const name = "x\x1b]0;title\x07\n\u202ey";
+  const { code, screen } = await extractOnTerminal(["-q", `${store.basedir}/${name}`, "y"], {
+    cwd,
+  });
+  assertEquals(code, 10, screen);
+  assert(!hasAny(screen, "\x1b\x07\u202e"), screen);
+  assertEquals(drawingsOf(screen).length, 1, screen);
+});
