@@ -7,6 +7,7 @@
 import { ChunkMissingError, OsError } from "../errors.ts";
 import { openFd, OpenFlag } from "../ffi/libc.ts";
 import { chunkRelativePath } from "../store/layout.ts";
+import { quote } from "../wording.ts";
 import { type ChunkRef, describeChunk } from "./places.ts";
 
 // O_NONBLOCK and O_NOCTTY: opening must not hang on a FIFO or take over a terminal. They mean nothing for regular files.
@@ -39,7 +40,7 @@ export function openChunkFile(basedir: string, chunk: ChunkRef): number {
 /** Makes a failure to open or read a chunk's file the chunk's; other errors are returned as they are. */
 export function unreadable(path: string, chunk: ChunkRef, error: unknown): unknown {
   if (!(error instanceof OsError) || PROCESS_ERRORS.has(error.errnoName)) return error;
-  const why = error.errnoName === "ENOENT" ? `there is no file "${path}"` : error.message;
+  const why = error.errnoName === "ENOENT" ? `there is no file ${quote(path)}` : error.message;
   return new ChunkMissingError(
     `Cannot read chunk ${describeChunk(chunk)}: ${why}`,
     { chunkId: chunk.id, seqs: chunk.seqs(), path },

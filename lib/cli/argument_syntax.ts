@@ -15,7 +15,7 @@
  */
 
 import { UsageError } from "../errors.ts";
-import { quote } from "./format.ts";
+import { quote } from "../wording.ts";
 import type { OptionSpec } from "./option_table.ts";
 
 /** A piece of a command line; `value` is "" for a flag. */

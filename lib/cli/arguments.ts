@@ -6,7 +6,7 @@
 
 import { UsageError } from "../errors.ts";
 import { readArguments } from "./argument_syntax.ts";
-import { quote } from "./format.ts";
+import { quote } from "../wording.ts";
 import { EXTRACT_OPTIONS, THREADS_RANGE } from "./option_table.ts";
 
 /** How zeros reach the target. */

@@ -84,35 +84,6 @@ export function formatQuantity(count: number, singular: string): string {
   return `${formatCount(count)} ${singular}${Math.trunc(sane(count)) === 1 ? "" : "s"}`;
 }
 
-// Terminals act on control characters (C0, DEL, C1: ECMA-48). The others reorder or break the line they
-// stand in: the bidirectional controls of UAX #9 and the line and paragraph separators.
-const CONTROLS = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu;
-
-const SHORT_ESCAPES: ReadonlyMap<string, string> = new Map([
-  ["\n", "\\n"],
-  ["\r", "\\r"],
-  ["\t", "\\t"],
-]);
-
-/**
- * Makes untrusted text harmless on a terminal and keeps it on one line.
- *
- * Control characters become "\n", "\x1b", "\u202e" and the like; a backslash stays as it is, so the
- * result is for eyes only. Doing it twice changes nothing more.
- */
-export function escapeControl(text: string): string {
-  return text.replace(CONTROLS, (character) => {
-    const code = character.charCodeAt(0);
-    const [prefix, width] = code < 0x100 ? ["\\x", 2] : ["\\u", 4];
-    return SHORT_ESCAPES.get(character) ?? prefix + code.toString(16).padStart(width, "0");
-  });
-}
-
-/** Puts untrusted text in double quotes, escaped as by {@linkcode escapeControl}. */
-export function quote(text: string): string {
-  return `"${escapeControl(text)}"`;
-}
-
 /** The number itself if it can be shown, else 0. */
 function sane(value: number): number {
   return Number.isFinite(value) && value > 0 ? value : 0;

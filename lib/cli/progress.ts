@@ -5,7 +5,7 @@
  * @module
  */
 
-import { escapeControl } from "./format.ts";
+import { printable } from "../wording.ts";
 import { type ProgressState, renderPlainProgress, renderProgress } from "./progress_line.ts";
 import { RateEstimator } from "./rate_estimator.ts";
 import type { Display, Sink } from "./terminal.ts";
@@ -116,18 +116,18 @@ export class ProgressReporter implements Disposable {
 
   /** Prints a line, unless quiet; the bar stays below it. */
   message(text: string): void {
-    if (!this.#quiet) this.#print(escapeControl(text));
+    if (!this.#quiet) this.#print(printable(text));
   }
 
   /** Prints a warning, quiet or not; the bar stays below it. */
   warn(text: string): void {
-    this.#print(`${this.#tool}: ${this.#paint(YELLOW, "warning:")} ${escapeControl(text)}`);
+    this.#print(`${this.#tool}: ${this.#paint(YELLOW, "warning:")} ${printable(text)}`);
   }
 
   /** Ends the bar and prints what made the run fail, quiet or not. */
   fail(text: string): void {
     this.stop();
-    this.#print(`${this.#tool}: ${escapeControl(text)}`);
+    this.#print(`${this.#tool}: ${printable(text)}`);
   }
 
   /** Ends the step that is under way and removes its bar; does nothing where there is none. */

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { printable } from "../wording.ts";
 import {
-  escapeControl,
   formatBytes,
   formatClock,
   formatCount,
@@ -73,7 +73,7 @@ const RESET = "\x1b[0m";
  */
 export function renderProgress(state: ProgressState, area: DrawingArea): string {
   const { columns } = area;
-  const step = escapeControl(state.step);
+  const step = printable(state.step);
   const spinner = SPINNER[Math.floor(state.elapsedMs / SPINNER_STEP_MS) % SPINNER.length] ?? " ";
   const elapsed = formatClock(state.elapsedMs / 1000);
   if (state.totalBytes === null) {
@@ -118,7 +118,7 @@ export function renderProgress(state: ProgressState, area: DrawingArea): string 
 
 /** Draws progress as a line of a log, such as "Restoring: 42.1%, 4.2 GiB of 10 GiB, 1.2 GiB/s, 0:05 left". */
 export function renderPlainProgress(state: ProgressState): string {
-  const step = escapeControl(state.step);
+  const step = printable(state.step);
   const elapsed = formatClock(state.elapsedMs / 1000);
   if (state.totalBytes === null) return `${step}: ${elapsed} elapsed`;
   const { doneBytes, totalBytes } = state;

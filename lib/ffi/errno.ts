@@ -10,6 +10,7 @@
  */
 
 import { OsError } from "../errors.ts";
+import { printable, quote } from "../wording.ts";
 
 const errnoSymbols = {
   __errno_location: {
@@ -124,9 +125,26 @@ export function describeErrno(errno: number): string {
  * @param fields.path File concerned; "" where there is none.
  */
 export function osError(errno: number, fields: { syscall: string; path: string }): OsError {
-  const subject = fields.path === "" ? "" : ` "${fields.path}"`;
+  const subject = fields.path === "" ? "" : ` ${quote(fields.path)}`;
   return new OsError(
     `Cannot ${fields.syscall}${subject}: ${describeErrno(errno)}`,
     { ...fields, errno, errnoName: errnoName(errno) },
   );
+}
+
+/** Longest text of an unknown error that a message takes over. */
+const REASON_MAX_CHARS = 200;
+
+/**
+ * Says why the system refused something, without the path (the message around it names that).
+ *
+ * @param error An error of `Deno.*` or of this folder.
+ * @returns Such as "Permission denied (EACCES)".
+ */
+export function reasonOf(error: unknown): string {
+  if (error instanceof OsError) return describeErrno(error.errno);
+  const message = error instanceof Error ? error.message : String(error);
+  // Deno writes "No such file or directory (os error 2): stat '/x'".
+  const match = /\(os error (\d+)\)/.exec(message);
+  return match ? describeErrno(Number(match[1])) : printable(message, REASON_MAX_CHARS);
 }

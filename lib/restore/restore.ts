@@ -132,7 +132,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       progress: () => pool.progress(),
     });
     await pool.run(signal);
-    if (sync) onEvent({ type: "flushing", target: path });
+    // A pipe has nothing to flush.
+    if (sync && access === "random") onEvent({ type: "flushing", target: path });
     await target.finish({ sync });
     const elapsedMs = performance.now() - startMs;
     return makeReport(plan, pool.progress(), { elapsedMs, isVerified: verify, isSynced: sync });

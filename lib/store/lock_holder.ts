@@ -7,7 +7,7 @@
  * @module
  */
 
-import { printable } from "./wording.ts";
+import { printable } from "../wording.ts";
 
 const MAX_COMMAND_CHARS = 120;
 

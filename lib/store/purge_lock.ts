@@ -11,11 +11,11 @@
  */
 
 import { LockError, OsError } from "../errors.ts";
-import { Errno } from "../ffi/errno.ts";
+import { Errno, reasonOf } from "../ffi/errno.ts";
 import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../ffi/libc.ts";
 import { describeHolders } from "./lock_holder.ts";
 import { PURGE_LOCK_FILE } from "./layout.ts";
-import { quote, reasonOf } from "./wording.ts";
+import { quote } from "../wording.ts";
 
 /** Options of {@linkcode PurgeLock.acquire}. */
 export interface PurgeLockOptions {

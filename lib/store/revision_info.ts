@@ -10,7 +10,8 @@
 import { parseDocument } from "yaml";
 import { RevisionError } from "../errors.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
-import { printable, quote, reasonOf } from "./wording.ts";
+import { reasonOf } from "../ffi/errno.ts";
+import { printable, quote } from "../wording.ts";
 
 /** A revision's metadata. Texts are as in the file: quote them before they are shown. */
 export interface RevisionInfo {

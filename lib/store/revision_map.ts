@@ -16,7 +16,8 @@
 import { RevisionError } from "../errors.ts";
 import { Ascii, type ByteSource, END, JsonReader, MAX_FILL_BYTES } from "./json_reader.ts";
 import { CHUNK_ID_BYTES, CHUNK_ID_DIGITS, MAX_IMAGE_BYTES, seqCountOf } from "./layout.ts";
-import { quote, reasonOf } from "./wording.ts";
+import { reasonOf } from "../ffi/errno.ts";
+import { quote } from "../wording.ts";
 
 /** Which chunk stands at which seq of an image. Plain data: it can be posted to workers, `ids` is shared then. */
 export interface RevisionMap {

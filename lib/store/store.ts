@@ -7,7 +7,8 @@
 
 import { RevisionError, StoreFormatError } from "../errors.ts";
 import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
-import { quote, reasonOf } from "./wording.ts";
+import { reasonOf } from "../ffi/errno.ts";
+import { quote } from "../wording.ts";
 
 /** A backup directory whose format tag was checked. */
 export interface Store {

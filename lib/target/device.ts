@@ -5,13 +5,14 @@
  */
 
 import { OsError } from "../errors.ts";
-import { Errno } from "../ffi/errno.ts";
+import { Errno, reasonOf } from "../ffi/errno.ts";
 import { blockDeviceBytes, closeFd, logicalBlockBytes, openFd, OpenFlag } from "../ffi/libc.ts";
 import { readTextOrNull, statFd, statOrNull } from "./file_info.ts";
 import { describeBackingUse, describeDeviceUse, deviceName } from "./in_use.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import type { CheckedTarget, PreflightOptions, Target, ZeroPolicy } from "./target.ts";
-import { describeBytes, describeFailure, quotePath, refusal } from "./wording.ts";
+import { quote } from "../wording.ts";
+import { describeBytes, refusal } from "./wording.ts";
 
 const ZERO_POLICIES = { auto: "deallocate", always: "skip", never: "write" } as const;
 
@@ -36,7 +37,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
       fd,
       blockBytes: logicalBlockBytes(fd, path),
       zeroPolicy: ZERO_POLICIES[options.sparse],
-      warnings: uses.map((use) => `${quotePath(path)} is written although ${use}`),
+      warnings: uses.map((use) => `${quote(path)} is written although ${use}`),
     });
   } catch (error) {
     closeFd(fd);
@@ -58,7 +59,7 @@ function claim(path: string, isForced: boolean): { fd: number; uses: string[] } 
     return { fd: openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_EXCL), uses: [] };
   } catch (error) {
     const isBusy = error instanceof OsError && error.errno === Errno.EBUSY;
-    if (!isBusy) throw refusal(path, describeFailure(error), error);
+    if (!isBusy) throw refusal(path, reasonOf(error), error);
     const uses = describeDeviceUse(rdev);
     if (uses.length === 0) uses.push("another program or the kernel holds it exclusively");
     if (!isForced) throw inUse(path, uses, error);
@@ -103,7 +104,7 @@ class CheckedDevice implements CheckedTarget {
   open(): Promise<Target> {
     const fd = this.#fd;
     if (fd === null) {
-      throw new TypeError(`Cannot open ${quotePath(this.path)}: it was opened before`);
+      throw new TypeError(`Cannot open ${quote(this.path)}: it was opened before`);
     }
     this.#fd = null;
     const handle = {

@@ -7,7 +7,7 @@
 import { basename, dirname, isAbsolute } from "node:path";
 
 import { OsError } from "../errors.ts";
-import { describeErrno, Errno, osError } from "../ffi/errno.ts";
+import { describeErrno, Errno, osError, reasonOf } from "../ffi/errno.ts";
 import {
   AccessMode,
   closeFd,
@@ -30,7 +30,8 @@ import type {
   TargetHandle,
   ZeroPolicy,
 } from "./target.ts";
-import { describeBytes, describeFailure, quotePath, refusal } from "./wording.ts";
+import { quote } from "../wording.ts";
+import { describeBytes, refusal } from "./wording.ts";
 
 /** `Deno.FileInfo.blocks` and `st_blocks` count in these, whatever the file system's block size. */
 const STAT_BLOCK_BYTES = 512;
@@ -57,7 +58,7 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
   } catch (error) {
     // ETXTBSY is how the kernel protects swap files and running programs; swap is found by name below.
     const info = statOrNull(path);
-    const reason = (info && describeBackingUse(info)[0]) ?? describeFailure(error);
+    const reason = (info && describeBackingUse(info)[0]) ?? reasonOf(error);
     throw refusal(path, reason, error);
   }
   try {
@@ -72,7 +73,7 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     if (options.sparse === "never") {
       requireSpace(path, options.imageBytes, (info.blocks ?? 0) * STAT_BLOCK_BYTES);
     }
-    const warnings = uses.map((use) => `${quotePath(path)} is written although ${use}`);
+    const warnings = uses.map((use) => `${quote(path)} is written although ${use}`);
     return new CheckedFile(path, options, { fd, warnings });
   } catch (error) {
     closeFd(fd);
@@ -90,7 +91,7 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
   }
   const folder = realPathOrNull(dirname(wanted));
   if (folder === null) {
-    throw refusal(path, `the directory ${quotePath(dirname(wanted))} does not exist`);
+    throw refusal(path, `the directory ${quote(dirname(wanted))} does not exist`);
   }
   if (wanted.endsWith("/")) throw refusal(path, "the directory does not exist");
   const realPath = `${folder === "/" ? "" : folder}/${basename(wanted)}`;
@@ -100,7 +101,7 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
   if (errno !== 0) {
     throw refusal(
       path,
-      `the directory ${quotePath(folder)} cannot be written: ${describeErrno(errno)}`,
+      `the directory ${quote(folder)} cannot be written: ${describeErrno(errno)}`,
     );
   }
   if (options.sparse === "never") requireSpace(path, options.imageBytes, 0, folder);
@@ -178,7 +179,7 @@ class CheckedFile implements CheckedTarget {
   async open(options: OpenOptions = {}): Promise<Target> {
     const fd = this.isNew ? this.#create() : this.#fd;
     if (fd === null) {
-      throw new TypeError(`Cannot open ${quotePath(this.path)}: it was opened before`);
+      throw new TypeError(`Cannot open ${quote(this.path)}: it was opened before`);
     }
     this.#fd = null;
     try {
@@ -212,7 +213,7 @@ class CheckedFile implements CheckedTarget {
     try {
       return openFd(this.#createAt, OpenFlag.O_WRONLY | OpenFlag.O_CREAT | OpenFlag.O_EXCL);
     } catch (error) {
-      throw refusal(this.path, `it cannot be created: ${describeFailure(error)}`, error);
+      throw refusal(this.path, `it cannot be created: ${reasonOf(error)}`, error);
     }
   }
 
@@ -230,7 +231,7 @@ class CheckedFile implements CheckedTarget {
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
       const size = describeBytes(imageBytes);
-      throw refusal(this.path, `it cannot be made ${size} long: ${describeFailure(error)}`, error);
+      throw refusal(this.path, `it cannot be made ${size} long: ${reasonOf(error)}`, error);
     }
   }
 

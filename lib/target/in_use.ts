@@ -10,7 +10,7 @@
 import { basename, dirname } from "node:path";
 
 import { isSameFile, listNames, readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
-import { quotePath } from "./wording.ts";
+import { quote } from "../wording.ts";
 
 /** One mounted file system. */
 export interface MountEntry {
@@ -86,12 +86,10 @@ export function describeDeviceUse(rdev: number, root = ""): string[] {
   const sys = `${root}/sys`;
   const reasons: string[] = [];
   for (const { device, relation } of relatedDevices(sys, self)) {
-    const subject = device === self
-      ? "it"
-      : `its ${relation} ${quotePath(devicePath(sys, device))}`;
+    const subject = device === self ? "it" : `its ${relation} ${quote(devicePath(sys, device))}`;
     for (const mount of mounts) {
       if (isMountOf(mount, device)) {
-        reasons.push(`${subject} is mounted at ${quotePath(mount.mountPoint)}`);
+        reasons.push(`${subject} is mounted at ${quote(mount.mountPoint)}`);
       }
     }
     if (swaps.some((path) => blockDeviceAt(path) === device)) {
@@ -171,5 +169,5 @@ function devicePath(sys: string, device: string): string {
 /** Names a holder as administrators know it: device mapper nodes by their table's name. */
 function describeHolder(sys: string, name: string): string {
   const mapperName = readTextOrNull(`${sys}/block/${name}/dm/name`)?.trim();
-  return quotePath(mapperName ? `/dev/mapper/${mapperName}` : `/dev/${name.replaceAll("!", "/")}`);
+  return quote(mapperName ? `/dev/mapper/${mapperName}` : `/dev/${name.replaceAll("!", "/")}`);
 }

@@ -6,10 +6,10 @@
 
 import { OsError, TargetError } from "../errors.ts";
 import { flushFd } from "../ffi/aio.ts";
-import { Errno } from "../ffi/errno.ts";
+import { Errno, reasonOf } from "../ffi/errno.ts";
 import { closeFd } from "../ffi/libc.ts";
 import { STDOUT_FD, type Target, type TargetHandle, type TargetKind } from "./target.ts";
-import { describeFailure, nameTarget } from "./wording.ts";
+import { nameTarget } from "./wording.ts";
 
 /** Errors that say "there is nothing to flush here": special files, and file systems without the operation. */
 const NOTHING_TO_FLUSH: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.EROFS, Errno.ENOSYS]);
@@ -51,7 +51,7 @@ export class OpenedTarget implements Target {
     } catch (error) {
       this.close();
       throw new TargetError(
-        `Cannot flush ${nameTarget(this.handle)}: ${describeFailure(error)}`,
+        `Cannot flush ${nameTarget(this.handle)}: ${reasonOf(error)}`,
         { path: this.handle.path, offset: null },
         { cause: error },
       );

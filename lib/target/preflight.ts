@@ -10,7 +10,8 @@ import { checkDevice } from "./device.ts";
 import { checkExistingFile, checkNewFile } from "./file.ts";
 import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
 import type { CheckedTarget, OpenOptions, PreflightOptions, Target } from "./target.ts";
-import { describeFailure, refusal } from "./wording.ts";
+import { reasonOf } from "../ffi/errno.ts";
+import { refusal } from "./wording.ts";
 
 /**
  * Checks an output. Existing ones are opened here, without truncation, and that descriptor is the one written to later.
@@ -23,7 +24,7 @@ export function preflightTarget(output: string, options: PreflightOptions): Chec
   try {
     return output === "-" ? checkStdout(options) : checkPath(output, options);
   } catch (error) {
-    if (isSystemError(error)) throw refusal(output, describeFailure(error), error);
+    if (isSystemError(error)) throw refusal(output, reasonOf(error), error);
     throw error;
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { OsError } from "../errors.ts";
-import { Errno } from "../ffi/errno.ts";
+import { Errno, reasonOf } from "../ffi/errno.ts";
 import {
   closeFd,
   isTerminalFd,
@@ -26,7 +26,8 @@ import {
   STDOUT_FD,
   type Target,
 } from "./target.ts";
-import { describeFailure, quotePath, refusal, STDOUT_NAME, stdoutRefusal } from "./wording.ts";
+import { quote } from "../wording.ts";
+import { refusal, STDOUT_NAME, stdoutRefusal } from "./wording.ts";
 
 /** A pipe's wanted capacity. At the default of 64 KiB writer and reader wake each other 64 times a chunk. */
 const PIPE_BYTES = 1_048_576;
@@ -45,7 +46,7 @@ export function checkCharDevice(path: string): CheckedTarget {
   try {
     fd = openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_NOCTTY | OpenFlag.O_NONBLOCK);
   } catch (error) {
-    throw refusal(path, describeFailure(error), error);
+    throw refusal(path, reasonOf(error), error);
   }
   try {
     if (!statFd(fd).isCharDevice) throw refusal(path, "it changed while it was looked at");
@@ -101,7 +102,7 @@ class CheckedStream implements CheckedTarget {
 
   async open(options: OpenOptions = {}): Promise<Target> {
     if (this.#isOpened) {
-      throw new TypeError(`Cannot open ${quotePath(this.path)}: it was opened before`);
+      throw new TypeError(`Cannot open ${quote(this.path)}: it was opened before`);
     }
     this.#isOpened = true;
     const fd = this.#fd ?? await waitForReader(this.path, options);
@@ -133,7 +134,7 @@ function tryOpenFifo(path: string): number | null {
     fd = openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_NONBLOCK);
   } catch (error) {
     if (error instanceof OsError && error.errno === Errno.ENXIO) return null;
-    throw refusal(path, describeFailure(error), error);
+    throw refusal(path, reasonOf(error), error);
   }
   if (statFd(fd).isFifo) return fd;
   closeFd(fd);

@@ -6,25 +6,15 @@
 
 import { OsError, TargetError } from "../errors.ts";
 import { describeErrno } from "../ffi/errno.ts";
+import { quote } from "../wording.ts";
 import { STDOUT_FD, type TargetHandle } from "./target.ts";
 
 /** How standard output is called in messages. */
 export const STDOUT_NAME = "standard output";
 
-/** Characters that JSON leaves as they are and a terminal or reader may obey: DEL, C1, line and bidi controls. */
-const UNSAFE_CHARACTERS = /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
-
-/** Quotes a path for a message, control characters escaped as in JSON. */
-export function quotePath(path: string): string {
-  return JSON.stringify(path).replace(
-    UNSAFE_CHARACTERS,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
 /** Names a target in a message: a quoted path, or `standard output`. */
 export function nameTarget(handle: Pick<TargetHandle, "fd" | "path">): string {
-  return handle.fd === STDOUT_FD ? STDOUT_NAME : quotePath(handle.path);
+  return handle.fd === STDOUT_FD ? STDOUT_NAME : quote(handle.path);
 }
 
 /** Renders a size for a message: `4294967296 bytes (4 GiB)`. */
@@ -39,17 +29,9 @@ export function describeBytes(bytes: number): string {
   return `${bytes} bytes (${Number(value.toFixed(2))} ${units[unit]})`;
 }
 
-/** Renders what a failed call of the C library or of the runtime says, without its own subject. */
-export function describeFailure(error: unknown): string {
-  if (error instanceof OsError) return describeErrno(error.errno);
-  const message = error instanceof Error ? error.message : String(error);
-  const match = /\(os error (\d+)\)/.exec(message);
-  return match ? describeErrno(Number(match[1])) : message;
-}
-
 /** Builds the error of a target that is not written to, as `Cannot restore to "/x": it is a directory`. */
 export function refusal(path: string, reason: string, cause?: unknown): TargetError {
-  return refusalOf(quotePath(path), { path, reason, cause });
+  return refusalOf(quote(path), { path, reason, cause });
 }
 
 /** Like {@linkcode refusal}, for standard output. */

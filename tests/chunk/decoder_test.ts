@@ -2,14 +2,11 @@ import * as codec from "lzo-wasm";
 import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import type { ChunkRef } from "../../lib/chunk/places.ts";
 import { ChunkCorruptError, type ChunkFault, ChunkMissingError } from "../../lib/errors.ts";
-import { closeFd, openFd } from "../../lib/ffi/libc.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";
+import "../fixtures/libraries.ts";
 import { assertBytes, Scratch } from "../target/machine.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
-
-// The C library is opened once and never closed; inside a test that would count as a leak.
-closeFd(openFd("/dev/null", 0));
 
 /** Where the chunks of these tests are said to stand. */
 const SEQS: readonly number[] = [3, 7];

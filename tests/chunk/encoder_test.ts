@@ -1,14 +1,11 @@
 import * as codec from "lzo-wasm";
 import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import { encodeChunk, writeChunkFile } from "../../lib/chunk/encoder.ts";
-import { closeFd, openFd } from "../../lib/ffi/libc.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
+import "../fixtures/libraries.ts";
 import { chunkFile, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
 import { assertBytes, Scratch } from "../target/machine.ts";
-
-// The C library is opened once and never closed; inside a test that would count as a leak.
-closeFd(openFd("/dev/null", 0));
 
 const encodings: readonly [name: string, content: Uint8Array][] = [
   ["one byte", Uint8Array.of(7)],

@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../assert.ts";
 import {
-  escapeControl,
   formatBytes,
   formatClock,
   formatCount,
@@ -8,7 +7,6 @@ import {
   formatPercent,
   formatQuantity,
   formatRate,
-  quote,
   shareOf,
 } from "../../lib/cli/format.ts";
 
@@ -131,33 +129,4 @@ Deno.test("formatCount() and formatQuantity() separate thousands and know the si
   assertEquals(formatQuantity(1, "chunk"), "1 chunk");
   assertEquals(formatQuantity(0, "chunk"), "0 chunks");
   assertEquals(formatQuantity(4_194_304, "chunk"), "4,194,304 chunks");
-});
-
-Deno.test("escapeControl() escapes C0, DEL, C1, bidirectional and line-breaking characters", () => {
-  assertEquals(escapeControl("a\x1b[2Jb"), "a\\x1b[2Jb");
-  assertEquals(escapeControl("\n\r\t\0\x7f\x9b"), "\\n\\r\\t\\x00\\x7f\\x9b");
-  assertEquals(
-    escapeControl("x\u202egpj.exe\u2066\u200f\u2028"),
-    "x\\u202egpj.exe\\u2066\\u200f\\u2028",
-  );
-  for (let code = 0; code < 0x10000; code++) {
-    const escaped = escapeControl(String.fromCharCode(code));
-    assert(
-      // deno-lint-ignore no-control-regex
-      !/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/.test(escaped),
-      code.toString(16),
-    );
-  }
-});
-
-Deno.test("escapeControl() leaves other text as it is, and its own output too", () => {
-  for (const text of ["", "plain /srv/backy", "Grüße, 日本, 😀", "back\\slash", " \u00a0"]) {
-    assertEquals(escapeControl(text), text);
-  }
-  const once = escapeControl("\x1b\n\u202e");
-  assertEquals(escapeControl(once), once);
-});
-
-Deno.test("quote() puts escaped text in double quotes", () => {
-  assertEquals(quote("a\nb"), '"a\\nb"');
 });

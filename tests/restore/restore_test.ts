@@ -4,20 +4,17 @@ import {
   InterruptedError,
   TargetError,
 } from "../../lib/errors.ts";
-import { closeFd, openFd } from "../../lib/ffi/libc.ts";
 import { restore, type RestoreEvent, type RestoreOptions } from "../../lib/restore/restore.ts";
 import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "../assert.ts";
+import "../fixtures/libraries.ts";
 import { assertImage, makeFifo, openIdleReader } from "../cli/harness.ts";
 import { SampleStore, Seq } from "../cli/sample_store.ts";
 
 let store: SampleStore;
 Deno.test.beforeAll(() => void (store = new SampleStore()));
 Deno.test.afterAll(() => store[Symbol.dispose]());
-
-// The C library is opened once and never closed; inside a test that would count as a leak.
-closeFd(openFd("/dev/null", 0));
 
 /** Restores the sample, and collects the events. */
 async function run(

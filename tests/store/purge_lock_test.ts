@@ -3,9 +3,7 @@ import { closeFd, FlockOperation, openFd, tryFlock } from "../../lib/ffi/libc.ts
 import { describeHolders, findFlockHolders } from "../../lib/store/lock_holder.ts";
 import { PurgeLock, type PurgeLockOptions } from "../../lib/store/purge_lock.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
-
-// The C library is opened once and never closed; inside a test that would count as a leak.
-closeFd(openFd("/dev/null", 0));
+import "../fixtures/libraries.ts";
 
 /** A backup directory for the lock, and what was reported about it. */
 interface Scene {

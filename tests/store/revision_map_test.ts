@@ -9,6 +9,7 @@ import {
   type RevisionMap,
 } from "../../lib/store/revision_map.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
+import "../fixtures/libraries.ts";
 import { BLOCK_SIZES, sourceOf } from "./byte_source.ts";
 
 const A = "4db6e194fd398e8edb76e11054d73eb0";
@@ -347,7 +348,7 @@ Deno.test("readRevisionMap() refuses what is no readable file, without a path's 
   assertThrows(
     () => readRevisionMap("/nonexistent\x1b"),
     RevisionError,
-    '"/nonexistent\\u{1b}": No such file',
+    '"/nonexistent\\x1b": No such file',
   );
   assertThrows(() => readRevisionMap("/"), RevisionError, "it is not a regular file");
   assertThrows(() => readRevisionSize("/dev/zero"), RevisionError, "it is not a regular file");

@@ -6,16 +6,7 @@
  */
 
 import { assert } from "../assert.ts";
-import { flushFd } from "../../lib/ffi/aio.ts";
-import { closeFd, openFd, OpenFlag } from "../../lib/ffi/libc.ts";
-import { trySpliceZeros } from "../../lib/ffi/splice.ts";
-
-// C libraries are opened on first use and for good, which a test would be blamed for; flushing a device that cannot be
-// flushed opens all of them.
-const nullFd = openFd("/dev/null", OpenFlag.O_WRONLY);
-await flushFd(nullFd).catch(() => {});
-trySpliceZeros(nullFd, 1);
-closeFd(nullFd);
+import "../fixtures/libraries.ts";
 
 /** Runs a program to its end. @throws {Error} If it fails, with what it said. */
 export function run(program: string, ...args: string[]): string {

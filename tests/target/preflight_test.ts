@@ -139,7 +139,7 @@ Deno.test("preflightTarget() escapes control characters of a path", () => {
   const path = store.file("x\n\u001b[31m\u009b\u202e");
   Deno.mkdirSync(path);
   const error = assertThrows(() => preflightTarget(path, store.options()), TargetError);
-  assert(error.message.includes(String.raw`x\n\u001b[31m\u009b\u202e": it is a`), error.message);
+  assert(error.message.includes(String.raw`x\n\x1b[31m\x9b\u{202e}": it is a`), error.message);
 });
 
 Deno.test("preflightTarget() accepts /dev/null and /dev/full", () => {
