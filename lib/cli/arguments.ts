@@ -1,5 +1,5 @@
 /**
- * What the arguments of `backy-extract` mean: command line in, checked command out.
+ * What the arguments of the tools mean: command line in, checked command out.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { UsageError } from "../errors.ts";
 import { readArguments } from "./argument_syntax.ts";
 import { quote } from "../wording.ts";
-import { EXTRACT_OPTIONS, THREADS_RANGE } from "./option_table.ts";
+import { CACHE_MIB_RANGE, EXTRACT_OPTIONS, FUSE_OPTIONS, THREADS_RANGE } from "./option_table.ts";
 
 /** How zeros reach the target. */
 export type SparseMode = "auto" | "never" | "always";
@@ -35,6 +35,30 @@ export type ExtractCommand =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
   | RestoreCommand;
+
+/** A mount as the command line asks for it. */
+export interface MountCommand {
+  readonly kind: "mount";
+  readonly basedir: string;
+  readonly mountpoint: string;
+  /** Options for mount(8) and FUSE, such as "allow_root". */
+  readonly mountOptions: readonly string[];
+  /** Size of each of the two caches in bytes. */
+  readonly cacheBytes: number;
+  /** Number of decoding workers; `undefined` where it is left to {@linkcode defaultThreads}. */
+  readonly threads: number | undefined;
+  /** Where changed chunks go when their cache is full; `undefined`: the backup directory. */
+  readonly spill: string | undefined;
+  readonly verify: boolean;
+  /** Milliseconds, 0 for not waiting at all, `undefined` for waiting without end. */
+  readonly lockTimeoutMs: number | undefined;
+}
+
+/** What a command line of `backy-fuse` asks for. */
+export type FuseCommand =
+  | { readonly kind: "help" }
+  | { readonly kind: "version" }
+  | MountCommand;
 
 /** Longest time in whole seconds that JavaScript's timers can wait (2^31 - 1 ms, 24 days). */
 const LOCK_TIMEOUT_MAX_SECONDS = 2_147_483;
@@ -121,6 +145,81 @@ export function parseExtractArguments(args: readonly string[]): ExtractCommand {
 }
 
 /**
+ * Reads the command line of `backy-fuse`, in the way of {@linkcode parseExtractArguments}.
+ *
+ * @param args The command line without the program's name.
+ * @throws {UsageError} with a one-line message, for whatever is wrong.
+ */
+export function parseFuseArguments(args: readonly string[]): FuseCommand {
+  const positionals: string[] = [];
+  let basedir = ".";
+  let mountOptions: string[] | undefined;
+  let cacheMib: number = CACHE_MIB_RANGE.default;
+  let threads: number | undefined;
+  let spill: string | undefined;
+  let verify = true;
+  let lockTimeoutMs: number | undefined;
+
+  for (const argument of readArguments(args, FUSE_OPTIONS)) {
+    if (argument.kind === "positional") {
+      positionals.push(argument.value);
+      continue;
+    }
+    switch (argument.name) {
+      case "help":
+      case "version":
+        return { kind: argument.name };
+      case "basedir":
+        basedir = requireText("basedir", argument.value);
+        break;
+      case "mountopts":
+        mountOptions ??= [];
+        mountOptions.push(...argument.value.split(",").filter((option) => option !== ""));
+        break;
+      case "cache":
+        cacheMib = parseWhole("cache", argument.value, CACHE_MIB_RANGE);
+        break;
+      case "threads":
+        threads = parseThreads(argument.value);
+        break;
+      case "spill":
+        spill = requireText("spill", argument.value);
+        break;
+      case "no-verify":
+        verify = false;
+        break;
+      case "lock-timeout":
+        lockTimeoutMs = parseLockTimeout(argument.value);
+        break;
+      default:
+        argument.name satisfies never;
+    }
+  }
+
+  const [mountpoint, surplus] = positionals;
+  if (mountpoint === undefined) {
+    throw new UsageError("Cannot mount: the argument MOUNTPOINT is missing (see --help)");
+  }
+  if (surplus !== undefined) {
+    throw new UsageError(
+      `Cannot use argument ${quote(surplus)}: there is only MOUNTPOINT (see --help)`,
+    );
+  }
+  if (mountpoint === "") throw new UsageError("Cannot mount: the argument MOUNTPOINT is empty");
+  return {
+    kind: "mount",
+    basedir,
+    mountpoint,
+    mountOptions: mountOptions ?? ["allow_root"],
+    cacheBytes: cacheMib * 1_048_576,
+    threads,
+    spill,
+    verify,
+    lockTimeoutMs,
+  };
+}
+
+/**
  * Chooses the number of decoding workers: one a CPU, but at least 2, so that reading and decoding
  * overlap, and at most 24, beyond which memory bandwidth and the target are the limit.
  *
@@ -136,12 +235,21 @@ export function defaultThreads(cpuCount: number): number {
  * @throws {UsageError} unless it is a whole decimal number in {@linkcode THREADS_RANGE}.
  */
 export function parseThreads(text: string): number {
-  const { min, max } = THREADS_RANGE;
-  const threads = /^[0-9]+$/.test(text) ? Number(text) : NaN;
-  if (!(threads >= min && threads <= max)) {
-    throw badValue("threads", text, `not a whole number from ${min} to ${max}`);
+  return parseWhole("threads", text, THREADS_RANGE);
+}
+
+function parseWhole(option: string, text: string, range: { min: number; max: number }): number {
+  const value = /^[0-9]+$/.test(text) ? Number(text) : NaN;
+  if (!(value >= range.min && value <= range.max)) {
+    throw badValue(option, text, `not a whole number from ${range.min} to ${range.max}`);
   }
-  return threads;
+  return value;
+}
+
+/** An unset shell variable must not turn into the current directory. */
+function requireText(option: string, text: string): string {
+  if (text === "") throw badValue(option, text, "empty");
+  return text;
 }
 
 /**

@@ -43,15 +43,34 @@ export interface ToolSpec {
 /** Number of decoding workers that may be asked for; 28 MiB each, so more is a typing error. */
 export const THREADS_RANGE = { min: 1, max: 256 } as const;
 
+const THREADS_OPTION = {
+  long: "threads",
+  short: "t",
+  value: "N",
+  help: `decoding workers, ${THREADS_RANGE.min} to ${THREADS_RANGE.max}`,
+  default: "one a CPU, but 2 to 24",
+} as const satisfies OptionSpec;
+
+const NO_VERIFY_OPTION = {
+  long: "no-verify",
+  help: "do not check chunk content against its id",
+} as const satisfies OptionSpec;
+
+const LOCK_TIMEOUT_OPTION = {
+  long: "lock-timeout",
+  value: "SECONDS",
+  help: "give up on the purge lock after this time, which may have a fraction; 0 fails at once",
+  default: "wait",
+} as const satisfies OptionSpec;
+
+const HELP_OPTIONS = [
+  { long: "help", short: "h", help: "show this help and exit" },
+  { long: "version", short: "V", help: "show the version and exit" },
+] as const satisfies readonly OptionSpec[];
+
 /** The options of `backy-extract`, in the order in which help shows them. */
 export const EXTRACT_OPTIONS = [
-  {
-    long: "threads",
-    short: "t",
-    value: "N",
-    help: `decoding workers, ${THREADS_RANGE.min} to ${THREADS_RANGE.max}`,
-    default: "one a CPU, but 2 to 24",
-  },
+  THREADS_OPTION,
   {
     long: "sparse",
     short: "s",
@@ -63,17 +82,11 @@ export const EXTRACT_OPTIONS = [
     default: "auto",
   },
   { long: "quiet", short: "q", help: "no progress, only warnings and errors" },
-  { long: "no-verify", help: "do not check chunk content against its id" },
+  NO_VERIFY_OPTION,
   { long: "no-sync", help: "do not flush the target to disk at the end" },
-  {
-    long: "lock-timeout",
-    value: "SECONDS",
-    help: "give up on the purge lock after this time, which may have a fraction; 0 fails at once",
-    default: "wait",
-  },
+  LOCK_TIMEOUT_OPTION,
   { long: "force", short: "f", help: "write to a target that is in use" },
-  { long: "help", short: "h", help: "show this help and exit" },
-  { long: "version", short: "V", help: "show the version and exit" },
+  ...HELP_OPTIONS,
 ] as const satisfies readonly OptionSpec[];
 
 /** The command line of `backy-extract`. */
@@ -93,4 +106,48 @@ export const EXTRACT_TOOL: ToolSpec = {
     },
   ],
   options: EXTRACT_OPTIONS,
+};
+
+/** Size of each cache of `backy-fuse` in MiB: at least a few chunks, at most what a typing error would not be. */
+export const CACHE_MIB_RANGE = { min: 16, max: 1_048_576, default: 1024 } as const;
+
+/** The options of `backy-fuse`, in the order in which help shows them. */
+export const FUSE_OPTIONS = [
+  { long: "basedir", short: "d", value: "DIR", help: "backup directory", default: "." },
+  {
+    long: "mountopts",
+    short: "o",
+    value: "OPTS",
+    help: 'mount options, separated by commas; may be given several times; "" for none',
+    default: "allow_root",
+  },
+  {
+    long: "cache",
+    short: "c",
+    value: "MIB",
+    help: "size of the read cache, and of the cache of changed chunks, in MiB, at least " +
+      `${CACHE_MIB_RANGE.min}`,
+    default: String(CACHE_MIB_RANGE.default),
+  },
+  THREADS_OPTION,
+  {
+    long: "spill",
+    value: "DIR",
+    help: "where changed chunks go when their cache is full",
+    default: "the backup directory",
+  },
+  NO_VERIFY_OPTION,
+  LOCK_TIMEOUT_OPTION,
+  ...HELP_OPTIONS,
+] as const satisfies readonly OptionSpec[];
+
+/** The command line of `backy-fuse`. */
+export const FUSE_TOOL: ToolSpec = {
+  name: "backy-fuse",
+  summary: "Mounts all revisions of a backy backup as image files. Changes to them are kept " +
+    "apart from the backup and are gone when it is unmounted.",
+  arguments: [
+    { name: "MOUNTPOINT", isOptional: false, help: "an empty directory to mount at" },
+  ],
+  options: FUSE_OPTIONS,
 };

@@ -448,7 +448,7 @@ Deno.test("ProgressReporter escapes what it prints and uses colour only where it
   for (const color of [false, true]) {
     const { clock, reporter, writes } = setUp({ color });
     const evil = "a\x1b]0;x\x07\n\u202eb";
-    const escaped = "a\\x1b]0;x\\x07\\n\\u202eb";
+    const escaped = "a\\x1b]0;x\\x07\\n\\u{202e}b";
     reporter.message(evil);
     reporter.step(evil);
     clock.advance(200);
