@@ -1,9 +1,9 @@
 /**
- * Entry of `backy-fuse`, which will mount all revisions of a backup directory. It is not built yet and says so.
+ * Entry of `backy-fuse`: mounts all revisions of a backup directory as image files.
  *
  * @module
  */
 
 import { runFuse } from "./lib/cli/fuse.ts";
 
-if (import.meta.main) Deno.exit(runFuse());
+if (import.meta.main) Deno.exit(await runFuse(Deno.args));

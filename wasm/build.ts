@@ -1,7 +1,8 @@
 /**
  * Compiles `wasm/assembly` to `wasm/build/codec.wasm`, unless that is newer than every source.
  *
- * The compiler (npm:assemblyscript) is loaded only when there is something to compile.
+ * The compiler is loaded only when there is something to compile. It is named here and locked in `wasm/deno.lock`, apart
+ * from all else: `deno compile` puts every package of its lock file into an executable, and this one has 100 MB.
  *
  * @module
  */
@@ -27,7 +28,7 @@ function outputMs(): number {
 }
 
 async function compile(): Promise<void> {
-  const { main } = await import("assemblyscript/asc");
+  const { main } = await import("npm:assemblyscript@0.28.20/asc");
   Deno.mkdirSync(new URL("build/", here), { recursive: true });
   const config = new URL("asconfig.json", here).pathname;
   const { error, stdout, stderr } = await main(["--config", config, "--target", "release"]);

@@ -4,15 +4,16 @@
  * @module
  */
 
-import { BackyError, InterruptedError } from "../errors.ts";
 import { restore, type RestoreEvent } from "../restore/restore.ts";
 import type { RestoreReport } from "../restore/report.ts";
 import { STDOUT_NAME } from "../target/wording.ts";
 import { defaultThreads, parseExtractArguments, type RestoreCommand } from "./arguments.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
+import { describeFailure } from "./failure.ts";
 import { quote } from "../wording.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
 import { renderHelp } from "./help.ts";
+import { interruptedBy, SignalWatch } from "./interruption.ts";
 import { EXTRACT_TOOL } from "./option_table.ts";
 import { ProgressReporter } from "./progress.ts";
 import { renderSummary } from "./progress_line.ts";
@@ -49,7 +50,12 @@ async function runRestore(command: RestoreCommand): Promise<ExitCode> {
     display: stderrDisplay(),
     quiet: command.quiet,
   });
-  using interruption = new Interruption();
+  const interruption = new AbortController();
+  using _signals = new SignalWatch((signal, count) => {
+    // Who asks twice does not want to wait for a worker that may be blocked in a write.
+    if (count > 1) Deno.exit(ExitCode[signal]);
+    interruption.abort(interruptedBy(signal));
+  });
   let touchedTarget: string | undefined;
   try {
     const report = await restore({
@@ -132,37 +138,4 @@ function renderReport(report: RestoreReport): string {
     distinctChunks: report.distinctChunks,
     verified: report.isVerified,
   });
-}
-
-/** Says in one line what went wrong; an error that is not ours is a bug, and said to be one. */
-function describeFailure(error: unknown): string {
-  if (error instanceof BackyError && error.code !== "worker") return error.message;
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return `Cannot go on: internal error, please report it: ${text}`;
-}
-
-/** Turns SIGINT and SIGTERM into an abort; a second signal ends the process at once. */
-class Interruption implements Disposable {
-  readonly #controller = new AbortController();
-  readonly #onSigint = () => this.#interrupt("SIGINT");
-  readonly #onSigterm = () => this.#interrupt("SIGTERM");
-
-  constructor() {
-    Deno.addSignalListener("SIGINT", this.#onSigint);
-    Deno.addSignalListener("SIGTERM", this.#onSigterm);
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  #interrupt(signal: "SIGINT" | "SIGTERM"): void {
-    if (this.signal.aborted) Deno.exit(ExitCode[signal]);
-    this.#controller.abort(new InterruptedError(`Interrupted by ${signal}`, { signal }));
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSignalListener("SIGINT", this.#onSigint);
-    Deno.removeSignalListener("SIGTERM", this.#onSigterm);
-  }
 }

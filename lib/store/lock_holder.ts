@@ -57,7 +57,8 @@ export function findFlockHolders(
   return [...new Set(pids)].filter((pid) => pid > 0).sort((a, b) => a - b);
 }
 
-function describeProcess(pid: number): string {
+/** Names a process in one line, as `pid 17 (backy purge)`; `pid 17` if it is gone or may not be looked at. */
+export function describeProcess(pid: number): string {
   const command = readText(`/proc/${pid}/cmdline`) || readText(`/proc/${pid}/comm`);
   return command === "" ? `pid ${pid}` : `pid ${pid} (${printable(command, MAX_COMMAND_CHARS)})`;
 }

@@ -1,0 +1,65 @@
+/**
+ * Collects what libfuse has to say while it mounts, which it would print on stderr otherwise.
+ *
+ * The log function is one for the whole process and may be called on any thread, so it is ours during synchronous
+ * calls only. What `fusermount3` prints for users other than root goes to stderr all the same.
+ *
+ * @module
+ */
+
+import type { Libfuse3 } from "./libfuse3.ts";
+
+const libcSymbols = {
+  vsnprintf: {
+    parameters: [
+      "buffer", // char *str
+      "usize", // size_t size
+      "pointer", // const char *format
+      "pointer", // va_list ap
+    ],
+    result: "i32",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const LINE_BYTES = 1024;
+
+/**
+ * Runs a synchronous function that calls libfuse.
+ *
+ * @returns Its result, and libfuse's messages, trimmed; none where libfuse is older than 3.7.
+ */
+export function collectLog<T>(library: Libfuse3, run: () => T): { result: T; lines: string[] } {
+  const lines: string[] = [];
+  const setLogFunction = library.symbols.fuse_set_log_func;
+  if (!setLogFunction) return { result: run(), lines };
+  // Never closed: calls through a closed library still run, into unmapped memory.
+  const { vsnprintf } = Deno.dlopen("libc.so.6", libcSymbols).symbols;
+  const line = new Uint8Array(LINE_BYTES);
+  const callback = new Deno.UnsafeCallback(
+    {
+      parameters: [
+        "i32", // enum fuse_log_level level
+        "pointer", // const char *fmt
+        // An array on x86_64 and a large struct on aarch64: both ABIs pass its address, and take it for the same again.
+        "pointer", // va_list ap
+      ],
+      result: "void",
+    },
+    (_level, format, values) => {
+      try {
+        const length = vsnprintf(line, BigInt(LINE_BYTES), format, values);
+        const text = new TextDecoder().decode(line.subarray(0, Math.min(length, LINE_BYTES - 1)));
+        if (text.trim() !== "") lines.push(text.trim());
+      } catch {
+        // A message is lost; C must not see an exception.
+      }
+    },
+  );
+  try {
+    setLogFunction(callback.pointer);
+    return { result: run(), lines };
+  } finally {
+    setLogFunction(null);
+    callback.close();
+  }
+}

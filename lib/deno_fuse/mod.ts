@@ -1,0 +1,30 @@
+/**
+ * File systems in TypeScript: libfuse3's low-level interface as typed, asynchronous handlers.
+ *
+ * ```ts no-eval
+ * import { Errno, FileType, FuseError, mount } from "deno-fuse";
+ *
+ * const root = { ino: 1, mode: FileType.S_IFDIR | 0o755 };
+ * const session = await mount("/mnt/empty", {
+ *   lookup: () => null,
+ *   getattr({ ino }) {
+ *     if (ino !== 1) throw new FuseError(Errno.ENOENT);
+ *     return { attributes: root };
+ *   },
+ *   readdir: () => [],
+ * }, { onError: (error, operation) => console.error(operation, error) });
+ * await session.closed; // until somebody unmounts it
+ * ```
+ *
+ * It needs Linux on x86_64 or aarch64, libfuse3 and the permissions `--allow-ffi --allow-read --allow-write --allow-sys`,
+ * `--allow-run` for users other than root. A read passes these files: `session.ts` (receives it), `dispatcher.ts`,
+ * `file_operations.ts`, `request.ts` (what is asked?), the file system's handler, `reply.ts`.
+ *
+ * @module
+ */
+
+export { Errno } from "../ffi/errno.ts";
+export * from "./handlers.ts";
+export type { MountOptions } from "./mount_options.ts";
+export { type FuseSession, mount } from "./session.ts";
+export { FUSE_ROOT_ID } from "./structs.ts";

@@ -1,0 +1,46 @@
+/**
+ * A request between its callback (step 2) and its answer (step 7): the holder of the right to answer.
+ *
+ * @module
+ */
+
+import { Errno } from "../ffi/errno.ts";
+import { type Caller, FuseError, type Request } from "./handlers.ts";
+import type { Libfuse3 } from "./libfuse3.ts";
+import type { RequestPointer } from "./reply.ts";
+import { FUSE_CTX } from "./structs.ts";
+
+/** Guards a `fuse_req_t`, which libfuse frees with the answer: it can be taken once. */
+export class PendingRequest implements Request {
+  readonly #library: Libfuse3;
+  #req: RequestPointer | null;
+  #caller: Caller | undefined;
+
+  constructor(library: Libfuse3, req: RequestPointer) {
+    this.#library = library;
+    this.#req = req;
+  }
+
+  /** Gives the right to answer to the first who asks; `null` for all others. */
+  take(): RequestPointer | null {
+    const req = this.#req;
+    this.#req = null;
+    return req;
+  }
+
+  get caller(): Caller {
+    if (this.#caller) return this.#caller;
+    if (this.#req === null) throw new FuseError(Errno.ENOTCONN);
+    const view = new Deno.UnsafePointerView(this.#library.symbols.fuse_req_ctx(this.#req)!);
+    return this.#caller = {
+      uid: view.getUint32(FUSE_CTX.uid),
+      gid: view.getUint32(FUSE_CTX.gid),
+      pid: view.getInt32(FUSE_CTX.pid),
+      umask: view.getUint32(FUSE_CTX.umask),
+    };
+  }
+
+  isInterrupted(): boolean {
+    return this.#req === null || this.#library.symbols.fuse_req_interrupted(this.#req) !== 0;
+  }
+}

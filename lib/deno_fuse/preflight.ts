@@ -1,0 +1,120 @@
+/**
+ * Finds out, before libfuse is asked, why a mount would fail, and says what to do about it.
+ *
+ * @module
+ */
+
+import { MountError, OsError } from "../errors.ts";
+import { Errno, errnoName } from "../ffi/errno.ts";
+import { AccessMode, closeFd, openFd, OpenFlag, tryAccess } from "../ffi/libc.ts";
+
+const DEVICE = "/dev/fuse";
+const CONFIG = "/etc/fuse.conf";
+
+/**
+ * Checks device, mount point and permissions.
+ *
+ * @param mountOptions As they will be given to libfuse.
+ * @returns The mount point's absolute path without symbolic links.
+ * @throws {MountError} If mounting cannot succeed; the message ends with the remedy.
+ */
+export async function requireMountable(
+  mountpoint: string,
+  mountOptions: readonly string[],
+): Promise<string> {
+  const path = await requireDirectory(mountpoint);
+  requireDevice(mountpoint);
+  if (Deno.uid() !== 0) await requireUserMayMount(mountpoint, mountOptions);
+  return path;
+}
+
+function refuse(mountpoint: string, reason: string, cause?: unknown): never {
+  throw new MountError(`Cannot mount at "${mountpoint}": ${reason}`, { cause });
+}
+
+async function requireDirectory(mountpoint: string): Promise<string> {
+  let path: string;
+  let isDirectory: boolean;
+  try {
+    path = await Deno.realPath(mountpoint);
+    ({ isDirectory } = await Deno.stat(path));
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) {
+      refuse(mountpoint, `no such directory; create it (mkdir -p ${quote(mountpoint)})`, cause);
+    }
+    if ((cause as { code?: string }).code === "ENOTCONN") {
+      const remedy = `clear it away (fusermount3 -uz ${quote(mountpoint)})`;
+      refuse(
+        mountpoint,
+        `a file system that has died is still mounted there (Transport endpoint is not connected); ${remedy}`,
+        cause,
+      );
+    }
+    refuse(mountpoint, cause instanceof Error ? cause.message : String(cause), cause);
+  }
+  if (!isDirectory) refuse(mountpoint, "it is not a directory");
+  return path;
+}
+
+function requireDevice(mountpoint: string): void {
+  try {
+    closeFd(openFd(DEVICE, OpenFlag.O_RDWR), DEVICE);
+  } catch (cause) {
+    if (!(cause instanceof OsError)) throw cause;
+    const { errno } = cause;
+    if (errno === Errno.ENOENT || errno === Errno.ENODEV || errno === Errno.ENXIO) {
+      const remedy = "load the kernel's module (modprobe fuse), or give the container the device";
+      refuse(mountpoint, `there is no ${DEVICE}; ${remedy}`, cause);
+    }
+    const remedy = Deno.uid() === 0
+      ? "give the container the device (--device /dev/fuse)"
+      : `run as root, or let users open it (chmod 666 ${DEVICE})`;
+    refuse(mountpoint, `${DEVICE} cannot be opened (${errnoName(errno)}); ${remedy}`, cause);
+  }
+}
+
+async function requireUserMayMount(
+  mountpoint: string,
+  mountOptions: readonly string[],
+): Promise<void> {
+  if (tryAccess(mountpoint, AccessMode.W_OK) !== 0) {
+    refuse(mountpoint, "the directory is not writable for this user, which mounting requires");
+  }
+  const shared = mountOptions.find((o) => o === "allow_other" || o === "allow_root");
+  if (shared && !await isSharingAllowed()) {
+    const remedy = `put the line "user_allow_other" into ${CONFIG}, or mount without that option`;
+    refuse(mountpoint, `only root may use the mount option ${shared}; ${remedy}`);
+  }
+}
+
+async function isSharingAllowed(): Promise<boolean> {
+  try {
+    return /^[ \t]*user_allow_other[ \t]*$/m.test(await Deno.readTextFile(CONFIG));
+  } catch {
+    // fusermount3 takes a missing or unreadable file for an empty one.
+    return false;
+  }
+}
+
+/**
+ * Builds the error of a mount that failed in libfuse.
+ *
+ * @param lines What libfuse logged.
+ */
+export function mountFailure(mountpoint: string, lines: readonly string[]): MountError {
+  const text = lines.map((line) => line.replace(/^fuse: /, "")).join("; ");
+  let remedy = "";
+  if (Deno.uid() !== 0) {
+    remedy = "; see fusermount3's message, or install it (Debian and Ubuntu: package fuse3)";
+  } else if (/permitted|denied/i.test(text)) {
+    remedy = "; root needs CAP_SYS_ADMIN to mount (containers: --cap-add SYS_ADMIN)";
+  }
+  return new MountError(
+    `Cannot mount at "${mountpoint}": ${text || "libfuse gives no reason"}${remedy}`,
+  );
+}
+
+/** Quotes a path for a command that a user may copy. */
+function quote(path: string): string {
+  return /^[\w./+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}

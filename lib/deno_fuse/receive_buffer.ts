@@ -1,0 +1,48 @@
+/**
+ * Step 1 of a request: the memory into which libfuse reads it from the kernel.
+ *
+ * libfuse allocates such memory (about 1 MiB) where `fuse_buf.mem` is NULL, and reads into it again where it is not.
+ * Memory that a handler still looks at (the data of a write) is taken out of its buffer, which then gets other memory.
+ *
+ * @module
+ */
+
+import { FUSE_BUF } from "./structs.ts";
+
+const libcSymbols = {
+  free: {
+    parameters: [
+      "pointer", // void *ptr
+    ],
+    result: "void",
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let libc: Deno.StaticForeignLibraryInterface<typeof libcSymbols> | undefined;
+
+/** Frees memory that libfuse allocated. */
+export function freeMemory(address: bigint): void {
+  // Never closed: calls through a closed library still run, into unmapped memory.
+  libc ??= Deno.dlopen("libc.so.6", libcSymbols).symbols;
+  libc.free(Deno.UnsafePointer.create(address));
+}
+
+/** A `struct fuse_buf` and the memory it names, which it owns. */
+export class ReceiveBuffer {
+  /** The struct, for libfuse. The session keeps it reachable while a call may write to it. */
+  readonly struct: Uint8Array<ArrayBuffer> = new Uint8Array(FUSE_BUF.bytes);
+  readonly #fields = new DataView(this.struct.buffer);
+
+  /** Takes the memory out; the caller owns it. Returns 0n if there was none. */
+  takeMemory(): bigint {
+    const address = this.#fields.getBigUint64(FUSE_BUF.mem, true);
+    this.#fields.setBigUint64(FUSE_BUF.mem, 0n, true);
+    return address;
+  }
+
+  /** Frees the memory; the next receiving allocates again. */
+  free(): void {
+    const address = this.takeMemory();
+    if (address !== 0n) freeMemory(address);
+  }
+}

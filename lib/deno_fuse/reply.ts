@@ -1,0 +1,295 @@
+/**
+ * Step 7 of a request: the typed answer goes back to the kernel.
+ *
+ * Each method of {@linkcode Replier} fills a C struct and calls one `fuse_reply_*` function, which sends the answer
+ * and frees the request: the pointer must not be used again. All return 0, or a negative errno if the answer could
+ * not be delivered: -ENOENT if the caller was interrupted, -ENODEV if the mount is gone. Nothing is kept.
+ * Neighbours: `request.ts` says which request is answered how, `dispatcher.ts` sees to it that this happens once.
+ *
+ * @module
+ */
+
+import { Errno } from "../ffi/errno.ts";
+import { cString } from "../ffi/memory.ts";
+import {
+  type Attributes,
+  type DirectoryEntry,
+  type DirectoryEntryPlus,
+  type Entry,
+  type FileSystemSpace,
+  FileType,
+  FuseError,
+  type OpenedDirectory,
+  type OpenedFile,
+  type TimedAttributes,
+} from "./handlers.ts";
+import type { Libfuse3 } from "./libfuse3.ts";
+import { ENTRY_PARAM, FILE_INFO, IOVEC, STAT, STATVFS } from "./structs.ts";
+
+/** `fuse_req_t`, which is valid until its answer. */
+export type RequestPointer = NonNullable<Deno.PointerValue>;
+
+/** For how long the kernel may rely on what it is told, where an answer does not say. */
+export interface Timeouts {
+  readonly entryTimeoutMs: number;
+  readonly attributesTimeoutMs: number;
+  readonly negativeTimeoutMs: number;
+}
+
+/** Linux takes no more buffers at once (UIO_MAXIOV), and the reply's header needs one. Source: linux/uio.h. */
+const MAX_VIEWS = 1023;
+
+/** A struct that is filled anew for each reply; replies are synchronous, so that one of each kind is enough. */
+function scratch(bytes: number): { bytes: Uint8Array<ArrayBuffer>; fields: DataView } {
+  const buffer = new ArrayBuffer(bytes);
+  return { bytes: new Uint8Array(buffer), fields: new DataView(buffer) };
+}
+
+const encoder = new TextEncoder();
+
+export class Replier {
+  readonly #library: Libfuse3;
+  readonly #timeouts: Timeouts;
+  readonly #entry = scratch(ENTRY_PARAM.bytes);
+  readonly #stat = scratch(STAT.bytes);
+  readonly #file = scratch(FILE_INFO.bytes);
+  readonly #space = scratch(STATVFS.bytes);
+
+  constructor(library: Libfuse3, timeouts: Timeouts) {
+    this.#library = library;
+    this.#timeouts = timeouts;
+  }
+
+  /** Answers with an errno; 0 is success of a request that asks for nothing. */
+  error(req: RequestPointer, errno: number): number {
+    return this.#library.symbols.fuse_reply_err(req, errno);
+  }
+
+  /** Ends a request to which there is no answer. */
+  none(req: RequestPointer): number {
+    this.#library.symbols.fuse_reply_none(req);
+    return 0;
+  }
+
+  entry(req: RequestPointer, entry: Entry | null): number {
+    if (entry) this.#fillEntry(entry);
+    else if (this.#timeouts.negativeTimeoutMs > 0) {
+      // Inode number 0 means: there is none, and the kernel may remember it.
+      this.#entry.bytes.fill(0);
+      const seconds = this.#timeouts.negativeTimeoutMs / 1000;
+      this.#entry.fields.setFloat64(ENTRY_PARAM.entry_timeout, seconds, true);
+    } else return this.error(req, Errno.ENOENT);
+    return this.#library.symbols.fuse_reply_entry(req, this.#entry.bytes);
+  }
+
+  attributes(req: RequestPointer, { attributes, attributesTimeoutMs }: TimedAttributes): number {
+    writeStat(this.#stat.fields, 0, attributes);
+    const timeoutMs = attributesTimeoutMs ?? this.#timeouts.attributesTimeoutMs;
+    return this.#library.symbols.fuse_reply_attr(req, this.#stat.bytes, timeoutMs / 1000);
+  }
+
+  link(req: RequestPointer, target: string): number {
+    return this.#library.symbols.fuse_reply_readlink(req, cString(target));
+  }
+
+  opened(req: RequestPointer, opened: OpenedFile & OpenedDirectory): number {
+    this.#fillFile(opened);
+    return this.#library.symbols.fuse_reply_open(req, this.#file.bytes);
+  }
+
+  created(req: RequestPointer, { entry, file }: { entry: Entry; file: OpenedFile }): number {
+    this.#fillEntry(entry);
+    this.#fillFile(file);
+    return this.#library.symbols.fuse_reply_create(req, this.#entry.bytes, this.#file.bytes);
+  }
+
+  /** Answers with the bytes of one view, or of several behind one another, `size` at most. */
+  data(req: RequestPointer, data: Uint8Array | readonly Uint8Array[], size: number): number {
+    if (data instanceof Uint8Array) {
+      requireFits(data.length, size);
+      return this.#library.symbols.fuse_reply_buf(
+        req,
+        data as Uint8Array<ArrayBuffer>, // a view of shared memory is as good
+        BigInt(data.length),
+      );
+    }
+    requireFits(data.reduce((sum, { length }) => sum + length, 0), size);
+    const parts = data.filter(({ length }) => length > 0);
+    if (parts.length <= 1) return this.data(req, parts[0] ?? new Uint8Array(), size);
+    if (parts.length > MAX_VIEWS) return this.data(req, join(parts), size);
+    const { bytes, fields } = scratch(parts.length * IOVEC.bytes);
+    parts.forEach((part, index) => {
+      const base = Deno.UnsafePointer.value(Deno.UnsafePointer.of(part as Uint8Array<ArrayBuffer>));
+      fields.setBigUint64(index * IOVEC.bytes + IOVEC.iov_base, base, true);
+      fields.setBigUint64(index * IOVEC.bytes + IOVEC.iov_len, BigInt(part.length), true);
+    });
+    return this.#library.symbols.fuse_reply_iov(req, bytes, parts.length);
+  }
+
+  written(req: RequestPointer, count: number, size: number): number {
+    requireFits(count, size);
+    return this.#library.symbols.fuse_reply_write(req, BigInt(count));
+  }
+
+  /** Answers with as many entries as fit into `size` bytes; no entry means the end of the directory. */
+  entries(req: RequestPointer, entries: Iterable<DirectoryEntry>, size: number): number {
+    const add = this.#library.symbols.fuse_add_direntry;
+    return this.#fillDirectory(req, entries, size, (buffer, room, name, entry) => {
+      // Of the attributes only these two are used.
+      this.#stat.fields.setBigUint64(STAT.st_ino, BigInt(entry.ino), true);
+      this.#stat.fields.setUint32(STAT.st_mode, entry.mode & FileType.S_IFMT, true);
+      return add(req, buffer, room, name, this.#stat.bytes, BigInt(entry.nextOffset));
+    });
+  }
+
+  /** As {@linkcode entries}, with attributes. */
+  entriesPlus(req: RequestPointer, entries: Iterable<DirectoryEntryPlus>, size: number): number {
+    const add = this.#library.symbols.fuse_add_direntry_plus;
+    return this.#fillDirectory(req, entries, size, (buffer, room, name, entry) => {
+      this.#fillEntry(entry);
+      // Inode number 0 makes the kernel take no reference, as it must be for these two.
+      if (entry.name === "." || entry.name === "..") {
+        this.#entry.fields.setBigUint64(ENTRY_PARAM.ino, 0n, true);
+      }
+      return add(req, buffer, room, name, this.#entry.bytes, BigInt(entry.nextOffset));
+    });
+  }
+
+  space(req: RequestPointer, space: FileSystemSpace): number {
+    const blockBytes = space.blockBytes ?? 4096;
+    const { blocks = 0, freeBlocks = 0, inodes = 0, freeInodes = 0 } = space;
+    const values: readonly [keyof typeof STATVFS, number][] = [
+      ["f_bsize", blockBytes],
+      ["f_frsize", blockBytes],
+      ["f_blocks", blocks],
+      ["f_bfree", freeBlocks],
+      ["f_bavail", space.availableBlocks ?? freeBlocks],
+      ["f_files", inodes],
+      ["f_ffree", freeInodes],
+      ["f_favail", freeInodes],
+      ["f_namemax", space.maxNameBytes ?? 255],
+    ];
+    for (const [name, value] of values) {
+      this.#space.fields.setBigUint64(STATVFS[name], BigInt(value), true);
+    }
+    return this.#library.symbols.fuse_reply_statfs(req, this.#space.bytes);
+  }
+
+  /**
+   * Answers with an extended attribute's value or a list of names.
+   *
+   * @param size The caller's room; 0 asks for the length only.
+   */
+  extendedAttribute(req: RequestPointer, value: Uint8Array, size: number): number {
+    if (size === 0) {
+      return this.#library.symbols.fuse_reply_xattr(req, BigInt(value.length));
+    }
+    if (value.length > size) return this.error(req, Errno.ERANGE);
+    return this.data(req, value, size);
+  }
+
+  /** As {@linkcode extendedAttribute}: the names, each with a NUL behind it. */
+  extendedNames(req: RequestPointer, names: readonly string[], size: number): number {
+    return this.extendedAttribute(req, encoder.encode(names.map((n) => `${n}\0`).join("")), size);
+  }
+
+  offset(req: RequestPointer, offset: number): number {
+    const reply = this.#library.symbols.fuse_reply_lseek;
+    return reply ? reply(req, BigInt(offset)) : this.error(req, Errno.ENOSYS);
+  }
+
+  #fillEntry(entry: Entry): void {
+    const { fields } = this.#entry;
+    const entryTimeoutMs = entry.entryTimeoutMs ?? this.#timeouts.entryTimeoutMs;
+    const attributesTimeoutMs = entry.attributesTimeoutMs ?? this.#timeouts.attributesTimeoutMs;
+    fields.setBigUint64(ENTRY_PARAM.ino, BigInt(entry.attributes.ino), true);
+    fields.setBigUint64(ENTRY_PARAM.generation, BigInt(entry.generation ?? 0), true);
+    fields.setFloat64(ENTRY_PARAM.attr_timeout, attributesTimeoutMs / 1000, true);
+    fields.setFloat64(ENTRY_PARAM.entry_timeout, entryTimeoutMs / 1000, true);
+    writeStat(fields, ENTRY_PARAM.attr, entry.attributes);
+  }
+
+  #fillFile(opened: OpenedFile & OpenedDirectory): void {
+    const at = this.#library.fileInfoBits;
+    let bits = 0;
+    if (opened.directIo) bits |= 1 << at.direct_io;
+    if (opened.keepCache) bits |= 1 << at.keep_cache;
+    if (opened.nonseekable) bits |= 1 << at.nonseekable;
+    if (opened.cacheReaddir) bits |= 1 << at.cache_readdir;
+    if (opened.noFlush) bits |= 1 << at.noflush;
+    if (opened.parallelDirectWrites && at.parallel_direct_writes !== null) {
+      bits |= 1 << at.parallel_direct_writes;
+    }
+    this.#file.fields.setUint32(FILE_INFO.bits, bits, true);
+    this.#file.fields.setBigUint64(FILE_INFO.fh, BigInt(opened.handle ?? 0), true);
+  }
+
+  #fillDirectory<E extends { readonly name: string }>(
+    req: RequestPointer,
+    entries: Iterable<E>,
+    size: number,
+    add: (
+      buffer: Uint8Array<ArrayBuffer>,
+      room: bigint,
+      name: Uint8Array<ArrayBuffer>,
+      entry: E,
+    ) => bigint,
+  ): number {
+    const buffer = new Uint8Array(new ArrayBuffer(size));
+    let used = 0;
+    for (const entry of entries) {
+      const room = size - used;
+      const needed = Number(add(buffer.subarray(used), BigInt(room), cString(entry.name), entry));
+      if (needed > room) {
+        // An empty reply would mean that the directory ends here.
+        if (used === 0) throw new FuseError(Errno.EINVAL);
+        break;
+      }
+      used += needed;
+    }
+    return this.data(req, buffer.subarray(0, used), size);
+  }
+}
+
+function requireFits(count: number, size: number): void {
+  if (!(count >= 0 && count <= size)) {
+    throw new RangeError(`Cannot answer with ${count} bytes: ${size} were asked for`);
+  }
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}
+
+/** Writes a `struct stat` into memory that holds nothing or an older one. */
+export function writeStat(fields: DataView, base: number, attributes: Attributes): void {
+  const { size = 0, mtimeMs = 0, rdev = 0, nlink = 1, blockBytes = 4096 } = attributes;
+  fields.setBigUint64(base + STAT.st_ino, BigInt(attributes.ino), true);
+  // These two are 8 bytes wide on x86_64 and 4 on aarch64; the upper halves of the former are always 0.
+  fields.setUint32(base + STAT.st_nlink, nlink, true);
+  fields.setUint32(base + STAT.st_blksize, blockBytes, true);
+  fields.setUint32(base + STAT.st_mode, attributes.mode, true);
+  fields.setUint32(base + STAT.st_uid, attributes.uid ?? 0, true);
+  fields.setUint32(base + STAT.st_gid, attributes.gid ?? 0, true);
+  fields.setBigUint64(base + STAT.st_rdev, BigInt(rdev), true);
+  fields.setBigInt64(base + STAT.st_size, BigInt(size), true);
+  const blocks = attributes.blocks ?? Math.ceil(size / 512);
+  fields.setBigInt64(base + STAT.st_blocks, BigInt(blocks), true);
+  writeTime(fields, base + STAT.st_mtim, mtimeMs);
+  writeTime(fields, base + STAT.st_atim, attributes.atimeMs ?? mtimeMs);
+  writeTime(fields, base + STAT.st_ctim, attributes.ctimeMs ?? mtimeMs);
+}
+
+function writeTime(fields: DataView, offset: number, timeMs: number): void {
+  const seconds = Math.floor(timeMs / 1000);
+  // Microseconds are what a double holds exactly for today's times; more digits would be noise.
+  const microseconds = Math.min(999_999, Math.round((timeMs - seconds * 1000) * 1000));
+  fields.setBigInt64(offset, BigInt(seconds), true);
+  fields.setBigInt64(offset + 8, BigInt(microseconds * 1000), true);
+}

@@ -1,0 +1,295 @@
+/**
+ * A mount from beginning to end; step 1 of every request.
+ *
+ * `mount` checks (`preflight.ts`), registers the callbacks (`dispatcher.ts`), mounts, and runs the loop: a thread of Deno's
+ * pool blocks in `fuse_session_receive_buf`, then this thread calls `fuse_session_process_buf`, in which the callbacks
+ * run. Several receivers wait at a time, so that one request is read while another is processed. The
+ * loop ends when the kernel says that the mount is gone, whoever unmounted it.
+ *
+ * @module
+ */
+
+import { MountError } from "../errors.ts";
+import { Errno, errnoName } from "../ffi/errno.ts";
+import { cString } from "../ffi/memory.ts";
+import { type Callback, Dispatcher } from "./dispatcher.ts";
+import type { Handlers } from "./handlers.ts";
+import { type Libfuse3, openLibfuse3, type SessionPointer } from "./libfuse3.ts";
+import { collectLog } from "./library_log.ts";
+import {
+  createArguments,
+  MAX_READ_BYTES,
+  type MountOptions,
+  renderMountOptions,
+} from "./mount_options.ts";
+import { isFuseMount, type Mount, readMountTable } from "./mount_table.ts";
+import { mountFailure, requireMountable } from "./preflight.ts";
+import { ReceiveBuffer } from "./receive_buffer.ts";
+import { Replier } from "./reply.ts";
+import { Capability, CONN_INFO, LOWLEVEL_OPS, type LowlevelOp } from "./structs.ts";
+import { unmountPath } from "./unmount.ts";
+
+/** How many requests may be on their way from the kernel at a time. */
+const RECEIVERS = 2;
+/** After so many failures in a row a receiver gives up; between them it waits. */
+const MAX_FAILURES = 10, FAILURE_PAUSE_MS = 100;
+
+/** A mounted file system. */
+export interface FuseSession {
+  /** Absolute path without symbolic links. */
+  readonly mountpoint: string;
+  /** Release of the libfuse3 in use, such as "3.14.0". */
+  readonly libraryVersion: string;
+  /** Read-ahead that the mount has; `null` where it could not be set or was not asked for. */
+  readonly readAheadBytes: number | null;
+  /**
+   * Settles when the mount is gone for everybody and all is cleaned up. It is rejected if the loop failed. The process
+   * does not end by itself before.
+   */
+  readonly closed: Promise<void>;
+  /**
+   * Unmounts, unless somebody uses the mount.
+   *
+   * @returns Whether it is busy. If not, no path leads to it any more, and `closed` settles soon.
+   * @throws {OsError | MountError} If the system refuses for another reason.
+   */
+  unmount(): Promise<{ busy: boolean }>;
+  /**
+   * Takes the mount away from its path even if it is busy. Who has files open may use them, and gets answers, until
+   * `closed` settles or this process ends (then ENOTCONN).
+   *
+   * @throws {OsError | MountError} If the system refuses.
+   */
+  detach(): Promise<void>;
+}
+
+/**
+ * Mounts a file system, and serves it until it is unmounted.
+ *
+ * The calling program must not access the mount by synchronous calls: they would wait for their own thread.
+ *
+ * @param mountpoint An existing directory.
+ * @returns When the mount is ready for use.
+ * @throws {MountError} If it cannot be mounted; the message says what to do.
+ */
+export async function mount(
+  mountpoint: string,
+  handlers: Handlers,
+  options: MountOptions,
+): Promise<FuseSession> {
+  const library = openLibfuse3();
+  const path = await requireMountable(mountpoint, options.mountOptions ?? []);
+  const session = new Session(library, path, handlers, options);
+  await session.start();
+  return session;
+}
+
+class Session implements FuseSession {
+  readonly mountpoint: string;
+  readonly libraryVersion: string;
+  readonly closed: Promise<void>;
+  readAheadBytes: number | null = null;
+
+  readonly #library: Libfuse3;
+  readonly #options: MountOptions;
+  readonly #dispatcher: Dispatcher;
+  readonly #pointer: SessionPointer;
+  readonly #callbacks: Map<LowlevelOp, Callback>;
+  /** What C refers to, kept from collection until the session is destroyed. */
+  readonly #pinned = new Set<unknown>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #receivers: Promise<void>[] = [];
+  #isInitialized = false;
+  /** `MAJOR:MINOR` of the mount. */
+  #device = "";
+
+  constructor(library: Libfuse3, path: string, handlers: Handlers, options: MountOptions) {
+    this.#library = library;
+    this.#options = options;
+    this.mountpoint = path;
+    const { major, minor, patch } = library.version;
+    this.libraryVersion = `${major}.${minor}.${patch}`;
+    const replier = new Replier(library, {
+      entryTimeoutMs: options.entryTimeoutMs ?? 1000,
+      attributesTimeoutMs: options.attributesTimeoutMs ?? 1000,
+      negativeTimeoutMs: options.negativeTimeoutMs ?? 0,
+    });
+    this.#dispatcher = new Dispatcher(library, replier, handlers, options.onError);
+    this.#callbacks = this.#dispatcher.createCallbacks();
+    this.#callbacks.set("init", this.#createInitCallback());
+    this.#pinned.add(this.#callbacks);
+    this.#pointer = this.#mount();
+    this.closed = this.#run();
+    // Who does not look at it must not be ended by it.
+    this.closed.catch(() => {});
+  }
+
+  /** Waits until the kernel has agreed with libfuse on the protocol, then does what needs a ready mount. */
+  async start(): Promise<void> {
+    await Promise.race([this.#ready.promise, this.closed]);
+    if (!this.#isInitialized) throw mountFailure(this.mountpoint, ["the mount ended at once"]);
+    this.#device = (await this.#findMounts()).findLast(isFuseMount)?.device ?? "";
+    const { readAheadBytes } = this.#options;
+    if (readAheadBytes !== undefined) await this.#setReadAhead(readAheadBytes);
+  }
+
+  async unmount(): Promise<{ busy: boolean }> {
+    const mounts = await this.#findMounts();
+    if (!mounts.some(({ device }) => device === this.#device)) return { busy: false };
+    // Another mount lies over this one, and would be taken for it.
+    if (mounts.at(-1)?.device !== this.#device) return { busy: true };
+    return { busy: await unmountPath(this.mountpoint) === "busy" };
+  }
+
+  async detach(): Promise<void> {
+    const mounts = await this.#findMounts();
+    if (!mounts.some(({ device }) => device === this.#device)) return;
+    if (mounts.at(-1)?.device !== this.#device) {
+      throw new MountError(`Cannot detach "${this.mountpoint}": another mount lies over it`);
+    }
+    await unmountPath(this.mountpoint, { lazy: true });
+  }
+
+  /** Returns the mounts at the mount point, the uppermost last. */
+  async #findMounts(): Promise<Mount[]> {
+    return (await readMountTable()).filter(({ mountpoint }) => mountpoint === this.mountpoint);
+  }
+
+  async #setReadAhead(bytes: number): Promise<void> {
+    try {
+      const file = `/sys/class/bdi/${this.#device}/read_ahead_kb`;
+      await Deno.writeTextFile(file, `${Math.ceil(bytes / 1024)}`, { create: false });
+      this.readAheadBytes = Number(await Deno.readTextFile(file)) * 1024;
+    } catch {
+      // Only root may, and not in every container: the mount works as well with less.
+    }
+  }
+
+  /** Creates libfuse's session and mounts it. */
+  #mount(): SessionPointer {
+    const { symbols } = this.#library;
+    const ops = this.#createOps();
+    const words = ["deno-fuse", "-o", renderMountOptions(this.#options)];
+    const { struct: args, memory } = createArguments(words);
+    this.#pinned.add(ops).add(memory);
+    const { result, lines } = collectLog(this.#library, () => {
+      const pointer = this.#library.newSession(args, ops);
+      symbols.fuse_opt_free_args(args);
+      if (pointer === null) return null;
+      if (symbols.fuse_session_mount(pointer, cString(this.mountpoint)) === 0) return pointer;
+      symbols.fuse_session_destroy(pointer);
+      return null;
+    });
+    if (result !== null) return result;
+    for (const callback of this.#callbacks.values()) callback.close();
+    throw mountFailure(this.mountpoint, lines);
+  }
+
+  /** Builds a `struct fuse_lowlevel_ops` that is as long as it must be: older libraries warn of more. */
+  #createOps(): Uint8Array<ArrayBuffer> {
+    const count = 1 + LOWLEVEL_OPS.findLastIndex((name) => this.#callbacks.has(name));
+    const ops = new Uint8Array(count * 8);
+    const fields = new DataView(ops.buffer);
+    for (const [name, { pointer }] of this.#callbacks) {
+      const address = Deno.UnsafePointer.value(pointer);
+      fields.setBigUint64(LOWLEVEL_OPS.indexOf(name) * 8, address, true);
+    }
+    return ops;
+  }
+
+  #createInitCallback(): Callback {
+    return new Deno.UnsafeCallback(
+      {
+        parameters: [
+          "pointer", // void *userdata
+          "pointer", // struct fuse_conn_info *conn
+        ],
+        result: "void",
+      },
+      (_userdata, conn) => {
+        try {
+          this.#negotiate(Deno.UnsafePointerView.getArrayBuffer(conn!, CONN_INFO.bytes));
+          this.#isInitialized = true;
+        } catch (error) {
+          this.#options.onError(error, "init");
+        }
+      },
+    );
+  }
+
+  /** Changes what libfuse would agree on; all else stays at its defaults. */
+  #negotiate(conn: ArrayBuffer): void {
+    const fields = new DataView(conn);
+    const { maxReadBytes = MAX_READ_BYTES, maxBackground, writebackCache } = this.#options;
+    fields.setUint32(CONN_INFO.max_read, maxReadBytes, true);
+    if (maxBackground !== undefined) {
+      fields.setUint32(CONN_INFO.max_background, maxBackground, true);
+    }
+    const capable = fields.getUint32(CONN_INFO.capable, true);
+    if (writebackCache && capable & Capability.FUSE_CAP_WRITEBACK_CACHE) {
+      const want = fields.getUint32(CONN_INFO.want, true);
+      fields.setUint32(CONN_INFO.want, want | Capability.FUSE_CAP_WRITEBACK_CACHE, true);
+    }
+  }
+
+  /** Runs the loop until the mount is gone, then frees everything. */
+  async #run(): Promise<void> {
+    // The others follow when the first has seen INIT, for libfuse may need larger buffers from then on.
+    const first = this.#receive();
+    const results = await Promise.allSettled([first]);
+    results.push(...await Promise.allSettled(this.#receivers));
+    await this.#cleanUp();
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
+  async #receive(): Promise<void> {
+    const { symbols } = this.#library;
+    const buffer = new ReceiveBuffer();
+    this.#pinned.add(buffer);
+    let failures = 0;
+    try {
+      for (;;) {
+        const received = await symbols.fuse_session_receive_buf(this.#pointer, buffer.struct);
+        if (received === 0) return;
+        if (received > 0) {
+          failures = 0;
+          this.#process(buffer);
+        } else if (received !== -Errno.EINTR) {
+          const error = new MountError(
+            `Cannot receive from the kernel for "${this.mountpoint}": ${errnoName(-received)}`,
+          );
+          this.#options.onError(error, "receive");
+          if (++failures > MAX_FAILURES) throw error;
+          await new Promise((resolve) => setTimeout(resolve, FAILURE_PAUSE_MS));
+        }
+      }
+    } finally {
+      buffer.free();
+      this.#pinned.delete(buffer);
+    }
+  }
+
+  #process(buffer: ReceiveBuffer): void {
+    const wasInitialized = this.#isInitialized;
+    this.#dispatcher.process(this.#pointer, buffer);
+    if (wasInitialized) return;
+    buffer.free();
+    if (!this.#isInitialized) return;
+    while (this.#receivers.length < RECEIVERS - 1) this.#receivers.push(this.#receive());
+    this.#ready.resolve();
+  }
+
+  async #cleanUp(): Promise<void> {
+    const { symbols } = this.#library;
+    symbols.fuse_session_exit(this.#pointer);
+    this.#dispatcher.end();
+    // Closes the device. The mount is gone already, so there is nothing that this could wait for.
+    symbols.fuse_session_unmount(this.#pointer);
+    symbols.fuse_session_destroy(this.#pointer);
+    for (const callback of this.#callbacks.values()) callback.close();
+    this.#pinned.clear();
+    // A connection that was aborted (/sys/fs/fuse/connections) leaves its mount behind.
+    await this.detach().catch((error) => this.#options.onError(error, "unmount"));
+  }
+}

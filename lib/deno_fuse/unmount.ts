@@ -1,0 +1,77 @@
+/**
+ * Takes a mount away: by umount2(2) as root, by `fusermount3` otherwise.
+ *
+ * @module
+ */
+
+import { MountError } from "../errors.ts";
+import { Errno, lastErrno, osError, prepareErrno } from "../ffi/errno.ts";
+import { cString } from "../ffi/memory.ts";
+
+const UMOUNT2 = [
+  "buffer", // const char *target
+  "i32", // int flags
+] as const;
+
+const libcSymbols = {
+  umount2: { parameters: UMOUNT2, result: "i32" },
+  umount2_on_another_thread: {
+    name: "umount2",
+    parameters: UMOUNT2,
+    result: "i32",
+    nonblocking: true,
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let libc: Deno.StaticForeignLibraryInterface<typeof libcSymbols> | undefined;
+
+/** Flags of umount2(2). Source: sys/mount.h. */
+const MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;
+
+/** How unmounting went: "busy" if somebody uses the mount, "absent" if there is none. */
+export type UnmountOutcome = "done" | "busy" | "absent";
+
+/**
+ * Unmounts a FUSE mount.
+ *
+ * @param path As `realPath` gives it.
+ * @param options.lazy Detach it even if it is busy: nobody finds it any more, who has it open may go on.
+ * @throws {OsError | MountError} On any failure but "busy".
+ */
+export async function unmountPath(
+  path: string,
+  { lazy = false }: { lazy?: boolean } = {},
+): Promise<UnmountOutcome> {
+  if (Deno.uid() !== 0) return await runFusermount(path, lazy);
+  if (!libc) {
+    // Never closed: calls through a closed library still run, into unmapped memory.
+    libc = Deno.dlopen("libc.so.6", libcSymbols).symbols;
+    prepareErrno();
+  }
+  const flags = UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0);
+  const target = cString(path);
+  // Not on this thread: where the kernel still has pages to write, unmounting waits for our answers.
+  if (await libc.umount2_on_another_thread(target, flags) === 0) return "done";
+  // The errno of that is another thread's; a call that failed before it had anything to do fails again.
+  if (libc.umount2(target, flags) === 0) return "done";
+  const errno = lastErrno();
+  if (errno === Errno.EBUSY) return "busy";
+  if (errno === Errno.EINVAL || errno === Errno.ENOENT) return "absent";
+  if (errno === Errno.EPERM) return await runFusermount(path, lazy);
+  throw osError(errno, { syscall: "unmount", path });
+}
+
+async function runFusermount(path: string, lazy: boolean): Promise<UnmountOutcome> {
+  const args = ["-u", ...lazy ? ["-z"] : [], "--", path];
+  let output: Deno.CommandOutput;
+  try {
+    output = await new Deno.Command("fusermount3", { args, stdin: "null" }).output();
+  } catch (cause) {
+    throw new MountError(`Cannot unmount "${path}": fusermount3 does not run`, { cause });
+  }
+  if (output.success) return "done";
+  const text = new TextDecoder().decode(output.stderr).trim();
+  if (/busy/i.test(text)) return "busy";
+  if (/not found in|not mounted|invalid argument/i.test(text)) return "absent";
+  throw new MountError(`Cannot unmount "${path}": ${text}`);
+}

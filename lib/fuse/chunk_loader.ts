@@ -1,0 +1,209 @@
+/**
+ * Step 6 of a FUSE read: hands jobs to workers. What a reader or writer waits for goes before what is loaded ahead.
+ *
+ * Workers are started when there is work for them. One that dies takes the job that it was at with it, and no other;
+ * the next job gets a new one. The other half of this step is `worker.ts`, the messages are in `messages.ts`.
+ *
+ * @module
+ */
+
+import { fromWireError, WorkerError } from "../errors.ts";
+import type { RevisionMap } from "../store/revision_map.ts";
+import type { Job, JobAnswer, Result } from "./messages.ts";
+import type { ChunkPlace, Loading, PageLoader } from "./page_cache.ts";
+import type { Page } from "./page_pool.ts";
+
+/** Chunks that may wait to be loaded ahead, for each worker. */
+const AHEAD_PER_WORKER = 2;
+
+const ENDED = "Cannot go on: the workers were ended";
+
+/** As much of the web's `Worker` as is used, for tests to put another in its place. */
+export interface JobWorker {
+  onmessage: ((event: MessageEvent<JobAnswer>) => void) | null;
+  onerror: ((event: ErrorEvent) => void) | null;
+  onmessageerror: ((event: MessageEvent) => void) | null;
+  postMessage(job: Job): void;
+  terminate(): void;
+}
+
+/** How a loader works. */
+export interface LoaderOptions {
+  /** Number of workers, at least 1. */
+  readonly threads: number;
+  /** Whether content is compared with the chunks' ids. */
+  readonly verify: boolean;
+  readonly createWorker?: () => JobWorker;
+}
+
+/** A job that is waiting or under way. */
+interface Task {
+  /** Makes the message when the work begins. */
+  readonly begin: () => Job;
+  readonly answer: PromiseWithResolvers<Result>;
+}
+
+interface Seat {
+  readonly worker: JobWorker;
+  task: Task | null;
+}
+
+/** The workers of a mount. */
+export class ChunkLoader implements PageLoader, Disposable {
+  readonly #options: LoaderOptions;
+  readonly #createWorker: () => JobWorker;
+  readonly #demanded: Task[] = [];
+  readonly #ahead: Task[] = [];
+  readonly #seats = new Set<Seat>();
+  #isClosed = false;
+
+  constructor(options: LoaderOptions) {
+    this.#options = options;
+    this.#createWorker = options.createWorker ?? startWorker;
+  }
+
+  /**
+   * Decodes a chunk.
+   *
+   * `done` is rejected with {ChunkMissingError}, {ChunkCorruptError} or {OsError} as `ChunkDecoder` throws them, and with
+   * {WorkerError} if the worker died.
+   */
+  load(
+    chunk: ChunkPlace,
+    options: { isAhead: boolean; takePage: () => Page },
+  ): Loading | null {
+    const { threads, verify } = this.#options;
+    const { isAhead, takePage } = options;
+    if (isAhead && this.#ahead.length >= AHEAD_PER_WORKER * threads) return null;
+    const task = newTask(() => ({
+      type: "decode",
+      dir: chunk.dir,
+      id: chunk.id,
+      verify,
+      page: takePage().bytes,
+    }));
+    const promote = () => {
+      const index = this.#ahead.indexOf(task);
+      if (index < 0) return;
+      this.#ahead.splice(index, 1);
+      this.#demanded.push(task);
+    };
+    return { done: this.#submit(task, isAhead) as Promise<number>, promote };
+  }
+
+  /**
+   * Stores a page's content as a chunk.
+   *
+   * @param bytes How much of the page counts.
+   * @returns The chunk's id.
+   * @throws {OsError} With the errno of whatever the system refused.
+   * @throws {ChunkCorruptError} If a file of that id is there and holds something else.
+   * @throws {WorkerError} If the worker died.
+   */
+  store(dir: string, page: Page, bytes: number): Promise<string> {
+    const content = page.bytes.subarray(0, bytes);
+    return this.#submit(newTask(() => ({ type: "store", dir, content }))) as Promise<string>;
+  }
+
+  /** Reads a revision map. @throws {RevisionError} As `readRevisionMap` does. @throws {WorkerError} If the worker died. */
+  readMap(path: string): Promise<RevisionMap> {
+    return this.#submit(newTask(() => ({ type: "map", path }))) as Promise<RevisionMap>;
+  }
+
+  /** Ends all workers; what was not done fails. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    const open = [...this.#seats].flatMap(({ task }) => task ?? []);
+    for (const { worker } of this.#seats) worker.terminate();
+    this.#seats.clear();
+    for (const { answer } of open) answer.reject(new WorkerError(ENDED));
+    this.#failWaiting(ENDED);
+  }
+
+  #submit(task: Task, isAhead = false): Promise<Result> {
+    if (this.#isClosed) {
+      task.answer.reject(new WorkerError(ENDED));
+    } else {
+      (isAhead ? this.#ahead : this.#demanded).push(task);
+      this.#assign();
+    }
+    return task.answer.promise;
+  }
+
+  /** Gives waiting tasks to workers that have none. */
+  #assign(): void {
+    while (this.#demanded.length > 0 || this.#ahead.length > 0) {
+      const seat = this.#findSeat();
+      if (seat === null) return;
+      this.#begin(seat, this.#demanded.shift() ?? this.#ahead.shift()!);
+    }
+  }
+
+  #findSeat(): Seat | null {
+    for (const seat of this.#seats) {
+      if (seat.task === null) return seat;
+    }
+    if (this.#seats.size >= this.#options.threads) return null;
+    try {
+      return this.#openSeat();
+    } catch (cause) {
+      // As long as there are others the work goes on.
+      if (this.#seats.size === 0) {
+        this.#failWaiting(`Cannot go on: a worker cannot be started: ${String(cause)}`, { cause });
+      }
+      return null;
+    }
+  }
+
+  #openSeat(): Seat {
+    const seat: Seat = { worker: this.#createWorker(), task: null };
+    this.#seats.add(seat);
+    seat.worker.onmessage = ({ data }) => this.#finish(seat, data);
+    seat.worker.onerror = (event) => {
+      // Without this the error would end the process.
+      event.preventDefault();
+      this.#bury(seat, `a worker ended: ${event.message}`);
+    };
+    seat.worker.onmessageerror = () => this.#bury(seat, "a worker's message was lost");
+    return seat;
+  }
+
+  #failWaiting(message: string, options?: ErrorOptions): void {
+    for (const { answer } of [...this.#demanded.splice(0), ...this.#ahead.splice(0)]) {
+      answer.reject(new WorkerError(message, options));
+    }
+  }
+
+  #begin(seat: Seat, task: Task): void {
+    try {
+      seat.worker.postMessage(task.begin());
+      seat.task = task;
+    } catch (error) {
+      // No memory for a page; the worker has not been told anything.
+      task.answer.reject(error);
+    }
+  }
+
+  #finish(seat: Seat, answer: JobAnswer): void {
+    const { task } = seat;
+    seat.task = null;
+    if (answer.type === "done") task?.answer.resolve(answer.result);
+    else task?.answer.reject(fromWireError(answer.error));
+    this.#assign();
+  }
+
+  #bury(seat: Seat, reason: string): void {
+    seat.worker.terminate();
+    this.#seats.delete(seat);
+    seat.task?.answer.reject(new WorkerError(`Cannot go on: ${reason}`));
+    if (!this.#isClosed) this.#assign();
+  }
+}
+
+function newTask(begin: () => Job): Task {
+  return { begin, answer: Promise.withResolvers<Result>() };
+}
+
+function startWorker(): JobWorker {
+  return new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+}

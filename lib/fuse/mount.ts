@@ -1,0 +1,172 @@
+/**
+ * Step 1 of a mount, and the one to read first: serves a backup directory's revisions as image files.
+ *
+ * 1. this file: checks, purge lock, session, what happens at the end;
+ * 2. `../deno_fuse/`: kernel request -> typed operation;
+ * 3. `filesystem.ts`: which file, may it be done; `revision_directory.ts`: which revisions there are;
+ * 4. `image.ts`: which chunks a read or write needs; `overlay.ts`: those that were changed;
+ * 5. `page_cache.ts`: decoded chunks in memory;
+ * 6. `chunk_loader.ts`, `worker.ts`: chunk file -> decoded -> verified, in workers;
+ * 7. `../deno_fuse/reply.ts`: the answer.
+ *
+ * Reads the backup directory, and writes to the spill directory what changes there is no room for. It neither prints nor exits.
+ *
+ * @module
+ */
+
+import { type FuseSession, mount } from "deno-fuse";
+import { MountError } from "../errors.ts";
+import { reasonOf } from "../ffi/errno.ts";
+import { PurgeLock } from "../store/purge_lock.ts";
+import { openStore } from "../store/store.ts";
+import { realPathOrNull } from "../target/file_info.ts";
+import { quote } from "../wording.ts";
+import { describeMountUsers, isInside } from "./mount_users.ts";
+import { type OpenedFilesystem, openFilesystem } from "./open_filesystem.ts";
+
+/** What {@linkcode mountBackup} and the mount tell. */
+export type MountEvent =
+  | { readonly type: "locking"; readonly basedir: string }
+  /** The purge lock is held by someone else; the mount waits. */
+  | { readonly type: "lock-wait"; readonly holder: string }
+  | { readonly type: "mounting"; readonly mountpoint: string }
+  /** A revision is left out, a read or write failed, a lock is impossible: one line. */
+  | { readonly type: "warning"; readonly text: string };
+
+/** What to mount, where and how. */
+export interface MountOptions {
+  /** The backup directory. */
+  readonly basedir: string;
+  /** An existing directory outside the backup directory. */
+  readonly mountpoint: string;
+  /** Options of mount.fuse3(8). */
+  readonly mountOptions: readonly string[];
+  /** Bound of the read cache, and of the changes in memory, in bytes each; at least 16 MiB. */
+  readonly cacheBytes: number;
+  /** Decoding workers, >= 1. */
+  readonly threads: number;
+  /** Where changed chunks go when there is no room for them; default the backup directory. */
+  readonly spill?: string | undefined;
+  /** Whether each chunk's content is compared with its id. */
+  readonly verify: boolean;
+  /** How long to wait for the purge lock; `undefined` for ever, 0 not at all. */
+  readonly lockTimeoutMs?: number | undefined;
+  /** Aborting it ends the wait for the lock; its reason is thrown. */
+  readonly signal?: AbortSignal;
+  readonly onEvent: (event: MountEvent) => void;
+}
+
+/** A mounted backup directory. */
+export interface BackupMount {
+  /** Absolute path. */
+  readonly mountpoint: string;
+  readonly revisionCount: number;
+  /** Settles when the mount is gone and all is cleaned up; rejected if serving it failed. */
+  readonly closed: Promise<void>;
+  /** Unmounts unless somebody uses the mount. @returns Who does, as far as known; `null` if it is unmounted. */
+  unmount(): Promise<readonly string[] | null>;
+  /** Takes the mount away from its path even if it is used. */
+  detach(): Promise<void>;
+}
+
+/** What the kernel may read ahead in an image: as much as one chunk. */
+const READ_AHEAD_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Mounts all revisions of a backup directory.
+ *
+ * @returns When the mount is ready for use. The purge lock is held until it is gone.
+ * @throws {StoreFormatError} If the directory is not a backup directory that is understood.
+ * @throws {LockError} If the purge lock could not be taken.
+ * @throws {MountError} If it cannot be mounted there; the message says what to do.
+ */
+export async function mountBackup(options: MountOptions): Promise<BackupMount> {
+  const { basedir, mountpoint, cacheBytes, threads, verify, onEvent } = options;
+  const spillDir = options.spill ?? basedir;
+  const warn = (text: string) => onEvent({ type: "warning", text });
+  openStore(basedir);
+  requireSpillDirectory(mountpoint, spillDir);
+  requireApart(mountpoint, [basedir, spillDir]);
+  onEvent({ type: "locking", basedir });
+  using cleanup = new DisposableStack();
+  cleanup.use(
+    await PurgeLock.acquire({
+      basedir,
+      timeoutMs: options.lockTimeoutMs,
+      onWait: (holder) => onEvent({ type: "lock-wait", holder }),
+      onWarning: warn,
+      signal: options.signal,
+    }),
+  );
+  onEvent({ type: "mounting", mountpoint });
+  const filesystem = cleanup.use(openFilesystem({
+    ...{ basedir, spillDir, cacheBytes, threads, verify },
+    owner: { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 },
+    onDamage: warn,
+    onSkipped: ({ name, reason }) => warn(`revision ${quote(name)} is left out: ${reason}`),
+  }));
+  const session = await mount(mountpoint, filesystem.handlers, {
+    fsname: basedir,
+    subtype: "backy",
+    mountOptions: options.mountOptions,
+    readAheadBytes: READ_AHEAD_BYTES,
+    onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
+  });
+  return new Mounted(session, filesystem, cleanup.move());
+}
+
+class Mounted implements BackupMount {
+  readonly revisionCount: number;
+  readonly closed: Promise<void>;
+  readonly #session: FuseSession;
+
+  constructor(session: FuseSession, filesystem: OpenedFilesystem, cleanup: DisposableStack) {
+    this.#session = session;
+    this.revisionCount = filesystem.revisionCount;
+    this.closed = session.closed.finally(() => cleanup.dispose());
+  }
+
+  get mountpoint(): string {
+    return this.#session.mountpoint;
+  }
+
+  async unmount(): Promise<readonly string[] | null> {
+    const { busy } = await this.#session.unmount();
+    return busy ? describeMountUsers(this.mountpoint) : null;
+  }
+
+  detach(): Promise<void> {
+    return this.#session.detach();
+  }
+}
+
+function requireSpillDirectory(mountpoint: string, spillDir: string): void {
+  let why = "it is not a directory";
+  try {
+    if (Deno.statSync(spillDir).isDirectory) return;
+  } catch (error) {
+    why = reasonOf(error);
+  }
+  const place = quote(mountpoint);
+  throw new MountError(`Cannot mount at ${place}: spill directory ${quote(spillDir)}: ${why}`);
+}
+
+/**
+ * Refuses a mount point in a directory that the mount reads or writes, and one above it: the mount would hide the files
+ * that it is to serve, and wait for itself when it opens one.
+ */
+function requireApart(mountpoint: string, dirs: readonly string[]): void {
+  const at = realPathOrNull(mountpoint);
+  if (at === null) return; // mounting will say what is wrong with it
+  for (const dir of dirs) {
+    const real = Deno.realPathSync(dir);
+    if (isInside(at, real)) refusePlace(mountpoint, `it lies in ${quote(dir)}`);
+    if (isInside(real, at)) refusePlace(mountpoint, `it would hide ${quote(dir)}`);
+  }
+}
+
+function refusePlace(mountpoint: string, reason: string): never {
+  throw new MountError(
+    `Cannot mount at ${quote(mountpoint)}: ${reason}; use an empty directory elsewhere`,
+  );
+}

@@ -1,0 +1,168 @@
+/**
+ * Lists the revisions of a backup directory from their metadata files. Mounts and listings begin here; a restore
+ * that names its revision does not need it.
+ *
+ * One bad file never spoils the others: it is listed among what was skipped, with the reason. Revisions that this
+ * project cannot read (on another server, without a map) are listed with flags that say so.
+ *
+ * @module
+ */
+
+import { BackyError, StoreFormatError } from "../errors.ts";
+import { reasonOf } from "../ffi/errno.ts";
+import { quote } from "../wording.ts";
+import { METADATA_SUFFIX } from "./layout.ts";
+import { readRevisionInfo, type RevisionInfo } from "./revision_info.ts";
+
+/** A revision as its metadata and the directory show it. */
+export interface CatalogEntry {
+  /** The revision's name: that of its map, and its uuid. */
+  readonly name: string;
+  readonly info: RevisionInfo;
+  /** The backup's start; where the metadata has none, the metadata file's own time. */
+  readonly time: Date;
+  /** Path of the revision map, whether there is one or not. */
+  readonly mapPath: string;
+  readonly hasMap: boolean;
+  /** Whether map and chunks belong here, not to another server. */
+  readonly isLocal: boolean;
+  /** Whether the metadata leaves it open that this is the format of `layout.ts`. */
+  readonly isChunked: boolean;
+}
+
+/** A metadata file that could not be used. */
+export interface SkippedRevision {
+  /** Name of the file without ".rev"; as in the directory: quote it before it is shown. */
+  readonly name: string;
+  /** One line. */
+  readonly reason: string;
+}
+
+/** What a backup directory holds. */
+export interface Catalog {
+  /** Oldest first; those of the same time by name. */
+  readonly revisions: readonly CatalogEntry[];
+  readonly skipped: readonly SkippedRevision[];
+}
+
+/** Reads a backup directory's list of revisions. @throws {StoreFormatError} If the directory cannot be read. */
+export function readCatalog(basedir: string): Catalog {
+  return new CatalogReader(basedir).read();
+}
+
+/** Says why a revision's image cannot be read, as `it lives on server "x"`; `null` if nothing speaks against it. */
+export function whyUnusable(entry: CatalogEntry): string | null {
+  const { info, isLocal, isChunked, hasMap } = entry;
+  if (!isLocal) return `it lives on server ${quote(info.server, 100)}, only its metadata is here`;
+  if (!isChunked) return `its format is ${quote(info.backendType ?? "", 40)}, not "chunked"`;
+  if (!hasMap) return "its map is missing, there is only its metadata";
+  return null;
+}
+
+/** Returns the newest revision whose backup ran to its end; `undefined` if there is none. */
+export function newestComplete(revisions: readonly CatalogEntry[]): CatalogEntry | undefined {
+  return revisions.findLast(({ info }) => info.isComplete);
+}
+
+/** What became of a metadata file when it was read, and by what one can tell that it has not changed since. */
+interface Remembered {
+  readonly version: string;
+  readonly fileTime: Date;
+  readonly result: RevisionInfo | { readonly reason: string };
+}
+
+/** Reads a list again and again. Metadata files that have not changed are not parsed again, which takes 0.1 ms each. */
+export class CatalogReader {
+  readonly #basedir: string;
+  #remembered: ReadonlyMap<string, Remembered> = new Map();
+
+  constructor(basedir: string) {
+    this.#basedir = basedir;
+  }
+
+  /** Reads the list as it is now. @throws {StoreFormatError} If the directory cannot be read. */
+  read(): Catalog {
+    const { metadataNames, otherNames } = this.#listNames();
+    const remembered = new Map<string, Remembered>();
+    const revisions: CatalogEntry[] = [];
+    const skipped: SkippedRevision[] = [];
+    for (const name of metadataNames) {
+      const file = this.#readMetadata(name);
+      if (file === null) continue;
+      remembered.set(name, file);
+      const { result } = file;
+      if ("reason" in result) skipped.push({ name, reason: result.reason });
+      // A copy of what was a symbolic link, `last.rev`; its revision is listed under its own name.
+      else if (result.uuid !== name) {
+        skipped.push({ name, reason: `it is the metadata of ${quote(result.uuid, 64)}` });
+      } else {
+        revisions.push(this.#entryOf(result, file.fileTime, otherNames.has(name)));
+      }
+    }
+    this.#remembered = remembered;
+    revisions.sort((a, b) => a.time.getTime() - b.time.getTime() || compare(a.name, b.name));
+    skipped.sort((a, b) => compare(a.name, b.name));
+    return { revisions, skipped };
+  }
+
+  /** Sorts the directory's names: metadata without their suffix, and what a map can be. */
+  #listNames(): { metadataNames: string[]; otherNames: Set<string> } {
+    const metadataNames: string[] = [];
+    const otherNames = new Set<string>();
+    try {
+      for (const entry of Deno.readDirSync(this.#basedir)) {
+        if (entry.isDirectory) continue;
+        if (!entry.name.endsWith(METADATA_SUFFIX)) otherNames.add(entry.name);
+        // Symbolic links (`last.rev`) are second names of revisions.
+        else if (!entry.isSymlink) metadataNames.push(entry.name.slice(0, -METADATA_SUFFIX.length));
+      }
+    } catch (error) {
+      throw new StoreFormatError(
+        `Cannot list backup directory ${quote(this.#basedir)}: ${reasonOf(error)}`,
+        { path: this.#basedir },
+        { cause: error },
+      );
+    }
+    return { metadataNames, otherNames };
+  }
+
+  /** Returns what a metadata file says; `null` if it is no longer there. */
+  #readMetadata(name: string): Remembered | null {
+    const path = this.#pathOf(name + METADATA_SUFFIX);
+    const fileTime = new Date(0);
+    let version = "";
+    try {
+      const { mtime, size, ino } = Deno.lstatSync(path);
+      fileTime.setTime(mtime?.getTime() ?? 0);
+      version = `${ino} ${size} ${fileTime.getTime()}`;
+      const before = this.#remembered.get(name);
+      if (before?.version === version) return before;
+      return { version, fileTime, result: readRevisionInfo(path) };
+    } catch (error) {
+      // Expired between the listing and now.
+      if (error instanceof Deno.errors.NotFound) return null;
+      const reason = error instanceof BackyError ? error.message : reasonOf(error);
+      return { version, fileTime, result: { reason } };
+    }
+  }
+
+  #entryOf(info: RevisionInfo, fileTime: Date, hasMap: boolean): CatalogEntry {
+    return {
+      name: info.uuid,
+      info,
+      time: info.timestamp ?? fileTime,
+      mapPath: this.#pathOf(info.uuid),
+      hasMap,
+      isLocal: info.server === "",
+      isChunked: info.backendType === null || info.backendType === "chunked",
+    };
+  }
+
+  #pathOf(name: string): string {
+    return this.#basedir.endsWith("/") ? this.#basedir + name : `${this.#basedir}/${name}`;
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

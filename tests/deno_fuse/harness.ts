@@ -1,0 +1,205 @@
+/**
+ * Mounts `memory_fs.ts` for a test, as a process of its own, and sees to it that nothing is left behind.
+ *
+ * The file system must not run in the process that looks at it: should it hang, this process would hang with it. Each
+ * test has a deadline, after which the file system's process is killed: the kernel then fails all its requests.
+ *
+ * @module
+ */
+
+import { assert } from "../assert.ts";
+import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
+import { type Mount, readMountTable } from "../../lib/deno_fuse/mount_table.ts";
+import type { ProgramOptions } from "./memory_fs.ts";
+
+const DEADLINE_MS = 60_000;
+const PROGRAM = new URL("memory_fs.ts", import.meta.url).pathname;
+const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
+
+/** Why tests that mount cannot run here; `null` if they can. */
+export const obstacle: string | null = findObstacle();
+
+function findObstacle(): string | null {
+  try {
+    Deno.openSync("/dev/fuse", { read: true, write: true }).close();
+    openLibfuse3();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return Deno.uid() === 0 ? null : "not root";
+}
+
+/** Output of a command. */
+export interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command in the C locale, for 30 seconds at most. */
+export async function run(command: string, ...args: string[]): Promise<Output> {
+  const { code, stdout, stderr } = await new Deno.Command("timeout", {
+    args: ["-s", "KILL", "30", command, ...args],
+    env: { LC_ALL: "C.UTF-8", LANGUAGE: "C" },
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** Runs a shell script as {@linkcode run} does, in which `$1` and so on are arguments. */
+export function sh(script: string, ...args: string[]): Promise<Output> {
+  return run("bash", "-c", script, "bash", ...args);
+}
+
+/** A mounted `memory_fs.ts`, or one that has just been started. */
+export class Driver {
+  readonly path: string;
+  readonly process: Deno.ChildProcess;
+  readonly lines: string[] = [];
+  readonly #reading: Promise<void>;
+  #wake = Promise.withResolvers<void>();
+
+  constructor(path: string, process: Deno.ChildProcess) {
+    this.path = path;
+    this.process = process;
+    this.#reading = this.#read();
+  }
+
+  async #read(): Promise<void> {
+    let rest = "";
+    for await (const text of this.process.stdout.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop()!;
+      this.lines.push(...lines);
+      this.#wake.resolve();
+      this.#wake = Promise.withResolvers();
+    }
+    this.#wake.resolve();
+  }
+
+  /** Waits until the program has said a line that matches. Throws if it ends before. */
+  async waitFor(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const line = this.lines.find((line) => pattern.test(line));
+      if (line !== undefined) return line;
+      const isOver = await Promise.race([
+        this.#wake.promise.then(() => false),
+        this.#reading.then(() => true),
+      ]);
+      if (isOver && !this.lines.some((line) => pattern.test(line))) {
+        throw new Error(`No line ${pattern}, but: ${this.lines.join(" | ")}`);
+      }
+    }
+  }
+
+  /** Waits for the program's end. Returns its exit code. */
+  async ended(): Promise<number> {
+    await this.#reading;
+    return (await this.process.status).code;
+  }
+
+  async mounts(): Promise<Mount[]> {
+    return (await readMountTable()).filter(({ mountpoint }) => mountpoint === this.path);
+  }
+}
+
+/** Options of {@linkcode startDriver}. */
+export interface StartOptions {
+  readonly options?: ProgramOptions;
+  /** Options of `deno run`. */
+  readonly flags?: readonly string[];
+  /** Command that runs the program, such as `setpriv`. */
+  readonly prefix?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Where to mount, if not at the test's directory. */
+  readonly at?: string;
+}
+
+/** Starts the program; it may not be ready yet, or refuse. */
+export function startDriver(path: string, start: StartOptions = {}): Driver {
+  const { options = {}, flags = [], prefix = [], env = {} } = start;
+  const [command, ...args] = [
+    ...prefix,
+    Deno.execPath(),
+    "run",
+    "-A",
+    "--no-lock",
+    `--config=${CONFIG}`,
+    ...flags,
+    PROGRAM,
+    path,
+    JSON.stringify(options),
+  ];
+  const child = new Deno.Command(command!, { args, env, stdin: "null", stdout: "piped" });
+  return new Driver(path, child.spawn());
+}
+
+/** A directory to mount at, and a way to start drivers that end with the test. */
+export interface TestMount {
+  readonly path: string;
+  start(start?: StartOptions): Driver;
+}
+
+/**
+ * Defines a test that gets an empty directory. Whatever was mounted or started is gone afterwards.
+ *
+ * @param body May take a minute.
+ */
+export function directoryTest(name: string, body: (mount: TestMount) => Promise<void>): void {
+  Deno.test({
+    name: obstacle === null ? name : `${name} [ignored: ${obstacle}]`,
+    ignore: obstacle !== null,
+    async fn() {
+      const path = await Deno.realPath(await Deno.makeTempDir({ prefix: "deno_fuse" }));
+      const drivers: Driver[] = [];
+      const start = (options?: StartOptions) => {
+        const driver = startDriver(options?.at ?? path, options);
+        drivers.push(driver);
+        return driver;
+      };
+      let isLate = false;
+      const deadline = setTimeout(() => {
+        isLate = true;
+        drivers.forEach(kill);
+      }, DEADLINE_MS);
+      try {
+        await body({ path, start });
+      } finally {
+        clearTimeout(deadline);
+        drivers.forEach(kill);
+        for (const driver of drivers) await driver.ended();
+        while ((await readMountTable()).some(({ mountpoint }) => mountpoint === path)) {
+          const { code } = await run("umount", "-l", path);
+          if (code !== 0) break;
+        }
+        await Deno.remove(path);
+      }
+      assert(!isLate, "The test took too long");
+    },
+  });
+}
+
+/** Defines a test with a mounted file system, which must end by itself when it is unmounted. */
+export function mountTest(
+  name: string,
+  body: (driver: Driver) => Promise<void>,
+  start: StartOptions = {},
+): void {
+  directoryTest(name, async (mount) => {
+    const driver = mount.start(start);
+    await driver.waitFor(/^ready/);
+    await body(driver);
+    await run("umount", "-l", driver.path);
+    await driver.waitFor(/^closed/);
+    assert(await driver.ended() === 0, driver.lines.join("\n"));
+  });
+}
+
+function kill(driver: Driver): void {
+  try {
+    driver.process.kill("SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}

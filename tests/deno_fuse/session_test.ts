@@ -1,0 +1,126 @@
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { directoryTest, mountTest, run, sh } from "./harness.ts";
+
+directoryTest(
+  "mount() shows the options asked for, and ends when unmounted from outside",
+  async (mount) => {
+    const options = {
+      fsname: "a,b c",
+      subtype: "memory",
+      mountOptions: ["allow_root", "ro"],
+      readAheadBytes: 1_048_576,
+      maxReadBytes: 524_288,
+    };
+    const driver = mount.start({ options });
+    assertMatch(await driver.waitFor(/^ready/), /^ready 3\.\d+\.\d+ (1048576|null)$/);
+    const mounts = await driver.mounts();
+    assertEquals(mounts.map(({ type, source }) => [type, source]), [["fuse.memory", "a,b c"]]);
+    const { stdout } = await sh('grep -F "$1" /proc/self/mountinfo', mount.path);
+    assertMatch(stdout, / ro,.*allow_other,max_read=524288/);
+    assertMatch((await sh('touch "$1/new"', mount.path)).stderr, /Read-only file system/);
+    assertEquals((await run("fusermount3", "-u", mount.path)).code, 0);
+    await driver.waitFor(/^closed/);
+    assertEquals(await driver.ended(), 0);
+    assertEquals(await driver.mounts(), []);
+  },
+);
+
+directoryTest(
+  "unmount() on SIGTERM ends the program, twice in a row at the same place",
+  async (mount) => {
+    for (let round = 0; round < 2; round++) {
+      const driver = mount.start();
+      await driver.waitFor(/^ready/);
+      assertEquals((await run("cat", `${mount.path}/empty`)).code, 0);
+      driver.process.kill("SIGTERM");
+      await driver.waitFor(/^closed/);
+      assertEquals(await driver.ended(), 0);
+      assertEquals(await driver.mounts(), []);
+      assert(!driver.lines.includes("busy"));
+    }
+  },
+);
+
+directoryTest(
+  "unmount() says when the mount is busy, detach() then takes it away",
+  async (mount) => {
+    const driver = mount.start();
+    await driver.waitFor(/^ready/);
+    const user = await Deno.open(`${mount.path}/data`);
+    try {
+      driver.process.kill("SIGTERM");
+      await driver.waitFor(/^busy/);
+      assertEquals((await driver.mounts()).length, 1);
+      // It is as alive as before.
+      assertEquals((await run("stat", `${mount.path}/data`)).code, 0);
+      driver.process.kill("SIGTERM");
+      while ((await driver.mounts()).length > 0) await new Promise((r) => setTimeout(r, 10));
+      // Who has a file open goes on reading.
+      await user.seek(5_000_000, Deno.SeekMode.Start);
+      assert(await user.read(new Uint8Array(100)));
+      assert(!driver.lines.includes("closed"));
+    } finally {
+      user.close();
+    }
+    await driver.waitFor(/^closed/);
+    assertEquals(await driver.ended(), 0);
+  },
+);
+
+directoryTest("An aborted connection ends the session, whatever is pending", async (mount) => {
+  const driver = mount.start();
+  await driver.waitFor(/^ready/);
+  const reading = run("cat", `${mount.path}/stuck`);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  driver.process.kill("SIGTERM");
+  await driver.waitFor(/^busy/);
+  // It is busy, so the mount stays, but nobody is served any more; the session clears it away.
+  await run("umount", "-f", mount.path);
+  await driver.waitFor(/^closed/);
+  assertEquals(await driver.ended(), 0);
+  assertEquals(await driver.mounts(), []);
+  assertMatch((await reading).stderr, /abort|not connected|Input\/output/i);
+});
+
+directoryTest("mount() explains a stale mount, and how to clear it", async (mount) => {
+  const killed = mount.start();
+  await killed.waitFor(/^ready/);
+  killed.process.kill("SIGKILL");
+  await killed.ended();
+  const refused = mount.start();
+  const line = await refused.waitFor(/^refused/);
+  assertMatch(line, /^refused MountError: Cannot mount at "/);
+  assertMatch(line, /Transport endpoint is not connected/);
+  const command = /fusermount3 -uz [^)]*/.exec(line)?.[0] ?? "";
+  assertEquals(command, `fusermount3 -uz ${mount.path}`);
+  assertEquals((await sh(command)).code, 0);
+  const driver = mount.start();
+  await driver.waitFor(/^ready/);
+});
+
+directoryTest("mount() refuses what is no directory", async ({ path, start }) => {
+  const absent = start({ at: `${path}/absent dir` });
+  assertEquals(
+    await absent.waitFor(/^(refused|ready)/),
+    `refused MountError: Cannot mount at "${path}/absent dir": no such directory; create it ` +
+      `(mkdir -p '${path}/absent dir')`,
+  );
+  const file = start({ at: "/etc/passwd" });
+  assertMatch(await file.waitFor(/^(refused|ready)/), /"\/etc\/passwd": it is not a directory$/);
+});
+
+directoryTest("mount() hands on what libfuse says", async ({ start }) => {
+  const driver = start({ options: { mountOptions: ["no_such_option"] } });
+  assertMatch(
+    await driver.waitFor(/^(refused|ready)/),
+    /^refused MountError: Cannot mount at ".*": .*unknown option.*no_such_option/,
+  );
+});
+
+mountTest("unmount() leaves a mount alone that lies over its own", async (driver) => {
+  assertEquals((await run("mount", "-t", "tmpfs", "cover", driver.path)).code, 0);
+  driver.process.kill("SIGTERM");
+  await driver.waitFor(/^busy/);
+  assertEquals((await driver.mounts()).length, 2);
+  assertEquals((await run("umount", driver.path)).code, 0);
+});

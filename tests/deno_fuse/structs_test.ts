@@ -1,0 +1,150 @@
+import { assertEquals } from "../assert.ts";
+import * as structs from "../../lib/deno_fuse/structs.ts";
+
+const hasHeaders = new Deno.Command("cc", {
+  args: [
+    "-E",
+    "-x",
+    "c",
+    "-D_FILE_OFFSET_BITS=64",
+    "-DFUSE_USE_VERSION=35",
+    "-o",
+    "/dev/null",
+    "-",
+  ],
+  stdin: "piped",
+  stderr: "null",
+});
+
+async function canCompile(): Promise<boolean> {
+  try {
+    const child = hasHeaders.spawn();
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode("#include <fuse3/fuse_lowlevel.h>\n"));
+    await writer.close();
+    return (await child.status).success;
+  } catch {
+    return false;
+  }
+}
+
+const ignore = !await canCompile();
+
+/** Structs by their C type, with those values that are not the C compiler's for a reason. */
+const STRUCTS: readonly (readonly [string, Readonly<Record<string, number>>, readonly string[]])[] =
+  [
+    ["struct stat", structs.STAT, []],
+    ["struct timespec", structs.TIMESPEC, []],
+    ["struct fuse_entry_param", structs.ENTRY_PARAM, []],
+    // Bit fields have no offset; the size is that of the largest release.
+    ["struct fuse_file_info", structs.FILE_INFO, ["bits", "bytes"]],
+    ["struct fuse_conn_info", structs.CONN_INFO, []],
+    ["struct fuse_buf", structs.FUSE_BUF, ["bytes"]],
+    ["struct fuse_args", structs.FUSE_ARGS, []],
+    ["struct fuse_ctx", structs.FUSE_CTX, []],
+    ["struct fuse_forget_data", structs.FORGET_DATA, []],
+    ["struct statvfs", structs.STATVFS, []],
+    ["struct iovec", structs.IOVEC, []],
+  ];
+
+Deno.test({
+  name: `Struct layouts are those of the installed headers${
+    ignore ? " [ignored: no cc or no libfuse3-dev]" : ""
+  }`,
+  ignore,
+  fn() {
+    const expected: string[] = [];
+    const lines: string[] = [];
+    const expect = (name: string, formula: string, value: number) => {
+      lines.push(`printf("${name} %ld\\n", (long) (${formula}));`);
+      expected.push(`${name} ${value}`);
+    };
+    for (const [type, layout, exceptions] of STRUCTS) {
+      for (const [name, value] of Object.entries(layout)) {
+        if (exceptions.includes(name)) continue;
+        const formula = name === "bytes" ? `sizeof(${type})` : `offsetof(${type}, ${name})`;
+        expect(`${type}.${name}`, formula, value);
+      }
+    }
+    structs.LOWLEVEL_OPS.forEach((name, index) =>
+      expect(name, `offsetof(struct fuse_lowlevel_ops, ${name})`, index * 8)
+    );
+    for (const [name, value] of Object.entries({ ...structs.SetAttr, ...structs.Capability })) {
+      expect(name, name, value);
+    }
+    expect("FUSE_ROOT_ID", "FUSE_ROOT_ID", structs.FUSE_ROOT_ID);
+    // Longer is allowed, shorter is not.
+    expect("file_info", `sizeof(struct fuse_file_info) <= ${structs.FILE_INFO.bytes}`, 1);
+    expect("buf", `sizeof(struct fuse_buf) <= ${structs.FUSE_BUF.bytes}`, 1);
+    const text = compileAndRun(`int main(void) { ${lines.join("\n")} return 0; }`);
+    assertEquals(text.trim().split("\n"), expected);
+  },
+});
+
+Deno.test({
+  name: `Bit fields of fuse_file_info are where the installed headers have them${
+    ignore ? " [ignored: no cc or no libfuse3-dev]" : ""
+  }`,
+  ignore,
+  fn() {
+    const names = ["direct_io", "keep_cache", "nonseekable", "cache_readdir", "noflush"] as const;
+    const print = names.map((name) => `
+      memset(&fi, 0, sizeof fi); fi.${name} = 1;
+      memcpy(&word, (char *) &fi + ${structs.FILE_INFO.bits}, 4);
+      printf("${name} %d\\n", __builtin_ctz(word));`);
+    const text = compileAndRun(`
+      int main(void) {
+        struct fuse_file_info fi; unsigned word;
+        printf("%s\\n", fuse_pkgversion());
+        ${print.join("\n")}
+        memset(&fi, 0, sizeof fi); fi.writepage = 1;
+        memcpy(&word, (char *) &fi + ${structs.FILE_INFO.bits}, 4);
+        printf("writepage %d\\n", __builtin_ctz(word));
+        return 0;
+      }`);
+    const [version = "", ...lines] = text.trim().split("\n");
+    const [major = 0, minor = 0, patch = 0] = version.split(".").map(Number);
+    const bits = structs.fileInfoBits({ major, minor, patch });
+    assertEquals(lines, [...names.map((name) => `${name} ${bits[name]}`), "writepage 0"]);
+  },
+});
+
+function compileAndRun(code: string): string {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const source = `
+      #define _FILE_OFFSET_BITS 64
+      #define FUSE_USE_VERSION 35
+      #include <fuse3/fuse_lowlevel.h>
+      #include <stddef.h>
+      #include <stdio.h>
+      #include <string.h>
+      #include <sys/stat.h>
+      #include <sys/statvfs.h>
+      #include <sys/uio.h>
+      #include <time.h>
+      ${code}`;
+    Deno.writeTextFileSync(`${folder}/probe.c`, source);
+    const cc = new Deno.Command("cc", {
+      args: ["-o", `${folder}/probe`, `${folder}/probe.c`, "-lfuse3"],
+    });
+    const { success, stderr } = cc.outputSync();
+    assertEquals(success, true, new TextDecoder().decode(stderr));
+    return new TextDecoder().decode(new Deno.Command(`${folder}/probe`).outputSync().stdout);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+Deno.test("fileInfoBits() knows the releases that moved bits", () => {
+  const bits = (minor: number, patch: number) => {
+    const found = structs.fileInfoBits({ major: 3, minor, patch });
+    return [found.nonseekable, found.cache_readdir, found.noflush, found.parallel_direct_writes];
+  };
+  assertEquals(bits(2, 6), [4, 6, 7, null]);
+  assertEquals(bits(14, 0), [4, 6, 7, null]);
+  assertEquals(bits(14, 1), [5, 7, 8, 3]);
+  assertEquals(bits(16, 2), [5, 7, 8, 3]);
+  assertEquals(bits(17, 0), [4, 6, 7, 8]);
+  assertEquals(bits(18, 1), [4, 6, 7, 8]);
+});

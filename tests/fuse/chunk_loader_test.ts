@@ -1,0 +1,154 @@
+import { ChunkMissingError, toWireError, WorkerError } from "../../lib/errors.ts";
+import { ChunkLoader, type JobWorker } from "../../lib/fuse/chunk_loader.ts";
+import type { Job, JobAnswer } from "../../lib/fuse/messages.ts";
+import { PagePool } from "../../lib/fuse/page_pool.ts";
+import { assert, assertEquals, assertRejects } from "../assert.ts";
+import { missing } from "./fake_chunks.ts";
+
+/** A worker whose answers the test gives. */
+class FakeWorker implements JobWorker {
+  onmessage: JobWorker["onmessage"] = null;
+  onerror: JobWorker["onerror"] = null;
+  onmessageerror: JobWorker["onmessageerror"] = null;
+  readonly jobs: Job[] = [];
+  isTerminated = false;
+
+  postMessage(job: Job): void {
+    this.jobs.push(job);
+  }
+
+  terminate(): void {
+    this.isTerminated = true;
+  }
+
+  answer(data: JobAnswer): void {
+    this.onmessage?.(new MessageEvent("message", { data }));
+  }
+
+  finish(result: number | string = 1): void {
+    this.answer({ type: "done", result });
+  }
+
+  die(): void {
+    this.onerror?.(new ErrorEvent("error", { message: "gone", cancelable: true }));
+  }
+
+  get paths(): string[] {
+    return this.jobs.map((job) => job.type === "decode" ? job.id : job.type);
+  }
+}
+
+function setUp(threads: number) {
+  const workers: FakeWorker[] = [];
+  const pool = new PagePool(0);
+  const createWorker = () => {
+    const worker = new FakeWorker();
+    workers.push(worker);
+    return worker;
+  };
+  const loader = new ChunkLoader({ threads, verify: true, createWorker });
+  const load = (id: string, isAhead = false) => {
+    return loader.load({ dir: "/a", id }, { isAhead, takePage: () => pool.take() });
+  };
+  return { loader, workers, pool, load };
+}
+
+Deno.test("ChunkLoader starts workers when there is work for them, as many as it may", () => {
+  const { workers, load } = setUp(2);
+  assertEquals(workers.length, 0);
+  for (const id of ["a", "b", "c"]) load(id);
+  assertEquals(workers.map((worker) => worker.paths), [["a"], ["b"]]);
+  workers[1]!.finish();
+  assertEquals(workers.map((worker) => worker.paths), [["a"], ["b", "c"]]);
+});
+
+Deno.test("ChunkLoader takes a page when the work begins, not before", () => {
+  const { workers, load, pool } = setUp(1);
+  load("a");
+  load("b");
+  assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 1);
+  workers[0]!.finish();
+  assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 2);
+});
+
+Deno.test("ChunkLoader does what is waited for before what is loaded ahead", () => {
+  const { workers, load } = setUp(1);
+  load("first");
+  load("ahead1", true);
+  const ahead2 = load("ahead2", true);
+  load("demanded");
+  ahead2?.promote();
+  ahead2?.promote();
+  for (let job = 0; job < 4; job++) workers[0]!.finish();
+  assertEquals(workers[0]!.paths, ["first", "demanded", "ahead2", "ahead1"]);
+});
+
+Deno.test("ChunkLoader refuses to load ahead when much is waiting", () => {
+  const { workers, load } = setUp(1);
+  load("first");
+  assert(load("ahead1", true) && load("ahead2", true));
+  assertEquals(load("ahead3", true), null);
+  workers[0]!.finish();
+  assert(load("ahead3", true));
+});
+
+Deno.test("ChunkLoader returns what workers answer, errors in their classes", async () => {
+  const { workers, load, loader, pool } = setUp(1);
+  const first = load("a")!;
+  workers[0]!.finish(17);
+  assertEquals(await first.done, 17);
+  const second = load("b")!;
+  workers[0]!.answer({ type: "failed", error: toWireError(missing("b")) });
+  const error = await assertRejects(() => second.done, ChunkMissingError);
+  assertEquals(error.chunkId, "b");
+  const stored = loader.store("/spill", pool.take(), 100);
+  const [, , job] = workers[0]!.jobs;
+  assert(job?.type === "store");
+  assertEquals([job.dir, job.content.length], ["/spill", 100]);
+  workers[0]!.finish("id");
+  assertEquals(await stored, "id");
+});
+
+Deno.test("ChunkLoader loses one job with a worker that dies, and starts another", async () => {
+  const { workers, load } = setUp(2);
+  const loadings = ["a", "b", "c"].map((id) => load(id)!);
+  workers[0]!.die();
+  await assertRejects(() => loadings[0]!.done, WorkerError, "gone");
+  assert(workers[0]!.isTerminated);
+  assertEquals(workers.map((worker) => worker.paths), [["a"], ["b"], ["c"]]);
+  workers[1]!.finish();
+  workers[2]!.finish();
+  assertEquals(await loadings[1]!.done + await loadings[2]!.done, 2);
+});
+
+Deno.test("ChunkLoader goes on when there is no memory for a page", async () => {
+  const { workers, load, loader } = setUp(1);
+  const takePage = () => {
+    throw new RangeError("no memory");
+  };
+  const failed = loader.load({ dir: "/a", id: "a" }, { isAhead: false, takePage })!;
+  const next = load("b")!;
+  await assertRejects(() => failed.done, RangeError);
+  assertEquals(workers[0]!.paths, ["b"]);
+  workers[0]!.finish();
+  await next.done;
+});
+
+Deno.test("ChunkLoader fails all that is left when it is closed", async () => {
+  const { workers, load, loader } = setUp(1);
+  const loadings = ["a", "b"].map((id) => load(id)!);
+  loadings.push(load("c", true)!);
+  loader[Symbol.dispose]();
+  loadings.push(load("d")!);
+  for (const { done } of loadings) await assertRejects(() => done, WorkerError, "ended");
+  assert(workers[0]!.isTerminated);
+  assertEquals(workers.length, 1);
+});
+
+Deno.test("ChunkLoader tells when no worker can be started", async () => {
+  const createWorker = (): never => {
+    throw new TypeError("no threads");
+  };
+  const loader = new ChunkLoader({ threads: 2, verify: true, createWorker });
+  await assertRejects(() => loader.readMap("/a"), WorkerError, "no threads");
+});

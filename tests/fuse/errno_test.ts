@@ -1,0 +1,70 @@
+import {
+  ChunkCorruptError,
+  OsError,
+  RevisionError,
+  StoreFormatError,
+  WorkerError,
+} from "../../lib/errors.ts";
+import { Errno, errnoName } from "../../lib/ffi/errno.ts";
+import { errnoFor, toOsError } from "../../lib/fuse/errno.ts";
+import { assert, assertEquals, assertInstanceOf } from "../assert.ts";
+import "../fixtures/libraries.ts";
+import { missing } from "./fake_chunks.ts";
+
+function systemError(errno: number): OsError {
+  return new OsError("Cannot", { errno, errnoName: errnoName(errno), syscall: "write", path: "" });
+}
+
+Deno.test("errnoFor() passes on what concerns the caller, and makes the rest EIO", () => {
+  const table: [name: keyof typeof Errno, reading: string, writing: string][] = [
+    ["ENOSPC", "ENOSPC", "ENOSPC"],
+    ["EROFS", "EROFS", "EROFS"],
+    ["EDQUOT", "EDQUOT", "EDQUOT"],
+    ["ENOMEM", "ENOMEM", "ENOMEM"],
+    ["EACCES", "EIO", "EROFS"],
+    ["EPERM", "EIO", "EROFS"],
+    ["ENOENT", "EIO", "EIO"],
+    ["EMFILE", "EIO", "EIO"],
+    ["EIO", "EIO", "EIO"],
+  ];
+  for (const [name, reading, writing] of table) {
+    const error = systemError(Errno[name]);
+    assertEquals(errnoName(errnoFor(error)), reading, name);
+    assertEquals(errnoName(errnoFor(error, { isWrite: true })), writing, name);
+  }
+});
+
+Deno.test("errnoFor() makes EIO of every other error", () => {
+  const fields = { chunkId: "", seqs: [], path: "", reason: "hash" as const };
+  const errors = [
+    missing("ab"),
+    new ChunkCorruptError("x", fields),
+    new RevisionError("x", { path: "" }),
+    new StoreFormatError("x", { path: "" }),
+    new WorkerError("x"),
+    new TypeError("x"),
+    "x",
+    undefined,
+  ];
+  for (const error of errors) assertEquals(errnoFor(error, { isWrite: true }), Errno.EIO);
+});
+
+Deno.test("toOsError() keeps the errno of a failure of Deno's functions", () => {
+  try {
+    Deno.mkdirSync("/proc/backy/x");
+    assert(false);
+  } catch (error) {
+    const converted = toOsError(error, "Cannot store chunk in", "/proc/backy");
+    assertInstanceOf(converted, OsError);
+    assertEquals([converted.errno, converted.errnoName], [Errno.ENOENT, "ENOENT"]);
+    assertEquals(
+      converted.message,
+      'Cannot store chunk in "/proc/backy": No such file or directory (ENOENT)',
+    );
+    assert(converted.cause === error);
+  }
+  const own = missing("ab");
+  assert(toOsError(own, "Cannot", "") === own);
+  const bug = new TypeError("x");
+  assert(toOsError(bug, "Cannot", "") === bug);
+});

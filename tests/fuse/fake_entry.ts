@@ -1,0 +1,29 @@
+/**
+ * Revisions as a catalog lists them, without files.
+ *
+ * @module
+ */
+
+import type { CatalogEntry } from "../../lib/store/catalog.ts";
+import { parseRevisionInfo } from "../../lib/store/revision_info.ts";
+
+/** Makes the entry of a revision that can be read, save for what `fields` says. */
+export function fakeEntry(
+  name: string,
+  day: number,
+  fields: Partial<CatalogEntry> = {},
+  isComplete = true,
+): CatalogEntry {
+  const info = parseRevisionInfo(
+    [
+      `uuid: ${name}`,
+      `timestamp: 2026-01-0${day} 00:00:00+00:00`,
+      "tags: [daily, 'manual:before-upgrade']",
+      isComplete ? "stats: {duration: 1}" : "stats: {}",
+    ].join("\n"),
+    `${name}.rev`,
+  );
+  const time = info.timestamp!;
+  const flags = { hasMap: true, isLocal: true, isChunked: true };
+  return { name, info, time, mapPath: name, ...flags, ...fields };
+}

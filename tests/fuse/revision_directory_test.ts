@@ -1,0 +1,127 @@
+import type { Image } from "../../lib/fuse/image.ts";
+import { RevisionDirectory } from "../../lib/fuse/revision_directory.ts";
+import type { CatalogEntry, SkippedRevision } from "../../lib/store/catalog.ts";
+import { assert, assertEquals, assertThrows } from "../assert.ts";
+import { fakeEntry } from "./fake_entry.ts";
+
+function setUp() {
+  const world = {
+    revisions: [] as CatalogEntry[],
+    skipped: [] as SkippedRevision[],
+    modifiedMs: 0,
+    now: 10_000,
+    listings: 0,
+    failure: null as Error | null,
+    told: [] as string[],
+    failures: 0,
+  };
+  const open = () =>
+    new RevisionDirectory({
+      readCatalog: () => {
+        world.listings++;
+        if (world.failure) throw world.failure;
+        return { revisions: [...world.revisions], skipped: [...world.skipped] };
+      },
+      readModifiedMs: () => world.modifiedMs,
+      openImage: (entry) => ({ name: entry.name }) as Image,
+      onSkipped: ({ name, reason }) => world.told.push(`${name}: ${reason}`),
+      onFailure: () => world.failures++,
+      now: () => world.now,
+    });
+  return { world, open };
+}
+
+Deno.test("RevisionDirectory serves what can be read, and tells once of what cannot", () => {
+  const { world, open } = setUp();
+  world.revisions = [
+    fakeEntry("a", 1),
+    fakeEntry("remote", 2, { isLocal: false }),
+    fakeEntry("b", 3),
+  ];
+  world.skipped = [{ name: "bad", reason: "no YAML" }];
+  const directory = open();
+  assertEquals(directory.nodes.map(({ ino, entry }) => [ino, entry.name]), [[3, "a"], [4, "b"]]);
+  assertEquals(directory.find("remote"), null);
+  assertEquals(directory.find("b")?.ino, 4);
+  assert(directory.at(4) === directory.find("b"));
+  assertEquals(directory.at(2), null);
+  world.modifiedMs = 1;
+  directory.refresh();
+  assertEquals(world.listings, 2);
+  assertEquals(world.told, [
+    "bad: no YAML",
+    'remote: it lives on server "", only its metadata is here',
+  ]);
+});
+
+Deno.test("RevisionDirectory lists anew only when the backup directory was modified", () => {
+  const { world, open } = setUp();
+  world.revisions = [fakeEntry("a", 1)];
+  const directory = open();
+  assertEquals(directory.find("b"), null);
+  directory.refresh();
+  assertEquals(world.listings, 1);
+  world.revisions.push(fakeEntry("b", 2));
+  world.modifiedMs = 1;
+  // What is there needs no look.
+  assert(directory.find("a"));
+  assertEquals(world.listings, 1);
+  assertEquals(directory.find("b")?.ino, 4);
+  assertEquals(world.listings, 2);
+});
+
+Deno.test("RevisionDirectory does not trust a modification time that is almost now", () => {
+  const { world, open } = setUp();
+  world.modifiedMs = world.now - 100;
+  const directory = open();
+  world.revisions = [fakeEntry("a", 1)];
+  world.now += 5000;
+  assert(directory.find("a"));
+  directory.refresh();
+  assertEquals(world.listings, 2);
+});
+
+Deno.test("RevisionDirectory keeps inode numbers and images, also of what has gone", () => {
+  const { world, open } = setUp();
+  world.revisions = [fakeEntry("a", 1), fakeEntry("b", 2)];
+  const directory = open();
+  const [a, b] = directory.nodes;
+  world.revisions = [fakeEntry("b", 2), fakeEntry("c", 3)];
+  world.modifiedMs = 1;
+  directory.refresh();
+  assertEquals(directory.nodes.map(({ ino }) => ino), [4, 5]);
+  assertEquals(directory.find("a"), null);
+  assert(directory.at(3) === a && directory.find("b") === b);
+  world.revisions = [fakeEntry("a", 1)];
+  world.modifiedMs = 2;
+  directory.refresh();
+  assert(directory.find("a") === a);
+});
+
+Deno.test("RevisionDirectory.last is the newest finished revision that is served", () => {
+  const { world, open } = setUp();
+  assertEquals(open().last, null);
+  world.revisions = [fakeEntry("a", 1), fakeEntry("b", 2), fakeEntry("c", 3, {}, false)];
+  assertEquals(open().last?.entry.name, "b");
+  world.revisions.push(fakeEntry("d", 4, { hasMap: false }));
+  assertEquals(open().last?.entry.name, "b");
+  world.revisions.push(fakeEntry("last", 5));
+  assertEquals(open().last, null);
+});
+
+Deno.test("RevisionDirectory serves what it knows when listing fails", () => {
+  const { world, open } = setUp();
+  world.revisions = [fakeEntry("a", 1)];
+  const directory = open();
+  world.failure = new Error("gone");
+  world.modifiedMs = 1;
+  directory.refresh();
+  assertEquals(directory.find("b"), null);
+  assertEquals(world.failures, 2);
+  assert(directory.find("a"));
+  world.failure = null;
+  directory.refresh();
+  assertEquals(world.listings, 4);
+  world.failure = new Error("gone");
+  assertThrows(open, Error, "gone");
+});
