@@ -9,7 +9,7 @@ import type { RestoreReport } from "../restore/report.ts";
 import { STDOUT_NAME } from "../target/wording.ts";
 import { defaultThreads, parseExtractArguments, type RestoreCommand } from "./arguments.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
-import { describeFailure } from "./failure.ts";
+import { describeFailure, printAnswer } from "./failure.ts";
 import { quote } from "../wording.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
 import { renderHelp } from "./help.ts";
@@ -17,7 +17,7 @@ import { interruptedBy, SignalWatch } from "./interruption.ts";
 import { EXTRACT_TOOL } from "./option_table.ts";
 import { ProgressReporter } from "./progress.ts";
 import { renderSummary } from "./progress_line.ts";
-import { openSink, stderrDisplay, writeFully } from "./terminal.ts";
+import { openSink, stderrDisplay } from "./terminal.ts";
 import { VERSION } from "./version.ts";
 
 const NAME = EXTRACT_TOOL.name;
@@ -35,8 +35,7 @@ export async function runExtract(args: readonly string[]): Promise<ExitCode> {
     if (command.kind === "restore") return await runRestore(command);
     // What is asked for goes to standard output. backy looks for a line that begins with the tool's name.
     const text = command.kind === "version" ? `${NAME} ${VERSION}\n` : renderHelp(EXTRACT_TOOL);
-    writeFully(Deno.stdout, text);
-    return ExitCode.COMPLETE;
+    return printAnswer(text, NAME, write);
   } catch (error) {
     write(`${NAME}: ${describeFailure(error)}\n`);
     return exitCodeFor(error);

@@ -8,13 +8,13 @@ import { type BackupMount, mountBackup, type MountEvent } from "../fuse/mount.ts
 import { quote } from "../wording.ts";
 import { defaultThreads, type MountCommand, parseFuseArguments } from "./arguments.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
-import { describeFailure } from "./failure.ts";
+import { describeFailure, printAnswer } from "./failure.ts";
 import { formatQuantity } from "./format.ts";
 import { renderHelp } from "./help.ts";
 import { interruptedBy, SignalWatch } from "./interruption.ts";
 import { FUSE_TOOL } from "./option_table.ts";
 import { ProgressReporter } from "./progress.ts";
-import { openSink, stderrDisplay, writeFully } from "./terminal.ts";
+import { openSink, stderrDisplay } from "./terminal.ts";
 import { VERSION } from "./version.ts";
 
 const NAME = FUSE_TOOL.name;
@@ -31,8 +31,7 @@ export async function runFuse(args: readonly string[]): Promise<ExitCode> {
     const command = parseFuseArguments(args);
     if (command.kind === "mount") return await runMount(command);
     const text = command.kind === "version" ? `${NAME} ${VERSION}\n` : renderHelp(FUSE_TOOL);
-    writeFully(Deno.stdout, text);
-    return ExitCode.COMPLETE;
+    return printAnswer(text, NAME, write);
   } catch (error) {
     write(`${NAME}: ${describeFailure(error)}\n`);
     return exitCodeFor(error);

@@ -40,8 +40,11 @@ export interface ToolSpec {
   readonly options: readonly OptionSpec[];
 }
 
-/** Number of decoding workers that may be asked for; 28 MiB each, so more is a typing error. */
-export const THREADS_RANGE = { min: 1, max: 256 } as const;
+/**
+ * Number of decoding workers that may be asked for. The runtime holds some 7 descriptors for each, and aborts the process
+ * where it gets none: 128 stay below the usual limit of 1024.
+ */
+export const THREADS_RANGE = { min: 1, max: 128 } as const;
 
 const THREADS_OPTION = {
   long: "threads",

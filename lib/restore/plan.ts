@@ -2,7 +2,7 @@
  * Step 2 of a restore: decides what is decoded in which order and which ranges are zeros. Pure: no file is touched.
  *
  * The plan lies in shared memory, so that workers take their work from it without messages: 16 bytes a seq for the
- * ids, 4 for the links between seqs of one chunk, 4 a job; another 6 to 12 a seq while it is made.
+ * ids, 4 for the links between seqs of one chunk, 4 a job, 16 a range of zeros; another 6 to 12 a seq while it is made.
  *
  * @module
  */
@@ -113,11 +113,6 @@ export function planRestore(map: RevisionMap): RestorePlan {
     else if (nextSeqs[seq]! & HAS_PREDECESSOR) nextSeqs[seq]! &= ~HAS_PREDECESSOR;
     else firstSeqs[jobCount++] = seq;
   }
-  const ranges: number[] = [];
-  const rangeOptions = { chunkBytes: CHUNK_BYTES, imageBytes, maxBytes: ZERO_RANGE_BYTES };
-  for (const range of zeroRanges(zeroTest.zeroSeqs(seqCount), rangeOptions)) {
-    ranges.push(range.offset, range.length);
-  }
 
   // Only the last seq may be short: it is short of the same number of bytes wherever it counts.
   const missing = seqCount * CHUNK_BYTES - imageBytes;
@@ -133,7 +128,7 @@ export function planRestore(map: RevisionMap): RestorePlan {
     ids,
     firstSeqs,
     nextSeqs,
-    zeroRanges: sharedRanges(ranges),
+    zeroRanges: sharedZeroRanges(zeroTest, seqCount, imageBytes),
   };
 }
 
@@ -141,8 +136,8 @@ export function planRestore(map: RevisionMap): RestorePlan {
  * Links the seqs of each chunk, ascending, and marks all but the first with HAS_PREDECESSOR.
  *
  * Goes through the image backwards and puts each seq in front of the list of its chunk, which is found through an open-addressing
- * table of list heads. Ids are hashes, but those of a hostile map could be made to collide: they are multiplied
- * by random odd numbers (multiply-shift hashing).
+ * table of list heads. Ids are hashes, but those of a hostile map could be made to collide: they are mixed with
+ * random numbers, high bits into low ones after each word (a sum of products would keep what low bits lack).
  *
  * @returns The number of distinct chunks.
  */
@@ -166,8 +161,11 @@ function linkSeqs(
   for (let seq = seqCount - 1; seq >= 0; seq--) {
     if (zeroTest.isZero(seq)) continue;
     const at = seq * 4;
-    let slot = (Math.imul(words[at]!, m0) + Math.imul(words[at + 1]!, m1) +
-      Math.imul(words[at + 2]!, m2) + Math.imul(words[at + 3]!, m3)) >>> (32 - slotBits);
+    let hash = Math.imul(words[at]! ^ m3, m0);
+    hash = Math.imul((hash ^ hash >>> 15) ^ words[at + 1]!, m1);
+    hash = Math.imul((hash ^ hash >>> 15) ^ words[at + 2]!, m2);
+    hash = Math.imul((hash ^ hash >>> 15) ^ words[at + 3]!, m3);
+    let slot = Math.imul(hash ^ hash >>> 15, m0) >>> (32 - slotBits);
     for (;;) {
       const head = heads[slot]! - 1;
       if (head < 0) {
@@ -195,8 +193,21 @@ function shared(length: number): Uint32Array<SharedArrayBuffer> {
   return new Uint32Array(new SharedArrayBuffer(length * 4));
 }
 
-function sharedRanges(values: readonly number[]): Float64Array<SharedArrayBuffer> {
-  const array = new Float64Array(new SharedArrayBuffer(values.length * 8));
-  array.set(values);
-  return array;
+/** Collects the ranges of zeros. Counts them first: a list that grows would cost a huge image more than the result. */
+function sharedZeroRanges(
+  zeroTest: ZeroTest,
+  seqCount: number,
+  imageBytes: number,
+): Float64Array<SharedArrayBuffer> {
+  const options = { chunkBytes: CHUNK_BYTES, imageBytes, maxBytes: ZERO_RANGE_BYTES };
+  const ranges = () => zeroRanges(zeroTest.zeroSeqs(seqCount), options);
+  let count = 0;
+  for (const _ of ranges()) count++;
+  const pairs = new Float64Array(new SharedArrayBuffer(2 * count * 8));
+  let at = 0;
+  for (const { offset, length } of ranges()) {
+    pairs[at++] = offset;
+    pairs[at++] = length;
+  }
+  return pairs;
 }

@@ -114,6 +114,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     revisionPath: mapPath,
   });
   checked.warnings.forEach(onWarning);
+  // The event loop stood still while the map was read: a signal that came meanwhile must find the target untouched.
+  await new Promise((resolve) => setTimeout(resolve, 0));
   signal?.throwIfAborted();
   const target = await checked.open({
     ...(signal && { signal }),

@@ -11,8 +11,11 @@ import { closeFd } from "../ffi/libc.ts";
 import { STDOUT_FD, type Target, type TargetHandle, type TargetKind } from "./target.ts";
 import { nameTarget } from "./wording.ts";
 
-/** Errors that say "there is nothing to flush here": special files, and file systems without the operation. */
-const NOTHING_TO_FLUSH: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.EROFS, Errno.ENOSYS]);
+/**
+ * Errors that say "there is nothing to flush here": special files, and file systems without the operation. Not EROFS,
+ * though fsync(2) lists it beside EINVAL: it is how ext4 reports that it gave up writing, with our bytes among the lost.
+ */
+const NOTHING_TO_FLUSH: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.ENOSYS]);
 
 /** What an opened target is made of. */
 export interface OpenedTargetFields {

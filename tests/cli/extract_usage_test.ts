@@ -27,6 +27,17 @@ Deno.test("-V and --version print the tool's name and version, whatever follows"
   }
 });
 
+Deno.test("--help and --version say in one line that standard output cannot be written", async () => {
+  for (const option of ["--help", "--version"]) {
+    const { code, stderr } = await extract([option], { shell: 'exec "$@" >/dev/full' });
+    assertEquals(
+      stderr,
+      "backy-extract: Cannot write standard output: No space left on device (ENOSPC)\n",
+    );
+    assertEquals(code, 1);
+  }
+});
+
 const MISTAKES: readonly [args: readonly string[], message: string][] = [
   [[], "Cannot restore: the argument REVISION is missing (see --help)"],
   [["-q"], "Cannot restore: the argument REVISION is missing (see --help)"],
@@ -37,12 +48,12 @@ const MISTAKES: readonly [args: readonly string[], message: string][] = [
   [["a", "--spars=never"], 'Cannot use option "--spars": no such option (see --help)'],
   [["a", "--quiet=yes"], 'Cannot use option "--quiet": it takes no value'],
   [["a", "-t"], 'Cannot use option "-t": N is missing'],
-  [["a", "-t0"], 'Cannot use option "--threads": "0" is not a whole number from 1 to 256'],
-  [["a", "-t", "1.5"], 'Cannot use option "--threads": "1.5" is not a whole number from 1 to 256'],
-  [["a", "-t", "0x4"], 'Cannot use option "--threads": "0x4" is not a whole number from 1 to 256'],
+  [["a", "-t0"], 'Cannot use option "--threads": "0" is not a whole number from 1 to 128'],
+  [["a", "-t", "1.5"], 'Cannot use option "--threads": "1.5" is not a whole number from 1 to 128'],
+  [["a", "-t", "0x4"], 'Cannot use option "--threads": "0x4" is not a whole number from 1 to 128'],
   [
     ["a", "--threads=1e9"],
-    'Cannot use option "--threads": "1e9" is not a whole number from 1 to 256',
+    'Cannot use option "--threads": "1e9" is not a whole number from 1 to 128',
   ],
   [
     ["a", "--sparse=sometimes"],

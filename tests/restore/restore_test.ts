@@ -100,6 +100,19 @@ Deno.test("restore() with an aborted signal throws its reason and touches nothin
   assertEquals(Deno.readTextFileSync(output), "old");
 });
 
+Deno.test("restore() that is interrupted while it reads the map touches nothing", async () => {
+  const output = store.file("untouched by a late signal");
+  Deno.writeTextFileSync(output, "old");
+  const reason = new InterruptedError("Interrupted by SIGINT", { signal: "SIGINT" });
+  const controller = new AbortController();
+  // Like a signal, it is delivered by the event loop, which stands still while the map is read.
+  const timer = setTimeout(() => controller.abort(reason), 0);
+  const error = await assertRejects(() => run({ output, signal: controller.signal }));
+  clearTimeout(timer);
+  assert(error === reason, String(error));
+  assertEquals(Deno.readTextFileSync(output), "old");
+});
+
 Deno.test("restore() that is aborted at any of its events throws the reason", async () => {
   const reason = new InterruptedError("Interrupted by SIGTERM", { signal: "SIGTERM" });
   for (const type of ["locking", "reading-map", "restoring"]) {

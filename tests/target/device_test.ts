@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "../assert.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { openTarget, preflightTarget } from "../../lib/target/preflight.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
@@ -266,5 +266,26 @@ testUnless(
     } finally {
       run("losetup", "-d", path);
     }
+  },
+);
+
+testUnless(
+  problem ?? mountProblem() ?? programProblem("mkfs.ext4"),
+  "Target.finish() reports that the file system gave up writing",
+  async () => {
+    using store = new StoreFixture();
+    using disk = new LoopDevice(64 * MIB);
+    run("mkfs.ext4", "-q", "-F", disk.path);
+    using mount = new Mount("-o", "errors=continue", disk.path);
+    const path = `${mount.path}/existing`;
+    Deno.writeTextFileSync(path, "old");
+    const imageBytes = 8 * MIB;
+    using checked = preflightTarget(path, store.options({ imageBytes }));
+    const target = await openTarget(checked);
+    new RandomAccessWriter(target.handle, { imageBytes })
+      .writeData(new Uint8Array(imageBytes).fill(1), 0);
+    run("mount", "-o", "remount,abort", mount.path);
+    const error = await assertRejects(() => target.finish({ sync: true }), TargetError);
+    assert(/^Cannot flush ".*": .*\((EROFS|EIO)\)$/.test(error.message), error.message);
   },
 );
