@@ -14,7 +14,8 @@ const ROOT = new URL("..", import.meta.url);
  */
 const LAYERS: readonly (readonly string[])[] = [
   ["lib/errors.ts", "lib/wording.ts"],
-  ["lib/ffi", "lib/deno_fuse", "wasm"],
+  ["lib/ffi", "wasm"],
+  ["lib/deno_fuse"],
   ["lib/store"],
   ["lib/chunk", "lib/target"],
   ["lib/restore", "lib/fuse"],
@@ -43,7 +44,8 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
     ["lib/cli", "main.ts", "fuse.ts"],
   ],
   ["workers", /\bnew Worker\b/, ["lib/restore/pool.ts", "lib/fuse"]],
-  ["child processes", /\bDeno\s*\.\s*Command\b/, []],
+  // Who is not root unmounts by fusermount3.
+  ["child processes", /\bDeno\s*\.\s*Command\b/, ["lib/deno_fuse/unmount.ts"]],
   ["the network", /\bfetch\(|\bDeno\s*\.\s*(connect|listen)\w*\b/, []],
 ];
 

@@ -9,156 +9,9 @@
  * @module
  */
 
-import { Errno, lastErrno, osError, prepareErrno } from "./errno.ts";
+import { Errno, lastErrno, osError } from "./errno.ts";
+import { libc } from "./libc_symbols.ts";
 import { cString } from "./memory.ts";
-
-// open, fcntl and ioctl are variadic in C. The System V ABI of x86_64 and the Linux ABI of aarch64 pass integer
-// arguments of variadic functions like fixed ones, so a fixed arity is sound on Linux (not on macOS).
-const libcSymbols = {
-  open: {
-    parameters: [
-      "buffer", // const char *pathname
-      "i32", // int flags
-      "u32", // mode_t mode
-    ],
-    result: "i32",
-  },
-  close: {
-    parameters: [
-      "i32", // int fd
-    ],
-    result: "i32",
-  },
-  read: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // void *buf
-      "usize", // size_t count
-    ],
-    result: "isize", // ssize_t
-  },
-  pread: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // void *buf
-      "usize", // size_t count
-      "i64", // off_t offset
-    ],
-    result: "isize", // ssize_t
-  },
-  write: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // const void *buf
-      "usize", // size_t count
-    ],
-    result: "isize", // ssize_t
-  },
-  pwrite: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // const void *buf
-      "usize", // size_t count
-      "i64", // off_t offset
-    ],
-    result: "isize", // ssize_t
-  },
-  ftruncate: {
-    parameters: [
-      "i32", // int fd
-      "i64", // off_t length
-    ],
-    result: "i32",
-  },
-  fallocate: {
-    parameters: [
-      "i32", // int fd
-      "i32", // int mode
-      "i64", // off_t offset
-      "i64", // off_t len
-    ],
-    result: "i32",
-  },
-  posix_fadvise: {
-    parameters: [
-      "i32", // int fd
-      "i64", // off_t offset
-      "i64", // off_t len
-      "i32", // int advice
-    ],
-    result: "i32", // the error number itself; errno is not set
-  },
-  fdatasync: {
-    parameters: [
-      "i32", // int fd
-    ],
-    result: "i32",
-  },
-  fsync: {
-    parameters: [
-      "i32", // int fd
-    ],
-    result: "i32",
-  },
-  flock: {
-    parameters: [
-      "i32", // int fd
-      "i32", // int operation
-    ],
-    result: "i32",
-  },
-  fcntl: {
-    parameters: [
-      "i32", // int fd
-      "i32", // int cmd
-      "i64", // int or long arg
-    ],
-    result: "i32",
-  },
-  ioctl: {
-    parameters: [
-      "i32", // int fd
-      "u64", // unsigned long request
-      "buffer", // void *argp
-    ],
-    result: "i32",
-  },
-  poll: {
-    parameters: [
-      "buffer", // struct pollfd *fds
-      "u64", // nfds_t nfds
-      "i32", // int timeout
-    ],
-    result: "i32",
-  },
-  isatty: {
-    parameters: [
-      "i32", // int fd
-    ],
-    result: "i32",
-  },
-  access: {
-    parameters: [
-      "buffer", // const char *pathname
-      "i32", // int mode
-    ],
-    result: "i32",
-  },
-  statvfs: {
-    parameters: [
-      "buffer", // const char *path
-      "buffer", // struct statvfs *buf
-    ],
-    result: "i32",
-  },
-  signal: {
-    parameters: [
-      "i32", // int signum
-      "pointer", // sighandler_t handler
-    ],
-    result: "pointer", // sighandler_t
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
 
 /** Flags of `open`. Source: asm-generic/fcntl.h (aarch64 differs in O_DIRECT, O_DIRECTORY and O_NOFOLLOW only). */
 export const OpenFlag = {
@@ -181,7 +34,7 @@ export const FallocateMode = {
 } as const;
 
 /** Advice of `posix_fadvise`. Source: linux/fadvise.h. */
-export const FileAdvice = { SEQUENTIAL: 2, WILLNEED: 3, DONTNEED: 4 } as const;
+export const FileAdvice = { WILLNEED: 3, DONTNEED: 4 } as const;
 
 /** Operations of `flock`. Source: asm-generic/fcntl.h. */
 export const FlockOperation = { LOCK_SH: 1, LOCK_EX: 2, LOCK_NB: 4, LOCK_UN: 8 } as const;
@@ -206,18 +59,6 @@ export const StructLayout = {
   pollfd: { fd: 0, events: 4, revents: 6, bytes: 8 },
 } as const;
 
-type Libc = Deno.StaticForeignLibraryInterface<typeof libcSymbols>;
-let symbols: Libc | undefined;
-
-function libc(): Libc {
-  if (!symbols) {
-    // Never closed: calls through a closed library still run, into unmapped memory.
-    symbols = Deno.dlopen("libc.so.6", libcSymbols).symbols;
-    prepareErrno();
-  }
-  return symbols;
-}
-
 /** Throws unless the number is a whole one that C can take as a non-negative `off_t`. */
 function requireOffset(name: string, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) {
@@ -240,21 +81,6 @@ export function openFd(path: string, flags: number, mode = 0o666): number {
     if (fd >= 0) return fd;
     const errno = lastErrno();
     if (errno !== Errno.EINTR) throw osError(errno, { syscall: "open", path });
-  }
-}
-
-/**
- * Opens a file whose NUL-terminated path is already encoded; for loops that open many files.
- *
- * @param path UTF-8 ending in a NUL, owned by the caller.
- * @returns A file descriptor >= 0, or the negative errno.
- */
-export function tryOpenFd(path: Uint8Array<ArrayBuffer>, flags: number): number {
-  for (;;) {
-    const fd = libc().open(path, flags | OpenFlag.O_CLOEXEC, 0);
-    if (fd >= 0) return fd;
-    const errno = lastErrno();
-    if (errno !== Errno.EINTR) return -errno;
   }
 }
 
@@ -400,11 +226,6 @@ export function fdatasyncFd(fd: number, path = ""): void {
   retryOnEintr(() => libc().fdatasync(fd), { syscall: "flush", path });
 }
 
-/** Flushes a file or directory with its metadata. @throws {OsError} If write-back failed. */
-export function fsyncFd(fd: number, path = ""): void {
-  retryOnEintr(() => libc().fsync(fd), { syscall: "flush", path });
-}
-
 /**
  * Tries to take or drop a `flock` without waiting.
  *
@@ -460,9 +281,18 @@ export function tryPipeBytes(fd: number): number {
 
 /** Tells whether a descriptor was opened for writing. @throws {OsError} If it is not open. */
 export function isWritableFd(fd: number, path = ""): boolean {
+  return accessModeOf(fd, path) !== OpenFlag.O_RDONLY;
+}
+
+/** Tells whether a descriptor was opened for reading. @throws {OsError} If it is not open. */
+export function isReadableFd(fd: number, path = ""): boolean {
+  return accessModeOf(fd, path) !== OpenFlag.O_WRONLY;
+}
+
+function accessModeOf(fd: number, path: string): number {
   const F_GETFL = 3, O_ACCMODE = 0o3;
   const flags = retryOnEintr(() => libc().fcntl(fd, F_GETFL, 0n), { syscall: "fcntl", path });
-  return (flags & O_ACCMODE) !== OpenFlag.O_RDONLY;
+  return flags & O_ACCMODE;
 }
 
 /** Tells whether a descriptor is a terminal. */

@@ -230,8 +230,9 @@ class CheckedFile implements CheckedTarget {
       return sparse === "never" && !isAllocated ? "write" : "skip";
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
-      const size = describeBytes(imageBytes);
-      throw refusal(this.path, `it cannot be made ${size} long: ${reasonOf(error)}`, error);
+      const why = `it cannot be made ${describeBytes(imageBytes)} long: ${reasonOf(error)}`;
+      const loss = this.#isEmptied && !this.isNew ? "; what it held before is gone" : "";
+      throw refusal(this.path, why + loss, error);
     }
   }
 

@@ -29,8 +29,8 @@ export function storeOverlap(
     return "it is the revision that is to be restored";
   }
   if (target.realPath === null) return null;
-  const chunks = realPathOrNull(join(store.basedir, "chunks"));
-  if (chunks !== null && target.realPath.startsWith(`${chunks}/`)) {
+  const chunks = statOrNull(join(store.basedir, "chunks"));
+  if (chunks !== null && liesInside(target.realPath, chunks)) {
     return "it lies inside the chunks directory of the backup";
   }
   const folder = dirname(target.realPath);
@@ -41,4 +41,13 @@ export function storeOverlap(
     return "it is one of the backup's own files";
   }
   return null;
+}
+
+/** Whether one of the folders above a path is the given one, under whatever name (a bind mount has another). */
+function liesInside(realPath: string, folder: Deno.FileInfo): boolean {
+  for (let above = dirname(realPath);; above = dirname(above)) {
+    const info = statOrNull(above);
+    if (info !== null && isSameFile(info, folder)) return true;
+    if (above === dirname(above)) return false;
+  }
 }

@@ -8,6 +8,7 @@ import { OsError } from "../errors.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
 import {
   closeFd,
+  isReadableFd,
   isTerminalFd,
   isWritableFd,
   openFd,
@@ -16,7 +17,8 @@ import {
   tryPipeBytes,
   trySetPipeBytes,
 } from "../ffi/libc.ts";
-import { readTextOrNull, realPathOrNull, statFd } from "./file_info.ts";
+import { checkDevice } from "./device.ts";
+import { readTextOrNull, realPathOrNull, statFd, statOrNull } from "./file_info.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import { storeOverlap } from "./store_overlap.ts";
 import {
@@ -77,27 +79,57 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     const overlap = storeOverlap({ realPath, info }, options);
     if (overlap !== null) throw stdoutRefusal(overlap);
   }
-  const hasStorage = info.isFile || info.isBlockDevice === true;
-  return new CheckedStream(STDOUT_NAME, { kind: "stdout", fd: STDOUT_FD, hasStorage });
+  // A shell opened it, but nobody has looked at it: what holds for a device that is named holds for one that is not.
+  const device = info.isBlockDevice
+    ? checkDevice(realPathOrNull(`/proc/self/fd/${STDOUT_FD}`) ?? STDOUT_NAME, options)
+    : undefined;
+  return new CheckedStream(STDOUT_NAME, {
+    kind: "stdout",
+    fd: STDOUT_FD,
+    hasStorage: info.isFile || device !== undefined,
+    warnings: device?.warnings ?? describeNowhere(info),
+    ...(device && { claim: device }),
+  });
+}
+
+/**
+ * Warns of a standard output that was closed by whoever started the program: the runtime puts /dev/null in its place, for
+ * reading and writing, as shells do not. (Some programs open it so for their children, who then mean it.)
+ */
+function describeNowhere(info: Deno.FileInfo): string[] {
+  const isNull = info.isCharDevice === true && info.rdev === statOrNull("/dev/null")?.rdev;
+  return isNull && isReadableFd(STDOUT_FD)
+    ? ["standard output is closed or /dev/null, the image goes nowhere"]
+    : [];
 }
 
 class CheckedStream implements CheckedTarget {
   readonly path: string;
   readonly kind: "char" | "fifo" | "stdout";
   readonly isNew = false;
-  readonly warnings: readonly string[] = [];
+  readonly warnings: readonly string[];
   readonly #hasStorage: boolean;
+  /** Keeps others from a device as long as it is written. */
+  readonly #claim: Disposable | undefined;
   #fd: number | null;
   #isOpened = false;
 
   constructor(
     path: string,
-    found: { kind: "char" | "fifo" | "stdout"; fd: number | null; hasStorage: boolean },
+    found: {
+      kind: "char" | "fifo" | "stdout";
+      fd: number | null;
+      hasStorage: boolean;
+      warnings?: readonly string[];
+      claim?: Disposable;
+    },
   ) {
     this.path = path;
     this.kind = found.kind;
     this.#fd = found.fd;
     this.#hasStorage = found.hasStorage;
+    this.warnings = found.warnings ?? [];
+    this.#claim = found.claim;
   }
 
   async open(options: OpenOptions = {}): Promise<Target> {
@@ -120,6 +152,7 @@ class CheckedStream implements CheckedTarget {
   [Symbol.dispose](): void {
     if (this.#fd !== null && this.#fd !== STDOUT_FD) closeFd(this.#fd);
     this.#fd = null;
+    this.#claim?.[Symbol.dispose]();
   }
 }
 

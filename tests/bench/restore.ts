@@ -34,7 +34,7 @@ export async function benchRestore(dir: string, print: (text: string) => void): 
 
   const target = `${dir}/target.img`;
   const commands: [string, string, number][] = [
-    ["--version", '"$@" --version', 0],
+    ["--version", '"$@" --version >/dev/null', 0],
     ["to stdout", `"$@" -q -t 2 ${path} - >/dev/null`, size],
     ["through a pipe to cat", `"$@" -q -t 2 ${path} - | cat >/dev/null`, size],
     ["to a sparse file", `"$@" -q -t 2 ${path} ${target}`, size],

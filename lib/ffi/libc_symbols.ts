@@ -1,0 +1,168 @@
+/**
+ * The C library's functions as FFI sees them, opened on first use; `libc.ts` wraps them for everybody else.
+ *
+ * @module
+ */
+
+import { prepareErrno } from "./errno.ts";
+
+// open, fcntl and ioctl are variadic in C. The System V ABI of x86_64 and the Linux ABI of aarch64 pass integer
+// arguments of variadic functions like fixed ones, so a fixed arity is sound on Linux (not on macOS).
+const libcSymbols = {
+  open: {
+    parameters: [
+      "buffer", // const char *pathname
+      "i32", // int flags
+      "u32", // mode_t mode
+    ],
+    result: "i32",
+  },
+  close: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  read: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+    ],
+    result: "isize", // ssize_t
+  },
+  pread: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+      "i64", // off_t offset
+    ],
+    result: "isize", // ssize_t
+  },
+  write: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t count
+    ],
+    result: "isize", // ssize_t
+  },
+  pwrite: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const void *buf
+      "usize", // size_t count
+      "i64", // off_t offset
+    ],
+    result: "isize", // ssize_t
+  },
+  ftruncate: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t length
+    ],
+    result: "i32",
+  },
+  fallocate: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int mode
+      "i64", // off_t offset
+      "i64", // off_t len
+    ],
+    result: "i32",
+  },
+  posix_fadvise: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t offset
+      "i64", // off_t len
+      "i32", // int advice
+    ],
+    result: "i32", // the error number itself; errno is not set
+  },
+  fdatasync: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  fsync: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  flock: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int operation
+    ],
+    result: "i32",
+  },
+  fcntl: {
+    parameters: [
+      "i32", // int fd
+      "i32", // int cmd
+      "i64", // int or long arg
+    ],
+    result: "i32",
+  },
+  ioctl: {
+    parameters: [
+      "i32", // int fd
+      "u64", // unsigned long request
+      "buffer", // void *argp
+    ],
+    result: "i32",
+  },
+  poll: {
+    parameters: [
+      "buffer", // struct pollfd *fds
+      "u64", // nfds_t nfds
+      "i32", // int timeout
+    ],
+    result: "i32",
+  },
+  isatty: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
+  access: {
+    parameters: [
+      "buffer", // const char *pathname
+      "i32", // int mode
+    ],
+    result: "i32",
+  },
+  statvfs: {
+    parameters: [
+      "buffer", // const char *path
+      "buffer", // struct statvfs *buf
+    ],
+    result: "i32",
+  },
+  signal: {
+    parameters: [
+      "i32", // int signum
+      "pointer", // sighandler_t handler
+    ],
+    result: "pointer", // sighandler_t
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+type Libc = Deno.StaticForeignLibraryInterface<typeof libcSymbols>;
+let symbols: Libc | undefined;
+
+/** The symbols, for the calling thread. */
+export function libc(): Libc {
+  if (!symbols) {
+    // Never closed: calls through a closed library still run, into unmapped memory.
+    symbols = Deno.dlopen("libc.so.6", libcSymbols).symbols;
+    prepareErrno();
+  }
+  return symbols;
+}
