@@ -5,12 +5,10 @@
  */
 
 import { UsageError } from "../errors.ts";
+import type { SparseMode } from "../target/target.ts";
 import { readArguments } from "./argument_syntax.ts";
 import { quote } from "../wording.ts";
 import { CACHE_MIB_RANGE, EXTRACT_OPTIONS, FUSE_OPTIONS, THREADS_RANGE } from "./option_table.ts";
-
-/** How zeros reach the target. */
-export type SparseMode = "auto" | "never" | "always";
 
 /** A restore as the command line asks for it. */
 export interface RestoreCommand {

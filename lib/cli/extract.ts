@@ -84,6 +84,8 @@ function showEvent(reporter: ProgressReporter, event: RestoreEvent): void {
       return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
     case "reading-map":
       return reporter.step("Loading revision map");
+    case "reading-map-on":
+      return reporter.refresh();
     case "reader-wait":
       return reporter.warn(`waiting for a reader of ${nameTarget(event.target)}`);
     case "restoring":

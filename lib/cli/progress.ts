@@ -84,6 +84,7 @@ export class ProgressReporter implements Disposable {
   #activity: Activity | undefined;
   #stopTicking: (() => void) | undefined;
   #lastPlainMs = 0;
+  #lastTickMs = 0;
   #isLineDrawn = false;
 
   constructor(options: ReporterOptions) {
@@ -112,6 +113,13 @@ export class ProgressReporter implements Disposable {
    */
   track(text: string, label: string, counts: () => ProgressCounts): void {
     this.#begin(text, label, counts);
+  }
+
+  /** Moves the bar if it is time; for work that keeps timers from running, which calls this again and again. */
+  refresh(): void {
+    const { canRedraw } = this.#display;
+    const dueMs = this.#lastTickMs + (canRedraw ? REDRAW_MS : PLAIN_TICK_MS);
+    if (this.#activity !== undefined && this.#clock.now() >= dueMs) this.#tick();
   }
 
   /** Prints a line, unless quiet; the bar stays below it. */
@@ -155,6 +163,7 @@ export class ProgressReporter implements Disposable {
       image: new RateEstimator(),
     };
     this.#lastPlainMs = startMs;
+    this.#lastTickMs = startMs;
     const { canRedraw } = this.#display;
     this.#stopTicking = this.#clock.every(
       canRedraw ? REDRAW_MS : PLAIN_TICK_MS,
@@ -168,6 +177,7 @@ export class ProgressReporter implements Disposable {
     const activity = this.#activity;
     if (activity === undefined) return;
     const nowMs = this.#clock.now();
+    this.#lastTickMs = nowMs;
     const state = this.#measure(activity, nowMs);
     if (this.#display.canRedraw) {
       // The last column stays free: terminals differ in when they wrap.

@@ -24,6 +24,17 @@ import type { LowlevelOp } from "./structs.ts";
 /** Is told what handlers throw beside {@linkcode FuseError}. */
 export type ErrorListener = (error: unknown, operation: string) => void;
 
+/** Makes a listener that never throws: nobody is left to tell of its own errors, and C must not see them. */
+export function guardListener(listener: ErrorListener): ErrorListener {
+  return (error, operation) => {
+    try {
+      listener(error, operation);
+    } catch {
+      // See above.
+    }
+  };
+}
+
 // deno-lint-ignore no-explicit-any -- callbacks of all kinds are kept in one place
 export type Callback = Deno.UnsafeCallback<any>;
 
@@ -37,17 +48,12 @@ export class Dispatcher {
   /** Where the request lies that libfuse is processing; callbacks are expected only meanwhile. */
   #processed: ReceiveBuffer | null = null;
 
+  /** @param onError Must not throw, see {@linkcode guardListener}. */
   constructor(library: Libfuse3, replier: Replier, handlers: Handlers, onError: ErrorListener) {
     this.#library = library;
     this.#replier = replier;
     this.#handlers = handlers;
-    this.#onError = (error, operation) => {
-      try {
-        onError(error, operation);
-      } catch {
-        // Whoever is to report errors has none to report its own to, and C must not see any.
-      }
-    };
+    this.#onError = onError;
   }
 
   /** Lets libfuse process a received request: it calls callbacks before this returns. */
@@ -161,7 +167,10 @@ export class Dispatcher {
       { parameters: ["pointer", ...parameters], result: "void" },
       (req: Deno.PointerValue, ...args: unknown[]) => {
         try {
-          if (!this.#processed) throw new Error("Callback outside fuse_session_process_buf");
+          if (!this.#processed) {
+            this.#replier.error(req!, Errno.EIO);
+            throw new Error("Callback outside fuse_session_process_buf");
+          }
           run(req!, args);
         } catch (error) {
           this.#onError(error, name);

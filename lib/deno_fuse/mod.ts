@@ -1,7 +1,7 @@
 /**
  * File systems in TypeScript: libfuse3's low-level interface as typed, asynchronous handlers.
  *
- * ```ts no-eval
+ * ```ts ignore
  * import { Errno, FileType, FuseError, mount } from "deno-fuse";
  *
  * const root = { ino: 1, mode: FileType.S_IFDIR | 0o755 };

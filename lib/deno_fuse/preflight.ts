@@ -102,16 +102,16 @@ async function isSharingAllowed(): Promise<boolean> {
  * @param lines What libfuse logged.
  */
 export function mountFailure(mountpoint: string, lines: readonly string[]): MountError {
-  const text = lines.map((line) => line.replace(/^fuse: /, "")).join("; ");
+  // libfuse is silent where it left the mounting to fusermount3, which says on stderr what it does not like.
+  const reason = lines.map((line) => line.replace(/^fuse: /, "")).join("; ") ||
+    "fusermount3 failed, see its message";
   let remedy = "";
   if (Deno.uid() !== 0) {
-    remedy = "; see fusermount3's message, or install it (Debian and Ubuntu: package fuse3)";
-  } else if (/permitted|denied/i.test(text)) {
+    remedy = "; if it is missing, install it (Debian and Ubuntu: package fuse3)";
+  } else if (lines.length === 0 || /permitted|denied/i.test(reason)) {
     remedy = "; root needs CAP_SYS_ADMIN to mount (containers: --cap-add SYS_ADMIN)";
   }
-  return new MountError(
-    `Cannot mount at "${mountpoint}": ${text || "libfuse gives no reason"}${remedy}`,
-  );
+  return new MountError(`Cannot mount at "${mountpoint}": ${reason}${remedy}`);
 }
 
 /** Quotes a path for a command that a user may copy. */

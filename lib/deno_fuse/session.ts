@@ -12,7 +12,7 @@
 import { MountError } from "../errors.ts";
 import { Errno, errnoName } from "../ffi/errno.ts";
 import { cString } from "../ffi/memory.ts";
-import { type Callback, Dispatcher } from "./dispatcher.ts";
+import { type Callback, Dispatcher, type ErrorListener, guardListener } from "./dispatcher.ts";
 import type { Handlers } from "./handlers.ts";
 import { type Libfuse3, openLibfuse3, type SessionPointer } from "./libfuse3.ts";
 import { collectLog } from "./library_log.ts";
@@ -92,6 +92,7 @@ class Session implements FuseSession {
 
   readonly #library: Libfuse3;
   readonly #options: MountOptions;
+  readonly #onError: ErrorListener;
   readonly #dispatcher: Dispatcher;
   readonly #pointer: SessionPointer;
   readonly #callbacks: Map<LowlevelOp, Callback>;
@@ -106,6 +107,7 @@ class Session implements FuseSession {
   constructor(library: Libfuse3, path: string, handlers: Handlers, options: MountOptions) {
     this.#library = library;
     this.#options = options;
+    this.#onError = guardListener(options.onError);
     this.mountpoint = path;
     const { major, minor, patch } = library.version;
     this.libraryVersion = `${major}.${minor}.${patch}`;
@@ -114,7 +116,7 @@ class Session implements FuseSession {
       attributesTimeoutMs: options.attributesTimeoutMs ?? 1000,
       negativeTimeoutMs: options.negativeTimeoutMs ?? 0,
     });
-    this.#dispatcher = new Dispatcher(library, replier, handlers, options.onError);
+    this.#dispatcher = new Dispatcher(library, replier, handlers, this.#onError);
     this.#callbacks = this.#dispatcher.createCallbacks();
     this.#callbacks.set("init", this.#createInitCallback());
     this.#pinned.add(this.#callbacks);
@@ -211,7 +213,7 @@ class Session implements FuseSession {
           this.#negotiate(Deno.UnsafePointerView.getArrayBuffer(conn!, CONN_INFO.bytes));
           this.#isInitialized = true;
         } catch (error) {
-          this.#options.onError(error, "init");
+          this.#onError(error, "init");
         }
       },
     );
@@ -259,7 +261,7 @@ class Session implements FuseSession {
           const error = new MountError(
             `Cannot receive from the kernel for "${this.mountpoint}": ${errnoName(-received)}`,
           );
-          this.#options.onError(error, "receive");
+          this.#onError(error, "receive");
           if (++failures > MAX_FAILURES) throw error;
           await new Promise((resolve) => setTimeout(resolve, FAILURE_PAUSE_MS));
         }
@@ -290,6 +292,6 @@ class Session implements FuseSession {
     for (const callback of this.#callbacks.values()) callback.close();
     this.#pinned.clear();
     // A connection that was aborted (/sys/fs/fuse/connections) leaves its mount behind.
-    await this.detach().catch((error) => this.#options.onError(error, "unmount"));
+    await this.detach().catch((error) => this.#onError(error, "unmount"));
   }
 }

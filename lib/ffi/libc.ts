@@ -120,36 +120,6 @@ export function readFull(fd: number, view: Uint8Array<ArrayBuffer>, path = ""): 
 }
 
 /**
- * Reads from a position until the buffer is full or the file ends; the descriptor's own position stays.
- *
- * @param view Where to.
- * @param offset Byte of the file, >= 0.
- * @returns Number of bytes read; less than `view.length` only at the end of the file.
- * @throws {OsError} On any failure but EINTR.
- */
-export function preadFull(
-  fd: number,
-  view: Uint8Array<ArrayBuffer>,
-  offset: number,
-  path = "",
-): number {
-  requireOffset("offset", offset);
-  let done = 0;
-  while (done < view.length) {
-    const rest = done === 0 ? view : view.subarray(done);
-    const count = Number(libc().pread(fd, rest, BigInt(rest.length), BigInt(offset + done)));
-    if (count < 0) {
-      const errno = lastErrno();
-      if (errno === Errno.EINTR) continue;
-      throw osError(errno, { syscall: "read", path });
-    }
-    if (count === 0) break;
-    done += count;
-  }
-  return done;
-}
-
-/**
  * Writes some bytes at the descriptor's position, at least one.
  *
  * @returns Number of bytes written, 1 to `view.length`.

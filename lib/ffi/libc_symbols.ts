@@ -31,15 +31,6 @@ const libcSymbols = {
     ],
     result: "isize", // ssize_t
   },
-  pread: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // void *buf
-      "usize", // size_t count
-      "i64", // off_t offset
-    ],
-    result: "isize", // ssize_t
-  },
   write: {
     parameters: [
       "i32", // int fd
@@ -83,12 +74,6 @@ const libcSymbols = {
     result: "i32", // the error number itself; errno is not set
   },
   fdatasync: {
-    parameters: [
-      "i32", // int fd
-    ],
-    result: "i32",
-  },
-  fsync: {
     parameters: [
       "i32", // int fd
     ],

@@ -32,6 +32,8 @@ export type RestoreEvent =
   /** The purge lock is held by someone else; the restore waits. */
   | { readonly type: "lock-wait"; readonly holder: string }
   | { readonly type: "reading-map"; readonly path: string }
+  /** Comes many times while a large map is read, in which the event loop stands still. */
+  | { readonly type: "reading-map-on" }
   /** A FIFO has no reader yet; the restore waits. */
   | { readonly type: "reader-wait"; readonly target: string }
   | {
@@ -105,7 +107,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     signal,
   });
   onEvent({ type: "reading-map", path: mapPath });
-  const plan = planRestore(readRevisionMap(mapPath));
+  const onProgress = () => onEvent({ type: "reading-map-on" });
+  const plan = planRestore(readRevisionMap(mapPath, { onProgress }));
   requireFirstChunk(plan, basedir);
 
   const { imageBytes } = plan;
@@ -136,7 +139,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     await pool.run(signal);
     // A pipe has nothing to flush.
     if (sync && access === "random") onEvent({ type: "flushing", target: path });
-    await target.finish({ sync });
+    // A flush cannot be stopped, but it need not be waited for.
+    await orAborted(target.finish({ sync }), signal);
     const elapsedMs = performance.now() - startMs;
     return makeReport(plan, pool.progress(), { elapsedMs, isVerified: verify, isSynced: sync });
   } finally {
@@ -152,4 +156,18 @@ function requireFirstChunk(plan: RestorePlan, basedir: string): void {
   const id = chunkIdToHex(idOfSeq(plan, seq));
   const chunk = { id, seqs: () => seqsOfJob(plan, seq), imageBytes };
   closeFd(openChunkFile(basedir, chunk));
+}
+
+/** Waits for a promise, or throws the signal's reason if that is aborted before. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return await promise;
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.throwIfAborted();
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }

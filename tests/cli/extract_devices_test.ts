@@ -99,6 +99,11 @@ testUnless(problem, "A device smaller than the image is refused and untouched", 
       /^Cannot restore to "\/dev\/loop\d+": the device has \d+ bytes \(.*\), the image needs \d+ bytes \(.*\)$/,
     ],
   });
+  const shell = { shell: 'exec "$@" >"$OUT"', env: { OUT: device.path } };
+  assertFailure(await extract([store.revision.path], shell), {
+    code: 4,
+    says: [/^Cannot restore to "\/dev\/loop\d+": the device has \d+ bytes/],
+  });
   assert(device.read().every((byte) => byte === GARBAGE));
 });
 
@@ -110,6 +115,11 @@ testUnless(problem, "A read-only device is refused and untouched, --force or not
       says: [`Cannot restore to "${device.path}": the device is read-only`],
     });
   }
+  const shell = { shell: 'exec "$@" >"$OUT"', env: { OUT: device.path } };
+  assertFailure(await extract([store.revision.path], shell), {
+    code: 4,
+    says: [`Cannot restore to "${device.path}": the device is read-only`],
+  });
   assert(device.read().every((byte) => byte === GARBAGE));
 });
 
@@ -123,6 +133,11 @@ testUnless(
     const before = device.read();
     const reason = `it is mounted at "${mount.path}"`;
     assertFailure(await extract([store.revision.path, device.path]), {
+      code: 4,
+      says: [`Cannot restore to "${device.path}": ${reason} (--force overrides this)`],
+    });
+    const shell = { shell: 'exec "$@" >"$OUT"', env: { OUT: device.path } };
+    assertFailure(await extract([store.revision.path], shell), {
       code: 4,
       says: [`Cannot restore to "${device.path}": ${reason} (--force overrides this)`],
     });

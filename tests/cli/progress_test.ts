@@ -269,6 +269,11 @@ class FakeClock {
     return () => this.timers.delete(timer);
   }
 
+  /** Lets time pass while the thread is busy: no timer fires. */
+  block(ms: number) {
+    this.#now += ms;
+  }
+
   advance(ms: number) {
     for (const end = this.#now + ms; this.#now < end;) {
       this.#now++;
@@ -531,4 +536,18 @@ Deno.test("openSink() falls silent when its file is broken, and only then", () =
   blocked("a");
   blocked("b");
   assertEquals(calls, 22);
+});
+
+Deno.test("ProgressReporter.refresh() moves the bar while timers cannot run, but not all the time", () => {
+  const { clock, reporter, writes } = setUp({});
+  reporter.step("Loading revision map");
+  const before = writes.length;
+  reporter.refresh();
+  assertEquals(writes.length, before);
+  clock.block(1000);
+  reporter.refresh();
+  reporter.refresh();
+  assertEquals(writes.length, before + 1);
+  reporter.stop();
+  reporter.refresh();
 });

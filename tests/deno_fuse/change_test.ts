@@ -68,6 +68,11 @@ mountTest("Files and directories are made, renamed and removed", async ({ path }
   assertMatch(refusal.stderr, /Directory not empty/);
 });
 
+mountTest("Handlers learn who calls", async ({ path }) => {
+  await ok('setpriv --reuid=12 --regid=34 --clear-groups touch "$1/new"', path);
+  assertEquals(await ok('stat -c %u:%g "$1/new"', path), "12:34\n");
+}, { options: { mountOptions: ["allow_other"] } });
+
 mountTest("Attributes are changed and shown", async ({ path }) => {
   await ok(
     'cd "$1"; chown 12:34 data; truncate -s 5000 data; chmod 4600 data; touch -d "2001-02-03 04:05:06.5 UTC" data',

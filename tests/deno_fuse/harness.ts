@@ -23,6 +23,7 @@ function findObstacle(): string | null {
   try {
     Deno.openSync("/dev/fuse", { read: true, write: true }).close();
     openLibfuse3();
+    new Deno.Command("fusermount3", { args: ["-V"] }).outputSync();
   } catch (error) {
     return (error as Error).message;
   }
@@ -58,6 +59,7 @@ export class Driver {
   readonly process: Deno.ChildProcess;
   readonly lines: string[] = [];
   readonly #reading: Promise<void>;
+  #isOver = false;
   #wake = Promise.withResolvers<void>();
 
   constructor(path: string, process: Deno.ChildProcess) {
@@ -75,6 +77,7 @@ export class Driver {
       this.#wake.resolve();
       this.#wake = Promise.withResolvers();
     }
+    this.#isOver = true;
     this.#wake.resolve();
   }
 
@@ -83,13 +86,8 @@ export class Driver {
     for (;;) {
       const line = this.lines.find((line) => pattern.test(line));
       if (line !== undefined) return line;
-      const isOver = await Promise.race([
-        this.#wake.promise.then(() => false),
-        this.#reading.then(() => true),
-      ]);
-      if (isOver && !this.lines.some((line) => pattern.test(line))) {
-        throw new Error(`No line ${pattern}, but: ${this.lines.join(" | ")}`);
-      }
+      if (this.#isOver) throw new Error(`No line ${pattern}, but: ${this.lines.join(" | ")}`);
+      await this.#wake.promise;
     }
   }
 
@@ -133,6 +131,11 @@ export function startDriver(path: string, start: StartOptions = {}): Driver {
   ];
   const child = new Deno.Command(command!, { args, env, stdin: "null", stdout: "piped" });
   return new Driver(path, child.spawn());
+}
+
+/** Runs the program behind a script in a mount namespace of its own; the script ends with `exec "$@"`. */
+export function inNamespace(script: string): string[] {
+  return ["unshare", "-m", "--propagation", "private", "bash", "-c", script, "bash"];
 }
 
 /** A directory to mount at, and a way to start drivers that end with the test. */

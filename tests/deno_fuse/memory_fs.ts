@@ -16,6 +16,7 @@ import {
   type Handlers,
   mount,
   type MountOptions,
+  type Request,
 } from "../../lib/deno_fuse/mod.ts";
 import { fillPattern } from "./pattern.ts";
 
@@ -112,10 +113,16 @@ class MemoryFs implements Handlers {
     return { attributes: this.#attributes(inode) };
   }
 
-  #make({ parent, name }: { parent: number; name: string }, mode: number): Inode {
+  #make(
+    { parent, name }: { parent: number; name: string },
+    mode: number,
+    { caller }: Request,
+  ): Inode {
     const { children } = this.#inode(parent);
     if (children.has(name)) throw new FuseError(Errno.EEXIST);
     const inode = this.#createInode(mode);
+    inode.uid = caller.uid;
+    inode.gid = caller.gid;
     children.set(name, inode);
     return inode;
   }
@@ -162,16 +169,16 @@ class MemoryFs implements Handlers {
     return this.#inode(ino).target;
   }
 
-  mknod(op: Op<"mknod">) {
-    return this.#entry(this.#make(op, op.mode));
+  mknod(op: Op<"mknod">, request: Request) {
+    return this.#entry(this.#make(op, op.mode, request));
   }
 
-  mkdir(op: Op<"mkdir">) {
-    return this.#entry(this.#make(op, FileType.S_IFDIR | op.mode));
+  mkdir(op: Op<"mkdir">, request: Request) {
+    return this.#entry(this.#make(op, FileType.S_IFDIR | op.mode, request));
   }
 
-  symlink(op: Op<"symlink">) {
-    const inode = this.#make(op, FileType.S_IFLNK | 0o777);
+  symlink(op: Op<"symlink">, request: Request) {
+    const inode = this.#make(op, FileType.S_IFLNK | 0o777, request);
     inode.target = op.target;
     return this.#entry(inode);
   }
@@ -206,7 +213,13 @@ class MemoryFs implements Handlers {
     from.delete(name);
   }
 
-  open({ ino, flags }: Op<"open">) {
+  /** "tardy" takes a second to be opened. */
+  async open({ ino, flags }: Op<"open">) {
+    if (this.#nameOf(ino) === "tardy") await sleep(1000);
+    return this.#open(ino, flags);
+  }
+
+  #open(ino: number, flags: number) {
     const handle = this.#nextHandle++;
     this.#handles.set(handle, { ino });
     if (flags & 0o1000) this.#resize(this.#inode(ino), 0); // O_TRUNC
@@ -214,9 +227,9 @@ class MemoryFs implements Handlers {
     return { handle, keepCache: !isStatus, directIo: isStatus };
   }
 
-  create(op: Op<"create">) {
-    const inode = this.#make(op, FileType.S_IFREG | op.mode);
-    return { entry: this.#entry(inode), file: this.open({ ino: inode.ino, flags: 0 }) };
+  create(op: Op<"create">, request: Request) {
+    const inode = this.#make(op, FileType.S_IFREG | op.mode, request);
+    return { entry: this.#entry(inode), file: this.#open(inode.ino, 0) };
   }
 
   release({ handle }: Op<"release">) {
@@ -344,7 +357,7 @@ function createTestFs(): MemoryFs {
   const memory = new WebAssembly.Memory({ initial: Math.ceil(size / 65_536) });
   fs.add("wasm", fillPattern(new Uint8Array(memory.buffer, 0, size)));
   fs.add("whole", fillPattern(new Uint8Array(new SharedArrayBuffer(size))));
-  for (const name of ["slow", "stuck", "damaged", "rejecting", "greedy"]) {
+  for (const name of ["slow", "stuck", "damaged", "rejecting", "greedy", "tardy"]) {
     fs.add(name, fillPattern(new Uint8Array(200_000)));
   }
   fs.add("empty", new Uint8Array());
@@ -388,6 +401,8 @@ if (import.meta.main) {
     if (!gc) throw new Error("--expose-gc is missing");
     Deno.unrefTimer(setInterval(gc, 10));
   }
+  // When handlers that came too late have finished as well.
+  globalThis.addEventListener("unload", () => say(`open files: ${full.openFiles}`));
   let signals = 0;
   const stop = async () => {
     if (++signals > 1) await session.detach();

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { directoryTest, mountTest, run, sh } from "./harness.ts";
+import { directoryTest, inNamespace, mountTest, run, sh } from "./harness.ts";
 
 directoryTest(
   "mount() shows the options asked for, and ends when unmounted from outside",
@@ -82,6 +82,18 @@ directoryTest("An aborted connection ends the session, whatever is pending", asy
   assertMatch((await reading).stderr, /abort|not connected|Input\/output/i);
 });
 
+directoryTest("What was opened for nobody is released", async (mount) => {
+  const driver = mount.start();
+  await driver.waitFor(/^ready/);
+  const opening = run("cat", `${mount.path}/tardy`);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  await run("umount", "-f", mount.path);
+  await driver.waitFor(/^closed/);
+  assertEquals(await driver.ended(), 0);
+  assertEquals(driver.lines.at(-1), "open files: 0");
+  assert((await opening).code !== 0);
+});
+
 directoryTest("mount() explains a stale mount, and how to clear it", async (mount) => {
   const killed = mount.start();
   await killed.waitFor(/^ready/);
@@ -114,6 +126,35 @@ directoryTest("mount() hands on what libfuse says", async ({ start }) => {
   assertMatch(
     await driver.waitFor(/^(refused|ready)/),
     /^refused MountError: Cannot mount at ".*": .*unknown option.*no_such_option/,
+  );
+});
+
+directoryTest("mount() explains what the system lacks", async ({ start }) => {
+  const withoutDevice = start({
+    prefix: inNamespace('mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"'),
+  });
+  assertMatch(
+    await withoutDevice.waitFor(/^(refused|ready)/),
+    /^refused MountError: Cannot mount at ".*": there is no \/dev\/fuse; load .* \(modprobe fuse\)/,
+  );
+  const withoutLibrary = start({
+    prefix: inNamespace(
+      `for lib in $(/sbin/ldconfig -p | sed -n 's/.*libfuse3[.]so.* => //p'); do
+        mount --bind /dev/null "$lib" || exit 1
+      done
+      exec "$@"`,
+    ),
+  });
+  assertMatch(
+    await withoutLibrary.waitFor(/^(refused|ready)/),
+    /^refused MountError: Cannot load libfuse3: install .* tried libfuse3.so.3 .*, libfuse3.so.4 .*, libfuse3.so /,
+  );
+  const withoutCapability = start({
+    prefix: ["setpriv", "--inh-caps=-sys_admin", "--bounding-set=-sys_admin"],
+  });
+  assertMatch(
+    await withoutCapability.waitFor(/^(refused|ready)/),
+    /^refused MountError: Cannot mount at ".*; root needs CAP_SYS_ADMIN/,
   );
 });
 

@@ -1,0 +1,58 @@
+import { assertEquals, assertMatch } from "../assert.ts";
+import { directoryTest, inNamespace, sh, type StartOptions, type TestMount } from "./harness.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+/**
+ * Runs the program as a user who is not root, in a mount namespace of its own: there sources and runtime are readable,
+ * the device is open to all, as distributions have it, and what is mounted vanishes with the process.
+ */
+const AS_USER = `set -e
+  mount -t tmpfs -o mode=755 none /mnt
+  mkdir /mnt/src /mnt/cache; touch /mnt/deno
+  mount --bind "$ROOT" /mnt/src
+  mount --bind "$1" /mnt/deno
+  mknod -m 666 /mnt/fuse c 10 229
+  mount --bind /mnt/fuse /dev/fuse
+  chown nobody /mnt/cache "$AT"
+  shift
+  exec setpriv --reuid=nobody --regid=nogroup --clear-groups \\
+    env HOME=/mnt/cache DENO_DIR=/mnt/cache /mnt/deno "\${@//"$ROOT"//mnt/src/}"`;
+
+function asUser(mount: TestMount, options: StartOptions["options"] = {}): StartOptions {
+  return {
+    options,
+    prefix: inNamespace(AS_USER),
+    env: { ROOT, AT: mount.path },
+  };
+}
+
+directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
+  const driver = mount.start(asUser(mount, { readAheadBytes: 1_048_576 }));
+  assertMatch(await driver.waitFor(/^(ready|refused)/), /^ready \S+ null$/);
+  // Only the same user and group may look into it.
+  const holder = sh(
+    `exec nsenter -t "$1" -m -r setpriv --reuid=nobody --regid=nogroup --clear-groups \\
+      sh -c 'exec 3<"$1"; sleep 1.5' sh "$2"`,
+    `${driver.process.pid}`,
+    `${mount.path}/data`,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  driver.process.kill("SIGTERM");
+  await driver.waitFor(/^busy/);
+  driver.process.kill("SIGTERM");
+  assertEquals((await holder).code, 0);
+  await driver.waitFor(/^closed/);
+  assertEquals(await driver.ended(), 0);
+});
+
+directoryTest("A user who may not share mounts is told so", async (mount) => {
+  const config = await Deno.readTextFile("/etc/fuse.conf").catch(() => "");
+  if (/^user_allow_other/m.test(config)) return;
+  const driver = mount.start(asUser(mount, { mountOptions: ["allow_root"] }));
+  const line = await driver.waitFor(/^(ready|refused)/);
+  assertMatch(
+    line,
+    /only root may use the mount option allow_root; put the line "user_allow_other"/,
+  );
+});
