@@ -5,7 +5,13 @@
  */
 
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
-import { addRevision, type ChunkContent, makeStore, writeMap } from "../fixtures/store_builder.ts";
+import {
+  addRevision,
+  type ChunkContent,
+  chunkFile,
+  makeStore,
+  writeMap,
+} from "../fixtures/store_builder.ts";
 import { median } from "./codec.ts";
 import { realChunks } from "./corpus.ts";
 
@@ -53,6 +59,29 @@ export async function benchRestore(dir: string, print: (text: string) => void): 
     const rate = bytes > 0 ? `, ${(bytes / seconds / 1e9).toFixed(2)} GB/s of image` : "";
     print(`  ${name}: ${seconds.toFixed(3)} s${rate}, peak memory ${peakMib.toFixed(0)} MiB`);
   }
+}
+
+/** Prints how the restore of a store that is not in the page cache compares with `cat` of its chunk files. */
+export async function benchCold(dir: string, print: (text: string) => void): Promise<void> {
+  const tool = findTool();
+  const basedir = `${dir}/vm0`;
+  makeStore(basedir);
+  const { path, ids } = addRevision(basedir, "sample", sampleImage());
+  const files = [...new Set(ids)].filter((id) => id !== null).map((id) => chunkFile(basedir, id));
+  const bytes = files.reduce((sum, file) => sum + Deno.statSync(file).size, 0);
+  Deno.writeTextFileSync(`${dir}/files`, files.join("\n"));
+  const seconds = { restore: [] as number[], cat: [] as number[] };
+  for (let round = 0; round < ROUNDS; round++) {
+    await timed("sync; echo 3 >/proc/sys/vm/drop_caches", []);
+    seconds.cat.push((await timed(`xargs cat <${dir}/files >/dev/null`, [])).seconds);
+    await timed("sync; echo 3 >/proc/sys/vm/drop_caches", []);
+    seconds.restore.push((await timed(`"$@" -q -t 2 ${path} - >/dev/null`, tool.command)).seconds);
+  }
+  const speed = (values: number[]) => `${(bytes / median(values) / 1e9).toFixed(2)} GB/s`;
+  const ratio = median(seconds.restore.map((time, round) => time / seconds.cat[round]!));
+  print(`${tool.name}, ${files.length} chunk files, page cache dropped before each run:`);
+  print(`  cat reads ${speed(seconds.cat)}, the restore ${speed(seconds.restore)} of chunk files`);
+  print(`  the restore takes ${ratio.toFixed(2)} of the time of cat`);
 }
 
 /** Real files with a zero chunk behind every third. */
