@@ -43,7 +43,8 @@ export function encodeChunk(content: Uint8Array): EncodedChunk {
 /**
  * Stores a chunk under its name, unless a file of that name is there.
  *
- * A reader never sees half a chunk: a temporary file in the same folder is renamed when it is complete.
+ * A reader never sees half a chunk: a temporary file in the same folder is renamed when it is complete and on disk. A backup that
+ * comes later takes a file of that name for the chunk, so it must be whole after a power cut too.
  *
  * @param basedir The backup directory.
  * @throws {Deno.errors.NotFound} If the directory or its `chunks` does not exist, and others as Deno's file functions do.
@@ -55,13 +56,19 @@ export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
   makeFolder(folder);
   const temporary = Deno.makeTempFileSync({ dir: folder, prefix: ".tmp-" });
   try {
-    Deno.writeFileSync(temporary, chunk.file);
+    writeAndSync(temporary, chunk.file);
     Deno.chmodSync(temporary, CHUNK_FILE_MODE);
     Deno.renameSync(temporary, path);
   } catch (error) {
     Deno.removeSync(temporary);
     throw error;
   }
+}
+
+function writeAndSync(path: string, bytes: Uint8Array): void {
+  using file = Deno.openSync(path, { write: true });
+  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+  file.syncDataSync();
 }
 
 /** Makes the folder of a chunk, but not the backup directory above it, whose absence is a mistake. */

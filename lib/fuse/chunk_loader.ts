@@ -2,7 +2,7 @@
  * Step 6 of a FUSE read: hands jobs to workers. What a reader or writer waits for goes before what is loaded ahead.
  *
  * Workers are started when there is work for them. One that dies takes the job that it was at with it, and no other;
- * the next job gets a new one. The other half of this step is `worker.ts`, the messages are in `messages.ts`.
+ * those that follow get a new one. The other half of this step is `worker.ts`, the messages are in `messages.ts`.
  *
  * @module
  */
@@ -15,6 +15,12 @@ import type { Page } from "./page_pool.ts";
 
 /** Chunks that may wait to be loaded ahead, for each worker. */
 const AHEAD_PER_WORKER = 2;
+
+/**
+ * Chunks that a worker is given to decode at a time, so that it has the next one when it has finished one: this thread may be
+ * busy with copying a chunk to the kernel for as long as it takes to decode it.
+ */
+const DECODES_PER_WORKER = 2;
 
 const ENDED = "Cannot go on: the workers were ended";
 
@@ -38,14 +44,18 @@ export interface LoaderOptions {
 
 /** A job that is waiting or under way. */
 interface Task {
-  /** Makes the message when the work begins. */
+  readonly type: Job["type"];
+  /** Makes the message when the task is given to a worker. */
   readonly begin: () => Job;
+  /** The message, once it was made. */
+  job: Job | null;
   readonly answer: PromiseWithResolvers<Result>;
 }
 
+/** A worker with its tasks, the one it is at first. */
 interface Seat {
   readonly worker: JobWorker;
-  task: Task | null;
+  readonly tasks: Task[];
 }
 
 /** The workers of a mount. */
@@ -75,7 +85,7 @@ export class ChunkLoader implements PageLoader, Disposable {
     const { threads, verify } = this.#options;
     const { isAhead, takePage } = options;
     if (isAhead && this.#ahead.length >= AHEAD_PER_WORKER * threads) return null;
-    const task = newTask(() => ({
+    const task = newTask("decode", () => ({
       type: "decode",
       dir: chunk.dir,
       id: chunk.id,
@@ -102,18 +112,20 @@ export class ChunkLoader implements PageLoader, Disposable {
    */
   store(dir: string, page: Page, bytes: number): Promise<string> {
     const content = page.bytes.subarray(0, bytes);
-    return this.#submit(newTask(() => ({ type: "store", dir, content }))) as Promise<string>;
+    return this.#submit(newTask("store", () => ({ type: "store", dir, content }))) as Promise<
+      string
+    >;
   }
 
   /** Reads a revision map. @throws {RevisionError} As `readRevisionMap` does. @throws {WorkerError} If the worker died. */
   readMap(path: string): Promise<RevisionMap> {
-    return this.#submit(newTask(() => ({ type: "map", path }))) as Promise<RevisionMap>;
+    return this.#submit(newTask("map", () => ({ type: "map", path }))) as Promise<RevisionMap>;
   }
 
   /** Ends all workers; what was not done fails. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
-    const open = [...this.#seats].flatMap(({ task }) => task ?? []);
+    const open = [...this.#seats].flatMap(({ tasks }) => tasks);
     for (const { worker } of this.#seats) worker.terminate();
     this.#seats.clear();
     for (const { answer } of open) answer.reject(new WorkerError(ENDED));
@@ -130,20 +142,30 @@ export class ChunkLoader implements PageLoader, Disposable {
     return task.answer.promise;
   }
 
-  /** Gives waiting tasks to workers that have none. */
+  /** Gives waiting tasks to workers that have room for them. */
   #assign(): void {
-    while (this.#demanded.length > 0 || this.#ahead.length > 0) {
-      const seat = this.#findSeat();
-      if (seat === null) return;
-      this.#begin(seat, this.#demanded.shift() ?? this.#ahead.shift()!);
+    for (;;) {
+      const queue = this.#demanded.length > 0 ? this.#demanded : this.#ahead;
+      const [task] = queue;
+      const seat = task && this.#findSeat(task);
+      if (!seat) return;
+      queue.shift();
+      this.#begin(seat, task);
     }
   }
 
-  #findSeat(): Seat | null {
-    for (const seat of this.#seats) {
-      if (seat.task === null) return seat;
+  /** Finds a worker with nothing to do, starts one, or, for a chunk, finds one that is decoding. */
+  #findSeat(task: Task): Seat | null {
+    const seats = [...this.#seats];
+    const free = seats.find(({ tasks }) => tasks.length === 0);
+    if (free) return free;
+    if (seats.length >= this.#options.threads) {
+      // Behind anything else a chunk might wait for long.
+      const isDecode = ({ type }: Task) => type === "decode";
+      const room = ({ tasks }: Seat) =>
+        tasks.length < DECODES_PER_WORKER && tasks.every(isDecode) && isDecode(task);
+      return seats.find(room) ?? null;
     }
-    if (this.#seats.size >= this.#options.threads) return null;
     try {
       return this.#openSeat();
     } catch (cause) {
@@ -156,7 +178,7 @@ export class ChunkLoader implements PageLoader, Disposable {
   }
 
   #openSeat(): Seat {
-    const seat: Seat = { worker: this.#createWorker(), task: null };
+    const seat: Seat = { worker: this.#createWorker(), tasks: [] };
     this.#seats.add(seat);
     seat.worker.onmessage = ({ data }) => this.#finish(seat, data);
     seat.worker.onerror = (event) => {
@@ -176,8 +198,9 @@ export class ChunkLoader implements PageLoader, Disposable {
 
   #begin(seat: Seat, task: Task): void {
     try {
-      seat.worker.postMessage(task.begin());
-      seat.task = task;
+      task.job ??= task.begin();
+      seat.worker.postMessage(task.job);
+      seat.tasks.push(task);
     } catch (error) {
       // No memory for a page; the worker has not been told anything.
       task.answer.reject(error);
@@ -185,8 +208,7 @@ export class ChunkLoader implements PageLoader, Disposable {
   }
 
   #finish(seat: Seat, answer: JobAnswer): void {
-    const { task } = seat;
-    seat.task = null;
+    const task = seat.tasks.shift();
     if (answer.type === "done") task?.answer.resolve(answer.result);
     else task?.answer.reject(fromWireError(answer.error));
     this.#assign();
@@ -195,13 +217,16 @@ export class ChunkLoader implements PageLoader, Disposable {
   #bury(seat: Seat, reason: string): void {
     seat.worker.terminate();
     this.#seats.delete(seat);
-    seat.task?.answer.reject(new WorkerError(`Cannot go on: ${reason}`));
+    const [task, ...rest] = seat.tasks;
+    task?.answer.reject(new WorkerError(`Cannot go on: ${reason}`));
+    // It was not at these yet: another will do them, into the pages that were taken.
+    this.#demanded.unshift(...rest);
     if (!this.#isClosed) this.#assign();
   }
 }
 
-function newTask(begin: () => Job): Task {
-  return { begin, answer: Promise.withResolvers<Result>() };
+function newTask(type: Job["type"], begin: () => Job): Task {
+  return { type, begin, job: null, answer: Promise.withResolvers<Result>() };
 }
 
 function startWorker(): JobWorker {

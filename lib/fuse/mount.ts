@@ -108,7 +108,8 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
   const session = await mount(mountpoint, filesystem.handlers, {
     fsname: basedir,
     subtype: "backy",
-    mountOptions: options.mountOptions,
+    // The kernel checks modes: with allow_other nobody but the owner may write.
+    mountOptions: [...new Set([...options.mountOptions, "default_permissions"])],
     readAheadBytes: READ_AHEAD_BYTES,
     onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
   });

@@ -56,36 +56,53 @@ function setUp(threads: number) {
 Deno.test("ChunkLoader starts workers when there is work for them, as many as it may", () => {
   const { workers, load } = setUp(2);
   assertEquals(workers.length, 0);
-  for (const id of ["a", "b", "c"]) load(id);
+  for (const id of ["a", "b"]) load(id);
   assertEquals(workers.map((worker) => worker.paths), [["a"], ["b"]]);
+  // One ahead for each, no more.
+  for (const id of ["c", "d", "e"]) load(id);
+  assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b", "d"]]);
   workers[1]!.finish();
-  assertEquals(workers.map((worker) => worker.paths), [["a"], ["b", "c"]]);
+  assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b", "d", "e"]]);
+});
+
+Deno.test("ChunkLoader lets nothing wait behind what may take long", () => {
+  const { workers, load, loader, pool } = setUp(2);
+  loader.store("/spill", pool.take(), 1).catch(() => {});
+  load("a");
+  loader.readMap("/m").catch(() => {});
+  assertEquals(workers.map((worker) => worker.paths), [["store"], ["a"]]);
+  load("b");
+  workers[1]!.finish();
+  assertEquals(workers.map((worker) => worker.paths), [["store"], ["a", "map"]]);
+  workers[0]!.finish();
+  assertEquals(workers.map((worker) => worker.paths), [["store", "b"], ["a", "map"]]);
 });
 
 Deno.test("ChunkLoader takes a page when the work begins, not before", () => {
   const { workers, load, pool } = setUp(1);
-  load("a");
-  load("b");
-  assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 1);
-  workers[0]!.finish();
+  for (const id of ["a", "b", "c"]) load(id);
   assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 2);
+  workers[0]!.finish();
+  assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 3);
 });
 
 Deno.test("ChunkLoader does what is waited for before what is loaded ahead", () => {
   const { workers, load } = setUp(1);
   load("first");
+  load("second");
   load("ahead1", true);
   const ahead2 = load("ahead2", true);
   load("demanded");
   ahead2?.promote();
   ahead2?.promote();
-  for (let job = 0; job < 4; job++) workers[0]!.finish();
-  assertEquals(workers[0]!.paths, ["first", "demanded", "ahead2", "ahead1"]);
+  for (let job = 0; job < 5; job++) workers[0]!.finish();
+  assertEquals(workers[0]!.paths, ["first", "second", "demanded", "ahead2", "ahead1"]);
 });
 
 Deno.test("ChunkLoader refuses to load ahead when much is waiting", () => {
   const { workers, load } = setUp(1);
   load("first");
+  load("second");
   assert(load("ahead1", true) && load("ahead2", true));
   assertEquals(load("ahead3", true), null);
   workers[0]!.finish();
@@ -110,12 +127,16 @@ Deno.test("ChunkLoader returns what workers answer, errors in their classes", as
 });
 
 Deno.test("ChunkLoader loses one job with a worker that dies, and starts another", async () => {
-  const { workers, load } = setUp(2);
+  const { workers, load, pool } = setUp(2);
   const loadings = ["a", "b", "c"].map((id) => load(id)!);
+  assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b"]]);
   workers[0]!.die();
   await assertRejects(() => loadings[0]!.done, WorkerError, "gone");
   assert(workers[0]!.isTerminated);
-  assertEquals(workers.map((worker) => worker.paths), [["a"], ["b"], ["c"]]);
+  assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b"], ["c"]]);
+  // The page that had been taken for it is used.
+  assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 3);
+  assert(workers[0]!.jobs[1] === workers[2]!.jobs[0]);
   workers[1]!.finish();
   workers[2]!.finish();
   assertEquals(await loadings[1]!.done + await loadings[2]!.done, 2);

