@@ -53,7 +53,7 @@ export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
   const path = chunkPath(basedir, chunk.id);
   const folder = path.slice(0, path.lastIndexOf("/"));
   if (exists(path)) return;
-  makeFolder(folder);
+  makeChunkFolder(folder);
   const temporary = Deno.makeTempFileSync({ dir: folder, prefix: ".tmp-" });
   try {
     writeAndSync(temporary, chunk.file);
@@ -71,8 +71,9 @@ function writeAndSync(path: string, bytes: Uint8Array): void {
   file.syncDataSync();
 }
 
-/** Makes the folder of a chunk, but not the backup directory above it, whose absence is a mistake. */
-function makeFolder(path: string): void {
+/** Makes a folder of chunks, but not the one above it, whose absence is a mistake. One that is there is left alone. */
+export function makeChunkFolder(path: string): void {
+  if (exists(path)) return;
   try {
     Deno.mkdirSync(path);
   } catch (error) {
@@ -80,7 +81,8 @@ function makeFolder(path: string): void {
   }
 }
 
-function exists(path: string): boolean {
+/** Whether there is something at a path. @throws What `Deno.statSync` throws beside NotFound. */
+export function exists(path: string): boolean {
   try {
     Deno.statSync(path);
     return true;

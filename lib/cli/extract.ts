@@ -7,7 +7,8 @@
 import { restore, type RestoreEvent } from "../restore/restore.ts";
 import type { RestoreReport } from "../restore/report.ts";
 import { STDOUT_NAME } from "../target/wording.ts";
-import { defaultThreads, parseExtractArguments, type RestoreCommand } from "./arguments.ts";
+import { parseExtractArguments, type RestoreCommand } from "./extract_arguments.ts";
+import { defaultThreads } from "./option_values.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { describeFailure, printAnswer } from "./failure.ts";
 import { quote } from "../wording.ts";

@@ -6,7 +6,8 @@
 
 import { type BackupMount, mountBackup, type MountEvent } from "../fuse/mount.ts";
 import { quote } from "../wording.ts";
-import { defaultThreads, type MountCommand, parseFuseArguments } from "./arguments.ts";
+import { type MountCommand, parseFuseArguments } from "./fuse_arguments.ts";
+import { defaultThreads } from "./option_values.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { describeFailure, printAnswer } from "./failure.ts";
 import { formatQuantity } from "./format.ts";

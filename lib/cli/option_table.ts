@@ -2,7 +2,7 @@
  * The command lines of the tools as data, from which arguments are read and help is rendered.
  *
  * Manual pages and completions are tested against these tables, so an option is added here first and
- * given its meaning in `arguments.ts`.
+ * given its meaning in `extract_arguments.ts` or `fuse_arguments.ts`.
  *
  * @module
  */

@@ -10,7 +10,7 @@
 import * as codec from "lzo-wasm";
 import { chunkPath } from "../chunk/chunk_file.ts";
 import { ChunkDecoder } from "../chunk/decoder.ts";
-import { encodeChunk, writeChunkFile } from "../chunk/encoder.ts";
+import { encodeChunk, exists, makeChunkFolder, writeChunkFile } from "../chunk/encoder.ts";
 import { ChunkCorruptError, toWireError } from "../errors.ts";
 import { CHUNK_BYTES, CHUNKS_DIR, ZERO_CHUNK_ID } from "../store/layout.ts";
 import { readRevisionMap } from "../store/revision_map.ts";
@@ -35,7 +35,7 @@ function store({ dir, content }: StoreJob): string {
   if (isAllZero(content.length)) return ZERO_CHUNK_ID;
   const path = chunkPath(dir, chunk.id);
   try {
-    makeFolder(`${dir}/${CHUNKS_DIR}`);
+    makeChunkFolder(`${dir}/${CHUNKS_DIR}`);
     if (exists(path)) requireContent(dir, chunk.id, content.length);
     else writeChunkFile(dir, chunk);
   } catch (error) {
@@ -60,26 +60,6 @@ function requireContent(dir: string, id: string, bytes: number): void {
     `Cannot use chunk "${id}": it holds ${found.bytes} bytes, not ${bytes}`,
     { chunkId: id, seqs: [], path: chunkPath(dir, id), reason: "size" },
   );
-}
-
-/** Makes the folder of chunks in a new spill directory; not that directory itself, whose absence is a mistake. */
-function makeFolder(path: string): void {
-  if (exists(path)) return;
-  try {
-    Deno.mkdirSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 function work(job: Job): Result {

@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import {
-  defaultThreads,
   type ExtractCommand,
   parseExtractArguments,
   type RestoreCommand,
-} from "../../lib/cli/arguments.ts";
+} from "../../lib/cli/extract_arguments.ts";
+import { parseFuseArguments } from "../../lib/cli/fuse_arguments.ts";
+import { defaultThreads } from "../../lib/cli/option_values.ts";
 import { readArguments } from "../../lib/cli/argument_syntax.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { renderHelp } from "../../lib/cli/help.ts";
@@ -301,5 +302,47 @@ Deno.test("renderHelp() shows usage, every argument, option, default and exit co
   for (const { name, help } of EXTRACT_TOOL.arguments) assert(words.includes(`${name} ${help}`));
   for (const { code, meaning } of EXIT_CODE_TABLE) {
     assertMatch(help, new RegExp(`^ +${code}  ${meaning}$`, "m"));
+  }
+});
+
+Deno.test("parseFuseArguments() reads all options, and defaults for what is not given", () => {
+  const defaults = {
+    kind: "mount",
+    basedir: ".",
+    mountpoint: "/mnt",
+    mountOptions: ["allow_root"],
+    cacheBytes: 1024 * 1_048_576,
+    threads: undefined,
+    spill: undefined,
+    verify: true,
+    lockTimeoutMs: undefined,
+  };
+  assertEquals<unknown>(parseFuseArguments(["/mnt"]), defaults);
+  const args = ["-d/srv/vm", "-oro,allow_other", "-o", "", "-c16", "-t3", "--spill=/tmp/s"];
+  assertEquals<unknown>(parseFuseArguments([...args, "--no-verify", "--lock-timeout=2", "/mnt"]), {
+    ...defaults,
+    basedir: "/srv/vm",
+    mountOptions: ["ro", "allow_other"],
+    cacheBytes: 16 * 1_048_576,
+    threads: 3,
+    spill: "/tmp/s",
+    verify: false,
+    lockTimeoutMs: 2000,
+  });
+  assertEquals<unknown>(parseFuseArguments(["-o", "", "/mnt"]), { ...defaults, mountOptions: [] });
+  assertEquals<unknown>(parseFuseArguments(["-h"]), { kind: "help" });
+});
+
+Deno.test("parseFuseArguments() names what is wrong, in one line", () => {
+  const mistakes: readonly [string[], string][] = [
+    [[], "Cannot mount: the argument MOUNTPOINT is missing (see --help)"],
+    [[""], "Cannot mount: the argument MOUNTPOINT is empty"],
+    [["a", "b"], 'Cannot use argument "b": there is only MOUNTPOINT (see --help)'],
+    [["-c15", "a"], 'Cannot use option "--cache": "15" is not a whole number from 16 to 1048576'],
+    [["-d", "", "a"], 'Cannot use option "--basedir": "" is empty'],
+    [["--frob", "a"], 'Cannot use option "--frob": no such option (see --help)'],
+  ];
+  for (const [args, message] of mistakes) {
+    assertEquals(assertThrows(() => parseFuseArguments(args)).message, message);
   }
 });

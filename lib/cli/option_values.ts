@@ -1,0 +1,73 @@
+/**
+ * Values of options that both tools have.
+ *
+ * @module
+ */
+
+import { UsageError } from "../errors.ts";
+import { quote } from "../wording.ts";
+import { THREADS_RANGE } from "./option_table.ts";
+
+/** Longest time in whole seconds that JavaScript's timers can wait (2^31 - 1 ms, 24 days). */
+const LOCK_TIMEOUT_MAX_SECONDS = 2_147_483;
+
+/**
+ * Chooses the number of decoding workers: one a CPU, but at least 2, so that reading and decoding
+ * overlap, and at most 24, beyond which memory bandwidth and the target are the limit.
+ *
+ * @param cpuCount Number of CPUs, as far as known.
+ */
+export function defaultThreads(cpuCount: number): number {
+  return Math.min(Math.max(Math.trunc(cpuCount) || 2, 2), 24);
+}
+
+/**
+ * Reads the value of `--threads`.
+ *
+ * @throws {UsageError} unless it is a whole decimal number in {@linkcode THREADS_RANGE}.
+ */
+export function parseThreads(text: string): number {
+  return parseWhole("threads", text, THREADS_RANGE);
+}
+
+/** Reads a whole decimal number. @throws {UsageError} unless it lies in the range. */
+export function parseWhole(
+  option: string,
+  text: string,
+  range: { min: number; max: number },
+): number {
+  const value = /^[0-9]+$/.test(text) ? Number(text) : NaN;
+  if (!(value >= range.min && value <= range.max)) {
+    throw badValue(option, text, `not a whole number from ${range.min} to ${range.max}`);
+  }
+  return value;
+}
+
+/** Reads a text. @throws {UsageError} if it is empty: an unset variable must not become the current directory. */
+export function parseText(option: string, text: string): string {
+  if (text === "") throw badValue(option, text, "empty");
+  return text;
+}
+
+/**
+ * Reads the value of `--lock-timeout`.
+ *
+ * @returns Milliseconds; only zero becomes zero.
+ * @throws {UsageError} unless it is a decimal number of seconds that a timer can wait.
+ */
+export function parseLockTimeout(text: string): number {
+  const seconds = /^([0-9]+\.?[0-9]*|\.[0-9]+)$/.test(text) ? Number(text) : NaN;
+  if (!(seconds <= LOCK_TIMEOUT_MAX_SECONDS)) {
+    throw badValue(
+      "lock-timeout",
+      text,
+      `not a number of seconds from 0 to ${LOCK_TIMEOUT_MAX_SECONDS}`,
+    );
+  }
+  return seconds === 0 ? 0 : Math.max(1, Math.round(seconds * 1000));
+}
+
+/** Builds the error of a value that an option does not take. */
+export function badValue(option: string, text: string, fault: string): UsageError {
+  return new UsageError(`Cannot use option "--${option}": ${quote(text)} is ${fault}`);
+}
