@@ -12,11 +12,13 @@ import {
   AccessMode,
   closeFd,
   fileSystemSpace,
+  FlockOperation,
   openFd,
   OpenFlag,
   truncateFd,
   tryAccess,
   tryFallocate,
+  tryFlock,
 } from "../ffi/libc.ts";
 import { realPathOrNull, statFd, statOrNull } from "./file_info.ts";
 import { describeBackingUse } from "./in_use.ts";
@@ -67,6 +69,7 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     const overlap = storeOverlap({ realPath: realPathOrNull(path), info }, options);
     if (overlap !== null) throw refusal(path, overlap);
     const uses = describeBackingUse(info);
+    if (!tryClaim(fd)) uses.push("another program has locked it, perhaps another restore");
     if (uses.length > 0 && !options.force) {
       throw refusal(path, `${uses.join(", ")} (--force overrides this)`);
     }
@@ -77,6 +80,20 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     return new CheckedFile(path, options, { fd, warnings });
   } catch (error) {
     closeFd(fd);
+    throw error;
+  }
+}
+
+/**
+ * Locks a file as long as it is open: two restores into one file would both be complete and neither right.
+ *
+ * @returns `false` if somebody else has locked it.
+ */
+function tryClaim(fd: number): boolean {
+  try {
+    return tryFlock(fd, FlockOperation.LOCK_EX);
+  } catch (error) {
+    if (error instanceof OsError) return true; // a file system without locks
     throw error;
   }
 }
@@ -211,7 +228,9 @@ class CheckedFile implements CheckedTarget {
 
   #create(): number {
     try {
-      return openFd(this.#createAt, OpenFlag.O_WRONLY | OpenFlag.O_CREAT | OpenFlag.O_EXCL);
+      const fd = openFd(this.#createAt, OpenFlag.O_WRONLY | OpenFlag.O_CREAT | OpenFlag.O_EXCL);
+      tryClaim(fd); // nobody else can have locked a file that has just come to be
+      return fd;
     } catch (error) {
       throw refusal(this.path, `it cannot be created: ${reasonOf(error)}`, error);
     }

@@ -198,3 +198,22 @@ Deno.test("openTarget() takes a checked target once", async () => {
   (await openTarget(checked)).close();
   await assertRejects(() => openTarget(checked), TypeError);
 });
+
+Deno.test("preflightTarget() refuses a file that another restore is writing", async () => {
+  using store = new StoreFixture();
+  const path = store.file("image");
+  const options = store.options({ imageBytes: MIB });
+  using first = preflightTarget(path, options);
+  const target = await openTarget(first);
+  const error = assertThrows(() => preflightTarget(path, options), TargetError);
+  assertEquals(
+    error.message,
+    `Cannot restore to "${path}": another program has locked it, perhaps another restore ` +
+      "(--force overrides this)",
+  );
+  using forced = preflightTarget(path, { ...options, force: true });
+  assertEquals(forced.warnings.length, 1);
+  await target.finish({ sync: false });
+  using free = preflightTarget(path, options);
+  assertEquals(free.warnings, []);
+});
