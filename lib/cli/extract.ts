@@ -51,7 +51,7 @@ async function runRestore(command: RestoreCommand): Promise<ExitCode> {
     quiet: command.quiet,
   });
   const interruption = new AbortController();
-  using _signals = new SignalWatch((signal, count) => {
+  using _signals = new SignalWatch({ hangup: false }, (signal, count) => {
     // Who asks twice does not want to wait for a worker that may be blocked in a write.
     if (count > 1) Deno.exit(ExitCode[signal]);
     interruption.abort(interruptedBy(signal));

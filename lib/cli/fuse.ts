@@ -48,7 +48,8 @@ async function runMount(command: MountCommand): Promise<ExitCode> {
   });
   const interruption = new AbortController();
   let mounted: BackupMount | undefined;
-  using _signals = new SignalWatch((signal, count) => {
+  // A lost connection to the rescue host must not leave a dead mount behind.
+  using _signals = new SignalWatch({ hangup: true }, (signal, count) => {
     const patience = mounted ? 2 : 1;
     if (count > patience) Deno.exit(ExitCode[signal]);
     interruption.abort(interruptedBy(signal));
@@ -65,7 +66,7 @@ async function runMount(command: MountCommand): Promise<ExitCode> {
     const { mountpoint, revisionCount } = mounted;
     const amount = formatQuantity(revisionCount, "revision");
     reporter.message(`${amount} of ${quote(command.basedir)} mounted at ${quote(mountpoint)}`);
-    reporter.message(`To unmount: fusermount -u ${quote(mountpoint)}, or Ctrl-C`);
+    reporter.message(`To unmount: fusermount3 -u ${quote(mountpoint)}, or Ctrl-C`);
     // A signal that came while the mount was being made has had nothing to unmount.
     if (interruption.signal.aborted) void endMount(mounted, { isForced: false, reporter });
     await mounted.closed;

@@ -11,21 +11,27 @@ export type EndSignal = "SIGINT" | "SIGTERM";
 
 /** Calls back at each SIGINT and SIGTERM until it is disposed of. */
 export class SignalWatch implements Disposable {
-  readonly #onSigint: () => void;
-  readonly #onSigterm: () => void;
+  readonly #listeners: readonly (readonly [Deno.Signal, () => void])[];
 
-  /** @param onSignal Called with the signal and how many there have been, from 1. */
-  constructor(onSignal: (signal: EndSignal, count: number) => void) {
+  /**
+   * @param options.hangup Whether SIGHUP, the end of the terminal, counts as SIGTERM; otherwise it ends the process.
+   * @param onSignal Called with the signal and how many there have been, from 1.
+   */
+  constructor(
+    options: { hangup: boolean },
+    onSignal: (signal: EndSignal, count: number) => void,
+  ) {
     let count = 0;
-    this.#onSigint = () => onSignal("SIGINT", ++count);
-    this.#onSigterm = () => onSignal("SIGTERM", ++count);
-    Deno.addSignalListener("SIGINT", this.#onSigint);
-    Deno.addSignalListener("SIGTERM", this.#onSigterm);
+    this.#listeners = [
+      ["SIGINT", () => onSignal("SIGINT", ++count)],
+      ["SIGTERM", () => onSignal("SIGTERM", ++count)],
+      ...options.hangup ? [["SIGHUP", () => onSignal("SIGTERM", ++count)] as const] : [],
+    ];
+    for (const [signal, listener] of this.#listeners) Deno.addSignalListener(signal, listener);
   }
 
   [Symbol.dispose](): void {
-    Deno.removeSignalListener("SIGINT", this.#onSigint);
-    Deno.removeSignalListener("SIGTERM", this.#onSigterm);
+    for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
   }
 }
 

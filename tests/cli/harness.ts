@@ -142,6 +142,8 @@ export class RunningTool implements AsyncDisposable {
     for await (const piece of this.#child.stderr) {
       this.#said += decoder.decode(piece, { stream: true });
     }
+    // What has closed its standard error may go on.
+    await this.#child.status;
     this.#hasEnded = true;
   }
 

@@ -1,0 +1,247 @@
+/** What is refused: one line, an exit code, nothing mounted. And the waiting for a purge. */
+
+import { FUSE_OPTIONS } from "../../lib/cli/option_table.ts";
+import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { sampleBytes } from "../fixtures/store_builder.ts";
+import { RunningTool } from "./harness.ts";
+import {
+  assertContent,
+  assertRefused,
+  fuseTest,
+  messagesOf,
+  mountsAt,
+  type Site,
+  TOOL,
+  tryRun,
+} from "./fuse_harness.ts";
+
+const FAILURE = 1, USAGE = 2, STORE = 10, LOCK = 11;
+const FLOCK = { programs: ["flock"] };
+
+const MISTAKES: readonly [args: readonly string[], message: string][] = [
+  [[], "Cannot mount: the argument MOUNTPOINT is missing (see --help)"],
+  [[""], "Cannot mount: the argument MOUNTPOINT is empty"],
+  [["a", "b"], 'Cannot use argument "b": there is only MOUNTPOINT (see --help)'],
+  [["-x", "a"], 'Cannot use option "-x": no such option (see --help)'],
+  [["-d"], 'Cannot use option "-d": DIR is missing'],
+  [["-d", "", "a"], 'Cannot use option "--basedir": "" is empty'],
+  [["--spill=", "a"], 'Cannot use option "--spill": "" is empty'],
+  [["-c", "15", "a"], 'Cannot use option "--cache": "15" is not a whole number from 16 to 1048576'],
+  [["-c16M", "a"], 'Cannot use option "--cache": "16M" is not a whole number from 16 to 1048576'],
+  [["-t0", "a"], 'Cannot use option "--threads": "0" is not a whole number from 1 to 128'],
+  [["--no-verify=1", "a"], 'Cannot use option "--no-verify": it takes no value'],
+];
+
+Deno.test("backy-fuse: a usage error is one line on standard error and exit 2", async () => {
+  for (const [args, message] of MISTAKES) {
+    await using tool = new RunningTool([...TOOL, ...args]);
+    const { code, stdout, stderr } = await tool.outcome();
+    assertEquals(stderr, `backy-fuse: ${message}\n`);
+    assertEquals([code, stdout.length], [USAGE, 0]);
+  }
+});
+
+Deno.test("backy-fuse: --help shows every option and exit code, --version name and version", async () => {
+  await using help = new RunningTool([...TOOL, "--help"]);
+  const shown = await help.outcome();
+  assertEquals([shown.code, shown.stderr], [0, ""]);
+  const text = new TextDecoder().decode(shown.stdout);
+  assertStringIncludes(text, "Usage: backy-fuse [OPTIONS] MOUNTPOINT\n");
+  for (const { long } of FUSE_OPTIONS) assertStringIncludes(text, `--${long}`);
+  for (const { code, meaning } of EXIT_CODE_TABLE) {
+    assert(new RegExp(`^ +${code}  +${meaning}`, "m").test(text), `${code}: ${text}`);
+  }
+  await using version = new RunningTool([...TOOL, "-V"]);
+  const { code, stdout } = await version.outcome();
+  assertEquals(code, 0);
+  assert(/^backy-fuse \d+\.\d+\.\d+\n$/.test(new TextDecoder().decode(stdout)));
+});
+
+fuseTest(
+  "A mount point in, above or at the backup directory is refused, also by another name",
+  async (site) => {
+    site.add("Sample", [sampleBytes(1)]);
+    const { basedir } = site;
+    const parent = basedir.slice(0, basedir.lastIndexOf("/"));
+    Deno.mkdirSync(`${basedir}/mnt`);
+    Deno.symlinkSync(`${basedir}/mnt`, site.file("link"));
+    const advice = "use an empty directory elsewhere";
+    const places = [
+      [basedir, `it lies in "${basedir}"; ${advice}`],
+      [`${basedir}/mnt`, `it lies in "${basedir}"; ${advice}`],
+      [`${basedir}/mnt/../chunks/`, `it lies in "${basedir}"; ${advice}`],
+      [site.file("link"), `it lies in "${basedir}"; ${advice}`],
+      [parent, `it would hide "${basedir}"; ${advice}`],
+      ["/", `it would hide "${basedir}"; ${advice}`],
+    ] as const;
+    for (const [at, reason] of places) {
+      const says = `Cannot mount at "${at}": ${reason}`;
+      await assertRefused(site.start([at]), { code: FAILURE, says });
+    }
+    assertEquals((await mountsAt(basedir)).length, 0);
+    // The same goes for the spill directory, and for names relative to where one is.
+    const spill = site.folder("spill");
+    await assertRefused(site.start(["--spill", spill, spill]), {
+      code: FAILURE,
+      says: `Cannot mount at "${spill}": it lies in "${spill}"; ${advice}`,
+    });
+    await assertRefused(site.start(["-d", ".", "mnt"], { cwd: basedir }), {
+      code: FAILURE,
+      says: `Cannot mount at "mnt": it lies in "."; ${advice}`,
+    });
+  },
+);
+
+fuseTest(
+  "A mount point that is missing or no directory is refused with the remedy",
+  async (site) => {
+    site.add("Sample", [sampleBytes(1)]);
+    const missing = `${site.folder("mnt")}/missing`;
+    await assertRefused(site.start([missing]), {
+      code: FAILURE,
+      says: `Cannot mount at "${missing}": no such directory; create it (mkdir -p ${missing})`,
+      at: missing,
+    });
+    const file = site.file("file", "content");
+    await assertRefused(site.start([file]), {
+      code: FAILURE,
+      says: `Cannot mount at "${file}": it is not a directory`,
+    });
+    assertEquals(Deno.readTextFileSync(file), "content");
+  },
+);
+
+fuseTest("What is no backup directory is refused: exit 10", async (site) => {
+  const at = site.folder("mnt");
+  const empty = site.folder("empty");
+  for (
+    const [dir, reason] of [
+      [empty, 'it is not one, there is no "chunks/store" in it'],
+      [site.file("missing"), "there is no such directory"],
+    ] as const
+  ) {
+    await assertRefused(site.start(["-d", dir, at]), {
+      code: STORE,
+      says: `Cannot open backup directory "${dir}": ${reason}`,
+      at,
+    });
+  }
+  Deno.writeTextFileSync(`${site.basedir}/chunks/store`, "v3");
+  await assertRefused(site.start([at]), { code: STORE, says: /"v3"/, at });
+});
+
+fuseTest("Unknown mount options and a missing spill directory are refused", async (site) => {
+  const at = site.folder("mnt");
+  await assertRefused(site.start(["-o", "bogus", at]), {
+    code: FAILURE,
+    says: /^Cannot mount at ".*": unknown option\(s\): .*bogus/,
+    at,
+  });
+  const spill = site.file("missing");
+  await assertRefused(site.start(["--spill", spill, at]), {
+    code: FAILURE,
+    says: `Cannot mount at "${at}": spill directory "${spill}": No such file or directory (ENOENT)`,
+    at,
+  });
+});
+
+fuseTest("-o is what mount shows; ro makes writing impossible", async (site) => {
+  const { image } = site.add("Sample", [sampleBytes(1)]);
+  const mount = await site.mount(["-o", "ro,allow_other", "-o", "noexec"]);
+  const line = (await Deno.readTextFile("/proc/self/mounts")).split("\n")
+    .find((line) => line.split(" ")[1] === mount.path.replaceAll(" ", "\\040"))!;
+  for (const option of ["ro", "allow_other", "noexec"]) {
+    assert(line.split(" ")[3]!.split(",").includes(option), line);
+  }
+  assertEquals(line.split(" ")[2], "fuse.backy");
+  assertEquals((await tryRun("touch", mount.file("new"))).stderr.includes("Read-only"), true);
+  await assertContent(mount.file("Sample"), image);
+  await mount.end();
+});
+
+/** Another process that holds `.purge` until it is disposed. */
+async function holdLock(
+  site: Site,
+  mode: "-x" | "-s",
+): Promise<{ pid: number; end: () => Promise<void> }> {
+  const child = new Deno.Command("flock", {
+    // One process, so that ending it ends the lock.
+    args: ["--no-fork", mode, `${site.basedir}/.purge`, "sh", "-c", "echo held; exec sleep 60"],
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  await reader.read();
+  let hasEnded = false;
+  const end = async () => {
+    if (hasEnded) return;
+    hasEnded = true;
+    child.kill("SIGKILL");
+    await reader.cancel();
+    await child.status;
+  };
+  site.use({ [Symbol.asyncDispose]: end });
+  return { pid: child.pid, end };
+}
+
+const canPurge = async (site: Site): Promise<boolean> =>
+  (await tryRun("flock", "-n", "-x", `${site.basedir}/.purge`, "true")).code === 0;
+
+fuseTest("A purge makes a mount say for whom it waits, and go on afterwards", async (site) => {
+  const { image } = site.add("Sample", [sampleBytes(1)]);
+  const purge = await holdLock(site, "-x");
+  const at = site.folder("mnt");
+  const tool = site.start([at]);
+  await tool.untilSaid("waiting");
+  const said = [
+    `warning: waiting for the purge lock, which is held by pid ${purge.pid} (sleep 60)`,
+  ];
+  assertEquals(messagesOf(tool.said), said);
+  assertEquals((await mountsAt(at)).length, 0);
+  await purge.end();
+  await tool.untilSaid("To unmount");
+  await assertContent(`${at}/Sample`, image);
+  assert(!await canPurge(site));
+  tool.signal("SIGTERM");
+  assertEquals((await tool.outcome()).code, 0);
+  assertEquals(messagesOf(tool.said), said);
+}, FLOCK);
+
+fuseTest("--lock-timeout gives up at once or after its time: exit 11", async (site) => {
+  const purge = await holdLock(site, "-x");
+  const at = site.folder("mnt");
+  const holder = `pid ${purge.pid} (sleep 60)`;
+  const start = `Cannot lock "${site.basedir}/.purge": it has been held`;
+  await assertRefused(site.start(["--lock-timeout", "0", at]), {
+    code: LOCK,
+    says: `${start} by ${holder}`,
+    at,
+  });
+  const tool = site.start(["--lock-timeout=0.5", at]);
+  assertEquals((await tool.outcome()).code, LOCK);
+  assertEquals(messagesOf(tool.said)[1], `${start} for 0.5 s by ${holder}`);
+}, FLOCK);
+
+for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  fuseTest(`${signal} ends the wait for the purge lock: exit ${exitCode}`, async (site) => {
+    await holdLock(site, "-x");
+    const at = site.folder("mnt");
+    const tool = site.start([at]);
+    await tool.untilSaid("waiting");
+    tool.signal(signal);
+    assertEquals((await tool.outcome()).code, exitCode, tool.said);
+    assertEquals((await mountsAt(at)).length, 0);
+  }, FLOCK);
+}
+
+fuseTest("Two mounts share the purge lock, and it is held until both are gone", async (site) => {
+  const { image } = site.add("Sample", [sampleBytes(1)]);
+  const first = await site.mount(["--lock-timeout=0"]);
+  const second = await site.mount(["--lock-timeout=0"]);
+  await assertContent(first.file("Sample"), image);
+  await first.end();
+  assert(!await canPurge(site));
+  await assertContent(second.file("Sample"), image);
+  await second.end();
+  assert(await canPurge(site));
+}, FLOCK);

@@ -1,0 +1,269 @@
+/** How a mount ends: by signals, from outside, in the midst of work, by force. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { chunkFile, sampleBytes } from "../fixtures/store_builder.ts";
+import { assertImage, until } from "./harness.ts";
+import {
+  assertContent,
+  assertRefused,
+  dropPageCache,
+  errnoOf,
+  FuseMount,
+  fuseTest,
+  messagesOf,
+  mountsAt,
+  readFrom,
+  run,
+  sh,
+  type Site,
+  tryRun,
+  untilAsync,
+} from "./fuse_harness.ts";
+
+const EIO = 5, ENOTCONN = 107;
+
+/** A revision of four chunks. */
+function addSample(site: Site): Uint8Array<ArrayBuffer> {
+  return site.add("Sample", [1, 2, 3, 4].map((seed) => sampleBytes(seed))).image;
+}
+
+/** Whether a purge could start now. */
+async function canPurge(site: Site): Promise<boolean> {
+  return (await tryRun("flock", "-n", "-x", `${site.basedir}/.purge`, "true")).code === 0;
+}
+
+/** Starts a process that holds something until the test is over or `end` is called. */
+function startHolder(
+  site: Site,
+  options: { cwd?: string; script: string; args?: string[] },
+): { pid: number; end: () => Promise<void> } {
+  const child = new Deno.Command("bash", {
+    args: ["-c", options.script, "bash", ...options.args ?? []],
+    ...options.cwd === undefined ? {} : { cwd: options.cwd },
+    stdin: "null",
+  }).spawn();
+  let hasEnded = false;
+  const end = async () => {
+    if (hasEnded) return;
+    hasEnded = true;
+    child.kill("SIGKILL");
+    await child.status;
+  };
+  site.use({ [Symbol.asyncDispose]: end });
+  return { pid: child.pid, end };
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  fuseTest(`${signal} unmounts: exit 0, nothing is left, the purge lock is free`, async (site) => {
+    const image = addSample(site);
+    const mount = await site.mount();
+    await assertContent(mount.file("last"), image);
+    assert(!await canPurge(site));
+    const { stderr } = await mount.end(signal);
+    assertEquals(messagesOf(stderr), []);
+    assert(await canPurge(site));
+    assertEquals([...Deno.readDirSync(mount.path)], []);
+  }, { programs: ["flock"] });
+}
+
+fuseTest("fusermount3 -u from outside ends it: exit 0, the purge lock is free", async (site) => {
+  const image = addSample(site);
+  const mount = await site.mount();
+  assertStringIncludes(mount.tool.said, `To unmount: fusermount3 -u "${mount.path}", or Ctrl-C\n`);
+  await assertContent(mount.file("Sample"), image);
+  await run("fusermount3", "-u", mount.path);
+  const { stderr } = await mount.ended();
+  assertEquals(messagesOf(stderr), []);
+  assert(await canPurge(site));
+}, { programs: ["flock"] });
+
+fuseTest("umount from outside ends it: exit 0", async (site) => {
+  addSample(site);
+  const mount = await site.mount();
+  await run("umount", mount.path);
+  await mount.ended();
+});
+
+fuseTest(
+  "While it is used, the first signal names the user, and once that has ended the next unmounts",
+  async (site) => {
+    addSample(site);
+    const mount = await site.mount();
+    const inside = startHolder(site, { cwd: mount.path, script: "exec sleep 60" });
+    const reader = startHolder(site, {
+      script: 'exec sleep 61 <"$1"',
+      args: [mount.file("Sample")],
+    });
+    for (const { pid } of [inside, reader]) {
+      // Before that it is bash, which has not opened the file yet.
+      const hasBegun = () => Deno.readTextFileSync(`/proc/${pid}/cmdline`).startsWith("sleep\0");
+      await until(hasBegun, `process ${pid}`);
+    }
+    mount.tool.signal("SIGTERM");
+    await mount.tool.untilSaid("a second signal");
+    assertEquals(mount.messages.length, 1, mount.tool.said);
+    assertMatch(
+      mount.messages[0]!,
+      /^warning: the mount is in use by .*; a second signal detaches/,
+    );
+    for (const user of [`pid ${inside.pid} (sleep 60)`, `pid ${reader.pid} (sleep 61)`]) {
+      assertStringIncludes(mount.messages[0]!, user);
+    }
+    assert(!mount.tool.hasEnded);
+    assertEquals((await run("ls", mount.path)).trim(), "Sample\nlast");
+    await inside.end();
+    await reader.end();
+    await mount.end("SIGINT");
+  },
+);
+
+fuseTest(
+  "While a loop device uses it, the first signal names the device and its place",
+  async (site) => {
+    const image = site.file("ext4.img");
+    await run("truncate", "-s", "16M", image);
+    await run("mkfs.ext4", "-q", "-F", image);
+    site.addImage("Ext4", image);
+    const mount = await site.mount();
+    const files = await site.mountDevice("-o", "ro,loop", mount.file("Ext4"));
+    mount.tool.signal("SIGTERM");
+    await mount.tool.untilSaid("a second signal");
+    assertMatch(mount.messages[0]!, /in use by \/dev\/loop\d+ \(mounted at "[^"]+"\)/);
+    assertStringIncludes(mount.messages[0]!, `(mounted at "${files}")`);
+    await run("umount", files);
+    await mount.end();
+  },
+  { programs: ["mkfs.ext4"] },
+);
+
+fuseTest(
+  "A second signal detaches: who has a file open reads on, and the process ends with the last one",
+  async (site) => {
+    const image = addSample(site);
+    const mount = await site.mount();
+    const file = await Deno.open(mount.file("Sample"));
+    try {
+      mount.tool.signal("SIGTERM");
+      await mount.tool.untilSaid("a second signal");
+      assertStringIncludes(mount.messages[0]!, `pid ${Deno.pid} `);
+      mount.tool.signal("SIGTERM");
+      await mount.tool.untilSaid("detached");
+      assertEquals((await mountsAt(mount.path)).length, 0);
+      assertImage(await readFrom(file, 0, image.length), image);
+      assert(!mount.tool.hasEnded);
+      assert(!await canPurge(site));
+    } finally {
+      file.close();
+    }
+    await mount.ended();
+    assert(await canPurge(site));
+  },
+  { programs: ["flock"] },
+);
+
+fuseTest("A third signal ends the process: exit 143, readers get ENOTCONN", async (site) => {
+  addSample(site);
+  const mount = await site.mount();
+  using file = await Deno.open(mount.file("Sample"));
+  mount.tool.signal("SIGTERM");
+  await mount.tool.untilSaid("a second signal");
+  mount.tool.signal("SIGTERM");
+  await mount.tool.untilSaid("detached");
+  mount.tool.signal("SIGTERM");
+  const { code } = await mount.tool.outcome();
+  assertEquals(code, 143);
+  assertEquals(await errnoOf(readFrom(file, 0, 1000)), ENOTCONN);
+  assertEquals((await mountsAt(mount.path)).length, 0);
+});
+
+fuseTest("Signals while reads are in flight: all are answered, exit 0", async (site) => {
+  const chunks = Array.from({ length: 12 }, (_, seed) => sampleBytes(seed));
+  const { image } = site.add("Sample", chunks);
+  const mount = await site.mount(["-c", "16", "-t", "1"]);
+  await dropPageCache();
+  const readers = [0, 1, 2, 3].map(async (number) => {
+    using file = await Deno.open(mount.file("Sample"));
+    for (let round = 0; round < 12; round++) {
+      const at = ((round * 5 + number * 3) % 12) * 4_194_304;
+      assertImage(await readFrom(file, at, 4_194_304), image.subarray(at, at + 4_194_304));
+      if (round === 1 && number === 0) mount.tool.signal("SIGTERM");
+    }
+  });
+  await Promise.all(readers);
+  assertEquals(mount.messages.length, 1, mount.tool.said);
+  assertMatch(mount.messages[0]!, /^warning: the mount is in use by /);
+  mount.tool.signal("SIGTERM");
+  await mount.ended();
+});
+
+fuseTest("A mount whose standard error nobody reads any more serves on: exit 0", async (site) => {
+  const image = addSample(site);
+  const { ids } = site.add("Bad", [sampleBytes(9)]);
+  Deno.removeSync(chunkFile(site.basedir, ids[0]!));
+  const at = site.folder();
+  // The pipe's reader ends after the first line; descriptor 3 tells the harness that the tool has not ended.
+  const shell = 'exec 3>&2; exec "$@" 2> >(exec head -n 1 >/dev/null 2>&1 3>&-)';
+  const tool = site.start([at], { shell });
+  const mount = site.use(new FuseMount(at, tool));
+  await untilAsync(async () => (await mountsAt(at)).length > 0, "the mount");
+  for (let round = 0; round < 3; round++) {
+    assertEquals(await errnoOf(Deno.readFile(mount.file("Bad"))), EIO);
+    await assertContent(mount.file("Sample"), image);
+  }
+  assertEquals((await mountsAt(at)).length, 1);
+  tool.signal("SIGTERM");
+  assertEquals((await tool.outcome()).code, 0);
+  assertEquals((await mountsAt(at)).length, 0);
+});
+
+fuseTest("Directory listings do not get in the way of SIGTERM: exit 0", async (site) => {
+  addSample(site);
+  const mount = await site.mount();
+  const lister = sh(
+    'while ls -l "$1/Sample" "$1" 2>/dev/null | grep -q Sample; do :; done',
+    mount.path,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  // A listing of that very moment makes the mount busy: then it is said, and the next signal may do it.
+  for (let round = 0; round < 50 && !mount.tool.hasEnded; round++) {
+    mount.tool.signal("SIGTERM");
+    await until(
+      () => mount.tool.hasEnded || messagesOf(mount.tool.said).length > round,
+      "an answer to the signal",
+    );
+  }
+  await lister;
+  await mount.ended();
+});
+
+fuseTest(
+  "kill -9 leaves a stale mount: mounting there is refused with the remedy, which works",
+  async (site) => {
+    const image = addSample(site);
+    const mount = await site.mount();
+    await writeTo(mount.file("Sample"));
+    mount.tool.signal("SIGKILL");
+    assertEquals((await mount.tool.outcome()).signal, "SIGKILL");
+    assertEquals((await mountsAt(mount.path)).length, 1);
+    assertEquals(await errnoOf(Deno.stat(mount.file("Sample"))), ENOTCONN);
+    assert(await canPurge(site));
+
+    const remedy = `fusermount3 -uz '${mount.path}'`;
+    await assertRefused(site.start([mount.path]), {
+      code: 1,
+      says: `Cannot mount at "${mount.path}": a file system that has died is still mounted there ` +
+        `(Transport endpoint is not connected); clear it away (${remedy})`,
+    });
+    await sh(remedy);
+    assertEquals((await mountsAt(mount.path)).length, 0);
+    const again = await site.mount([], { at: mount.path });
+    await assertContent(again.file("Sample"), image);
+    await again.end();
+  },
+  { programs: ["flock"] },
+);
+
+async function writeTo(path: string): Promise<void> {
+  using file = await Deno.open(path, { write: true });
+  await file.write(new Uint8Array(1000));
+}
