@@ -5,6 +5,10 @@
  *
  * DIR (default /dev/shm, else a temporary directory) takes sample store and target, about 3 GiB; all is removed.
  *
+ *     deno task bench --fuse [DIR]
+ *
+ * measures a mount (root, fio), and
+ *
  *     deno task bench --cold DIR
  *
  * compares the restore of a store that is not in the page cache with `cat` of its chunk files. It needs root, and a DIR on
@@ -14,6 +18,7 @@
  */
 
 import { benchCodec } from "./codec.ts";
+import { benchFuse } from "./fuse.ts";
 import { benchCold, benchRestore } from "./restore.ts";
 
 function print(text: string): void {
@@ -28,12 +33,15 @@ function hasSharedMemoryDir(): boolean {
   }
 }
 
-const isCold = Deno.args[0] === "--cold";
-if (!isCold) benchCodec(print);
-const parent = Deno.args[isCold ? 1 : 0] ?? (hasSharedMemoryDir() ? "/dev/shm" : undefined);
+const [first, second] = Deno.args;
+const isChosen = first?.startsWith("--");
+if (!isChosen) benchCodec(print);
+const parent = (isChosen ? second : first) ?? (hasSharedMemoryDir() ? "/dev/shm" : undefined);
 const dir = Deno.makeTempDirSync({ prefix: "backy-bench-", ...(parent && { dir: parent }) });
 try {
-  await (isCold ? benchCold : benchRestore)(dir, print);
+  if (first === "--cold") await benchCold(dir, print);
+  else if (first === "--fuse") await benchFuse(dir, print);
+  else await benchRestore(dir, print);
 } finally {
   Deno.removeSync(dir, { recursive: true });
 }

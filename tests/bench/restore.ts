@@ -85,7 +85,7 @@ export async function benchCold(dir: string, print: (text: string) => void): Pro
 }
 
 /** Real files with a zero chunk behind every third. */
-function* sampleImage(): Generator<ChunkContent> {
+export function* sampleImage(): Generator<ChunkContent> {
   let count = 0;
   for (const chunk of realChunks(DATA_CHUNKS)) {
     yield chunk;
@@ -105,7 +105,8 @@ function findTool(): { name: string; command: string[] } {
   }
 }
 
-async function timed(script: string, command: readonly string[]): Promise<Run> {
+/** Runs a shell script, `command` being its arguments, and measures it. @throws {Error} If it fails. */
+export async function timed(script: string, command: readonly string[]): Promise<Run> {
   const startMs = performance.now();
   const child = new Deno.Command("sh", { args: ["-c", script, "sh", ...command] }).spawn();
   let peakMib = 0;
@@ -120,15 +121,17 @@ async function timed(script: string, command: readonly string[]): Promise<Run> {
 function peakOfFamily(pid: number): number {
   try {
     const children = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).split(" ");
-    const peaks = [String(pid), ...children].filter(Boolean).map((id) => {
-      const peak = /VmHWM:\s*(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${id}/status`));
-      return Number(peak?.[1] ?? 0) / 1024;
-    });
-    return Math.max(...peaks);
+    return Math.max(...[String(pid), ...children].filter(Boolean).map((id) => peakOf(Number(id))));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return 0;
     throw error;
   }
+}
+
+/** Largest resident set so far of a process, in MiB. @throws {Deno.errors.NotFound} If it is gone. */
+export function peakOf(pid: number): number {
+  const peak = /VmHWM:\s*(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`));
+  return Number(peak?.[1] ?? 0) / 1024;
 }
 
 function removeIfThere(path: string): void {
