@@ -9,7 +9,7 @@
  * @module
  */
 
-import { OsError } from "../errors.ts";
+import { BackyError, OsError } from "../errors.ts";
 import { printable, quote } from "../wording.ts";
 
 const errnoSymbols = {
@@ -132,6 +132,15 @@ export function osError(errno: number, fields: { syscall: string; path: string }
   );
 }
 
+/** Deno writes "No such file or directory (os error 2): stat '/x'". */
+const RUNTIME_ERRNO = /\(os error (\d+)\)/;
+
+/** Whether the system refused something, asked by this folder or through the runtime. */
+export function isSystemError(error: unknown): boolean {
+  if (error instanceof BackyError) return error instanceof OsError;
+  return error instanceof Error && RUNTIME_ERRNO.test(error.message);
+}
+
 /** Longest text of an unknown error that a message takes over. */
 const REASON_MAX_CHARS = 200;
 
@@ -144,7 +153,6 @@ const REASON_MAX_CHARS = 200;
 export function reasonOf(error: unknown): string {
   if (error instanceof OsError) return describeErrno(error.errno);
   const message = error instanceof Error ? error.message : String(error);
-  // Deno writes "No such file or directory (os error 2): stat '/x'".
-  const match = /\(os error (\d+)\)/.exec(message);
+  const match = RUNTIME_ERRNO.exec(message);
   return match ? describeErrno(Number(match[1])) : printable(message, REASON_MAX_CHARS);
 }

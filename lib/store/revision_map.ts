@@ -16,7 +16,7 @@
 import { RevisionError } from "../errors.ts";
 import { Ascii, type ByteSource, END, JsonReader, MAX_FILL_BYTES } from "./json_reader.ts";
 import { CHUNK_ID_BYTES, CHUNK_ID_DIGITS, MAX_IMAGE_BYTES, seqCountOf } from "./layout.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { isSystemError, reasonOf } from "../ffi/errno.ts";
 import { quote } from "../wording.ts";
 
 /** Which chunk stands at which seq of an image. Plain data: it can be posted to workers, `ids` is shared then. */
@@ -328,8 +328,4 @@ function withMapFile<T>(path: string, parse: (source: ByteSource) => T): T {
     if (isSystemError(error)) throw refuse(reasonOf(error), error);
     throw error;
   }
-}
-
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && /\(os error \d+\)/.test(error.message);
 }

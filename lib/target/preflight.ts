@@ -5,12 +5,11 @@
  * @module
  */
 
-import { BackyError, OsError } from "../errors.ts";
 import { checkDevice } from "./device.ts";
 import { checkExistingFile, checkNewFile } from "./file.ts";
 import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
 import type { CheckedTarget, OpenOptions, PreflightOptions, Target } from "./target.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { isSystemError, reasonOf } from "../ffi/errno.ts";
 import { refusal } from "./wording.ts";
 
 /**
@@ -43,12 +42,6 @@ function checkPath(path: string, options: PreflightOptions): CheckedTarget {
   if (info.isFifo) return checkFifo(path);
   if (info.isFile) return checkExistingFile(path, options);
   throw refusal(path, "it is neither a file, a device nor a pipe");
-}
-
-/** Whether the system refused a question that is not expected to fail, asked by us or through the runtime. */
-function isSystemError(error: unknown): boolean {
-  if (error instanceof BackyError) return error instanceof OsError;
-  return error instanceof Error && /\(os error \d+\)/.test(error.message);
 }
 
 /**

@@ -23,7 +23,7 @@ import {
   makeStore,
   type RevisionMetadata,
 } from "../fixtures/store_builder.ts";
-import { programProblem, Scratch } from "../target/machine.ts";
+import { programProblem, Scratch, testUnless } from "../target/machine.ts";
 import { assertImage, type Outcome, RunningTool, type RunOptions } from "./harness.ts";
 
 /** No command on a mount takes a tenth of this. */
@@ -64,11 +64,7 @@ export function fuseTest(
   options: { readonly programs?: readonly string[] } = {},
 ): void {
   const problem = fuseProblem ?? programProblem(...options.programs ?? []);
-  if (problem !== null) {
-    Deno.test({ name: `${name} [ignored: ${problem}]`, ignore: true, fn: () => {} });
-    return;
-  }
-  Deno.test(name, async () => {
+  testUnless(problem, name, async () => {
     await using site = new Site();
     await body(site);
   });

@@ -8,6 +8,8 @@
 import { assert } from "../assert.ts";
 import "../fixtures/libraries.ts";
 
+export { testUnless } from "../fixtures/test_unless.ts";
+
 /** Runs a program to its end. @throws {Error} If it fails, with what it said. */
 export function run(program: string, ...args: string[]): string {
   const { success, stdout, stderr } = new Deno.Command(program, { args }).outputSync();
@@ -105,16 +107,6 @@ export function programProblem(...names: string[]): string | null {
     if (!found.outputSync().success) return `no ${name}`;
   }
   return null;
-}
-
-/** Declares a test that is ignored, with the reason in its name, if there is a problem. */
-export function testUnless(
-  problem: string | null,
-  name: string,
-  fn: () => void | Promise<void>,
-): void {
-  if (problem === null) Deno.test(name, fn);
-  else Deno.test({ name: `${name} [ignored: ${problem}]`, ignore: true, fn });
 }
 
 /** A shell command line that runs TypeScript, in which `lib("target/x.ts")` stands for the URL of a module. */
