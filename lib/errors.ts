@@ -42,14 +42,29 @@ export class StoreFormatError extends BackyError {
   }
 }
 
-/** A revision does not exist, or its map or metadata cannot be understood. */
+/** A revision that a user may have meant. Texts are as in the store: quote them before they are shown. */
+export interface RevisionCandidate {
+  readonly name: string;
+  /** The backup's start in ISO 8601, in UTC. */
+  readonly time: string;
+  readonly tags: readonly string[];
+}
+
+/** A revision does not exist or is not the only one meant, or its map or metadata cannot be understood. */
 export class RevisionError extends BackyError {
   override readonly code = "revision";
   readonly path: string;
+  /** The revisions of which one must be chosen; empty where that is not the matter. */
+  readonly candidates: readonly RevisionCandidate[];
 
-  constructor(message: string, fields: { path: string }, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    fields: { path: string; candidates?: readonly RevisionCandidate[] },
+    options?: ErrorOptions,
+  ) {
     super(message, options);
     this.path = fields.path;
+    this.candidates = fields.candidates ?? [];
   }
 }
 

@@ -18,6 +18,7 @@ export function renderHelp(tool: ToolSpec): string {
   const parts = [
     renderUsage(tool),
     wrap(tool.summary, COLUMNS).join("\n"),
+    ...(tool.commands ? [renderCommands(tool)] : []),
     renderSection("Arguments", tool.arguments.map(({ name, help }) => [name, help])),
     renderSection(
       "Options",
@@ -36,8 +37,16 @@ function renderUsage(tool: ToolSpec): string {
   return `Usage: ${tool.name} [OPTIONS] ${positionals}`;
 }
 
-function argumentTerm({ name, isOptional }: ArgumentSpec): string {
-  return isOptional ? `[${name}]` : name;
+function argumentTerm({ name, isOptional, isRepeated }: ArgumentSpec): string {
+  const term = isRepeated ? `${name}...` : name;
+  return isOptional ? `[${term}]` : term;
+}
+
+function renderCommands({ name, commands = [] }: ToolSpec): string {
+  const rows = commands.map(({ usage, help }) => [usage, help] as const);
+  const [first = ""] = commands.map(({ usage }) => usage.split(" ", 1)[0]);
+  return renderSection("Commands", rows) +
+    `\n  ("${name} ${first} --help" tells more; a revision of that name is "./${first}")`;
 }
 
 function optionTerm({ short, long, value }: OptionSpec): string {

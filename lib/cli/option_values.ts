@@ -43,6 +43,17 @@ export function parseWhole(
   return value;
 }
 
+/** Reads one of some words, in whatever case. @throws {UsageError} unless it is one. */
+export function parseChoice<Choice extends string>(
+  option: string,
+  text: string,
+  choices: readonly Choice[],
+): Choice {
+  const choice = choices.find((choice) => choice === text.toLowerCase());
+  if (choice === undefined) throw badValue(option, text, `not one of ${choices.join(", ")}`);
+  return choice;
+}
+
 /** Reads a text. @throws {UsageError} if it is empty: an unset variable must not become the current directory. */
 export function parseText(option: string, text: string): string {
   if (text === "") throw badValue(option, text, "empty");

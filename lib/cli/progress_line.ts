@@ -5,16 +5,7 @@
  */
 
 import { printable } from "../wording.ts";
-import {
-  formatBytes,
-  formatClock,
-  formatCount,
-  formatDuration,
-  formatPercent,
-  formatQuantity,
-  formatRate,
-  shareOf,
-} from "./format.ts";
+import { formatBytes, formatClock, formatPercent, formatRate, shareOf } from "./format.ts";
 
 /** All that a drawing of progress shows. */
 export interface ProgressState {
@@ -38,21 +29,6 @@ export interface DrawingArea {
   readonly columns: number;
   /** Whether colour sequences may be used. */
   readonly color: boolean;
-}
-
-/** What there is to say about a finished restore. */
-export interface RestoreSummary {
-  /** Size of the image. */
-  readonly bytes: number;
-  readonly seconds: number;
-  /** Chunks of the image that hold data; one that stands at two places counts twice. */
-  readonly dataChunks: number;
-  /** Chunks of the image that hold only zeros and were not read. */
-  readonly zeroChunks: number;
-  /** Different data chunks. */
-  readonly distinctChunks: number;
-  /** Whether content was checked against the chunk ids. */
-  readonly verified: boolean;
 }
 
 const BAR_MIN = 10;
@@ -129,20 +105,6 @@ export function renderPlainProgress(state: ProgressState): string {
     `${elapsed} elapsed`,
     `${describeEta(state)} left`,
   ].join(", ");
-}
-
-/** Writes the one line that ends a restore. */
-export function renderSummary(summary: RestoreSummary): string {
-  const { bytes, seconds, dataChunks, zeroChunks, distinctChunks, verified } = summary;
-  // A clock that did not advance must not make the rate infinite.
-  const rate = formatRate(bytes / Math.max(seconds, 0.001));
-  return `Restored ${formatBytes(bytes)} in ${formatDuration(seconds)} (${rate}): ` +
-    `${formatQuantity(dataChunks + zeroChunks, "chunk")}, ${
-      formatCount(zeroChunks)
-    } of them zero, ` +
-    `${formatCount(distinctChunks)} distinct decoded ${
-      verified ? "and verified" : "but not verified"
-    }`;
 }
 
 function renderBar(share: number, width: number, color: boolean): string {

@@ -85,6 +85,16 @@ export function openSink(writer: SyncWriter = Deno.stderr): Sink {
   };
 }
 
+/** Width of the terminal that standard error is; `undefined` if it is none. */
+export function stderrColumns(): number | undefined {
+  return Deno.stderr.isTerminal() ? terminalColumns() : undefined;
+}
+
+/** Width of the terminal that standard output is; `undefined` if it is none. */
+export function stdoutColumns(): number | undefined {
+  return Deno.stdout.isTerminal() ? terminalColumns() : undefined;
+}
+
 function terminalColumns(): number {
   try {
     // Serial consoles report 0.

@@ -60,7 +60,7 @@ export const StructLayout = {
 } as const;
 
 /** Throws unless the number is a whole one that C can take as a non-negative `off_t`. */
-function requireOffset(name: string, value: number): void {
+export function requireOffset(name: string, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new RangeError(`Cannot pass ${name} to C: it must be a whole number >= 0, not ${value}`);
   }

@@ -48,6 +48,23 @@ const libcSymbols = {
     ],
     result: "isize", // ssize_t
   },
+  pread: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // void *buf
+      "usize", // size_t count
+      "i64", // off_t offset
+    ],
+    result: "isize", // ssize_t
+  },
+  lseek: {
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t offset
+      "i32", // int whence
+    ],
+    result: "i64", // off_t
+  },
   ftruncate: {
     parameters: [
       "i32", // int fd

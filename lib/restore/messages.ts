@@ -4,56 +4,111 @@
  * @module
  */
 
-import type { WireError } from "../errors.ts";
+import type { ChunkFault, WireError } from "../errors.ts";
+import type { StreamFormat } from "../target/stream_frame.ts";
 import type { TargetHandle } from "../target/target.ts";
 import type { RestorePlan } from "./plan.ts";
+import type { ThrottleHandle } from "./throttle.ts";
 
 /** Cells of the shared control block, an `Int32Array`; all are accessed by `Atomics` only. */
 export const Control = {
   /** 1: end as soon as possible. */
   STOP: 0,
-  /** Next job to take: an index of `firstSeqs`, or a seq for a stream. */
+  /** Next job to take: an index of `firstSeqs`, or of a stream's items. */
   NEXT_JOB: 1,
   /** Next job whose chunk file is to be requested from the disk. */
   NEXT_PREFETCH: 2,
   /** Next zero range to take. */
   NEXT_ZERO_RANGE: 3,
-  /** Seq whose turn it is to be written to a stream; workers wait on it. */
+  /** Item whose turn it is to be written to a stream; workers wait on it. */
   TURN: 4,
 } as const;
 
 /** Number of {@linkcode Control} cells. */
 export const CONTROL_CELLS = 5;
 
-/** Cells of the shared counters, a `BigInt64Array` of bytes. */
+/** Cells of the shared counters, a `BigInt64Array`: bytes, but for the last. */
 export const Counter = {
-  /** Bytes of the image that are done, zeros included. */
+  /** Bytes of the extent that are done, zeros included. */
   IMAGE: 0,
   /** Decoded bytes: the work that takes the time. */
   DECODED: 1,
-  /** Bytes of chunk files read. */
+  /** Bytes of chunk files read (or found, where they are only looked for). */
   READ: 2,
   /** Bytes handed to the target; zeros that were skipped or deallocated are not counted. */
   WRITTEN: 3,
+  /** Bytes of the extent that the target was found to hold already. */
+  SAME: 4,
+  /** Jobs done. */
+  JOBS: 5,
+  /** From here on a counter for each backup directory: chunks (not bytes) that came from it. */
+  CHUNKS_FROM: 6,
 } as const;
 
-/** Number of {@linkcode Counter} cells. */
-export const COUNTER_CELLS = 4;
+/** What becomes of a chunk that no backup directory has a good copy of. */
+export type OnError = "abort" | "zero";
 
-/** Gives a worker everything it needs; the first and only message to it. */
+/** What the workers do with the chunks of a plan. */
+export type Task =
+  /** Write all of them to a file or device. */
+  | { readonly kind: "write"; readonly target: TargetHandle }
+  /** Compare the file or device with them, and write what differs. */
+  | {
+    readonly kind: "update";
+    readonly target: TargetHandle;
+    /** Whether the target is read from its storage, past the page cache. */
+    readonly fromStorage: boolean;
+    /** Whether what differs is written, or only told. */
+    readonly mayWrite: boolean;
+  }
+  /** Write them in order to a pipe. */
+  | { readonly kind: "stream"; readonly target: TargetHandle; readonly format: StreamFormat }
+  /** Decode and verify them. */
+  | { readonly kind: "check" }
+  /** Look whether their files are there, and how long they are. */
+  | { readonly kind: "survey" };
+
+/** What tells a worker what to do; the first and only message to it. */
 export interface StartMessage {
+  readonly task: Task;
   readonly plan: RestorePlan;
-  readonly target: TargetHandle;
-  readonly basedir: string;
+  /** Backup directories, the revision's own first. */
+  readonly sources: readonly string[];
   readonly verify: boolean;
+  readonly onError: OnError;
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly counters: BigInt64Array<SharedArrayBuffer>;
   /** Chunk files requested ahead of the one that is decoded. */
   readonly prefetchDepth: number;
+  /** Limits the reading of chunk files. */
+  readonly throttle: ThrottleHandle | null;
 }
 
-/** Ends a worker's work; the last and only message from it. */
+/** Why a chunk cannot be used. */
+export type ChunkReason = "missing" | ChunkFault;
+
+/** What a worker tells while it works. */
+export type Note =
+  /** No good copy of a chunk was found. */
+  | {
+    readonly type: "bad-chunk";
+    readonly chunkId: string;
+    /** The seqs at which it is missed; the work may tell of one chunk several times, of different seqs. */
+    readonly seqs: readonly number[];
+    readonly reason: ChunkReason;
+    /** One line. */
+    readonly detail: string;
+  }
+  /** The chunk at a seq is right, but shorter than a full one: not every place may be content with that. */
+  | { readonly type: "short-chunk"; readonly seq: number; readonly bytes: number }
+  /** The target does not hold what it should; in bytes of the target. */
+  | { readonly type: "mismatch"; readonly offset: number; readonly length: number };
+
+/** Ends a worker's work; its last message. */
 export type EndMessage =
   | { readonly type: "done" }
   | { readonly type: "stopped" }
   | { readonly type: "failed"; readonly error: WireError };
+
+/** What comes from a worker. */
+export type WorkerMessage = Note | EndMessage;

@@ -7,9 +7,11 @@
  * @module
  */
 
-import { CHUNK_BYTES, CHUNK_ID_BYTES, chunkIdFromHex, ZERO_CHUNK_ID } from "../store/layout.ts";
+import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 import { zeroRanges } from "../target/zero_runs.ts";
+import { type ImageExtent, seqsOfExtent, wholeImage } from "./extent.ts";
+import { hasSameId, SeqTest, wordsOf } from "./seq_kinds.ts";
 
 /** Ends the list of seqs at which a chunk stands. Seqs lie below it, as images end at 256 TiB. */
 export const NO_SEQ = 0x7fff_ffff;
@@ -20,31 +22,56 @@ const HAS_PREDECESSOR = 0x8000_0000;
 /** Zero ranges are cut to 1 GiB, so that workers share them and notice a request to stop. */
 const ZERO_RANGE_BYTES = 1_073_741_824;
 
+/** In {@linkcode RestorePlan.streamItems}: the rest of the number is an index of the zero ranges, not a seq. */
+export const ZERO_RANGE_ITEM = 0x8000_0000;
+
+/** How a restore is planned. */
+export interface PlanOptions {
+  /** What of the image is restored; default: all. */
+  readonly extent?: ImageExtent;
+  /** What the target is known to hold; what is the same there is left out. */
+  readonly base?: RevisionMap | undefined;
+  /** Whether the plan is for a stream of records, which says where its data belongs. */
+  readonly asRecords?: boolean;
+}
+
 /** Numbers that describe a plan to users. */
 export interface PlanSummary {
+  /** Size of the whole image. */
   readonly imageBytes: number;
-  /** Places in the image, with and without content. */
-  readonly seqCount: number;
-  /** Places that hold zeros, mapped to the all-zero chunk or not mapped at all. */
+  readonly extent: ImageExtent;
+  /** Places of the extent that hold data, and their bytes. */
+  readonly dataSeqs: number;
+  readonly dataBytes: number;
+  /** Places that hold zeros, mapped to the all-zero chunk or not mapped at all; chunks may hold more zeros. */
   readonly zeroSeqs: number;
-  /** Chunks with other content, each counted once. */
+  readonly zeroBytes: number;
+  /** Places at which the target is known to hold the same already. */
+  readonly keptSeqs: number;
+  readonly keptBytes: number;
+  /** Chunks with other content than zeros, each counted once. */
   readonly distinctChunks: number;
   /** Decoded bytes of the distinct chunks, as far as the image needs them. */
   readonly distinctBytes: number;
-  /** Bytes of the image that hold zeros by plan; chunks may hold more. */
-  readonly zeroBytes: number;
 }
 
 /** What workers are to do; plain data over shared memory. */
 export interface RestorePlan extends PlanSummary {
+  /** Places in the image, with and without content. */
+  readonly seqCount: number;
   /** The revision map's ids: 16 bytes a seq, 16 zero bytes for an absent one. */
   readonly ids: Uint8Array<SharedArrayBuffer>;
   /** First seq of each distinct chunk, ascending. */
   readonly firstSeqs: Uint32Array<SharedArrayBuffer>;
-  /** For each seq the next one of the same chunk, or {@linkcode NO_SEQ}; meaningless for seqs of zeros. */
+  /** For each seq of data the next one of the same chunk, or {@linkcode NO_SEQ}; for others without meaning. */
   readonly nextSeqs: Uint32Array<SharedArrayBuffer>;
   /** Ranges of zeros as pairs: first byte of the image, number of bytes. */
   readonly zeroRanges: Float64Array<SharedArrayBuffer>;
+  /**
+   * For a stream of records, what it consists of, in the order of the image: seqs of data, and zero ranges as
+   * {@linkcode ZERO_RANGE_ITEM} plus their index. `null`: all seqs of the extent.
+   */
+  readonly streamItems: Uint32Array<SharedArrayBuffer> | null;
 }
 
 /** Returns how many bytes of the image lie in a seq: a full chunk, or less in the last one. */
@@ -67,69 +94,70 @@ export function seqsOfJob(plan: Pick<RestorePlan, "nextSeqs">, firstSeq: number)
   return seqs;
 }
 
-/** Tells which seqs of a map hold zeros by their id. */
-export class ZeroTest {
-  readonly #words: Uint32Array;
-
-  constructor(ids: Uint8Array<SharedArrayBuffer>) {
-    this.#words = new Uint32Array(ids.buffer, ids.byteOffset, ids.byteLength / 4);
-  }
-
-  /** Whether a seq is absent from the mapping or names the all-zero chunk. */
-  isZero(seq: number): boolean {
-    const words = this.#words;
-    const at = seq * 4;
-    const first = words[at]!;
-    if (first !== 0 && first !== ZERO_WORDS[0]) return false;
-    return (first === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 0) ||
-      (first === ZERO_WORDS[0] && words[at + 1] === ZERO_WORDS[1] &&
-        words[at + 2] === ZERO_WORDS[2] && words[at + 3] === ZERO_WORDS[3]);
-  }
-
-  /** Yields the seqs below `seqCount` that hold zeros, ascending. */
-  *zeroSeqs(seqCount: number): Generator<number, void> {
-    for (let seq = 0; seq < seqCount; seq++) if (this.isZero(seq)) yield seq;
-  }
-}
-
-const ZERO_WORDS = new Uint32Array(chunkIdFromHex(ZERO_CHUNK_ID).buffer);
-
 /**
  * Plans the restore of a revision.
  *
  * @param map Read as is; its ids become part of the plan.
  */
-export function planRestore(map: RevisionMap): RestorePlan {
+export function planRestore(map: RevisionMap, options: PlanOptions = {}): RestorePlan {
   const { size: imageBytes, seqCount, ids } = map;
-  const zeroTest = new ZeroTest(ids);
+  const { extent = wholeImage(imageBytes), base, asRecords = false } = options;
+  const test = new SeqTest(map, base);
+  const { firstSeq, endSeq } = seqsOfExtent(extent);
   const nextSeqs = shared(seqCount);
-  const distinctChunks = linkSeqs(ids, seqCount, zeroTest, nextSeqs);
+  const distinctChunks = linkSeqs(ids, { firstSeq, endSeq, test, nextSeqs });
 
   const firstSeqs = shared(distinctChunks);
+  const seqs = { data: 0, zero: 0, kept: 0 };
+  const bytes = { data: 0, zero: 0, kept: 0 };
   let jobCount = 0;
-  let zeroSeqs = 0;
-  for (let seq = 0; seq < seqCount; seq++) {
-    if (zeroTest.isZero(seq)) zeroSeqs++;
-    else if (nextSeqs[seq]! & HAS_PREDECESSOR) nextSeqs[seq]! &= ~HAS_PREDECESSOR;
+  for (let seq = firstSeq; seq < endSeq; seq++) {
+    const kind = test.isData(seq) ? "data" : test.isZero(seq) ? "zero" : "kept";
+    seqs[kind]++;
+    bytes[kind] += Math.min((seq + 1) * CHUNK_BYTES, extent.end) -
+      Math.max(seq * CHUNK_BYTES, extent.start);
+    if (kind !== "data") continue;
+    if (nextSeqs[seq]! & HAS_PREDECESSOR) nextSeqs[seq]! &= ~HAS_PREDECESSOR;
     else firstSeqs[jobCount++] = seq;
   }
 
-  // Only the last seq may be short: it is short of the same number of bytes wherever it counts.
-  const missing = seqCount * CHUNK_BYTES - imageBytes;
-  const lastIsZero = seqCount > 0 && zeroTest.isZero(seqCount - 1);
-  const lastIsJob = jobCount > 0 && firstSeqs[jobCount - 1] === seqCount - 1;
+  // Only the image's last seq may be short, and then it is the only seq of which its chunk's job is short.
+  const lastJob = firstSeqs[jobCount - 1];
+  const missing = lastJob === undefined ? 0 : CHUNK_BYTES - bytesOfSeq(imageBytes, lastJob);
+  const ranges = sharedZeroRanges(test, extent);
   return {
     imageBytes,
+    extent,
     seqCount,
-    zeroSeqs,
+    ...{ dataSeqs: seqs.data, zeroSeqs: seqs.zero, keptSeqs: seqs.kept },
+    ...{ dataBytes: bytes.data, zeroBytes: bytes.zero, keptBytes: bytes.kept },
     distinctChunks,
-    distinctBytes: distinctChunks * CHUNK_BYTES - (lastIsJob ? missing : 0),
-    zeroBytes: zeroSeqs * CHUNK_BYTES - (lastIsZero ? missing : 0),
+    distinctBytes: distinctChunks * CHUNK_BYTES - missing,
     ids,
     firstSeqs,
     nextSeqs,
-    zeroRanges: sharedZeroRanges(zeroTest, seqCount, imageBytes),
+    zeroRanges: ranges,
+    streamItems: asRecords ? streamItems(test, { firstSeq, endSeq }, ranges, seqs.data) : null,
   };
+}
+
+/** Puts seqs of data and ranges of zeros into the order of the image. */
+function streamItems(
+  test: SeqTest,
+  { firstSeq, endSeq }: { firstSeq: number; endSeq: number },
+  ranges: Float64Array,
+  dataSeqs: number,
+): Uint32Array<SharedArrayBuffer> {
+  const items = shared(dataSeqs + ranges.length / 2);
+  let count = 0, range = 0;
+  for (let seq = firstSeq; seq < endSeq; seq++) {
+    // A range begins at a seq, or in the first one; the seqs behind are part of it.
+    while (2 * range < ranges.length && ranges[2 * range]! < (seq + 1) * CHUNK_BYTES) {
+      items[count++] = ZERO_RANGE_ITEM + range++;
+    }
+    if (test.isData(seq)) items[count++] = seq;
+  }
+  return items;
 }
 
 /**
@@ -143,13 +171,12 @@ export function planRestore(map: RevisionMap): RestorePlan {
  */
 function linkSeqs(
   ids: Uint8Array<SharedArrayBuffer>,
-  seqCount: number,
-  zeroTest: ZeroTest,
-  nextSeqs: Uint32Array,
+  span: { firstSeq: number; endSeq: number; test: SeqTest; nextSeqs: Uint32Array },
 ): number {
-  const words = new Uint32Array(ids.buffer, ids.byteOffset, seqCount * 4);
+  const { firstSeq, endSeq, test, nextSeqs } = span;
+  const words = wordsOf(ids);
   let dataSeqs = 0;
-  for (let seq = 0; seq < seqCount; seq++) if (!zeroTest.isZero(seq)) dataSeqs++;
+  for (let seq = firstSeq; seq < endSeq; seq++) if (test.isData(seq)) dataSeqs++;
 
   const slotBits = Math.ceil(Math.log2(dataSeqs * 1.5 + 2));
   const slots = 2 ** slotBits;
@@ -158,8 +185,8 @@ function linkSeqs(
   );
   const heads = new Uint32Array(slots); // seq + 1; 0: empty
   let distinct = 0;
-  for (let seq = seqCount - 1; seq >= 0; seq--) {
-    if (zeroTest.isZero(seq)) continue;
+  for (let seq = endSeq - 1; seq >= firstSeq; seq--) {
+    if (!test.isData(seq)) continue;
     const at = seq * 4;
     let hash = Math.imul(words[at]! ^ m3, m0);
     hash = Math.imul((hash ^ hash >>> 15) ^ words[at + 1]!, m1);
@@ -173,11 +200,7 @@ function linkSeqs(
         nextSeqs[seq] = NO_SEQ;
         break;
       }
-      const other = head * 4;
-      if (
-        words[at] === words[other] && words[at + 1] === words[other + 1] &&
-        words[at + 2] === words[other + 2] && words[at + 3] === words[other + 3]
-      ) {
+      if (hasSameId(words, at, words, head * 4)) {
         nextSeqs[seq] = head;
         nextSeqs[head]! |= HAS_PREDECESSOR;
         break;
@@ -194,13 +217,11 @@ function shared(length: number): Uint32Array<SharedArrayBuffer> {
 }
 
 /** Collects the ranges of zeros. Counts them first: a list that grows would cost a huge image more than the result. */
-function sharedZeroRanges(
-  zeroTest: ZeroTest,
-  seqCount: number,
-  imageBytes: number,
-): Float64Array<SharedArrayBuffer> {
-  const options = { chunkBytes: CHUNK_BYTES, imageBytes, maxBytes: ZERO_RANGE_BYTES };
-  const ranges = () => zeroRanges(zeroTest.zeroSeqs(seqCount), options);
+function sharedZeroRanges(test: SeqTest, extent: ImageExtent): Float64Array<SharedArrayBuffer> {
+  const { start, end } = extent;
+  const { firstSeq, endSeq } = seqsOfExtent(extent);
+  const options = { chunkBytes: CHUNK_BYTES, start, end, maxBytes: ZERO_RANGE_BYTES };
+  const ranges = () => zeroRanges(test.zeroSeqs(firstSeq, endSeq), options);
   let count = 0;
   for (const _ of ranges()) count++;
   const pairs = new Float64Array(new SharedArrayBuffer(2 * count * 8));

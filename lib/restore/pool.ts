@@ -12,17 +12,17 @@ import {
   Control,
   CONTROL_CELLS,
   Counter,
-  COUNTER_CELLS,
-  type EndMessage,
+  type Note,
   type StartMessage,
+  type WorkerMessage,
 } from "./messages.ts";
 
 /** After a request to stop, workers get this long: one may be blocked in a write that nobody reads. */
 const STOP_GRACE_MS = 2000;
 
-/** How far a restore has come, in bytes. */
+/** How far the work has come, in bytes where nothing else is said. */
 export interface PoolProgress {
-  /** Bytes of the image that are done, zeros included. */
+  /** Bytes of the extent that are done, zeros included. */
   readonly imageBytes: number;
   /** Bytes that were decoded. */
   readonly decodedBytes: number;
@@ -30,19 +30,35 @@ export interface PoolProgress {
   readonly readBytes: number;
   /** Bytes that were handed to the target. */
   readonly writtenBytes: number;
+  /** Bytes that the target was found to hold already. */
+  readonly sameBytes: number;
+  /** Number of jobs done: distinct chunks, or items of a stream. */
+  readonly jobs: number;
+  /** For each backup directory the number of chunks that came from it. */
+  readonly chunksFrom: readonly number[];
 }
 
-/** What a pool is made for: a {@linkcode StartMessage} without what the pool adds, and the number of workers. */
-export type PoolOptions = Omit<StartMessage, "control" | "counters"> & { readonly threads: number };
+/** What a pool is made for: a {@linkcode StartMessage} without what the pool adds. */
+export interface PoolOptions extends Omit<StartMessage, "control" | "counters" | "prefetchDepth"> {
+  /** Number of workers, >= 1. */
+  readonly threads: number;
+  /** Called with what workers tell while they work. */
+  readonly onNote?: (note: Note) => void;
+}
 
-/** The workers of one restore. */
+/** Chunk files requested ahead, for each worker: enough to keep a disk with a command queue busy. */
+const PREFETCH_PER_WORKER = 4;
+
+/** The workers of one run over a plan. */
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #control = new Int32Array(new SharedArrayBuffer(CONTROL_CELLS * 4));
-  readonly #counters = new BigInt64Array(new SharedArrayBuffer(COUNTER_CELLS * 8));
+  readonly #counters: BigInt64Array<SharedArrayBuffer>;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    const counters = Counter.CHUNKS_FROM + options.sources.length;
+    this.#counters = new BigInt64Array(new SharedArrayBuffer(counters * 8));
   }
 
   /**
@@ -53,8 +69,11 @@ export class WorkerPool {
    * @throws The first error of a worker; the signal's reason if it was aborted first.
    */
   async run(signal?: AbortSignal): Promise<void> {
-    const { threads, ...work } = this.#options;
-    const start = { ...work, control: this.#control, counters: this.#counters };
+    const { threads, onNote = () => {}, ...work } = this.#options;
+    const start = {
+      ...{ ...work, control: this.#control, counters: this.#counters },
+      prefetchDepth: PREFETCH_PER_WORKER * threads,
+    };
     const workers: Worker[] = [];
     const stop = Promise.withResolvers<"stopped">();
     let graceTimer: number | undefined;
@@ -71,7 +90,7 @@ export class WorkerPool {
       for (let index = 0; index < threads; index++) {
         const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
         workers.push(worker);
-        ends.push(endOf(worker));
+        ends.push(endOf(worker, onNote));
         worker.postMessage(start satisfies StartMessage);
       }
       // Resolved in the order in which workers fail, as the first failure makes the others stop.
@@ -99,6 +118,9 @@ export class WorkerPool {
       decodedBytes: read(Counter.DECODED),
       readBytes: read(Counter.READ),
       writtenBytes: read(Counter.WRITTEN),
+      sameBytes: read(Counter.SAME),
+      jobs: read(Counter.JOBS),
+      chunksFrom: this.#options.sources.map((_, source) => read(Counter.CHUNKS_FROM + source)),
     };
   }
 
@@ -108,12 +130,19 @@ export class WorkerPool {
   }
 }
 
-/** Resolves when a worker has ended, to the error that ended it. */
-function endOf(worker: Worker): Promise<BackyError | null> {
+/** Resolves when a worker has ended, to the error that ended it. What it told before has arrived by then. */
+function endOf(worker: Worker, onNote: (note: Note) => void): Promise<BackyError | null> {
   return new Promise((resolve) => {
-    worker.onmessage = (event: MessageEvent<EndMessage>) => {
-      const message = event.data;
-      resolve(message.type === "failed" ? fromWireError(message.error) : null);
+    worker.onmessage = ({ data: message }: MessageEvent<WorkerMessage>) => {
+      switch (message.type) {
+        case "done":
+        case "stopped":
+          return resolve(null);
+        case "failed":
+          return resolve(fromWireError(message.error));
+        default:
+          return onNote(message);
+      }
     };
     worker.onerror = (event) => {
       event.preventDefault();

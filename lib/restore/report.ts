@@ -1,13 +1,22 @@
 /**
- * Step 7 of a restore: what was done, as numbers. Pure.
+ * Step 7 of a restore: what was done, or what a dry run found, as numbers. Pure.
  *
  * @module
  */
 
+import type { BadRange } from "./damage.ts";
 import type { PlanSummary } from "./plan.ts";
 import type { PoolProgress } from "./pool.ts";
 
-/** What a complete restore amounts to. All sizes in bytes. */
+/** How much another backup directory helped. */
+export interface LentChunks {
+  /** The backup directory. */
+  readonly dir: string;
+  /** Number of chunks that came from it because the revision's own directory had no good copy. */
+  readonly chunks: number;
+}
+
+/** What a restore amounts to. All sizes in bytes. */
 export interface RestoreReport extends PlanSummary {
   /** Bytes of chunk files read. */
   readonly readBytes: number;
@@ -15,6 +24,13 @@ export interface RestoreReport extends PlanSummary {
   readonly decodedBytes: number;
   /** Bytes handed to the target; less than the image where zeros were skipped or deallocated. */
   readonly writtenBytes: number;
+  /** Bytes that an update found the target to hold already. */
+  readonly sameBytes: number;
+  /** Bytes that had to be written again because the target did not hold them; `null` if it was not read back. */
+  readonly rewrittenBytes: number | null;
+  /** What could not be restored and is zeros in the target; empty for a complete restore. */
+  readonly badRanges: readonly BadRange[];
+  readonly lentChunks: readonly LentChunks[];
   /** Wall time from the request to the flushed target. */
   readonly elapsedMs: number;
   /** Whether each chunk's content was compared with its id. */
@@ -23,17 +39,61 @@ export interface RestoreReport extends PlanSummary {
   readonly isSynced: boolean;
 }
 
+/** What a restore would amount to. All sizes in bytes. */
+export interface DryRunReport extends PlanSummary {
+  /** Bytes of chunk files that would be read. */
+  readonly readBytes: number;
+  /** Whether less may be read and written than is said here: an update has not looked at the target. */
+  readonly mayWriteLess: boolean;
+  /** What could not be restored, as far as the presence of files tells. */
+  readonly badRanges: readonly BadRange[];
+  readonly lentChunks: readonly LentChunks[];
+  readonly elapsedMs: number;
+}
+
 /** Puts a report together; of the plan only the summary is kept, not its shared memory. */
 export function makeReport(
   plan: PlanSummary,
   done: PoolProgress,
-  run: { elapsedMs: number; isVerified: boolean; isSynced: boolean },
+  run:
+    & Pick<
+      RestoreReport,
+      "elapsedMs" | "isVerified" | "isSynced" | "rewrittenBytes" | "badRanges"
+    >
+    & { sources: readonly string[] },
 ): RestoreReport {
-  const { imageBytes, seqCount, zeroSeqs, zeroBytes, distinctChunks, distinctBytes } = plan;
-  const { readBytes, decodedBytes, writtenBytes } = done;
+  const { readBytes, decodedBytes, writtenBytes, sameBytes } = done;
+  const { sources, ...rest } = run;
   return {
-    ...{ imageBytes, seqCount, zeroSeqs, zeroBytes, distinctChunks, distinctBytes },
-    ...{ readBytes, decodedBytes, writtenBytes },
-    ...run,
+    ...summaryOf(plan),
+    ...{ readBytes, decodedBytes, writtenBytes, sameBytes },
+    lentChunks: lentChunks(sources, done),
+    ...rest,
   };
+}
+
+/** Like {@linkcode makeReport}, for a dry run. */
+export function makeDryRunReport(
+  plan: PlanSummary,
+  found: PoolProgress,
+  run: Pick<DryRunReport, "elapsedMs" | "mayWriteLess" | "badRanges"> & {
+    sources: readonly string[];
+  },
+): DryRunReport {
+  const { sources, ...rest } = run;
+  const lent = lentChunks(sources, found);
+  return { ...summaryOf(plan), readBytes: found.readBytes, lentChunks: lent, ...rest };
+}
+
+function summaryOf(plan: PlanSummary): PlanSummary {
+  const { imageBytes, extent, distinctChunks, distinctBytes } = plan;
+  const { dataSeqs, dataBytes, zeroSeqs, zeroBytes, keptSeqs, keptBytes } = plan;
+  return {
+    ...{ imageBytes, extent, dataSeqs, dataBytes, zeroSeqs, zeroBytes, keptSeqs, keptBytes },
+    ...{ distinctChunks, distinctBytes },
+  };
+}
+
+function lentChunks(sources: readonly string[], { chunksFrom }: PoolProgress): LentChunks[] {
+  return sources.map((dir, index) => ({ dir, chunks: chunksFrom[index] ?? 0 })).slice(1);
 }

@@ -18,16 +18,17 @@ const ZERO_POLICIES = { auto: "deallocate", always: "skip", never: "write" } as 
 
 /** Checks a block device. @throws {TargetError} If it must not or cannot be written. */
 export function checkDevice(path: string, options: PreflightOptions): CheckedTarget {
-  const { fd, uses } = claim(path, options.force);
+  const { fd, uses } = claim(path, options);
   try {
     const info = statFd(fd);
     if (!info.isBlockDevice) throw refusal(path, "it changed while it was looked at");
     const deviceBytes = blockDeviceBytes(fd, path);
-    if (deviceBytes < options.imageBytes) {
+    const neededBytes = Math.max(options.extent.end, options.heldBytes ?? 0);
+    if (deviceBytes < neededBytes) {
       throw refusal(
         path,
         `the device has ${describeBytes(deviceBytes)}, the image needs ` +
-          describeBytes(options.imageBytes),
+          describeBytes(neededBytes),
       );
     }
     // A loop device over this one does not claim it.
@@ -50,21 +51,22 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
  *
  * @returns The descriptor, and what the device is used for where that is overridden.
  */
-function claim(path: string, isForced: boolean): { fd: number; uses: string[] } {
+function claim(path: string, options: PreflightOptions): { fd: number; uses: string[] } {
+  const access = options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY;
   const rdev = statOrNull(path)?.rdev ?? 0;
   if (readTextOrNull(`/sys/dev/block/${deviceName(rdev)}/ro`)?.trim() === "1") {
     throw refusal(path, "the device is read-only");
   }
   try {
-    return { fd: openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_EXCL), uses: [] };
+    return { fd: openFd(path, access | OpenFlag.O_EXCL), uses: [] };
   } catch (error) {
     const isBusy = error instanceof OsError && error.errno === Errno.EBUSY;
     if (!isBusy) throw refusal(path, reasonOf(error), error);
     const uses = describeDeviceUse(rdev);
     if (uses.length === 0) uses.push("another program or the kernel holds it exclusively");
-    if (!isForced) throw inUse(path, uses, error);
+    if (!options.force) throw inUse(path, uses, error);
     try {
-      return { fd: openFd(path, OpenFlag.O_WRONLY), uses };
+      return { fd: openFd(path, access), uses };
     } catch (secondError) {
       // A kernel built without CONFIG_BLK_DEV_WRITE_MOUNTED has the last word.
       throw refusal(path, `${uses.join(", ")}, and the kernel forbids writing`, secondError);

@@ -29,6 +29,7 @@ import type {
   OpenOptions,
   PreflightOptions,
   Target,
+  TargetExtent,
   TargetHandle,
   ZeroPolicy,
 } from "./target.ts";
@@ -52,11 +53,14 @@ const CANNOT_ALLOCATE: ReadonlySet<number> = new Set([
   Errno.EINVAL,
 ]);
 
+/** What becomes of zeros in a file whose old content stays. */
+const KEPT_ZERO_POLICIES = { auto: "deallocate", always: "skip", never: "write" } as const;
+
 /** Checks an existing regular file. @throws {TargetError} If it must not or cannot be written. */
 export function checkExistingFile(path: string, options: PreflightOptions): CheckedTarget {
   let fd: number;
   try {
-    fd = openFd(path, OpenFlag.O_WRONLY);
+    fd = openFd(path, options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY);
   } catch (error) {
     // ETXTBSY is how the kernel protects swap files and running programs; swap is found by name below.
     const info = statOrNull(path);
@@ -73,8 +77,15 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     if (uses.length > 0 && !options.force) {
       throw refusal(path, `${uses.join(", ")} (--force overrides this)`);
     }
+    const { heldBytes = 0 } = options;
+    if (info.size < heldBytes) {
+      throw refusal(
+        path,
+        `it holds ${describeBytes(info.size)}, the base revision ${describeBytes(heldBytes)}`,
+      );
+    }
     if (options.sparse === "never") {
-      requireSpace(path, options.imageBytes, (info.blocks ?? 0) * STAT_BLOCK_BYTES);
+      requireSpace(path, lengthOf(options), (info.blocks ?? 0) * STAT_BLOCK_BYTES);
     }
     const warnings = uses.map((use) => `${quote(path)} is written although ${use}`);
     return new CheckedFile(path, options, { fd, warnings });
@@ -101,6 +112,9 @@ function tryClaim(fd: number): boolean {
 /** Checks a path at which nothing exists. @throws {TargetError} If no file can or should be created there. */
 export function checkNewFile(path: string, options: PreflightOptions): CheckedTarget {
   if (path === "") throw refusal(path, "the name is empty");
+  if ((options.heldBytes ?? 0) > 0) {
+    throw refusal(path, "there is no such file, and so none that holds the base revision");
+  }
   const wanted = followLinks(path);
   const missingDevice = nearestFolder(wanted);
   if (missingDevice !== null && isDeviceFolder(missingDevice)) {
@@ -121,7 +135,7 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
       `the directory ${quote(folder)} cannot be written: ${describeErrno(errno)}`,
     );
   }
-  if (options.sparse === "never") requireSpace(path, options.imageBytes, 0, folder);
+  if (options.sparse === "never") requireSpace(path, lengthOf(options), 0, folder);
   return new CheckedFile(path, options, { createAt: realPath, warnings: [] });
 }
 
@@ -158,13 +172,17 @@ function isDeviceFolder(folder: string): boolean {
   return statOrNull(folder)?.dev === statOrNull("/dev")?.dev;
 }
 
-/** @throws {TargetError} If the file system has not the room for the whole image. */
-function requireSpace(path: string, imageBytes: number, givenBackBytes: number, at = path): void {
+function lengthOf({ extent }: PreflightOptions): number {
+  return extent.end - extent.start;
+}
+
+/** @throws {TargetError} If the file system has not the room for all that is written. */
+function requireSpace(path: string, bytes: number, givenBackBytes: number, at = path): void {
   const { totalBytes, availableBytes } = fileSystemSpace(at);
-  if (totalBytes === 0 || imageBytes <= availableBytes + givenBackBytes) return;
+  if (totalBytes === 0 || bytes <= availableBytes + givenBackBytes) return;
   throw refusal(
     path,
-    `the image needs ${describeBytes(imageBytes)}, the file system has room for ` +
+    `the image needs ${describeBytes(bytes)}, the file system has room for ` +
       describeBytes(availableBytes + givenBackBytes),
   );
 }
@@ -179,6 +197,8 @@ class CheckedFile implements CheckedTarget {
   #fd: number | null;
   /** Whether the old content is gone. */
   #isEmptied = false;
+  /** Its length before it was changed; `null` as long as it was not. */
+  #oldBytes: number | null = null;
 
   constructor(
     path: string,
@@ -228,7 +248,8 @@ class CheckedFile implements CheckedTarget {
 
   #create(): number {
     try {
-      const fd = openFd(this.#createAt, OpenFlag.O_WRONLY | OpenFlag.O_CREAT | OpenFlag.O_EXCL);
+      const access = this.#options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY;
+      const fd = openFd(this.#createAt, access | OpenFlag.O_CREAT | OpenFlag.O_EXCL);
       tryClaim(fd); // nobody else can have locked a file that has just come to be
       return fd;
     } catch (error) {
@@ -236,20 +257,27 @@ class CheckedFile implements CheckedTarget {
     }
   }
 
-  /** Empties the file and gives it the image's size, with storage behind it for `never`. */
+  /** Gives the file its length, empties it before unless its content stays, and puts storage behind it for `never`. */
   async #prepare(fd: number, signal: AbortSignal | undefined): Promise<ZeroPolicy> {
-    const { imageBytes, sparse } = this.#options;
+    const { extent, sparse, oldContent = "replaced" } = this.#options;
     try {
+      const bytes = Deno.statSync(`/proc/self/fd/${fd}`).size;
+      this.#oldBytes = bytes;
       // A length that the file system or a limit does not allow is refused here, with the old content still there.
-      truncateFd(fd, Math.max(imageBytes, Deno.statSync(`/proc/self/fd/${fd}`).size), this.path);
-      this.#isEmptied = true;
-      truncateFd(fd, 0, this.path);
-      const isAllocated = sparse === "never" && await allocate(fd, imageBytes, signal);
-      truncateFd(fd, imageBytes, this.path);
+      truncateFd(fd, Math.max(extent.end, bytes), this.path);
+      if (oldContent === "replaced") {
+        this.#isEmptied = true;
+        truncateFd(fd, 0, this.path);
+      }
+      const isAllocated = sparse === "never" && await allocate(fd, extent, signal);
+      const newBytes = oldContent === "patched" ? Math.max(extent.end, bytes) : extent.end;
+      truncateFd(fd, newBytes, this.path);
+      const isBlank = this.#isEmptied || this.isNew;
+      if (!isBlank) return KEPT_ZERO_POLICIES[sparse];
       return sparse === "never" && !isAllocated ? "write" : "skip";
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
-      const why = `it cannot be made ${describeBytes(imageBytes)} long: ${reasonOf(error)}`;
+      const why = `it cannot be made ${describeBytes(extent.end)} long: ${reasonOf(error)}`;
       const loss = this.#isEmptied && !this.isNew ? "; what it held before is gone" : "";
       throw refusal(this.path, why + loss, error);
     }
@@ -259,6 +287,7 @@ class CheckedFile implements CheckedTarget {
   #giveUp(fd: number): void {
     try {
       if (this.#isEmptied) truncateFd(fd, 0);
+      else if (this.#oldBytes !== null) truncateFd(fd, this.#oldBytes);
       if (this.isNew) Deno.removeSync(this.#createAt);
     } catch {
       // The failure that led here is what the caller reports.
@@ -268,19 +297,19 @@ class CheckedFile implements CheckedTarget {
 }
 
 /**
- * Allocates the whole file.
+ * Allocates a range of a file.
  *
  * @returns `false` if the file system cannot; then nothing is allocated.
  * @throws {OsError} On any other failure, such as ENOSPC.
  */
 async function allocate(
   fd: number,
-  bytes: number,
+  { start, end }: TargetExtent,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  for (let offset = 0; offset < bytes; offset += ALLOCATE_PIECE_BYTES) {
+  for (let offset = start; offset < end; offset += ALLOCATE_PIECE_BYTES) {
     signal?.throwIfAborted();
-    const length = Math.min(ALLOCATE_PIECE_BYTES, bytes - offset);
+    const length = Math.min(ALLOCATE_PIECE_BYTES, end - offset);
     const errno = tryFallocate(fd, 0, { offset, length });
     if (CANNOT_ALLOCATE.has(errno)) return false;
     if (errno !== 0) throw osError(errno, { syscall: "fallocate", path: "" });

@@ -45,20 +45,18 @@ export class OpenedTarget implements Target {
     this.#newEntryIn = fields.newEntryIn;
   }
 
-  async finish(options: { sync: boolean }): Promise<void> {
-    if (!this.#isOpen) throw new TypeError("Cannot finish a target: it is closed");
-    try {
+  flush(): Promise<void> {
+    return this.#orFail(async () => {
+      if (this.#hasStorage) await this.#flush();
+    });
+  }
+
+  finish(options: { sync: boolean }): Promise<void> {
+    return this.#orFail(async () => {
       if (options.sync && this.#hasStorage) await this.#flush();
       // A file system may keep a write error until the close (close(2), NFS), so this is part of the restore.
       this.#closeOnce();
-    } catch (error) {
-      this.close();
-      throw new TargetError(
-        `Cannot flush ${nameTarget(this.handle)}: ${reasonOf(error)}`,
-        { path: this.handle.path, offset: null },
-        { cause: error },
-      );
-    }
+    });
   }
 
   close(): void {
@@ -66,6 +64,20 @@ export class OpenedTarget implements Target {
       this.#closeOnce();
     } catch {
       // What failed before is what the caller reports.
+    }
+  }
+
+  async #orFail(store: () => Promise<void>): Promise<void> {
+    if (!this.#isOpen) throw new TypeError("Cannot flush a target: it is closed");
+    try {
+      await store();
+    } catch (error) {
+      this.close();
+      throw new TargetError(
+        `Cannot flush ${nameTarget(this.handle)}: ${reasonOf(error)}`,
+        { path: this.handle.path, offset: null },
+        { cause: error },
+      );
     }
   }
 

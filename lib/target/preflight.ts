@@ -10,7 +10,7 @@ import { checkExistingFile, checkNewFile } from "./file.ts";
 import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
 import type { CheckedTarget, OpenOptions, PreflightOptions, Target } from "./target.ts";
 import { isSystemError, reasonOf } from "../ffi/errno.ts";
-import { refusal } from "./wording.ts";
+import { refusal, stdoutRefusal } from "./wording.ts";
 
 /**
  * Checks an output. Existing ones are opened here, without truncation, and that descriptor is the one written to later.
@@ -21,6 +21,9 @@ import { refusal } from "./wording.ts";
  */
 export function preflightTarget(output: string, options: PreflightOptions): CheckedTarget {
   try {
+    if (output === "-" && options.needsRandomAccess) {
+      throw stdoutRefusal("it takes bytes in order only, this needs a file or block device");
+    }
     return output === "-" ? checkStdout(options) : checkPath(output, options);
   } catch (error) {
     if (isSystemError(error)) throw refusal(output, reasonOf(error), error);
@@ -38,6 +41,9 @@ function checkPath(path: string, options: PreflightOptions): CheckedTarget {
   }
   if (info.isDirectory) throw refusal(path, "it is a directory");
   if (info.isBlockDevice) return checkDevice(path, options);
+  if (options.needsRandomAccess && (info.isCharDevice || info.isFifo)) {
+    throw refusal(path, "it takes bytes in order only, this needs a file or block device");
+  }
   if (info.isCharDevice) return checkCharDevice(path);
   if (info.isFifo) return checkFifo(path);
   if (info.isFile) return checkExistingFile(path, options);

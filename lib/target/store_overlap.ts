@@ -7,6 +7,7 @@
 import { basename, dirname, join } from "node:path";
 
 import { isSameFile, realPathOrNull, statOrNull } from "./file_info.ts";
+import type { StoreInUse } from "./target.ts";
 
 /** Files of a backup directory that are none of its revisions' (see `lib/store/layout.ts`). */
 const OWN_NAMES: ReadonlySet<string> = new Set([".purge", ".backup", "config"]);
@@ -16,15 +17,28 @@ const OWN_NAMES: ReadonlySet<string> = new Set([".purge", ".backup", "config"]);
  *
  * @param target.realPath Where the file is or will be, symbolic links resolved; `null` if it has no name any more.
  * @param target.info The file, `null` if it does not exist yet.
- * @param store.revisionPath The revision map that is restored.
- * @param store.basedir The backup directory.
+ * @param stores The backup directories that are read.
  * @returns The reason, or `null` if nothing speaks against it.
  */
 export function storeOverlap(
-  target: { realPath: string | null; info: Deno.FileInfo | null },
-  store: { revisionPath: string; basedir: string },
+  target: TargetFile,
+  { stores }: { stores: readonly StoreInUse[] },
 ): string | null {
-  const revision = statOrNull(store.revisionPath);
+  for (const store of stores) {
+    const overlap = overlapWith(store, target);
+    if (overlap !== null) return overlap;
+  }
+  return null;
+}
+
+/** A file that is to be written. */
+interface TargetFile {
+  readonly realPath: string | null;
+  readonly info: Deno.FileInfo | null;
+}
+
+function overlapWith(store: StoreInUse, target: TargetFile): string | null {
+  const revision = store.revisionPath === undefined ? null : statOrNull(store.revisionPath);
   if (target.info && revision && isSameFile(target.info, revision)) {
     return "it is the revision that is to be restored";
   }

@@ -54,6 +54,13 @@ export interface Target {
   readonly isNew: boolean;
 
   /**
+   * Flushes the target, which stays open. The event loop goes on meanwhile.
+   *
+   * @throws {TargetError} If bytes that were written before could not be stored; the target is closed then.
+   */
+  flush(): Promise<void>;
+
+  /**
    * Flushes and closes the target, once all writing has ended. The event loop goes on meanwhile.
    *
    * @param options.sync Whether to wait until the data, and a new file's name, are on disk.
@@ -94,15 +101,42 @@ export interface CheckedTarget extends Disposable {
   open(options?: OpenOptions): Promise<Target>;
 }
 
+/** Bytes of a target: those from `start` on that lie before `end`. */
+export interface TargetExtent {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * What becomes of the content that a file has before:
+ * - `replaced`: it is gone, the file becomes what is restored and nothing else;
+ * - `updated`: it stays where nothing is written, and the file gets the length of what is restored;
+ * - `patched`: it stays where nothing is written, and so does its length unless it is too short.
+ */
+export type OldContent = "replaced" | "updated" | "patched";
+
+/** A backup directory that is read from, and must not be written to. */
+export interface StoreInUse {
+  readonly basedir: string;
+  /** The revision map that is read; absent for a directory that only lends chunks. */
+  readonly revisionPath?: string;
+}
+
 /** What a target is checked for. */
 export interface PreflightOptions {
-  /** Size of the image in bytes, >= 0. */
-  readonly imageBytes: number;
+  /** What of the target is written. */
+  readonly extent: TargetExtent;
   readonly sparse: SparseMode;
   /** Whether a target that is in use is written nevertheless. */
   readonly force: boolean;
-  /** The revision map that is restored. */
-  readonly revisionPath: string;
-  /** The backup directory. */
-  readonly basedir: string;
+  /** Backup directories that are read. */
+  readonly stores: readonly StoreInUse[];
+  /** Default: "replaced". */
+  readonly oldContent?: OldContent;
+  /** Whether the target must take bytes in any order; default false. */
+  readonly needsRandomAccess?: boolean;
+  /** Whether the target is read too; default false. */
+  readonly isRead?: boolean;
+  /** Bytes that the target must hold already; default 0: it need not exist. */
+  readonly heldBytes?: number;
 }

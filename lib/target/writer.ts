@@ -11,7 +11,7 @@ import { OsError } from "../errors.ts";
 import { Errno, osError } from "../ffi/errno.ts";
 import { FallocateMode, pollWritable, pwriteSome, tryFallocate, writeSome } from "../ffi/libc.ts";
 import { trySpliceZeros } from "../ffi/splice.ts";
-import type { TargetHandle } from "./target.ts";
+import type { TargetExtent, TargetHandle } from "./target.ts";
 import { writeFailure } from "./wording.ts";
 
 /** The calls that writers make; tests put others in their place. */
@@ -86,7 +86,8 @@ function zeros(): Uint8Array<ArrayBuffer> {
  * import { GRANULE_BYTES, type TargetHandle } from "./target.ts";
  *
  * function restoreFirstGranules(handle: TargetHandle, data: Uint8Array<ArrayBuffer>) {
- *   const writer = new RandomAccessWriter(handle, { imageBytes: 2 * GRANULE_BYTES });
+ *   const extent = { start: 0, end: 2 * GRANULE_BYTES };
+ *   const writer = new RandomAccessWriter(handle, { extent });
  *   writer.writeData(data.subarray(0, GRANULE_BYTES), 0);
  *   writer.writeZeros(GRANULE_BYTES, GRANULE_BYTES);
  * }
@@ -94,16 +95,16 @@ function zeros(): Uint8Array<ArrayBuffer> {
  */
 export class RandomAccessWriter {
   readonly #handle: TargetHandle;
-  readonly #imageBytes: number;
+  readonly #extent: TargetExtent;
   readonly #shouldStop: () => boolean;
   readonly #syscalls: WriterSyscalls;
   /** Index of the first entry of {@linkcode DEALLOCATE_MODES} that has not failed; past the end: write zeros. */
   #deallocateMode = 0;
 
-  /** @param options.imageBytes Size of the image; no byte at or beyond it is ever touched. */
-  constructor(handle: TargetHandle, options: WriterOptions & { imageBytes: number }) {
+  /** @param options.extent What may be written; no other byte of the target is ever touched. */
+  constructor(handle: TargetHandle, options: WriterOptions & { extent: TargetExtent }) {
     this.#handle = handle;
-    this.#imageBytes = options.imageBytes;
+    this.#extent = options.extent;
     this.#shouldStop = options.shouldStop ?? (() => false);
     this.#syscalls = options.syscalls ?? libcCalls;
   }
@@ -112,9 +113,9 @@ export class RandomAccessWriter {
    * Writes bytes of the image.
    *
    * @param view Bytes, owned by the caller; may be a view of wasm memory.
-   * @param offset Byte of the image at which they go.
+   * @param offset Byte of the target at which they go.
    * @throws {TargetError} On any failed write, with the byte at which it failed.
-   * @throws {RangeError} If they do not lie within the image.
+   * @throws {RangeError} If they do not lie within the extent.
    */
   writeData(view: Uint8Array<ArrayBuffer>, offset: number): void {
     this.#requireInside(offset, view.length);
@@ -124,10 +125,10 @@ export class RandomAccessWriter {
   /**
    * Sees to it that a range of the image reads as zeros, by the target's zero policy.
    *
-   * @param offset First byte of the image.
+   * @param offset First byte of the target.
    * @param length Number of bytes, of any size.
    * @throws {TargetError} On any failure that writing zeros does not get around.
-   * @throws {RangeError} If the range does not lie within the image.
+   * @throws {RangeError} If the range does not lie within the extent.
    */
   writeZeros(offset: number, length: number): void {
     this.#requireInside(offset, length);
@@ -141,11 +142,25 @@ export class RandomAccessWriter {
     }
   }
 
+  /**
+   * Makes a range zeros in which the target is known to hold, or may hold, something else, whatever the zero policy
+   * trusts it to hold.
+   *
+   * @throws As {@linkcode writeZeros} does.
+   */
+  clear(offset: number, length: number): void {
+    this.#requireInside(offset, length);
+    if (this.#handle.zeroPolicy === "write") this.#writeZeroBytes(offset, offset + length);
+    else this.#deallocate(offset, offset + length);
+  }
+
   #requireInside(offset: number, length: number): void {
     const end = offset + length;
-    if (!Number.isSafeInteger(offset) || offset < 0 || length < 0 || end > this.#imageBytes) {
+    const extent = this.#extent;
+    if (!Number.isSafeInteger(offset) || offset < extent.start || length < 0 || end > extent.end) {
       throw new RangeError(
-        `Cannot write bytes ${offset} to ${end}: the image has ${this.#imageBytes}`,
+        `Cannot write bytes ${offset} to ${end}: only those from ${extent.start} to ${extent.end} ` +
+          "may be written",
       );
     }
   }

@@ -63,22 +63,23 @@ export function* zeroRuns(flags: Uint8Array, chunkBytes: number): Generator<Run,
  *
  * @param seqs Numbers of the chunks, ascending.
  * @param options.chunkBytes Size of a chunk; the image's last one ends with the image.
- * @param options.imageBytes Size of the image; seqs at or beyond its end yield nothing.
+ * @param options.start First byte of the image that counts; the first chunk may lie before it in part.
+ * @param options.end Byte behind the last one that counts; chunks at or beyond it yield nothing.
  * @param options.maxBytes Longest range: longer ones are split there, so that several workers share them.
  */
 export function* zeroRanges(
   seqs: Iterable<number>,
-  options: { chunkBytes: number; imageBytes: number; maxBytes: number },
+  options: { chunkBytes: number; start: number; end: number; maxBytes: number },
 ): Generator<ZeroRange, void> {
-  const { chunkBytes, imageBytes } = options;
+  const { chunkBytes, start, end } = options;
   const maxChunks = Math.max(1, Math.floor(options.maxBytes / chunkBytes));
   let first = 0, next = 0; // chunks first to next - 1 are the range so far
   const range = () => {
-    const offset = first * chunkBytes;
-    return { offset, length: Math.min(next * chunkBytes, imageBytes) - offset };
+    const offset = Math.max(first * chunkBytes, start);
+    return { offset, length: Math.min(next * chunkBytes, end) - offset };
   };
   for (const seq of seqs) {
-    if (seq * chunkBytes >= imageBytes) continue;
+    if (seq * chunkBytes >= end) continue;
     if (seq !== next || next - first >= maxChunks) {
       if (next > first) yield range();
       first = seq;

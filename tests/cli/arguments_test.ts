@@ -1,9 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
-import {
-  type ExtractCommand,
-  parseExtractArguments,
-  type RestoreCommand,
-} from "../../lib/cli/extract_arguments.ts";
+import { parseExtractArguments } from "../../lib/cli/extract_arguments.ts";
+import type { ExtractCommand, RestoreCommand } from "../../lib/cli/extract_commands.ts";
 import { parseFuseArguments } from "../../lib/cli/fuse_arguments.ts";
 import { defaultThreads } from "../../lib/cli/option_values.ts";
 import { readArguments } from "../../lib/cli/argument_syntax.ts";
@@ -16,13 +13,11 @@ const DEFAULTS: RestoreCommand = {
   kind: "restore",
   revision: "REV",
   output: "-",
-  threads: undefined,
-  sparse: "auto",
-  quiet: false,
-  verify: true,
-  sync: true,
-  lockTimeoutMs: undefined,
-  force: false,
+  ...{ spec: undefined, threads: undefined, sparse: "auto", update: false, base: undefined },
+  ...{ verifyTarget: false, range: undefined, partition: undefined, format: "raw" },
+  ...{ onError: "abort", also: [], reportFile: undefined, verify: true, sync: true },
+  ...{ lockTimeoutMs: undefined, readBytesPerSecond: undefined, force: false, dryRun: false },
+  ...{ quiet: false, json: false },
 };
 
 function assertParses(args: string[], expected: Partial<RestoreCommand>) {

@@ -57,12 +57,21 @@ Deno.test("The revision that `last` means is named, and chosen when the restore 
 
 Deno.test("Metadata is not needed: none, garbage, distrusted or unfinished revisions restore", async () => {
   store.add("NoMetadata", [sampleBytes(1, 100)]);
-  for (const metadata of [null, "\0garbage: [", "trust: distrusted\nstats: {}\n"]) {
+  const unfinished =
+    'warning: Revision "NoMetadata" is unfinished: its backup did not run to its end';
+  const distrusted =
+    'warning: Revision "NoMetadata" is distrusted: it may differ from what was backed up';
+  const cases: [metadata: string | null, warnings: string[]][] = [
+    [null, []],
+    ["\0garbage: [", []],
+    ["trust: distrusted\nstats: {}\n", [unfinished, distrusted]],
+  ];
+  for (const [metadata, says] of cases) {
     const path = `${store.basedir}/NoMetadata.rev`;
     if (metadata === null) Deno.removeSync(path);
     else Deno.writeTextFileSync(path, metadata);
     const outcome = await extract([`${store.basedir}/NoMetadata`]);
-    assertSuccess(outcome);
+    assertSuccess(outcome, { says });
     assertImage(outcome.stdout, sampleBytes(1, 100));
   }
 });
@@ -87,7 +96,7 @@ Deno.test("What is no revision is refused with the reason: exit 10, nothing is m
     ],
     [`${basedir}/SampleRevision.rev`, /it is a revision's metadata, name the revision without/],
     [`${basedir}/dangling`, /it is a symbolic link to nothing$/],
-    [basedir, /it is a directory, name a revision in it \(DIR\/UUID\)$/],
+    [basedir, /it is a directory, name a revision in it \(DIR\/UUID or DIR\/SPEC, or -r SPEC\)$/],
     ["/dev/null", /it is not a regular file$/],
     [
       store.file("no-store/Revision"),

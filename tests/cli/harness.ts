@@ -208,10 +208,17 @@ export function assertFailure(outcome: Outcome, expected: ExpectedFailure): void
   assertNoInternals(stderr);
 }
 
-/** Asserts that a run was successful and said nothing but what belongs to a success. */
-export function assertSuccess(outcome: Outcome): void {
+/** Asserts that a run was successful and said nothing but what belongs to a success, and the expected warnings. */
+export function assertSuccess(
+  outcome: Outcome,
+  expected: { says?: readonly string[] } = {},
+): void {
   assertEquals(outcome.code, 0, outcome.stderr);
-  assertEquals(messagesOf(outcome.stderr), [], outcome.stderr);
+  assertEquals<readonly string[]>(
+    messagesOf(outcome.stderr),
+    expected.says ?? [],
+    outcome.stderr,
+  );
   assertNoInternals(outcome.stderr);
 }
 

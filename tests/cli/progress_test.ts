@@ -3,11 +3,13 @@ import {
   type ProgressState,
   renderPlainProgress,
   renderProgress,
-  renderSummary,
 } from "../../lib/cli/progress_line.ts";
-import { type ProgressCounts, ProgressReporter } from "../../lib/cli/progress.ts";
+import type { ProgressCounts } from "../../lib/cli/activity.ts";
+import { ProgressReporter } from "../../lib/cli/progress.ts";
+import { TargetError } from "../../lib/errors.ts";
 import { RateEstimator } from "../../lib/cli/rate_estimator.ts";
 import { chooseDisplay, openSink, writeFully } from "../../lib/cli/terminal.ts";
+import { FakeClock } from "./fake_clock.ts";
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -156,37 +158,6 @@ Deno.test("renderPlainProgress() writes a line for a log", () => {
   }
 });
 
-Deno.test("renderSummary() tells bytes, time, rate, chunks and whether they were verified", () => {
-  const facts = {
-    bytes: 7.3 * GIB,
-    seconds: 3.42,
-    dataChunks: 1400,
-    zeroChunks: 494,
-    distinctChunks: 1381,
-    verified: true,
-  };
-  assertEquals(
-    renderSummary(facts),
-    "Restored 7.3 GiB in 3.4 s (2.1 GiB/s): 1,894 chunks, 494 of them zero, 1,381 distinct decoded and verified",
-  );
-  assertMatch(
-    renderSummary({ ...facts, verified: false }),
-    / 1,381 distinct decoded but not verified$/,
-  );
-  const empty = {
-    bytes: 0,
-    seconds: 0,
-    dataChunks: 0,
-    zeroChunks: 0,
-    distinctChunks: 0,
-    verified: true,
-  };
-  assertEquals(
-    renderSummary(empty),
-    "Restored 0 B in 0.00 s (0 B/s): 0 chunks, 0 of them zero, 0 distinct decoded and verified",
-  );
-});
-
 Deno.test("RateEstimator says nothing before it can", () => {
   const estimator = new RateEstimator();
   assertEquals([estimator.bytesPerSecond, estimator.etaSeconds(1)], [null, null]);
@@ -253,38 +224,6 @@ Deno.test("RateEstimator gives the same rate however often it is fed", () => {
   const rate = estimator.bytesPerSecond ?? NaN;
   assert(Math.abs(rate - 1e6) < 1, String(rate));
 });
-
-/** A clock that is moved by hand, with the timers that hang on it. */
-class FakeClock {
-  #now = 1000;
-  readonly timers = new Set<{ intervalMs: number; due: number; callback: () => void }>();
-
-  now(): number {
-    return this.#now;
-  }
-
-  every(intervalMs: number, callback: () => void): () => void {
-    const timer = { intervalMs, due: this.#now + intervalMs, callback };
-    this.timers.add(timer);
-    return () => this.timers.delete(timer);
-  }
-
-  /** Lets time pass while the thread is busy: no timer fires. */
-  block(ms: number) {
-    this.#now += ms;
-  }
-
-  advance(ms: number) {
-    for (const end = this.#now + ms; this.#now < end;) {
-      this.#now++;
-      for (const timer of this.timers) {
-        if (timer.due > this.#now) continue;
-        timer.due += timer.intervalMs;
-        timer.callback();
-      }
-    }
-  }
-}
 
 /** What a terminal shows after the given output: its finished lines, and the line of the cursor. */
 function screen(output: string): string[] {
@@ -550,4 +489,72 @@ Deno.test("ProgressReporter.refresh() moves the bar while timers cannot run, but
   assertEquals(writes.length, before + 1);
   reporter.stop();
   reporter.refresh();
+});
+
+Deno.test("ProgressReporter.status() prints a whole line, above the bar and when quiet", () => {
+  for (const terminal of [true, false]) {
+    for (const quiet of [true, false]) {
+      const { clock, counts, reporter, track, writes, shown } = setUp({ terminal, quiet });
+      reporter.status();
+      assertEquals(writes.splice(0), ["No step is under way\n"]);
+      track();
+      counts.doneBytes = 40 * GIB;
+      counts.workDoneBytes = 20 * GIB;
+      clock.block(10_000);
+      reporter.status();
+      const line = "Restoring: 40.0%, 40 GiB of 100 GiB, 2 GiB/s, 0:10 elapsed, 0:20 left";
+      const before = quiet ? [] : ["Restoring REV to TARGET"];
+      assertEquals(shown(), [...before, line, ""]);
+      clock.advance(200);
+      assertEquals(shown().at(-1)?.includes("["), terminal && !quiet);
+      reporter.stop();
+    }
+  }
+});
+
+Deno.test("ProgressReporter.refresh() shows nothing when quiet", () => {
+  const { clock, reporter, track, writes } = setUp({ quiet: true });
+  track();
+  clock.block(60_000);
+  reporter.refresh();
+  assertEquals(writes, []);
+  reporter.stop();
+});
+
+Deno.test("ProgressReporter.fail() tells an error, or that it is a bug, and what follows from it", () => {
+  const { reporter, writes } = setUp({ quiet: true });
+  const fields = { exitCode: 4 };
+  const notes = ['"t\x1b" is incomplete'];
+  reporter.fail(new TargetError("Cannot write: no", { path: "t", offset: null }), {
+    fields,
+    notes,
+  });
+  reporter.fail(new TypeError("oops"));
+  assertEquals(writes, [
+    "backy-extract: Cannot write: no\n",
+    'backy-extract: "t\\x1b" is incomplete\n',
+    "backy-extract: Cannot go on: internal error, please report it: TypeError: oops\n",
+  ]);
+});
+
+Deno.test("ProgressReporter prints texts, not fields: the summary unless quiet, a listing always", () => {
+  for (const quiet of [true, false]) {
+    const { clock, reporter, track, shown } = setUp({ quiet });
+    reporter.start({ tool: "x" });
+    track();
+    reporter.listing(["a  b", "1  \x07"]);
+    reporter.summary(["Restored"], { imageBytes: 1 });
+    const all = ["Restoring REV to TARGET", "a  b", "1  \\x07", "Restored", ""];
+    assertEquals(shown(), quiet ? all.filter((line) => !line.startsWith("Rest")) : all);
+    assertEquals(clock.timers.size, 0);
+  }
+});
+
+Deno.test("ProgressReporter takes the image's progress for the work where no work is counted", () => {
+  const { clock, reporter, shown } = setUp({});
+  let doneBytes = 0;
+  reporter.track("Verifying", "Verifying", () => ({ doneBytes, totalBytes: 100 * GIB }));
+  for (; doneBytes < 50 * GIB; doneBytes += GIB) clock.advance(1000);
+  assertMatch(shown().at(-1) ?? "", / 49\.0%.* (1\.0|1) GiB\/s .*ETA +0:51/);
+  reporter.stop();
 });

@@ -1,25 +1,38 @@
-import { makeReport } from "../../lib/restore/report.ts";
+import { makeDryRunReport, makeReport } from "../../lib/restore/report.ts";
 import { assertEquals } from "../assert.ts";
 
+const numbers = {
+  imageBytes: 10,
+  extent: { start: 0, end: 10, targetStart: 0 },
+  ...{ dataSeqs: 2, dataBytes: 6, zeroSeqs: 1, zeroBytes: 4, keptSeqs: 0, keptBytes: 0 },
+  ...{ distinctChunks: 2, distinctBytes: 6 },
+};
+const plan = { ...numbers, ids: new Uint8Array(48), firstSeqs: new Uint32Array(2) };
+const progress = {
+  ...{ imageBytes: 10, readBytes: 5, decodedBytes: 6, writtenBytes: 7, sameBytes: 1, jobs: 2 },
+  chunksFrom: [1, 0, 1],
+};
+const sources = ["/srv/own", "/srv/second", "/srv/third"];
+const lentChunks = [{ dir: "/srv/second", chunks: 0 }, { dir: "/srv/third", chunks: 1 }];
+
 Deno.test("makeReport() keeps the plan's numbers and leaves its memory", () => {
-  const numbers = {
-    imageBytes: 10,
-    seqCount: 3,
-    zeroSeqs: 1,
-    zeroBytes: 4,
-    distinctChunks: 2,
-    distinctBytes: 6,
+  const run = {
+    ...{ elapsedMs: 8, isVerified: true, isSynced: false, rewrittenBytes: null, badRanges: [] },
   };
-  const plan = { ...numbers, ids: new Uint8Array(48), firstSeqs: new Uint32Array(2) };
-  const progress = { imageBytes: 10, readBytes: 5, decodedBytes: 6, writtenBytes: 7 };
-  const report = makeReport(plan, progress, { elapsedMs: 8, isVerified: true, isSynced: false });
-  assertEquals(report, {
+  assertEquals(makeReport(plan, progress, { ...run, sources }), {
+    ...numbers,
+    ...{ readBytes: 5, decodedBytes: 6, writtenBytes: 7, sameBytes: 1 },
+    lentChunks,
+    ...run,
+  });
+});
+
+Deno.test("makeDryRunReport() says what would be read, not what was", () => {
+  const run = { elapsedMs: 8, mayWriteLess: true, badRanges: [] };
+  assertEquals(makeDryRunReport(plan, progress, { ...run, sources }), {
     ...numbers,
     readBytes: 5,
-    decodedBytes: 6,
-    writtenBytes: 7,
-    elapsedMs: 8,
-    isVerified: true,
-    isSynced: false,
+    lentChunks,
+    ...run,
   });
 });

@@ -51,14 +51,22 @@ Deno.test("restore() to a file reports each distinct chunk once, and zeros as no
   assert(elapsedMs > 0);
   assertEquals(numbers, {
     imageBytes: store.image.length,
-    seqCount: 9,
+    extent: { start: 0, end: store.image.length, targetStart: 0 },
+    dataSeqs: 6,
+    dataBytes: store.image.length - 3 * CHUNK_BYTES,
     zeroSeqs: 3,
     zeroBytes: 3 * CHUNK_BYTES,
+    keptSeqs: 0,
+    keptBytes: 0,
     distinctChunks: 4,
     distinctBytes: 3 * CHUNK_BYTES + LAST_BYTES(),
     readBytes: chunkFileBytes(...DISTINCT),
     decodedBytes: 3 * CHUNK_BYTES + LAST_BYTES(),
     writtenBytes: store.dataBytes,
+    sameBytes: 0,
+    rewrittenBytes: null,
+    badRanges: [],
+    lentChunks: [],
     isVerified: true,
     isSynced: true,
   });

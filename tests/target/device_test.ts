@@ -29,7 +29,7 @@ async function restoreTo(path: string, imageBytes: number, sparse: SparseMode) {
   using store = new StoreFixture();
   using checked = preflightTarget(path, store.options({ imageBytes, sparse }));
   const target = await openTarget(checked);
-  const writer = new RandomAccessWriter(target.handle, { imageBytes });
+  const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: imageBytes } });
   const image = restoreSample(writer, imageBytes);
   await target.finish({ sync: true });
   return { image, handle: target.handle };
@@ -253,7 +253,9 @@ testUnless(
       const imageBytes = 8 * MIB;
       using checked = preflightTarget(path, store.options({ imageBytes }));
       const target = await openTarget(checked);
-      const writer = new RandomAccessWriter(target.handle, { imageBytes });
+      const writer = new RandomAccessWriter(target.handle, {
+        extent: { start: 0, end: imageBytes },
+      });
       writer.writeData(new Uint8Array(imageBytes).fill(1), 0);
       let error: unknown;
       await target.finish({ sync: true }).catch((caught) => error = caught);
@@ -282,7 +284,7 @@ testUnless(
     const imageBytes = 8 * MIB;
     using checked = preflightTarget(path, store.options({ imageBytes }));
     const target = await openTarget(checked);
-    new RandomAccessWriter(target.handle, { imageBytes })
+    new RandomAccessWriter(target.handle, { extent: { start: 0, end: imageBytes } })
       .writeData(new Uint8Array(imageBytes).fill(1), 0);
     run("mount", "-o", "remount,abort", mount.path);
     const error = await assertRejects(() => target.finish({ sync: true }), TargetError);

@@ -18,7 +18,7 @@ Deno.test("openTarget() creates a file with holes of the image's size", async ()
   const target = await openTarget(checked);
   assertEquals([target.kind, target.isNew, target.handle.access], ["file", true, "random"]);
   assertEquals([target.handle.zeroPolicy, target.handle.blockBytes], ["skip", 1]);
-  const writer = new RandomAccessWriter(target.handle, { imageBytes: 5 * MIB + 1 });
+  const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: 5 * MIB + 1 } });
   writer.writeData(new Uint8Array(10).fill(7), 5 * MIB - 9);
   writer.writeZeros(0, 5 * MIB - 9);
   await target.finish({ sync: true });
@@ -45,7 +45,10 @@ Deno.test("openTarget() writes to the file that was checked, not to what took it
   Deno.renameSync(path, store.file("moved"));
   Deno.symlinkSync(store.revisionPath, path);
   const target = await openTarget(checked);
-  new RandomAccessWriter(target.handle, { imageBytes: 1 }).writeData(Uint8Array.of(0x78), 0);
+  new RandomAccessWriter(target.handle, { extent: { start: 0, end: 1 } }).writeData(
+    Uint8Array.of(0x78),
+    0,
+  );
   await target.finish({ sync: true });
   assertEquals(Deno.readTextFileSync(store.file("moved")), "x");
   assertEquals(Deno.readTextFileSync(store.revisionPath), "content of RevisionA");
@@ -109,7 +112,10 @@ testUnless(
     using checked = preflightTarget(path, store.options({ imageBytes: 100_000, sparse: "never" }));
     const target = await openTarget(checked);
     assertEquals(target.handle.zeroPolicy, "write");
-    new RandomAccessWriter(target.handle, { imageBytes: 100_000 }).writeZeros(0, 100_000);
+    new RandomAccessWriter(target.handle, { extent: { start: 0, end: 100_000 } }).writeZeros(
+      0,
+      100_000,
+    );
     await target.finish({ sync: true });
     assertBytes(Deno.readFileSync(path), new Uint8Array(100_000));
   },
@@ -139,7 +145,7 @@ testUnless(
     const path = `${mount.path}/image`;
     using checked = preflightTarget(path, store.options({ imageBytes: 2 * MIB }));
     const target = await openTarget(checked);
-    const writer = new RandomAccessWriter(target.handle, { imageBytes: 2 * MIB });
+    const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: 2 * MIB } });
     const error = assertThrows(() => writer.writeData(new Uint8Array(2 * MIB), 0), TargetError);
     assertEquals(
       error.message,
@@ -161,7 +167,7 @@ Deno.test("RandomAccessWriter reports the file size limit instead of dying of SI
     const path = ${JSON.stringify(path)};
     const fd = openFd(path, OpenFlag.O_WRONLY);
     const handle = { fd, path, access: "random", zeroPolicy: "skip", blockBytes: 1 };
-    const writer = new RandomAccessWriter(handle, { imageBytes: 2097152 });
+    const writer = new RandomAccessWriter(handle, { extent: { start: 0, end: 2097152 } });
     try {
       writer.writeData(new Uint8Array(2097152), 0);
     } catch (error) {
@@ -180,7 +186,7 @@ Deno.test("Target.finish() lets the event loop run, and ends the target", async 
   using store = new StoreFixture();
   using checked = preflightTarget(store.file("image"), store.options({ imageBytes: 8 * MIB }));
   const target = await openTarget(checked);
-  const writer = new RandomAccessWriter(target.handle, { imageBytes: 8 * MIB });
+  const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: 8 * MIB } });
   writer.writeData(new Uint8Array(8 * MIB).fill(1), 0);
   let ticks = 0;
   const timer = setInterval(() => ticks++, 0);

@@ -193,7 +193,7 @@ testUnless(
     Deno.writeFileSync(path, new Uint8Array(524_288));
     assertRefused(path, options, /room for 1048576 bytes/);
     assertEquals(Deno.statSync(path).size, 524_288);
-    preflightTarget(path, { ...options, imageBytes: 1_048_576 })[Symbol.dispose]();
+    preflightTarget(path, { ...options, extent: { start: 0, end: 1_048_576 } })[Symbol.dispose]();
     preflightTarget(path, { ...options, sparse: "auto" })[Symbol.dispose]();
   },
 );
@@ -209,9 +209,9 @@ testUnless(mountProblem(), "preflightTarget() accepts a file system that keeps n
 const tryOutput = (output: string) =>
   scriptCommand(`
     import { preflightTarget } from lib("target/preflight.ts");
-    const store = { revisionPath: Deno.env.get("REVISION"), basedir: Deno.env.get("BASEDIR") };
+    const stores = [{ revisionPath: Deno.env.get("REVISION"), basedir: Deno.env.get("BASEDIR") }];
     try {
-      const options = { imageBytes: 1, sparse: "auto", force: false, ...store };
+      const options = { extent: { start: 0, end: 1 }, sparse: "auto", force: false, stores };
       Deno.stderr.writeSync(new TextEncoder().encode(preflightTarget("${output}", options).kind));
     } catch (error) {
       Deno.stderr.writeSync(new TextEncoder().encode(error.message));

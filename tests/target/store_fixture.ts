@@ -29,10 +29,16 @@ export class StoreFixture implements Disposable {
     return this.#scratch.file(name, content);
   }
 
-  /** Options for an image of one byte, so that size is no obstacle. */
-  options(options: Partial<PreflightOptions> = {}): PreflightOptions {
-    const { basedir, revisionPath } = this;
-    return { imageBytes: 1, sparse: "auto", force: false, basedir, revisionPath, ...options };
+  /** Options for a whole image, of one byte unless told otherwise, so that size is no obstacle. */
+  options(
+    options: Partial<PreflightOptions> & { imageBytes?: number; revisionPath?: string } = {},
+  ): PreflightOptions {
+    const { imageBytes = 1, revisionPath = this.revisionPath, ...rest } = options;
+    return {
+      ...{ extent: { start: 0, end: imageBytes }, sparse: "auto", force: false },
+      stores: [{ basedir: this.basedir, revisionPath }],
+      ...rest,
+    };
   }
 
   [Symbol.dispose](): void {

@@ -108,9 +108,9 @@ const writeStdout = scriptCommand(`
   import { openTarget, preflightTarget } from lib("target/preflight.ts");
   import { StreamWriter } from lib("target/writer.ts");
   ignoreWriteSignals();
-  const options = { sparse: "auto", force: false, revisionPath: "/x", basedir: "/x" };
+  const options = { sparse: "auto", force: false, stores: [{ revisionPath: "/x", basedir: "/x" }] };
   try {
-    const target = await openTarget(preflightTarget("-", { imageBytes: 2097152, ...options }));
+    const target = await openTarget(preflightTarget("-", { extent: { start: 0, end: 2097152 }, ...options }));
     const writer = new StreamWriter(target.handle);
     writer.write(new Uint8Array(1048576).fill(1));
     writer.writeZeros(1048576);

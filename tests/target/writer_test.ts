@@ -79,7 +79,10 @@ class FakeTarget implements WriterSyscalls {
 Deno.test("RandomAccessWriter.writeData() goes on after short writes", () => {
   const target = new FakeTarget(100);
   target.transferBytes = 7;
-  const writer = new RandomAccessWriter(target.handle(), { imageBytes: 90, syscalls: target });
+  const writer = new RandomAccessWriter(target.handle(), {
+    extent: { start: 0, end: 90 },
+    syscalls: target,
+  });
   writer.writeData(Uint8Array.from({ length: 20 }, (_, i) => i), 10);
   assertEquals([...target.content.subarray(10, 30)], Array.from({ length: 20 }, (_, i) => i));
   assertEquals(target.calls, ["pwrite 10+7", "pwrite 17+7", "pwrite 24+6"]);
@@ -88,7 +91,10 @@ Deno.test("RandomAccessWriter.writeData() goes on after short writes", () => {
 Deno.test("RandomAccessWriter.writeData() names path and byte of a failure", () => {
   const target = new FakeTarget(100);
   target.failAt = 50;
-  const writer = new RandomAccessWriter(target.handle(), { imageBytes: 100, syscalls: target });
+  const writer = new RandomAccessWriter(target.handle(), {
+    extent: { start: 0, end: 100 },
+    syscalls: target,
+  });
   const error = assertThrows(() => writer.writeData(new Uint8Array(20), 40), TargetError);
   assertEquals(
     error.message,
@@ -101,7 +107,10 @@ Deno.test("RandomAccessWriter.writeData() names path and byte of a failure", () 
 
 Deno.test("RandomAccessWriter rejects bytes beyond the image", () => {
   const target = new FakeTarget(100);
-  const writer = new RandomAccessWriter(target.handle(), { imageBytes: 50, syscalls: target });
+  const writer = new RandomAccessWriter(target.handle(), {
+    extent: { start: 0, end: 50 },
+    syscalls: target,
+  });
   assertThrows(() => writer.writeData(new Uint8Array(2), 49), RangeError, "50");
   assertThrows(() => writer.writeZeros(0, 51), RangeError);
   assertThrows(() => writer.writeZeros(-1, 5), RangeError);
@@ -111,7 +120,7 @@ Deno.test("RandomAccessWriter rejects bytes beyond the image", () => {
 Deno.test("RandomAccessWriter.writeZeros() does nothing under policy skip", () => {
   const target = new FakeTarget(100);
   const writer = new RandomAccessWriter(target.handle("skip"), {
-    imageBytes: 100,
+    extent: { start: 0, end: 100 },
     syscalls: target,
   });
   writer.writeZeros(0, 100);
@@ -121,7 +130,7 @@ Deno.test("RandomAccessWriter.writeZeros() does nothing under policy skip", () =
 Deno.test("RandomAccessWriter.writeZeros() writes every zero under policy write", () => {
   const target = new FakeTarget(3 * MIB);
   const writer = new RandomAccessWriter(target.handle("write"), {
-    imageBytes: 3 * MIB,
+    extent: { start: 0, end: 3 * MIB },
     syscalls: target,
   });
   writer.writeZeros(5, 2 * MIB);
@@ -132,7 +141,10 @@ Deno.test("RandomAccessWriter.writeZeros() writes every zero under policy write"
 
 Deno.test("RandomAccessWriter.writeZeros() deallocates whole blocks and writes the ends", () => {
   const target = new FakeTarget(4096);
-  const writer = new RandomAccessWriter(target.handle(), { imageBytes: 4000, syscalls: target });
+  const writer = new RandomAccessWriter(target.handle(), {
+    extent: { start: 0, end: 4000 },
+    syscalls: target,
+  });
   writer.writeZeros(1000, 3000);
   assertEquals(target.calls, ["pwrite 1000+24", "punch 1024+2560", "pwrite 3584+416"]);
   const expected = new Uint8Array(4096).fill(0xaa).fill(0, 1000, 4000);
@@ -142,7 +154,7 @@ Deno.test("RandomAccessWriter.writeZeros() deallocates whole blocks and writes t
 Deno.test("RandomAccessWriter.writeZeros() writes a range within one block", () => {
   const target = new FakeTarget(4096);
   const writer = new RandomAccessWriter(target.handle("deallocate", 4096), {
-    imageBytes: 4096,
+    extent: { start: 0, end: 4096 },
     syscalls: target,
   });
   writer.writeZeros(100, 3000);
@@ -153,7 +165,10 @@ for (const name of ["EOPNOTSUPP", "ENOSYS", "EINVAL", "ENODEV", "EPERM", "EBUSY"
   Deno.test(`RandomAccessWriter.writeZeros() zeroes the range where holes fail with ${name}`, () => {
     const target = new FakeTarget(4096);
     target.fallocateErrno.set(PUNCH, Errno[name]);
-    const writer = new RandomAccessWriter(target.handle(), { imageBytes: 4096, syscalls: target });
+    const writer = new RandomAccessWriter(target.handle(), {
+      extent: { start: 0, end: 4096 },
+      syscalls: target,
+    });
     writer.writeZeros(0, 1024);
     writer.writeZeros(2048, 1024);
     assertEquals(target.calls, ["punch 0+1024", "zero 0+1024", "zero 2048+1024"]);
@@ -163,7 +178,10 @@ for (const name of ["EOPNOTSUPP", "ENOSYS", "EINVAL", "ENODEV", "EPERM", "EBUSY"
 Deno.test("RandomAccessWriter.writeZeros() writes zeros where nothing else works, and remembers", () => {
   const target = new FakeTarget(4096);
   target.fallocateErrno.set(PUNCH, Errno.EOPNOTSUPP).set(ZERO, Errno.EOPNOTSUPP);
-  const writer = new RandomAccessWriter(target.handle(), { imageBytes: 4096, syscalls: target });
+  const writer = new RandomAccessWriter(target.handle(), {
+    extent: { start: 0, end: 4096 },
+    syscalls: target,
+  });
   writer.writeZeros(100, 1000);
   writer.writeZeros(2048, 1024);
   assertEquals(target.calls, [
@@ -183,7 +201,10 @@ Deno.test("RandomAccessWriter.writeZeros() writes zeros where nothing else works
 Deno.test("RandomAccessWriter.writeZeros() reports errors of the storage", () => {
   const target = new FakeTarget(4096);
   target.fallocateErrno.set(PUNCH, Errno.EIO);
-  const writer = new RandomAccessWriter(target.handle(), { imageBytes: 4096, syscalls: target });
+  const writer = new RandomAccessWriter(target.handle(), {
+    extent: { start: 0, end: 4096 },
+    syscalls: target,
+  });
   const error = assertThrows(() => writer.writeZeros(100, 2000), TargetError);
   assertEquals(
     error.message,
@@ -195,7 +216,7 @@ Deno.test("RandomAccessWriter.writeZeros() splits long ranges and stops between 
   const target = new FakeTarget(0);
   let answers = 0;
   const writer = new RandomAccessWriter(target.handle(), {
-    imageBytes: 2 ** 44,
+    extent: { start: 0, end: 2 ** 44 },
     syscalls: target,
     shouldStop: () => ++answers > 2,
   });
@@ -214,7 +235,7 @@ Deno.test("RandomAccessWriter brings any mix of data and zeros to any device", (
     if (random(2)) target.fallocateErrno.set(ZERO, Errno.EINVAL);
     const expected = target.content.slice();
     const writer = new RandomAccessWriter(target.handle("deallocate", random(2) ? 512 : 4096), {
-      imageBytes,
+      extent: { start: 0, end: imageBytes },
       syscalls: target,
     });
     for (let offset = 0; offset < imageBytes;) {

@@ -51,7 +51,7 @@ Deno.test("zeroRuns() covers every chunk in alternating runs", () => {
   }
 });
 
-const sizes = { chunkBytes: 4 * MIB, imageBytes: 40 * MIB, maxBytes: 1024 * MIB };
+const sizes = { chunkBytes: 4 * MIB, start: 0, end: 40 * MIB, maxBytes: 1024 * MIB };
 
 Deno.test("zeroRanges() joins neighbouring chunks", () => {
   assertEquals([...zeroRanges([0, 1, 2, 5, 7, 8], sizes)], [
@@ -70,10 +70,16 @@ Deno.test("zeroRanges() splits at maxBytes", () => {
   assertEquals([...zeroRanges([0, 1], { ...sizes, maxBytes: 1 })].length, 2);
 });
 
+Deno.test("zeroRanges() begins with the part that counts", () => {
+  assertEquals([...zeroRanges([1, 2], { ...sizes, start: 5 * MIB, end: 11 * MIB })], [
+    { offset: 5 * MIB, length: 6 * MIB },
+  ]);
+});
+
 Deno.test("zeroRanges() ends with the image", () => {
-  assertEquals([...zeroRanges([8, 9, 10, 11], { ...sizes, imageBytes: 40 * MIB - 5 })], [
+  assertEquals([...zeroRanges([8, 9, 10, 11], { ...sizes, end: 40 * MIB - 5 })], [
     { offset: 32 * MIB, length: 8 * MIB - 5 },
   ]);
   assertEquals([...zeroRanges([], sizes)], []);
-  assertEquals([...zeroRanges([0], { ...sizes, imageBytes: 0 })], []);
+  assertEquals([...zeroRanges([0], { ...sizes, end: 0 })], []);
 });

@@ -1,0 +1,63 @@
+/**
+ * Where chunks are read from: the revision's own backup directory first, then others that may hold a good copy.
+ *
+ * A chunk is named after its content, so a file from anywhere will do if it has the right content. Runs in a worker.
+ *
+ * @module
+ */
+
+import { ChunkCorruptError, ChunkMissingError } from "../errors.ts";
+import { ChunkDecoder, type DecodedChunk, type PageCachePolicy } from "./decoder.ts";
+import type { ChunkRef } from "./places.ts";
+
+/** A decoded chunk and where it came from. */
+export interface FoundChunk extends DecodedChunk {
+  /** Index of the backup directory. */
+  readonly source: number;
+}
+
+/** Reads and decodes the chunks of a revision from one or several backup directories. */
+export class ChunkSources {
+  readonly #decoders: readonly ChunkDecoder[];
+
+  /**
+   * @param dirs Backup directories, the revision's own first.
+   * @param options.verify Whether the content of the first one's chunks is compared with their ids; that of others always is.
+   */
+  constructor(dirs: readonly string[], options: { verify: boolean; pageCache: PageCachePolicy }) {
+    const { verify, pageCache } = options;
+    this.#decoders = dirs.map((dir, index) =>
+      new ChunkDecoder(dir, { verify: verify || index > 0, pageCache })
+    );
+  }
+
+  /** Asks the kernel to begin reading a chunk's file in the first directory. */
+  prefetch(id: string): void {
+    this.#decoders[0]!.prefetch(id);
+  }
+
+  /**
+   * Decodes a chunk from the first directory that has a good copy.
+   *
+   * @param output Index of the output buffer, as for {@linkcode ChunkDecoder.decode}.
+   * @throws {ChunkMissingError | ChunkCorruptError} What is wrong in the first directory, if no other one has a good copy.
+   * @throws {OsError} If the process lacks descriptors or memory.
+   */
+  decode(chunk: ChunkRef, output: number, needed: number): FoundChunk {
+    let firstFault: ChunkMissingError | ChunkCorruptError | undefined;
+    for (const [source, decoder] of this.#decoders.entries()) {
+      try {
+        return { ...decoder.decode(chunk, output, needed), source };
+      } catch (error) {
+        if (!isChunkFault(error)) throw error;
+        firstFault ??= error;
+      }
+    }
+    throw firstFault ?? new TypeError("Cannot decode a chunk: there are no backup directories");
+  }
+}
+
+/** Whether an error says that a chunk is missing or damaged, and not that something else went wrong. */
+export function isChunkFault(error: unknown): error is ChunkMissingError | ChunkCorruptError {
+  return error instanceof ChunkMissingError || error instanceof ChunkCorruptError;
+}

@@ -1,0 +1,98 @@
+/**
+ * A step that is under way and how far it is, for whichever reporter shows it.
+ *
+ * @module
+ */
+
+import type { ProgressState } from "./progress_line.ts";
+import { RateEstimator } from "./rate_estimator.ts";
+
+/** How far a step is, as its reporter asks for it. */
+export interface ProgressCounts {
+  /** Bytes of the image that are done: in place, compared or verified; zeros included. */
+  readonly doneBytes: number;
+  /** Bytes of the image that are to be done. */
+  readonly totalBytes: number;
+  /** Bytes of the work that takes the time, as a rule distinct chunks decoded; default: `doneBytes`. */
+  readonly workDoneBytes?: number;
+  /** Bytes of that work that are to be done; default: `totalBytes`. */
+  readonly workTotalBytes?: number;
+}
+
+/** Time, as far as a reporter needs it. */
+export interface Clock {
+  /** Milliseconds that never run backwards. */
+  now(): number;
+  /** Calls back again and again until the returned function is called. */
+  every(intervalMs: number, callback: () => void): () => void;
+}
+
+/** The process's own time. */
+export const SYSTEM_CLOCK: Clock = {
+  now: () => performance.now(),
+  every(intervalMs, callback) {
+    const timer = setInterval(callback, intervalMs);
+    // Progress alone is no reason for the process to live on.
+    Deno.unrefTimer(timer);
+    return () => clearInterval(timer);
+  },
+};
+
+/** A step with its start and its speed. */
+export class Activity {
+  readonly #step: string;
+  readonly #counts: (() => ProgressCounts) | undefined;
+  readonly #startMs: number;
+  readonly #work = new RateEstimator();
+  readonly #image = new RateEstimator();
+
+  /**
+   * @param step What the state names.
+   * @param options.counts Absent for a step that cannot be measured.
+   * @param options.startMs When it began; counts are taken at once, so that a rate can be told at the first look.
+   */
+  constructor(
+    step: string,
+    options: { counts: (() => ProgressCounts) | undefined; startMs: number },
+  ) {
+    this.#step = step;
+    this.#counts = options.counts;
+    this.#startMs = options.startMs;
+    this.measure(options.startMs);
+  }
+
+  /** Whether its progress can be measured. */
+  get isMeasured(): boolean {
+    return this.#counts !== undefined;
+  }
+
+  /** Looks how far the step is now; the more often, the better rate and ETA follow a change of speed. */
+  measure(nowMs: number): ProgressState {
+    const head = { step: this.#step, elapsedMs: nowMs - this.#startMs };
+    if (this.#counts === undefined) {
+      return {
+        ...head,
+        doneBytes: 0,
+        totalBytes: null,
+        rateBytesPerSecond: null,
+        etaSeconds: null,
+      };
+    }
+    const { doneBytes, totalBytes, workDoneBytes = doneBytes, workTotalBytes = totalBytes } = this
+      .#counts();
+    this.#work.add(nowMs, workDoneBytes);
+    this.#image.add(nowMs, doneBytes);
+    const remainingWork = workTotalBytes - workDoneBytes;
+    // With all chunks decoded (or none to decode), what is left is writing, of zeros for the most part.
+    const [estimator, remainingBytes] = remainingWork > 0
+      ? [this.#work, remainingWork]
+      : [this.#image, totalBytes - doneBytes];
+    return {
+      ...head,
+      doneBytes,
+      totalBytes,
+      rateBytesPerSecond: estimator.bytesPerSecond,
+      etaSeconds: estimator.etaSeconds(remainingBytes),
+    };
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Values of options that say which part of an image is wanted, how much of it and how fast.
+ *
+ * Numbers of bytes are whole and may have a unit, in either case: B, K or KiB, M or MiB, G or GiB, T or TiB. All units are
+ * binary: `1K` is 1024 bytes. `KB` and the like are refused, as they mean 1000 to some.
+ *
+ * @module
+ */
+
+import { PARTITION_NUMBERS } from "../image/partition_table.ts";
+import { badValue, parseWhole } from "./option_values.ts";
+
+const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
+  ["", 1],
+  ["b", 1],
+  ...["k", "m", "g", "t"].flatMap((letter, i): [string, number][] => [
+    [letter, 1024 ** (i + 1)],
+    [`${letter}ib`, 1024 ** (i + 1)],
+  ]),
+]);
+
+/**
+ * Reads the value of `--range`: OFFSET:LENGTH, of which one may be missing.
+ *
+ * @returns Bytes; the offset is 0 if it is missing, the length `null` (to the image's end) or > 0. Their sum is exact.
+ * @throws {UsageError} for anything else.
+ */
+export function parseByteRange(text: string): { offset: number; length: number | null } {
+  const [offsetText, lengthText, ...surplus] = text.split(":");
+  if (offsetText === undefined || lengthText === undefined || surplus.length > 0) {
+    throw badValue("range", text, "not OFFSET:LENGTH");
+  }
+  if (offsetText === "" && lengthText === "") throw badValue("range", text, "empty");
+  const offset = offsetText === "" ? 0 : parseBytes(offsetText);
+  const length = lengthText === "" ? null : parseBytes(lengthText);
+  if (offset === null || (lengthText !== "" && length === null)) {
+    throw badValue("range", text, 'not OFFSET:LENGTH in bytes, such as "1GiB:512MiB"');
+  }
+  if (length === 0) throw badValue("range", text, "of no length");
+  if (!Number.isSafeInteger(offset + (length ?? 0))) {
+    throw badValue("range", text, "beyond the end of any image");
+  }
+  return { offset, length };
+}
+
+/**
+ * Reads the value of `--bwlimit`: bytes a second, "/s" after it or not.
+ *
+ * @returns Bytes a second, > 0.
+ * @throws {UsageError} for anything else.
+ */
+export function parseRate(text: string): number {
+  const bytesPerSecond = parseBytes(text.replace(/\/s$/i, ""));
+  if (bytesPerSecond === null || !Number.isSafeInteger(bytesPerSecond) || bytesPerSecond === 0) {
+    throw badValue("bwlimit", text, 'not a number of bytes a second above 0, such as "100MiB"');
+  }
+  return bytesPerSecond;
+}
+
+/**
+ * Reads the value of `--sample`: a percentage, "%" after it or not.
+ *
+ * @returns Percent, > 0 and <= 100.
+ * @throws {UsageError} for anything else.
+ */
+export function parsePercent(text: string): number {
+  const percent = /^([0-9]+\.?[0-9]*|\.[0-9]+)%?$/.test(text) ? parseFloat(text) : NaN;
+  if (!(percent > 0 && percent <= 100)) {
+    throw badValue("sample", text, "not a percentage above 0 and up to 100");
+  }
+  return percent;
+}
+
+/**
+ * Reads the value of `--partition`.
+ *
+ * @throws {UsageError} unless it is a whole decimal number that a partition may have.
+ */
+export function parsePartitionNumber(text: string): number {
+  return parseWhole("partition", text, PARTITION_NUMBERS);
+}
+
+/** Reads a number of bytes, which is not exact if it is not safe; `null` if it is none. */
+function parseBytes(text: string): number | null {
+  const [, digits, unit = ""] = /^([0-9]+)([a-z]*)$/i.exec(text) ?? [];
+  const unitBytes = UNIT_BYTES.get(unit.toLowerCase());
+  return digits === undefined || unitBytes === undefined ? null : Number(digits) * unitBytes;
+}

@@ -1,0 +1,103 @@
+/**
+ * `backy-extract check` as a command. What is damaged goes to standard output, how the check goes to standard error.
+ *
+ * With `--json` standard output gets an object for each range that is damaged: `type` "damage", `basedir`, `revision`,
+ * `offset` and `length` in its image, `chunkId`, `reason` ("missing", "header", "lzo", "size", "hash"), `detail`.
+ *
+ * @module
+ */
+
+import { check, type CheckEvent, type CheckReport } from "../check/check.ts";
+import { reasonOf } from "../ffi/errno.ts";
+import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
+import { candidateLines } from "./candidates.ts";
+import { renderCheckedDamage } from "./check_table.ts";
+import { beginRun } from "./command_run.ts";
+import { ExitCode, exitCodeFor } from "./exit_code.ts";
+import type { CheckCommand } from "./extract_commands.ts";
+import { formatBytes, formatCount, formatDuration, formatQuantity, formatRate } from "./format.ts";
+import { defaultThreads } from "./option_values.ts";
+import type { Reporter } from "./reporter.ts";
+import { stdoutColumns, writeFully } from "./terminal.ts";
+
+/** Runs a check. @returns The exit code; everything there is to say was printed. */
+export async function runCheck(tool: string, command: CheckCommand): Promise<ExitCode> {
+  using run = beginRun(tool, command);
+  const { reporter, signal } = run;
+  const { kind, quiet: _quiet, json, ...asked } = command;
+  const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
+  reporter.start({ command: kind, arguments: { ...asked, threads } });
+  const badChunks = new BadChunkWarnings(reporter);
+  try {
+    const report = await check({
+      ...{ ...asked, threads, signal },
+      onEvent: (event) => tell(reporter, badChunks, event),
+    });
+    badChunks.end();
+    const { damaged: _damaged, revisions: _revisions, ...numbers } = report;
+    reporter.summary([renderSummary(report)], {
+      ...{ ...numbers, revisions: report.revisions.length, damagedChunks: report.damaged.length },
+    });
+    if (report.damaged.length === 0) return ExitCode.COMPLETE;
+    printDamage(reporter, report, json);
+    return ExitCode.DATA;
+  } catch (error) {
+    badChunks.end();
+    reporter.fail(error, { notes: candidateLines(error) });
+    return exitCodeFor(error);
+  }
+}
+
+function printDamage(reporter: Reporter, report: CheckReport, json: boolean): void {
+  const lines = renderCheckedDamage(report.damaged, { json, maxCells: stdoutColumns() });
+  try {
+    for (const line of lines) writeFully(Deno.stdout, `${line}\n`);
+  } catch (error) {
+    reporter.warn(`Cannot write standard output: ${reasonOf(error)}`);
+  }
+}
+
+function tell(reporter: Reporter, badChunks: BadChunkWarnings, event: CheckEvent): void {
+  switch (event.type) {
+    case "locking":
+      return reporter.step("Obtaining purge lock", { name: "lock" });
+    case "lock-wait":
+      return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
+    case "reading-map":
+      return reporter.step("Loading revision map", { name: "read-map" });
+    case "reading-map-on":
+      return reporter.refresh();
+    case "checking":
+      return trackCheck(reporter, event);
+    case "bad-chunk":
+      return badChunks.tell(event.detail);
+    case "warning":
+      return reporter.warn(event.text);
+  }
+}
+
+function trackCheck(reporter: Reporter, event: Extract<CheckEvent, { type: "checking" }>): void {
+  const { basedir, revisions, threads, plan, progress } = event;
+  const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
+  reporter.track(
+    `Checking ${chunks} (${formatBytes(plan.distinctBytes)}) of ` +
+      `${formatQuantity(revisions, "revision")} with ${formatQuantity(threads, "worker")}`,
+    "Checking",
+    () => ({ doneBytes: progress().decodedBytes, totalBytes: plan.distinctBytes }),
+    { name: "check", fields: { basedir, revisions, threads, ...plan } },
+  );
+}
+
+function renderSummary(report: CheckReport): string {
+  const { revisions, distinctChunks, checkedChunks, readBytes, damaged } = report;
+  const seconds = report.elapsedMs / 1000;
+  const rate = formatRate(readBytes / Math.max(seconds, 0.001));
+  const chunks = checkedChunks === distinctChunks
+    ? formatQuantity(distinctChunks, "distinct chunk")
+    : `${formatCount(checkedChunks)} of ${formatQuantity(distinctChunks, "distinct chunk")}`;
+  const verdict = damaged.length === 0
+    ? checkedChunks === distinctChunks ? "all are good" : "these are good"
+    : `${formatCount(damaged.length)} damaged`;
+  return `Checked ${chunks} of ${formatQuantity(revisions.length, "revision")} in ` +
+    `${formatDuration(seconds)} (${formatBytes(readBytes)} read, ${rate}): ${verdict}`;
+}

@@ -1,0 +1,67 @@
+/**
+ * Shows which ranges of an image could not be restored or are damaged, and why. Pure.
+ *
+ * @module
+ */
+
+import type { ChunkFault } from "../errors.ts";
+import { formatBytes, formatQuantity } from "./format.ts";
+import { renderTable, type TableColumn } from "./table.ts";
+
+/** A range of the image that is not what it should be; a chunk has one for each place where it stands. */
+export interface DamagedRange {
+  /** First byte. */
+  readonly offset: number;
+  /** Number of bytes. */
+  readonly length: number;
+  /** 32 lower-case hex digits. */
+  readonly chunkId: string;
+  readonly reason: "missing" | ChunkFault;
+  /** One line that says it exactly; may be empty. */
+  readonly detail: string;
+}
+
+const ROWS_MAX = 50;
+
+const REASONS: Readonly<Record<DamagedRange["reason"], string>> = {
+  missing: "missing",
+  header: "bad header",
+  lzo: "bad LZO data",
+  size: "wrong size",
+  hash: "wrong content",
+};
+
+/** Says in words what is wrong with a chunk. */
+export function describeReason(reason: DamagedRange["reason"]): string {
+  return REASONS[reason];
+}
+
+// Plain digits: offset and length are for pasting into dd and qemu-img, not for looking at.
+const COLUMNS: readonly TableColumn<DamagedRange>[] = [
+  { title: "Offset", align: "right", cell: ({ offset }) => String(offset) },
+  { title: "Length", align: "right", cell: ({ length }) => String(length) },
+  { title: "Chunk", cell: ({ chunkId }) => chunkId },
+  { title: "Reason", cell: ({ reason }) => describeReason(reason) },
+  { title: "Detail", cell: ({ detail }) => detail, minCells: 10, isOptional: true },
+];
+
+/**
+ * Renders the first 50 ranges, and says how many more there are.
+ *
+ * @param ranges In the order in which they are shown.
+ * @param options.maxCells As {@linkcode renderTable} takes it.
+ * @returns Lines; none for no ranges.
+ */
+export function renderDamageTable(
+  ranges: readonly DamagedRange[],
+  options: { maxCells?: number | undefined } = {},
+): string[] {
+  if (ranges.length === 0) return [];
+  const lines = renderTable(ranges.slice(0, ROWS_MAX), { ...options, columns: COLUMNS });
+  const rest = ranges.slice(ROWS_MAX);
+  if (rest.length > 0) {
+    const bytes = rest.reduce((sum, { length }) => sum + length, 0);
+    lines.push(`and ${formatQuantity(rest.length, "more range")}, ${formatBytes(bytes)}`);
+  }
+  return lines;
+}

@@ -1,0 +1,190 @@
+/**
+ * A restore, or its dry run, as a command: what happens is told to a reporter, the end becomes an exit code.
+ *
+ * @module
+ */
+
+import { dryRun } from "../restore/dry_run.ts";
+import { restore, type RestoreEvent } from "../restore/restore.ts";
+import type { BadRange } from "../restore/damage.ts";
+import type { RunningWork, TargetWork } from "../restore/options.ts";
+import type { DryRunReport, RestoreReport } from "../restore/report.ts";
+import { reasonOf } from "../ffi/errno.ts";
+import { STDOUT_NAME } from "../target/wording.ts";
+import { quote } from "../wording.ts";
+import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
+import { candidateLines } from "./candidates.ts";
+import { beginRun } from "./command_run.ts";
+import { ExitCode, exitCodeFor } from "./exit_code.ts";
+import type { RestoreCommand } from "./extract_commands.ts";
+import { formatBytes, formatQuantity } from "./format.ts";
+import { defaultThreads } from "./option_values.ts";
+import { openReportFile } from "./report_file.ts";
+import { renderDryRun, renderReport } from "./report_text.ts";
+import type { Reporter } from "./reporter.ts";
+import { stderrColumns } from "./terminal.ts";
+
+/** Runs a restore. @returns The exit code; everything there is to say was printed. */
+export async function runRestore(tool: string, command: RestoreCommand): Promise<ExitCode> {
+  using run = beginRun(tool, command);
+  const { reporter, signal } = run;
+  const { kind, quiet: _quiet, json: _json, reportFile, ...asked } = command;
+  const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
+  reporter.start({
+    command: kind,
+    arguments: { ...asked, threads, reportFile: reportFile ?? null },
+  });
+  const events = new EventTeller(reporter);
+  const options = {
+    ...{ ...asked, threads, signal },
+    onEvent: (event: RestoreEvent) => events.tell(event),
+  };
+  try {
+    if (command.dryRun) {
+      const report = await dryRun(options);
+      events.end();
+      return await conclude(reporter, report, renderDryRun(report, command));
+    }
+    using file = reportFile === undefined ? null : openReportFile(reportFile);
+    const report = await restore(options);
+    events.end();
+    const code = await conclude(reporter, report, renderReport(report));
+    try {
+      file?.write({ revision: events.revision, target: command.output, ...report });
+    } catch (error) {
+      reporter.warn(`Cannot write report ${quote(reportFile ?? "")}: ${reasonOf(error)}`);
+      return code === ExitCode.COMPLETE ? ExitCode.FAILURE : code;
+    }
+    return code;
+  } catch (error) {
+    events.end();
+    const { touchedTarget } = events;
+    const notes = touchedTarget === null ? [] : [`${nameTarget(touchedTarget)} is incomplete`];
+    reporter.fail(error, {
+      notes: [...candidateLines(error), ...notes],
+      fields: { incompleteTarget: touchedTarget },
+    });
+    return exitCodeFor(error);
+  }
+}
+
+/** Tells what was done; with what is missing last, where it is seen. */
+async function conclude(
+  reporter: Reporter,
+  report: RestoreReport | DryRunReport,
+  lines: readonly string[],
+): Promise<ExitCode> {
+  const { badRanges } = report;
+  reporter.summary(lines, { ...report });
+  if (badRanges.length === 0) return ExitCode.COMPLETE;
+  const { renderDamageTable } = await import("./damage_table.ts");
+  const maxCells = stderrColumns();
+  reporter.listing([...renderDamageTable(badRanges, { maxCells }), describeLoss(badRanges)]);
+  return ExitCode.DATA;
+}
+
+function describeLoss(ranges: readonly BadRange[]): string {
+  const chunks = new Set(ranges.map(({ chunkId }) => chunkId)).size;
+  const bytes = ranges.reduce((sum, { length }) => sum + length, 0);
+  return `${formatQuantity(chunks, "chunk")} missing or corrupt: ` +
+    `${formatQuantity(ranges.length, "range")} of the image lost, ${formatBytes(bytes)}`;
+}
+
+/** Tells events to a reporter, and keeps what the end needs. */
+class EventTeller {
+  readonly #reporter: Reporter;
+  readonly #badChunks: BadChunkWarnings;
+  /** The target, as soon as it may have been changed. */
+  touchedTarget: string | null = null;
+  /** The revision's name, as soon as it is known. */
+  revision: string | null = null;
+
+  constructor(reporter: Reporter) {
+    this.#reporter = reporter;
+    this.#badChunks = new BadChunkWarnings(reporter);
+  }
+
+  tell(event: RestoreEvent): void {
+    const reporter = this.#reporter;
+    switch (event.type) {
+      case "locking":
+        return reporter.step("Obtaining purge lock", { name: "lock" });
+      case "lock-wait":
+        return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
+      case "reading-map":
+        return reporter.step("Loading revision map", { name: "read-map" });
+      case "reading-map-on":
+        return reporter.refresh();
+      case "reader-wait":
+        return reporter.warn(`waiting for a reader of ${nameTarget(event.target)}`);
+      case "restoring":
+        this.touchedTarget = event.target;
+        this.revision = event.revision;
+        return this.#track(event, {
+          verb: event.isUpdate ? "Updating" : "Restoring",
+          name: event.isUpdate ? "update" : "restore",
+          countsDecoding: !event.isUpdate,
+        });
+      case "reading-back":
+        return this.#track(event, {
+          verb: event.round === 1 ? "Reading back" : "Reading back again",
+          name: event.round === 1 ? "read-back" : "read-back-again",
+          countsDecoding: false,
+        });
+      case "surveying":
+        return this.#trackSurvey(event);
+      case "flushing":
+        return reporter.step("Flushing", { name: "flush" });
+      case "bad-chunk":
+        return this.#badChunks.tell(event.detail);
+      case "warning":
+        return reporter.warn(event.text);
+    }
+  }
+
+  /** Ends the telling of events. */
+  end(): void {
+    this.#badChunks.end();
+  }
+
+  #track(
+    event: TargetWork,
+    how: { verb: string; name: string; countsDecoding: boolean },
+  ): void {
+    const { revision, target, threads, access, plan, progress } = event;
+    const totalBytes = plan.dataBytes + plan.zeroBytes;
+    // A stream decodes a chunk at every place where it stands.
+    const workTotalBytes = access === "random" ? plan.distinctBytes : plan.dataBytes;
+    const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
+    const preposition = how.name.startsWith("read-back") ? "from" : "to";
+    this.#reporter.track(
+      `${how.verb} ${revision} (${formatBytes(totalBytes)}, ${chunks}) ${preposition} ` +
+        `${nameTarget(target)} with ${formatQuantity(threads, "worker")}`,
+      how.verb,
+      () => {
+        const { imageBytes: doneBytes, decodedBytes: workDoneBytes } = progress();
+        const image = { doneBytes, totalBytes };
+        return how.countsDecoding ? { ...image, workDoneBytes, workTotalBytes } : image;
+      },
+      { name: how.name, fields: { revision, target, threads, ...plan } },
+    );
+  }
+
+  #trackSurvey({ revision, threads, plan, progress }: RunningWork): void {
+    this.revision = revision;
+    const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
+    // Files are looked for, not read: progress is that of their number.
+    const chunkBytes = plan.distinctChunks === 0 ? 0 : plan.distinctBytes / plan.distinctChunks;
+    this.#reporter.track(
+      `Looking for ${chunks} of ${revision} (${formatBytes(plan.imageBytes)})`,
+      "Looking",
+      () => ({ doneBytes: progress().jobs * chunkBytes, totalBytes: plan.distinctBytes }),
+      { name: "survey", fields: { revision, threads, ...plan } },
+    );
+  }
+}
+
+/** Quotes a target's path; standard output is no path. */
+function nameTarget(path: string): string {
+  return path === STDOUT_NAME ? path : quote(path);
+}

@@ -1,0 +1,43 @@
+/**
+ * A restore up to its first write: everything is looked at, nothing is changed.
+ *
+ * @module
+ */
+
+import { DamageCollector } from "./damage.ts";
+import type { RestoreOptions } from "./options.ts";
+import { WorkerPool } from "./pool.ts";
+import { prepareRestore } from "./prepare.ts";
+import { type DryRunReport, makeDryRunReport } from "./report.ts";
+
+/**
+ * Finds out what a restore would do, as far as that can be known without decoding a chunk or reading the target.
+ *
+ * @returns What is to be read and written, and which chunks have no file.
+ * @throws What `restore` throws before it touches the target.
+ */
+export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
+  const { threads, signal } = options;
+  const onEvent = options.onEvent ?? (() => {});
+  const startMs = performance.now();
+  using prepared = await prepareRestore(options);
+  const { name, plan, sources } = prepared;
+  for (const text of prepared.target.warnings) onEvent({ type: "warning", text });
+  const damage = new DamageCollector(plan.extent);
+  const pool = new WorkerPool({
+    ...{ plan, sources, threads, verify: true, onError: "zero", throttle: null },
+    task: { kind: "survey" },
+    onNote(note) {
+      if (note.type !== "bad-chunk") return;
+      const { chunkId, detail } = note;
+      if (damage.add(note)) onEvent({ type: "bad-chunk", chunkId, detail });
+    },
+  });
+  const progress = () => pool.progress();
+  onEvent({ type: "surveying", revision: name, threads, plan, progress });
+  await pool.run(signal);
+  return makeDryRunReport(plan, pool.progress(), {
+    ...{ elapsedMs: performance.now() - startMs, sources, badRanges: damage.ranges() },
+    mayWriteLess: Boolean(options.update),
+  });
+}

@@ -1,0 +1,87 @@
+/**
+ * Which bytes of an image are restored, and where in the target they go. Pure.
+ *
+ * A plain restore brings the whole image to where it was. A range goes to its own offsets of a target that keeps the
+ * rest of what it holds; a partition becomes a target of its own, from offset 0 on.
+ *
+ * @module
+ */
+
+import { UsageError } from "../errors.ts";
+import { CHUNK_BYTES } from "../store/layout.ts";
+
+/** A stretch of the image with its place in the target. All in bytes. */
+export interface ImageExtent {
+  /** First byte of the image that is restored. */
+  readonly start: number;
+  /** Byte of the image behind the last one that is restored; at most the image's size. */
+  readonly end: number;
+  /** Where in the target the first byte goes. */
+  readonly targetStart: number;
+}
+
+/** A part of a chunk with its places in image and target. */
+export interface Place {
+  /** First byte of the chunk that is wanted. */
+  readonly chunkOffset: number;
+  /** Number of bytes, 1 to CHUNK_BYTES. */
+  readonly length: number;
+  /** Where in the image it lies. */
+  readonly imageOffset: number;
+  /** Where in the target it goes. */
+  readonly targetOffset: number;
+}
+
+/** The extent of a whole image. */
+export function wholeImage(imageBytes: number): ImageExtent {
+  return { start: 0, end: imageBytes, targetStart: 0 };
+}
+
+/**
+ * The extent of a range, which goes to its own offsets.
+ *
+ * @param range.length Number of bytes; `null`: to the end of the image.
+ * @throws {UsageError} If it does not lie within the image.
+ */
+export function rangeOfImage(
+  imageBytes: number,
+  range: { offset: number; length: number | null },
+): ImageExtent {
+  const { offset, length } = range;
+  const end = length === null ? imageBytes : offset + length;
+  if (offset >= imageBytes || end > imageBytes) {
+    throw new UsageError(
+      `Cannot restore bytes ${offset} to ${Math.max(end, offset + 1) - 1}: the image has ` +
+        `${imageBytes} bytes`,
+    );
+  }
+  return { start: offset, end, targetStart: offset };
+}
+
+/** The number of the first seq of an extent, and that behind its last. */
+export function seqsOfExtent({ start, end }: ImageExtent): { firstSeq: number; endSeq: number } {
+  const firstSeq = Math.floor(start / CHUNK_BYTES);
+  return { firstSeq, endSeq: end > start ? Math.ceil(end / CHUNK_BYTES) : firstSeq };
+}
+
+/** Says which part of a seq's chunk an extent wants, and where it goes; the seq must have one. */
+export function placeOfSeq(extent: ImageExtent, seq: number): Place {
+  const imageOffset = Math.max(seq * CHUNK_BYTES, extent.start);
+  const end = Math.min((seq + 1) * CHUNK_BYTES, extent.end);
+  return {
+    chunkOffset: imageOffset - seq * CHUNK_BYTES,
+    length: end - imageOffset,
+    imageOffset,
+    targetOffset: targetOffsetOf(extent, imageOffset),
+  };
+}
+
+/** Where in the target a byte of the image goes. */
+export function targetOffsetOf(extent: ImageExtent, imageOffset: number): number {
+  return imageOffset - extent.start + extent.targetStart;
+}
+
+/** Byte of the target behind the last one that is written. */
+export function targetEndOf(extent: ImageExtent): number {
+  return targetOffsetOf(extent, extent.end);
+}

@@ -1,0 +1,90 @@
+/**
+ * What a restore is asked for, and what it tells while it runs.
+ *
+ * @module
+ */
+
+import type { StreamFormat } from "../target/stream_frame.ts";
+import type { SparseMode, TargetHandle } from "../target/target.ts";
+import type { OnError } from "./messages.ts";
+import type { PlanSummary } from "./plan.ts";
+import type { PoolProgress } from "./pool.ts";
+
+/** What {@linkcode RestoreOptions.onEvent} is called with. */
+export type RestoreEvent =
+  | { readonly type: "locking"; readonly basedir: string }
+  /** The purge lock is held by someone else; the restore waits. */
+  | { readonly type: "lock-wait"; readonly holder: string }
+  | { readonly type: "reading-map"; readonly path: string }
+  /** Comes many times while a large map is read, in which the event loop stands still. */
+  | { readonly type: "reading-map-on" }
+  /** A FIFO has no reader yet; the restore waits. */
+  | { readonly type: "reader-wait"; readonly target: string }
+  | ({ readonly type: "restoring"; readonly isUpdate: boolean } & TargetWork)
+  | { readonly type: "flushing"; readonly target: string }
+  /** The target is read back; in the second round after what differed was written again. */
+  | ({ readonly type: "reading-back"; readonly round: 1 | 2 } & TargetWork)
+  /** A dry run looks for the chunk files. */
+  | ({ readonly type: "surveying" } & RunningWork)
+  /** A chunk is bad, and the work goes on. */
+  | { readonly type: "bad-chunk"; readonly chunkId: string; readonly detail: string }
+  | { readonly type: "warning"; readonly text: string };
+
+/** Work that workers are doing. */
+export interface RunningWork {
+  /** The revision's name. */
+  readonly revision: string;
+  readonly threads: number;
+  readonly plan: PlanSummary;
+  /** Returns how far the work has come; valid until the next event. */
+  readonly progress: () => PoolProgress;
+}
+
+/** Work on a target. */
+export interface TargetWork extends RunningWork {
+  readonly target: string;
+  readonly access: TargetHandle["access"];
+}
+
+/** What to restore, where to and how. */
+export interface RestoreOptions {
+  /** A revision map, such as `/srv/backy/vm/Nym6uacWoXGb8VnbksM3yH`, or a backup directory and a spec, `/srv/backy/vm/last`. */
+  readonly revision: string;
+  /** Chooses the revision where `revision` names a backup directory. */
+  readonly spec?: string | undefined;
+  /** File or device; "-": standard output. */
+  readonly output: string;
+  /** Decoding workers, >= 1. */
+  readonly threads: number;
+  /** What becomes of zeros; default "auto". */
+  readonly sparse?: SparseMode;
+  /** Whether each chunk's content is compared with its id; default true. */
+  readonly verify?: boolean;
+  /** Whether the target is flushed to disk at the end; default true. */
+  readonly sync?: boolean;
+  /** Whether a target that is in use is written; default false. */
+  readonly force?: boolean;
+  /** Other backup directories that may hold good copies of chunks, in the order in which they are asked. */
+  readonly also?: readonly string[];
+  /** What becomes of a chunk without a good copy; default "abort". */
+  readonly onError?: OnError;
+  /** Whether the target is compared with the revision, and only what differs is written; default false. */
+  readonly update?: boolean;
+  /** The revision that the target is known to hold, as `revision`, or its name in the same directory. */
+  readonly base?: string | undefined;
+  /** Whether the target is read back after the flush and compared with the revision; default false. */
+  readonly verifyTarget?: boolean;
+  /** Restores a part of the image only, to its own offsets; `length` `null`: to the end. */
+  readonly range?: { readonly offset: number; readonly length: number | null } | undefined;
+  /** Restores a partition of the image only, to the target's start. */
+  readonly partition?: number | undefined;
+  /** What is written to a stream; default "raw". */
+  readonly format?: StreamFormat;
+  /** Bound of the rate at which chunk files are read, in bytes a second. */
+  readonly readBytesPerSecond?: number | undefined;
+  /** How long to wait for the purge lock; default for ever, 0: not at all. */
+  readonly lockTimeoutMs?: number | undefined;
+  /** Aborting it stops the restore; its reason is thrown. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: RestoreEvent) => void;
+}

@@ -1,0 +1,76 @@
+/**
+ * Finds a partition in an image, for which it reads the few chunks that hold the partition table.
+ *
+ * @module
+ */
+
+import * as codec from "lzo-wasm";
+import { ChunkSources } from "../chunk/chunk_sources.ts";
+import { findPartition, readPartitionTable } from "../image/partition_table.ts";
+import { CHUNK_BYTES, chunkIdToHex } from "../store/layout.ts";
+import type { RevisionMap } from "../store/revision_map.ts";
+import type { ImageExtent } from "./extent.ts";
+import { bytesOfSeq, idOfSeq } from "./plan.ts";
+import { ZeroTest } from "./seq_kinds.ts";
+
+/**
+ * The extent of a partition, which goes to the target's start.
+ *
+ * @param options.sources Backup directories to read chunks from.
+ * @param options.onWarning Called with what is wrong with the table beside.
+ * @throws {UsageError} If the image has no partition table, or no such partition.
+ * @throws {ChunkMissingError | ChunkCorruptError} If a chunk with a part of the table is bad.
+ */
+export function partitionOfImage(
+  map: RevisionMap,
+  number: number,
+  options: { sources: readonly string[]; onWarning: (text: string) => void },
+): ImageExtent {
+  const reader = new ImageReader(map, options.sources);
+  const read = (offset: number, length: number) => reader.read(offset, length);
+  const table = readPartitionTable({ bytes: map.size, read });
+  for (const warning of table.warnings) options.onWarning(`the partition table: ${warning}`);
+  const { offset, length } = findPartition(table, number);
+  return { start: offset, end: offset + length, targetStart: 0 };
+}
+
+/** Reads an image here and there. Keeps the last chunk only. */
+class ImageReader {
+  readonly #map: RevisionMap;
+  readonly #zeroTest: ZeroTest;
+  readonly #sources: ChunkSources;
+  #decodedSeq: number | null = null;
+
+  constructor(map: RevisionMap, sources: readonly string[]) {
+    this.#map = map;
+    this.#zeroTest = new ZeroTest(map.ids);
+    this.#sources = new ChunkSources(sources, { verify: true, pageCache: "keep" });
+  }
+
+  /** Returns a copy of bytes of the image, which must reach as far. */
+  read(offset: number, length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(length);
+    for (let at = offset; at < offset + length;) {
+      const seq = Math.floor(at / CHUNK_BYTES);
+      const end = Math.min((seq + 1) * CHUNK_BYTES, offset + length);
+      if (!this.#zeroTest.isZero(seq)) {
+        const content = this.#decode(seq);
+        const start = seq * CHUNK_BYTES;
+        bytes.set(content.subarray(at - start, end - start), at - offset);
+      }
+      at = end;
+    }
+    return bytes;
+  }
+
+  #decode(seq: number): Uint8Array<ArrayBuffer> {
+    const { size: imageBytes } = this.#map;
+    if (this.#decodedSeq !== seq) {
+      this.#decodedSeq = null;
+      const chunk = { id: chunkIdToHex(idOfSeq(this.#map, seq)), seqs: () => [seq], imageBytes };
+      this.#sources.decode(chunk, 0, bytesOfSeq(imageBytes, seq));
+      this.#decodedSeq = seq;
+    }
+    return codec.outputs[0]!;
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Steps 1 to 3 of a restore: which revision of which backup directory, the purge locks, the map, the plan, and whether the
+ * target may be written. Nothing is changed here, but for lock files that were absent.
+ *
+ * @module
+ */
+
+import { PurgeLock } from "../store/purge_lock.ts";
+import { readRevisionMap, type RevisionMap } from "../store/revision_map.ts";
+import { selectRevision } from "../store/select_revision.ts";
+import { openStore } from "../store/store.ts";
+import { preflightTarget } from "../target/preflight.ts";
+import type { CheckedTarget, OldContent } from "../target/target.ts";
+import { type ImageExtent, rangeOfImage, targetEndOf, wholeImage } from "./extent.ts";
+import type { RestoreEvent, RestoreOptions } from "./options.ts";
+import { planRestore, type RestorePlan } from "./plan.ts";
+
+/** A restore that could begin. Disposing it gives the locks back, and the target as it was unless it was opened. */
+export interface PreparedRestore extends Disposable {
+  /** The revision's name. */
+  readonly name: string;
+  readonly plan: RestorePlan;
+  /** Makes a plan of all that the target will hold, without regard to a base. */
+  readonly planAll: () => RestorePlan;
+  /** Backup directories to read chunks from, the revision's own first. */
+  readonly sources: readonly string[];
+  readonly target: CheckedTarget;
+}
+
+/** Where a revision is read from. */
+interface Found {
+  readonly name: string;
+  readonly basedir: string;
+  readonly mapPath: string;
+}
+
+/**
+ * Prepares a restore.
+ *
+ * @throws {StoreFormatError} If a directory is not a backup directory that is understood.
+ * @throws {RevisionError} If there is no such revision or its map is not valid.
+ * @throws {UsageError} If there is no such range or partition.
+ * @throws {LockError} If a purge lock could not be taken.
+ * @throws {ChunkMissingError | ChunkCorruptError} If the partition table cannot be read.
+ * @throws {TargetError} If the target is refused.
+ */
+export async function prepareRestore(options: RestoreOptions): Promise<PreparedRestore> {
+  const { also = [], signal } = options;
+  const onEvent = options.onEvent ?? (() => {});
+  const found = await findRevision(options.revision, { spec: options.spec, onEvent });
+  const base = options.base === undefined
+    ? null
+    : await findRevision(options.base, { relativeTo: found.basedir, onEvent });
+  const sources = [found.basedir, ...also];
+  for (const dir of sources) openStore(dir);
+  using stack = new DisposableStack();
+  for (const basedir of sources) {
+    onEvent({ type: "locking", basedir });
+    const lock = await PurgeLock.acquire({
+      basedir,
+      timeoutMs: options.lockTimeoutMs,
+      onWait: (holder) => onEvent({ type: "lock-wait", holder }),
+      onWarning: (text) => onEvent({ type: "warning", text }),
+      signal,
+    });
+    stack.use(lock);
+  }
+  const map = readMap(found, onEvent);
+  const baseMap = base ? readMap(base, onEvent) : undefined;
+  const extent = await extentOf(map, options, { sources, onEvent });
+  const asRecords = options.format === "rbd-diff";
+  const plan = planRestore(map, { extent, base: baseMap, asRecords });
+  const target = preflightTarget(options.output, {
+    extent: { start: extent.targetStart, end: targetEndOf(extent) },
+    sparse: options.sparse ?? "auto",
+    force: options.force ?? false,
+    stores: [
+      { basedir: found.basedir, revisionPath: found.mapPath },
+      ...(base ? [{ basedir: base.basedir, revisionPath: base.mapPath }] : []),
+      ...also.map((basedir) => ({ basedir })),
+    ],
+    oldContent: oldContentOf(options),
+    needsRandomAccess: needsRandomAccess(options),
+    isRead: Boolean(options.update || options.verifyTarget),
+    heldBytes: asRecords ? 0 : Math.min(baseMap?.size ?? 0, targetEndOf(extent)),
+  });
+  stack.use(target);
+  const locks = stack.move();
+  return {
+    ...{ name: found.name, plan, sources, target },
+    planAll: () => baseMap ? planRestore(map, { extent }) : plan,
+    [Symbol.dispose]: () => locks.dispose(),
+  };
+}
+
+/** Finds a revision, and warns of what is known against it. */
+async function findRevision(
+  path: string,
+  options: {
+    spec?: string | undefined;
+    relativeTo?: string;
+    onEvent: (event: RestoreEvent) => void;
+  },
+): Promise<Found> {
+  const { onEvent, ...how } = options;
+  const { name, basedir, mapPath, warnings } = await selectRevision(path, how);
+  for (const text of warnings) onEvent({ type: "warning", text });
+  return { name, basedir, mapPath };
+}
+
+function readMap({ mapPath }: Found, onEvent: (event: RestoreEvent) => void): RevisionMap {
+  onEvent({ type: "reading-map", path: mapPath });
+  return readRevisionMap(mapPath, { onProgress: () => onEvent({ type: "reading-map-on" }) });
+}
+
+async function extentOf(
+  map: RevisionMap,
+  { range, partition }: RestoreOptions,
+  { sources, onEvent }: { sources: readonly string[]; onEvent: (event: RestoreEvent) => void },
+): Promise<ImageExtent> {
+  if (range) return rangeOfImage(map.size, range);
+  if (partition === undefined) return wholeImage(map.size);
+  // Loads the codec into this thread, which few restores need.
+  const { partitionOfImage } = await import("./partition.ts");
+  const onWarning = (text: string) => onEvent({ type: "warning", text });
+  return partitionOfImage(map, partition, { sources, onWarning });
+}
+
+function needsRandomAccess({ update, base, verifyTarget, format }: RestoreOptions): boolean {
+  return Boolean(update || verifyTarget || (base !== undefined && format !== "rbd-diff"));
+}
+
+function oldContentOf({ range, update, base }: RestoreOptions): OldContent {
+  if (range) return "patched";
+  return update || base !== undefined ? "updated" : "replaced";
+}

@@ -1,0 +1,88 @@
+/**
+ * Reads a flushed target back from its storage and compares it with the plan. What differs is written once more; what differs
+ * then is an error.
+ *
+ * @module
+ */
+
+import { TargetError } from "../errors.ts";
+import { nameTarget } from "../target/wording.ts";
+import type { TargetHandle } from "../target/target.ts";
+import type { DamageCollector } from "./damage.ts";
+import { targetOffsetOf } from "./extent.ts";
+import type { Note } from "./messages.ts";
+import { type PoolOptions, type PoolProgress, WorkerPool } from "./pool.ts";
+
+/** Differences that an error message lists; more are counted. */
+const LISTED_RANGES = 4;
+
+/** What reading back needs beside the plan. */
+export interface ReadBackOptions {
+  readonly target: TargetHandle;
+  /** Chunks that are known to be bad: the target holds zeros in their places, and that is not held against it. */
+  readonly damage: DamageCollector;
+  readonly signal: AbortSignal | undefined;
+  /** Brings what was written to the storage. */
+  readonly flush: () => Promise<void>;
+  /** Called when a round begins. */
+  readonly onRound: (round: 1 | 2, progress: () => PoolProgress) => void;
+}
+
+type Mismatch = Extract<Note, { type: "mismatch" }>;
+
+/**
+ * Reads a target back, after it was flushed.
+ *
+ * @param work With a plan of all that the target should hold.
+ * @returns Number of bytes that had to be written again, in whole chunks or granules of zeros.
+ * @throws {TargetError} If the target does not hold what it should after that.
+ * @throws What a {@linkcode WorkerPool} throws.
+ */
+export async function readBack(
+  work: Omit<PoolOptions, "task">,
+  options: ReadBackOptions,
+): Promise<number> {
+  const { target, damage, signal, onRound } = options;
+  const { plan } = work;
+  // Zeros may not be left out any more because the target was empty or is said to be.
+  const zeroPolicy = target.zeroPolicy === "skip" ? "deallocate" : target.zeroPolicy;
+  const run = async (round: 1 | 2, onNote: (note: Note) => void): Promise<PoolProgress> => {
+    const pool = new WorkerPool({
+      ...{ ...work, onNote },
+      task: {
+        ...{ kind: "update", target: { ...target, zeroPolicy } },
+        ...{ fromStorage: true, mayWrite: round === 1 },
+      },
+    });
+    onRound(round, () => pool.progress());
+    await pool.run(signal);
+    return pool.progress();
+  };
+  const { sameBytes } = await run(1, work.onNote ?? (() => {}));
+  const rewrittenBytes = plan.dataBytes + plan.zeroBytes - sameBytes - damage.bytes;
+  if (rewrittenBytes <= 0) return 0;
+
+  await options.flush();
+  const known = new Set(damage.ranges().map(({ offset }) => targetOffsetOf(plan.extent, offset)));
+  const mismatches: Mismatch[] = [];
+  await run(2, (note) => {
+    if (note.type === "mismatch" && !known.has(note.offset)) mismatches.push(note);
+  });
+  if (mismatches.length > 0) throw mismatchError(target, mismatches);
+  return rewrittenBytes;
+}
+
+function mismatchError(target: TargetHandle, mismatches: readonly Mismatch[]): TargetError {
+  const sorted = mismatches.toSorted((a, b) => a.offset - b.offset);
+  const listed = sorted.slice(0, LISTED_RANGES).map(({ offset, length }) =>
+    `${offset} to ${offset + length - 1}`
+  );
+  const more = sorted.length - listed.length;
+  return new TargetError(
+    `Cannot restore to ${
+      nameTarget(target)
+    }: it does not hold what was written, not after a second ` +
+      `time either, at bytes ${listed.join(", ")}${more > 0 ? ` and ${more} more ranges` : ""}`,
+    { path: target.path, offset: sorted[0]!.offset },
+  );
+}

@@ -1,0 +1,29 @@
+/**
+ * What workers do for a check: read, decode and verify each distinct chunk once, and go on after a bad one.
+ *
+ * @module
+ */
+
+import { CHUNK_BYTES } from "../../store/layout.ts";
+import { Control, Counter } from "../messages.ts";
+import { Work } from "./work.ts";
+
+/** Decodes chunks to see whether they can be. */
+export class CheckWork extends Work {
+  override run(): void {
+    const { firstSeqs } = this.start.plan;
+    while (!this.shouldStop()) {
+      const job = this.take(Control.NEXT_JOB);
+      const firstSeq = firstSeqs[job];
+      if (firstSeq === undefined) return;
+      this.prefetchAfter(job, firstSeqs.length, (next) => firstSeqs[next]!);
+      // How much of it each image needs is known to the orchestrator only.
+      const bytes = this.decode(this.chunkAt(firstSeq), 0, 1);
+      if (bytes !== null && bytes < CHUNK_BYTES) {
+        this.notify({ type: "short-chunk", seq: firstSeq, bytes });
+      }
+      this.count(Counter.IMAGE, bytes ?? 0);
+      this.count(Counter.JOBS, 1);
+    }
+  }
+}

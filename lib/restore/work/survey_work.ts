@@ -1,0 +1,64 @@
+/**
+ * What workers do for a dry run: look whether each distinct chunk has a file that can be opened, and how long it is.
+ *
+ * @module
+ */
+
+import { chunkPath, openChunkFile, unreadable } from "../../chunk/chunk_file.ts";
+import { isChunkFault } from "../../chunk/chunk_sources.ts";
+import type { ChunkRef } from "../../chunk/places.ts";
+import { ChunkCorruptError } from "../../errors.ts";
+import { closeFd } from "../../ffi/libc.ts";
+import { lengthOfFd } from "../../ffi/read_at.ts";
+import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../../store/layout.ts";
+import { Control, Counter } from "../messages.ts";
+import { Work } from "./work.ts";
+
+/** Looks for chunk files. */
+export class SurveyWork extends Work {
+  override run(): void {
+    const { firstSeqs } = this.start.plan;
+    while (!this.shouldStop()) {
+      const job = this.take(Control.NEXT_JOB);
+      const firstSeq = firstSeqs[job];
+      if (firstSeq === undefined) return;
+      this.#look(firstSeq);
+      this.count(Counter.JOBS, 1);
+    }
+  }
+
+  #look(firstSeq: number): void {
+    const chunk = this.chunkAt(firstSeq);
+    let firstFault: unknown;
+    for (const [source, dir] of this.start.sources.entries()) {
+      try {
+        this.count(Counter.READ, chunkFileBytes(dir, chunk));
+        this.count(Counter.CHUNKS_FROM + source, 1);
+        return;
+      } catch (error) {
+        if (!isChunkFault(error)) throw error;
+        firstFault ??= error;
+      }
+    }
+    if (isChunkFault(firstFault)) this.noteBadChunk(firstFault);
+  }
+}
+
+/** Returns the length of a chunk's file. @throws {ChunkMissingError | ChunkCorruptError} If it cannot be one. */
+function chunkFileBytes(dir: string, chunk: ChunkRef): number {
+  const path = chunkPath(dir, chunk.id);
+  const fd = openChunkFile(dir, chunk);
+  try {
+    const bytes = lengthOfFd(fd, path);
+    // A directory has a length too, an absurd one.
+    if (bytes > CHUNK_HEADER_BYTES && bytes <= CHUNK_FILE_MAX_BYTES) return bytes;
+    throw new ChunkCorruptError(
+      `Cannot use chunk "${chunk.id}": its file has ${bytes} bytes, as none can have`,
+      { chunkId: chunk.id, seqs: chunk.seqs(), path, reason: "size" },
+    );
+  } catch (error) {
+    throw unreadable(path, chunk, error);
+  } finally {
+    closeFd(fd, path);
+  }
+}

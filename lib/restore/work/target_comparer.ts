@@ -1,0 +1,92 @@
+/**
+ * Tells what a file or block device holds already: reads it and compares it with chunk ids, with decoded bytes, or with zeros.
+ *
+ * Uses the codec's second output buffer, and lets the content of the first one be.
+ *
+ * @module
+ */
+
+import * as codec from "lzo-wasm";
+import { OsError } from "../../errors.ts";
+import { dropCachedPages, nextDataRange, readAt } from "../../ffi/read_at.ts";
+import { CHUNK_BYTES, chunkIdToHex } from "../../store/layout.ts";
+import { GRANULE_BYTES, type TargetHandle } from "../../target/target.ts";
+import { zeroRuns } from "../../target/zero_runs.ts";
+import type { Place } from "../extent.ts";
+
+/** Output buffer of the codec that the target is read into. */
+const OUTPUT = 1;
+
+/** A part of the target that is zeros, or holds something else. */
+export interface ComparedRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly isZero: boolean;
+}
+
+/** Compares a target with what it should hold. */
+export class TargetComparer {
+  readonly #target: TargetHandle;
+  readonly #fromStorage: boolean;
+
+  /** @param options.fromStorage Whether the page cache is passed by; what is dirty in it must have been flushed. */
+  constructor(target: TargetHandle, options: { fromStorage: boolean }) {
+    this.#target = target;
+    this.#fromStorage = options.fromStorage;
+  }
+
+  /** Whether the bytes at a place have a chunk's id. A part of a longer chunk has not, even if it is the same. */
+  holdsChunk(id: string, place: Place): boolean {
+    if (!this.#read(place.targetOffset, place.length)) return false;
+    return chunkIdToHex(codec.murmur3(OUTPUT, place.length)) === id;
+  }
+
+  /** Whether the bytes at a place are the given ones. */
+  holdsBytes(content: Uint8Array, place: Place): boolean {
+    if (!this.#read(place.targetOffset, place.length)) return false;
+    const found = codec.outputs[OUTPUT]!;
+    for (let index = 0; index < place.length; index++) {
+      if (found[index] !== content[index]) return false;
+    }
+    return true;
+  }
+
+  /** Goes through a range and tells which parts of it are zeros; together they cover it. */
+  *comparedToZeros(offset: number, length: number): Generator<ComparedRange, void> {
+    const { fd, zeroPolicy } = this.#target;
+    const end = offset + length;
+    let at = offset;
+    while (at < end) {
+      const data = nextDataRange(fd, at, end) ?? { start: end, end };
+      if (data.start > at) {
+        // Where every byte is to be written, a hole is not what it should be.
+        yield { offset: at, length: data.start - at, isZero: zeroPolicy !== "write" };
+      }
+      for (at = data.start; at < data.end; at += CHUNK_BYTES) {
+        yield* this.#scan(at, Math.min(CHUNK_BYTES, data.end - at));
+      }
+      at = data.end;
+    }
+  }
+
+  *#scan(offset: number, length: number): Generator<ComparedRange, void> {
+    if (!this.#read(offset, length)) return yield { offset, length, isZero: false };
+    const flags = codec.scanZeros(OUTPUT, { bytes: length, granuleBytes: GRANULE_BYTES });
+    // A copy: who takes a range may use the codec before the next one.
+    for (const run of zeroRuns(flags.slice(), length)) {
+      yield { ...run, offset: offset + run.offset };
+    }
+  }
+
+  /** @returns `false` if the target ends before, or cannot be read there: writing may heal it. */
+  #read(offset: number, length: number): boolean {
+    const { fd, path } = this.#target;
+    if (this.#fromStorage) dropCachedPages(fd, offset, length);
+    try {
+      return readAt(fd, codec.outputs[OUTPUT]!.subarray(0, length), offset, path) === length;
+    } catch (error) {
+      if (error instanceof OsError && error.errnoName === "EIO") return false;
+      throw error;
+    }
+  }
+}

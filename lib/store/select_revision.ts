@@ -1,0 +1,202 @@
+/**
+ * From what a user typed to revisions: a path, a backup directory and a spec (`DIR/last(tag:daily)`), or the two apart.
+ *
+ * A file at the path always wins, and leads where `store.ts` says. A restore by path neither lists the directory nor
+ * loads the YAML parser, unless there is something to warn of.
+ *
+ * @module
+ */
+
+import { RevisionError } from "../errors.ts";
+import { quote } from "../wording.ts";
+import type { CatalogEntry, SkippedRevision } from "./catalog.ts";
+import {
+  interpretRevision,
+  noSuchRevision,
+  type SelectOptions,
+  type SpecMeaning,
+} from "./revision_meaning.ts";
+import { parseRevisionSpec, resolveRevisionSpec } from "./revision_spec.ts";
+import {
+  describeRevisions,
+  readRevisionWarnings,
+  warningAboutLeftOut,
+  warningAboutSkipped,
+  warningsAbout,
+} from "./revision_warnings.ts";
+import { locateRevision, openStore, type RevisionLocation } from "./store.ts";
+
+export type { SelectOptions } from "./revision_meaning.ts";
+
+/** A revision that was found, and whose map is a regular file. */
+export interface FoundRevision extends RevisionLocation {
+  /** The revision in its directory's list; `null` if it was named by its path or its uuid, which reads no list. */
+  readonly entry: CatalogEntry | null;
+}
+
+/** The one revision that was meant. */
+export interface SelectedRevision extends FoundRevision {
+  /** What the user should know, a line each: it is unfinished or distrusted, or others could not be read. */
+  readonly warnings: readonly string[];
+}
+
+/** The revisions that were meant. */
+export interface SelectedRevisions {
+  readonly basedir: string;
+  /** At least one; in the order of the spec. */
+  readonly revisions: readonly FoundRevision[];
+  /** Those that were meant but cannot be used, as on another server, in the order of the spec. */
+  readonly leftOut: readonly SkippedRevision[];
+  /** As of {@linkcode SelectedRevision}, and what was left out. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Finds the one revision that a user means.
+ *
+ * @param path `DIR/UUID` or what else `locateRevision` takes; else `DIR/SPEC`, or `SPEC` alone in the current
+ *   directory; with `options.spec` a backup directory.
+ * @throws {RevisionError} If there is none or more than one (then with `candidates`), or it cannot be used.
+ * @throws {StoreFormatError} If a spec's directory is no backup directory.
+ * @throws {UsageError} If a spec is not understood, or its directory is a file.
+ */
+export async function selectRevision(
+  path: string,
+  options: SelectOptions = {},
+): Promise<SelectedRevision> {
+  const meaning = interpretRevision(path, options);
+  if (meaning.kind === "file") return await selectFile(meaning.path);
+  if (meaning.kind === "directory") {
+    throw new RevisionError(
+      `Cannot open revision ${quote(path)}: ` +
+        "it is a directory, name a revision in it (DIR/UUID or DIR/SPEC, or -r SPEC)",
+      { path },
+    );
+  }
+
+  const resolved = await resolve(meaning);
+  if (resolved.entries.length > 1) throw ambiguous(meaning, resolved.entries);
+  const [revision] = resolved.usable;
+  if (revision === undefined) throw unusable(meaning, resolved);
+  const warnings = [...warningsAbout([revision.entry]), ...warningAboutSkipped(resolved.skipped)];
+  return { ...revision, warnings };
+}
+
+/**
+ * Finds the revisions that a user means; a directory by itself means all.
+ *
+ * @param path As of {@linkcode selectRevision}.
+ * @throws {RevisionError} If there is none, or none that can be used.
+ * @throws {StoreFormatError} If it is a spec in, or itself, a directory that is no backup directory.
+ * @throws {UsageError} If a spec is not understood, or its directory is a file.
+ */
+export async function selectRevisions(
+  path: string,
+  options: SelectOptions = {},
+): Promise<SelectedRevisions> {
+  const meaning = interpretRevision(path, options);
+  if (meaning.kind === "file") {
+    const { warnings, ...revision } = await selectFile(meaning.path);
+    return { basedir: revision.basedir, revisions: [revision], leftOut: [], warnings };
+  }
+
+  const specMeaning = meaning.kind === "spec" ? meaning : allOf(meaning.dir);
+  const resolved = await resolve(specMeaning);
+  const { usable, leftOut, skipped } = resolved;
+  if (usable.length === 0) throw unusable(specMeaning, resolved);
+  return {
+    basedir: specMeaning.dir,
+    revisions: usable,
+    leftOut,
+    warnings: [
+      ...warningsAbout(usable.map(({ entry }) => entry)),
+      ...warningAboutLeftOut(leftOut),
+      ...warningAboutSkipped(skipped),
+    ],
+  };
+}
+
+async function selectFile(path: string): Promise<SelectedRevision> {
+  const location = locateRevision(path);
+  const warnings = await readRevisionWarnings(location.mapPath);
+  return { ...location, entry: null, warnings };
+}
+
+function allOf(dir: string): SpecMeaning {
+  const text = "all";
+  return { kind: "spec", dir, spec: parseRevisionSpec(text), text, subject: quote(dir), path: dir };
+}
+
+type ListedRevision = FoundRevision & { readonly entry: CatalogEntry };
+
+interface Resolved {
+  /** What the spec means; at least one. */
+  readonly entries: readonly CatalogEntry[];
+  /** Those of them that can be used, and the others. */
+  readonly usable: readonly ListedRevision[];
+  readonly leftOut: readonly SkippedRevision[];
+  /** Those of the directory of which nobody knows whether the spec means them. */
+  readonly skipped: readonly SkippedRevision[];
+}
+
+async function resolve({ dir, spec, subject, path }: SpecMeaning): Promise<Resolved> {
+  openStore(dir);
+  // With it comes the YAML parser, which takes 13 ms to load.
+  const { readCatalog, whyUnusable } = await import("./catalog.ts");
+  const { revisions, skipped } = readCatalog(dir);
+  const entries = resolveRevisionSpec(spec, revisions);
+  if (entries.length === 0) {
+    const state = revisions.length === 0 ? `there is no revision in ${quote(dir)}` : undefined;
+    throw noSuchRevision(subject, path, [state, ...warningAboutSkipped(skipped)]);
+  }
+  const usable: ListedRevision[] = [];
+  const leftOut: SkippedRevision[] = [];
+  for (const entry of entries) {
+    const { name, mapPath } = entry;
+    const reason = whyUnusable(entry) ?? (isFile(mapPath) ? null : "its map is no regular file");
+    if (reason !== null) leftOut.push({ name, reason });
+    else usable.push({ ...locateRevision(mapPath), entry });
+  }
+  return { entries, usable, leftOut, skipped };
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function ambiguous(
+  { subject, path, text }: SpecMeaning,
+  entries: readonly CatalogEntry[],
+): RevisionError {
+  const candidates = entries.map(({ name, time, info }) => ({
+    name,
+    time: time.toISOString(),
+    tags: info.tags,
+  }));
+  return new RevisionError(
+    `Cannot open revision ${subject}: it means ${entries.length} revisions, ` +
+      `the last of them is ${quote(`last(${text.trim()})`, 100)}`,
+    { path, candidates },
+  );
+}
+
+/** Builds the error of a spec that means nothing but what is left out. */
+function unusable(
+  { subject, path }: SpecMeaning,
+  { entries, leftOut }: Resolved,
+): RevisionError {
+  const { name, reason } = leftOut[0]!;
+  // A backup that is running has metadata, but no map as yet; "last" means it, as in backy.
+  const { info, isLocal, hasMap } = entries[0]!;
+  const hint = !info.isComplete && isLocal && !hasMap
+    ? "; its backup has not finished, last(clean) passes over such ones"
+    : "";
+  const state = leftOut.length === 1
+    ? `it is ${quote(name, 64)}: ${reason}${hint}`
+    : `none of ${leftOut.length} revisions can be used: ${describeRevisions(leftOut)}`;
+  return new RevisionError(`Cannot open revision ${subject}: ${state}`, { path });
+}
