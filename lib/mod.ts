@@ -1,5 +1,5 @@
 /**
- * The library's public face: restores revisions from within another program.
+ * The library's public face: restores and checks revisions from within another program.
  *
  * Needs Deno's permissions to read, to write and to use FFI. The codec in `wasm/` must have been compiled
  * (`deno task wasm`).
@@ -22,12 +22,31 @@
  * @module
  */
 
+export {
+  check,
+  type CheckedRevision,
+  type CheckEvent,
+  type CheckOptions,
+  type CheckReport,
+} from "./check/check.ts";
+export type { DamagedChunk, DamagedPlace } from "./check/damage_places.ts";
 export * from "./errors.ts";
-export { restore, type RestoreEvent, type RestoreOptions } from "./restore/restore.ts";
+export type { BadRange } from "./restore/damage.ts";
+export { dryRun } from "./restore/dry_run.ts";
+export type { ImageExtent } from "./restore/extent.ts";
 export type { PlanSummary } from "./restore/plan.ts";
 export type { PoolProgress } from "./restore/pool.ts";
-export type { RestoreReport } from "./restore/report.ts";
+export type { DryRunReport, LentChunks, RestoreReport } from "./restore/report.ts";
+export { restore, type RestoreEvent, type RestoreOptions } from "./restore/restore.ts";
+export { type Catalog, type CatalogEntry, readCatalog } from "./store/catalog.ts";
 export { readRevisionInfo, type RevisionInfo } from "./store/revision_info.ts";
 export { readRevisionMap, type RevisionMap } from "./store/revision_map.ts";
+export {
+  type SelectedRevision,
+  type SelectedRevisions,
+  selectRevision,
+  selectRevisions,
+} from "./store/select_revision.ts";
 export { locateRevision, openStore, type RevisionLocation, type Store } from "./store/store.ts";
+export type { StreamFormat } from "./target/stream_frame.ts";
 export type { SparseMode } from "./target/target.ts";
