@@ -7,7 +7,11 @@
  *
  *     deno task bench --fuse [DIR]
  *
- * measures a mount (root, fio), and
+ * measures a mount (root, fio),
+ *
+ *     deno task bench --toolbox [DIR]
+ *
+ * updates, checks and dry runs, and
  *
  *     deno task bench --cold DIR
  *
@@ -20,6 +24,7 @@
 import { benchCodec } from "./codec.ts";
 import { benchFuse } from "./fuse.ts";
 import { benchCold, benchRestore } from "./restore.ts";
+import { benchToolbox } from "./toolbox.ts";
 
 function print(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
@@ -41,6 +46,7 @@ const dir = Deno.makeTempDirSync({ prefix: "backy-bench-", ...(parent && { dir: 
 try {
   if (first === "--cold") await benchCold(dir, print);
   else if (first === "--fuse") await benchFuse(dir, print);
+  else if (first === "--toolbox") await benchToolbox(dir, print);
   else await benchRestore(dir, print);
 } finally {
   Deno.removeSync(dir, { recursive: true });

@@ -93,7 +93,8 @@ export function* sampleImage(): Generator<ChunkContent> {
   }
 }
 
-function findTool(): { name: string; command: string[] } {
+/** The executable, or how to run the sources. */
+export function findTool(): { name: string; command: string[] } {
   const root = new URL("../../", import.meta.url).pathname;
   const binary = `${root}dist/backy-extract`;
   try {
