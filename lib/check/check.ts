@@ -18,6 +18,7 @@ import { createThrottle } from "../restore/throttle.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
 import { selectRevisions } from "../store/select_revision.ts";
 import { openStore } from "../store/store.ts";
+import { realPathOrNull } from "../target/file_info.ts";
 import { ChunkUnion } from "./chunk_union.ts";
 import { type DamagedChunk, DamageFinder } from "./damage_places.ts";
 
@@ -99,7 +100,7 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
   const revisions: CheckedRevision[] = [];
   const damaged: DamagedChunk[] = [];
   const sums = { distinctChunks: 0, checkedChunks: 0, readBytes: 0, decodedBytes: 0 };
-  for (const [basedir, found] of await findRevisions(options)) {
+  for (const { basedir, found } of await findRevisions(options)) {
     const part = await checkDirectory(basedir, found, options);
     revisions.push(...part.revisions);
     damaged.push(...part.damaged);
@@ -111,21 +112,28 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
   return { revisions, damaged, ...sums, elapsedMs: performance.now() - startMs };
 }
 
-/** Finds the revisions, each once, by backup directory. */
+/** Revisions of one backup directory. */
+interface FoundInDirectory {
+  readonly basedir: string;
+  readonly found: Found[];
+}
+
+/** Finds the revisions, each once, by backup directory; a directory may be named in several ways. */
 async function findRevisions(
   { revisions, spec, onEvent }: CheckOptions,
-): Promise<Map<string, Found[]>> {
-  const byDirectory = new Map<string, Found[]>();
+): Promise<FoundInDirectory[]> {
+  const byDirectory = new Map<string, FoundInDirectory>();
   for (const path of revisions) {
     const { revisions: found, warnings } = await selectRevisions(path, { spec });
     for (const text of warnings) onEvent?.({ type: "warning", text });
     for (const { basedir, name, mapPath } of found) {
-      const known = byDirectory.get(basedir) ?? [];
-      if (!known.some((other) => other.mapPath === mapPath)) known.push({ name, mapPath });
-      byDirectory.set(basedir, known);
+      const realPath = realPathOrNull(basedir) ?? basedir;
+      const known = byDirectory.get(realPath) ?? { basedir, found: [] };
+      if (!known.found.some((other) => other.name === name)) known.found.push({ name, mapPath });
+      byDirectory.set(realPath, known);
     }
   }
-  return byDirectory;
+  return [...byDirectory.values()];
 }
 
 async function checkDirectory(
@@ -175,7 +183,7 @@ async function checkDirectory(
     ...{ plan, progress },
   });
   await pool.run(signal);
-  const { readBytes, decodedBytes, jobs: checkedChunks } = pool.progress();
+  const { readBytes, imageBytes: decodedBytes, jobs: checkedChunks } = pool.progress();
   return {
     ...{ revisions, distinctChunks: union.size, checkedChunks, readBytes, decodedBytes },
     damaged: finder.find(found),

@@ -9,7 +9,7 @@
 
 import * as codec from "lzo-wasm";
 import { BackyError, ChunkCorruptError, type ChunkFault } from "../errors.ts";
-import { adviseFd, closeFd, FileAdvice, readFull } from "../ffi/libc.ts";
+import { adviseFd, FileAdvice, readFull, releaseFd } from "../ffi/libc.ts";
 import { CHUNK_BYTES, CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath, openChunkFile, unreadable } from "./chunk_file.ts";
 import { type ChunkRef, describeChunk } from "./places.ts";
@@ -52,7 +52,7 @@ export class ChunkDecoder {
       throw error;
     }
     adviseFd(fd, FileAdvice.WILLNEED);
-    closeFd(fd);
+    releaseFd(fd);
   }
 
   /**
@@ -102,7 +102,7 @@ export class ChunkDecoder {
     } catch (error) {
       throw unreadable(path, chunk, error);
     } finally {
-      closeFd(fd, path);
+      releaseFd(fd);
     }
   }
 

@@ -6,19 +6,21 @@
 
 import { RevisionError } from "../errors.ts";
 import { quote } from "../wording.ts";
-import { formatCount } from "./format.ts";
+import { formatQuantity } from "./format.ts";
+import { formatLocalMinute } from "./local_time.ts";
 
 const SHOWN_MAX = 20;
 
-/** Lists the candidates of an error that has some; no lines for others. */
+/** Lists the candidates of an error that has some, the last 20, as the newest are as a rule; no lines for others. */
 export function candidateLines(error: unknown): string[] {
   if (!(error instanceof RevisionError) || error.candidates.length === 0) return [];
   const { candidates } = error;
   const more = candidates.length - SHOWN_MAX;
   return [
-    ...candidates.slice(0, SHOWN_MAX).map(({ name, time, tags }) =>
-      ["candidate:", name, time, ...tags.map((tag) => quote(tag, 40))].join(" ")
+    ...(more > 0 ? [`${formatQuantity(more, "candidate")} before these, not shown`] : []),
+    ...candidates.slice(-SHOWN_MAX).map(({ name, time, tags }) =>
+      ["candidate:", formatLocalMinute(new Date(time)), name, ...tags.map((tag) => quote(tag, 40))]
+        .join(" ")
     ),
-    ...(more > 0 ? [`and ${formatCount(more)} more`] : []),
   ];
 }

@@ -28,19 +28,25 @@ export async function runCheck(tool: string, command: CheckCommand): Promise<Exi
   const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
   reporter.start({ command: kind, arguments: { ...asked, threads } });
   const badChunks = new BadChunkWarnings(reporter);
+  let lastType: CheckEvent["type"] | undefined;
   try {
     const report = await check({
       ...{ ...asked, threads, signal },
-      onEvent: (event) => tell(reporter, badChunks, event),
+      onEvent(event) {
+        // Many maps are one step.
+        const isNextMap = event.type === "reading-map" && lastType?.startsWith("reading-map");
+        lastType = event.type;
+        if (isNextMap) reporter.refresh();
+        else tell(reporter, badChunks, event);
+      },
     });
     badChunks.end();
-    const { damaged: _damaged, revisions: _revisions, ...numbers } = report;
+    const { damaged, revisions, ...numbers } = report;
+    if (damaged.length > 0) printDamage(reporter, report, json);
     reporter.summary([renderSummary(report)], {
-      ...{ ...numbers, revisions: report.revisions.length, damagedChunks: report.damaged.length },
+      ...{ ...numbers, revisions: revisions.length, damagedChunks: damaged.length },
     });
-    if (report.damaged.length === 0) return ExitCode.COMPLETE;
-    printDamage(reporter, report, json);
-    return ExitCode.DATA;
+    return damaged.length === 0 ? ExitCode.COMPLETE : ExitCode.DATA;
   } catch (error) {
     badChunks.end();
     reporter.fail(error, { notes: candidateLines(error) });
@@ -50,6 +56,8 @@ export async function runCheck(tool: string, command: CheckCommand): Promise<Exi
 
 function printDamage(reporter: Reporter, report: CheckReport, json: boolean): void {
   const lines = renderCheckedDamage(report.damaged, { json, maxCells: stdoutColumns() });
+  // The bar may be on the same terminal.
+  reporter.stop();
   try {
     for (const line of lines) writeFully(Deno.stdout, `${line}\n`);
   } catch (error) {
@@ -60,11 +68,13 @@ function printDamage(reporter: Reporter, report: CheckReport, json: boolean): vo
 function tell(reporter: Reporter, badChunks: BadChunkWarnings, event: CheckEvent): void {
   switch (event.type) {
     case "locking":
-      return reporter.step("Obtaining purge lock", { name: "lock" });
+      return reporter.step("Obtaining purge lock", {
+        ...{ name: "lock", fields: { basedir: event.basedir } },
+      });
     case "lock-wait":
       return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
     case "reading-map":
-      return reporter.step("Loading revision map", { name: "read-map" });
+      return reporter.step("Loading revision maps", { name: "read-map" });
     case "reading-map-on":
       return reporter.refresh();
     case "checking":
@@ -78,13 +88,16 @@ function tell(reporter: Reporter, badChunks: BadChunkWarnings, event: CheckEvent
 
 function trackCheck(reporter: Reporter, event: Extract<CheckEvent, { type: "checking" }>): void {
   const { basedir, revisions, threads, plan, progress } = event;
-  const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
+  const { distinctChunks, distinctBytes } = plan;
+  const chunks = formatQuantity(distinctChunks, "distinct chunk");
+  // Bad chunks count as well.
+  const chunkBytes = distinctChunks === 0 ? 0 : distinctBytes / distinctChunks;
   reporter.track(
-    `Checking ${chunks} (${formatBytes(plan.distinctBytes)}) of ` +
+    `Checking ${chunks} (${formatBytes(distinctBytes)}) of ` +
       `${formatQuantity(revisions, "revision")} with ${formatQuantity(threads, "worker")}`,
     "Checking",
-    () => ({ doneBytes: progress().decodedBytes, totalBytes: plan.distinctBytes }),
-    { name: "check", fields: { basedir, revisions, threads, ...plan } },
+    () => ({ doneBytes: progress().jobs * chunkBytes, totalBytes: distinctBytes }),
+    { name: "check", fields: { basedir, revisions, threads, distinctChunks, distinctBytes } },
   );
 }
 

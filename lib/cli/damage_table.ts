@@ -17,8 +17,6 @@ export interface DamagedRange {
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
   readonly reason: "missing" | ChunkFault;
-  /** One line that says it exactly; may be empty. */
-  readonly detail: string;
 }
 
 const ROWS_MAX = 50;
@@ -41,8 +39,7 @@ const COLUMNS: readonly TableColumn<DamagedRange>[] = [
   { title: "Offset", align: "right", cell: ({ offset }) => String(offset) },
   { title: "Length", align: "right", cell: ({ length }) => String(length) },
   { title: "Chunk", cell: ({ chunkId }) => chunkId },
-  { title: "Reason", cell: ({ reason }) => describeReason(reason) },
-  { title: "Detail", cell: ({ detail }) => detail, minCells: 10, isOptional: true },
+  { title: "Reason", cell: ({ reason }) => describeReason(reason), minCells: 7 },
 ];
 
 /**

@@ -4,15 +4,15 @@
  * @module
  */
 
-import { candidateLines } from "./candidates.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { parseExtractArguments } from "./extract_arguments.ts";
-import { describeFailure, printAnswer } from "./failure.ts";
+import { printAnswer } from "./failure.ts";
 import { renderHelp } from "./help.ts";
+import { JsonReporter } from "./json_reporter.ts";
 import { EXTRACT_TOOL } from "./option_table.ts";
+import { ProgressReporter } from "./progress.ts";
 import { runRestore } from "./restore_command.ts";
-import { printable } from "../wording.ts";
-import { openSink, type Sink } from "./terminal.ts";
+import { openSink, type Sink, stderrDisplay } from "./terminal.ts";
 import { VERSION } from "./version.ts";
 
 const NAME = EXTRACT_TOOL.name;
@@ -42,13 +42,18 @@ export async function runExtract(args: readonly string[]): Promise<ExitCode> {
         return await (await import("./check_command.ts")).runCheck(NAME, command);
     }
   } catch (error) {
-    return failAtOnce(error, write);
+    return failAtOnce(error, args, write);
   }
 }
 
-function failAtOnce(error: unknown, write: Sink): ExitCode {
-  for (const line of [describeFailure(error), ...candidateLines(error)]) {
-    write(`${NAME}: ${printable(line)}\n`);
-  }
+/** Says what made a run fail that has no reporter: its arguments, as a rule, which then cannot say who listens. */
+function failAtOnce(error: unknown, args: readonly string[], write: Sink): ExitCode {
+  const options = { tool: NAME, write, quiet: true };
+  // A list's JSON goes to standard output, and what it says beside is for a person.
+  const isJson = args[0] !== "list" && args.includes("--json");
+  using reporter = isJson
+    ? new JsonReporter({ ...options, version: VERSION })
+    : new ProgressReporter({ ...options, display: stderrDisplay() });
+  reporter.fail(error);
   return exitCodeFor(error);
 }

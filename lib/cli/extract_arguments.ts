@@ -22,7 +22,13 @@ import {
   LIST_TOOL,
   type ToolSpec,
 } from "./option_table.ts";
-import { parseChoice, parseLockTimeout, parseText, parseThreads } from "./option_values.ts";
+import {
+  badValue,
+  parseChoice,
+  parseLockTimeout,
+  parseText,
+  parseThreads,
+} from "./option_values.ts";
 
 /**
  * Reads the command line of `backy-extract`.
@@ -95,6 +101,7 @@ function parseRestore(args: readonly string[]): ExtractCommand {
         break;
       case "report":
         command.reportFile = parseText(name, value);
+        if (value === "-") throw badValue(name, value, "no file, which a report needs");
         break;
       case "no-verify":
         command.verify = false;

@@ -6,10 +6,13 @@
  *
  * | type       | fields                                                                                            |
  * | ---------- | ------------------------------------------------------------------------------------------------- |
- * | `start`    | `tool`, `version`, and what was asked for: `command`, `arguments` (an object: revision, target,   |
- * |            | threads and the options as they were understood)                                                  |
- * | `step`     | `step`: its name, `text`: for persons, and what is known by then, for the restore itself          |
- * |            | `revision`, `target`, `threads`, `imageBytes`, `distinctChunks`, `distinctBytes`, `zeroBytes`     |
+ * | `start`    | `tool`, `version`, and what was asked for: `command`, `arguments` (an object: the arguments and   |
+ * |            | options as they were understood, `null` for those that were not given)                            |
+ * | `step`     | `step`: its name, `text`: for persons, and what is known by then. Of `lock`: `basedir`; of        |
+ * |            | `restore`, `update`, `read-back`, `read-back-again` and `survey` (a dry run): `revision`,         |
+ * |            | `target` (but of `survey`), `threads` and the numbers of `summary` up to `distinctBytes`; of      |
+ * |            | `check`: `basedir`, `revisions`, `threads`, `distinctChunks`, `distinctBytes`. Other steps:       |
+ * |            | `read-map`, `flush`                                                                               |
  * | `progress` | once a second, and when SIGUSR1 asks: `step` (`null` between steps), `doneBytes`, `totalBytes`    |
  * |            | (`null` for steps that cannot be measured), `rateBytesPerSecond` and `etaSeconds` (`null` as long |
  * |            | as they cannot be told), `elapsedSeconds` since the step began                                    |
@@ -18,7 +21,8 @@
  * | `error`    | `message`, `code`, `exitCode`, `notes` (an array of texts: what follows from it), and by `code`:  |
  * |            | `chunkId`, `seqs` (the first 100), `seqCount`, `path`, `reason` (of `chunk-missing`,              |
  * |            | `chunk-corrupt`); `path`, `offset` (of `target`); `path` (of `revision`, `store-format`), and     |
- * |            | `candidates`, `candidateCount` (of `revision`, if several are meant); `signal` (of `interrupted`).|
+ * |            | `candidates`, `candidateCount` (of `revision`, if several are meant); `signal` (of `interrupted`);|
+ * |            | of a restore that failed `incompleteTarget` (`null` if the target is as it was).                  |
  * |            | Other codes: `usage`, `lock`, `mount`, `os`; `internal` for bugs, `failure` for all else          |
  * | `summary`  | what was done, of a restore: `imageBytes`, `extent` (`start`, `end`, `targetStart`), `dataSeqs`,  |
  * |            | `dataBytes`, `zeroSeqs`, `zeroBytes`, `keptSeqs`, `keptBytes`, `distinctChunks`, `distinctBytes`, |
@@ -29,8 +33,8 @@
  * |            | `revisions`, `distinctChunks`, `checkedChunks`, `damagedChunks`, `readBytes`, `decodedBytes`,     |
  * |            | `elapsedMs`                                                                                       |
  *
- * The last object of a run is `summary` or `error`. Quiet leaves out `step`, `message` and the regular `progress`.
- * Nothing unprintable stands there raw (`json_line.ts`).
+ * The last object of a run is `summary` or `error`; where the arguments are not understood, `error` is the only one. Quiet
+ * leaves out `step`, `message` and the regular `progress`. Nothing unprintable stands there raw (`json_line.ts`).
  *
  * @module
  */
@@ -40,7 +44,7 @@ import { Activity, type Clock, type ProgressCounts, SYSTEM_CLOCK } from "./activ
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { describeFailure } from "./failure.ts";
 import { type JsonFields, renderJsonLine } from "./json_line.ts";
-import type { FailureOptions, Reporter, StepOptions } from "./reporter.ts";
+import type { FailureOptions, Reporter, StartFields, StepOptions } from "./reporter.ts";
 import type { Sink } from "./terminal.ts";
 
 /** How a reporter is set up. */
@@ -82,8 +86,12 @@ export class JsonReporter implements Reporter {
     this.#date = options.date ?? (() => new Date());
   }
 
-  start(fields: JsonFields): void {
-    this.#emit("start", { tool: this.#tool, version: this.#version, ...fields });
+  start(asked: StartFields): void {
+    const args = Object.entries(asked.arguments).map(([name, value]) => [name, value ?? null]);
+    this.#emit("start", {
+      ...{ tool: this.#tool, version: this.#version, command: asked.command },
+      arguments: Object.fromEntries(args),
+    });
   }
 
   step(text: string, options: StepOptions = {}): void {

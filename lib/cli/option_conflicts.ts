@@ -8,7 +8,7 @@ import { UsageError } from "../errors.ts";
 import type { RestoreCommand } from "./extract_commands.ts";
 
 /** Options that contradict each other. */
-interface Conflict {
+export interface Conflict {
   /** Whether a command has it. */
   readonly isIn: (command: RestoreCommand) => boolean;
   /** The options, as in `"--update" with "--base"`. */
@@ -20,7 +20,8 @@ const isDiff = ({ format }: RestoreCommand) => format === "rbd-diff";
 const isStdout = ({ output }: RestoreCommand) => output === "-";
 const IN_ORDER = "standard output takes bytes in order only, name a file or block device";
 
-const CONFLICTS: readonly Conflict[] = [
+/** All contradictions; the first that a command has is told. */
+export const CONFLICTS: readonly Conflict[] = [
   {
     isIn: ({ range, partition }) => range !== undefined && partition !== undefined,
     options: '"--range" with "--partition"',

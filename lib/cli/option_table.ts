@@ -239,7 +239,7 @@ export const LIST_TOOL: ToolSpec = {
       isOptional: true,
       names: "revision",
       help: 'which revisions, such as clean, tag:daily, "trust:verified & not(tag:daily)" or ' +
-        "2026-01-01..2026-01-31",
+        "2026-01-01..2026-02-01",
     },
   ],
   options: LIST_OPTIONS,

@@ -10,7 +10,7 @@ import { Activity, type Clock, type ProgressCounts, SYSTEM_CLOCK } from "./activ
 import { describeFailure } from "./failure.ts";
 import type { JsonFields } from "./json_line.ts";
 import { renderPlainProgress, renderProgress } from "./progress_line.ts";
-import type { FailureOptions, Reporter, StepOptions } from "./reporter.ts";
+import type { FailureOptions, Reporter, StartFields, StepOptions } from "./reporter.ts";
 import type { Display, Sink } from "./terminal.ts";
 
 /** How a reporter is set up. */
@@ -57,7 +57,7 @@ export class ProgressReporter implements Reporter {
     this.#clock = options.clock ?? SYSTEM_CLOCK;
   }
 
-  start(_fields: JsonFields): void {}
+  start(_asked: StartFields): void {}
 
   step(text: string, _options?: StepOptions): void {
     this.#begin(text, text, undefined);

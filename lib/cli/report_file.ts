@@ -10,22 +10,26 @@ import { quote } from "../wording.ts";
 import { renderJsonLine } from "./json_line.ts";
 import { writeFully } from "./terminal.ts";
 
-/** A report to be written. Disposing it removes the file if nothing was written. */
+/** A report to be written. Disposing it removes the file if it was created and nothing was written. */
 export interface ReportFile extends Disposable {
   /** Writes the report. @throws What the file system throws. */
   write(report: object): void;
 }
 
-/** Creates a file for a report. @throws {UsageError} If it cannot be created, or is there already. */
-export function openReportFile(path: string): ReportFile {
+/**
+ * Creates a file for a report, or takes an empty one, as a restore that was killed leaves behind.
+ *
+ * @param target What is restored to.
+ * @throws {UsageError} If it cannot be created, holds something, or is the target.
+ */
+export function openReportFile(path: string, target: string): ReportFile {
+  requireReportFile(path, target);
+  const isNew = statOrNull(path) === null;
   let file: Deno.FsFile;
   try {
-    file = Deno.openSync(path, { write: true, createNew: true });
+    file = Deno.openSync(path, { write: true, createNew: isNew });
   } catch (error) {
-    const reason = error instanceof Deno.errors.AlreadyExists
-      ? "there is such a file already"
-      : reasonOf(error);
-    throw new UsageError(`Cannot use option "--report": ${quote(path)}: ${reason}`);
+    throw cannotUse(path, reasonOf(error));
   }
   let isWritten = false;
   return {
@@ -36,7 +40,51 @@ export function openReportFile(path: string): ReportFile {
     },
     [Symbol.dispose]() {
       file.close();
-      if (!isWritten) Deno.removeSync(path);
+      if (isNew && !isWritten) Deno.removeSync(path);
     },
   };
+}
+
+/** Finds out, as far as that goes without creating it, whether a report could be written. @throws {UsageError} */
+export function requireReportFile(path: string, target: string): void {
+  const info = statOrNull(path);
+  if (info !== null && !info.isFile) throw cannotUse(path, "it is no regular file");
+  if (info !== null && info.size > 0) throw cannotUse(path, "there is such a file already");
+  try {
+    Deno.statSync(folderOf(path));
+  } catch (error) {
+    throw cannotUse(path, reasonOf(error));
+  }
+  if (target !== "-" && isSameFile(path, target)) {
+    throw cannotUse(path, "the image is restored to it");
+  }
+}
+
+/** Whether two paths lead to one file, or would if it existed. */
+function isSameFile(a: string, b: string): boolean {
+  const [infoA, infoB] = [statOrNull(a), statOrNull(b)];
+  if (infoA && infoB) return infoA.dev === infoB.dev && infoA.ino === infoB.ino;
+  return !infoA && !infoB && nameOf(a) === nameOf(b) && isSameFile(folderOf(a), folderOf(b));
+}
+
+/** Ends with a slash, so that only a directory can be there, or is that of a bare name. */
+function folderOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "." : path.slice(0, slash + 1);
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+function statOrNull(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.statSync(path);
+  } catch {
+    return null;
+  }
+}
+
+function cannotUse(path: string, state: string): UsageError {
+  return new UsageError(`Cannot use option "--report": ${quote(path)}: ${state}`);
 }

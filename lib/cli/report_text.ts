@@ -1,81 +1,125 @@
 /**
- * The summary of a restore, a dry run or a check, for a person. Pure.
+ * The summary of a restore or a dry run, for a person. Pure.
  *
  * @module
  */
 
+import type { BadRange } from "../restore/damage.ts";
+import type { PlanSummary } from "../restore/plan.ts";
 import type { DryRunReport, LentChunks, RestoreReport } from "../restore/report.ts";
 import { quote } from "../wording.ts";
 import type { RestoreCommand } from "./extract_commands.ts";
 import { formatBytes, formatCount, formatDuration, formatQuantity, formatRate } from "./format.ts";
-import type { PlanSummary } from "../restore/plan.ts";
 
-/** Says what was restored, in one line or a few. */
-export function renderReport(report: RestoreReport): string[] {
-  const { dataSeqs, zeroSeqs, distinctChunks, isVerified, rewrittenBytes } = report;
+/** What the wording depends on. */
+export type AskedFor = Pick<RestoreCommand, "update" | "sparse" | "format" | "output">;
+
+/** Says what was restored, in one line or a few; what was lost is {@linkcode describeLoss}'s matter. */
+export function renderReport(report: RestoreReport, { update }: AskedFor): string[] {
+  const { dataSeqs, zeroSeqs, distinctChunks, isVerified, sameBytes } = report;
   const bytes = report.dataBytes + report.zeroBytes;
+  const lost = lossOf(report.badRanges);
+  const goodBytes = bytes - lost.bytes;
   const seconds = report.elapsedMs / 1000;
   // A clock that did not advance must not make the rate infinite.
   const rate = formatRate(bytes / Math.max(seconds, 0.001));
-  const lines = [
-    `Restored ${formatBytes(bytes)} in ${formatDuration(seconds)} (${rate}): ` +
+  const amount = lost.bytes === 0
+    ? formatBytes(bytes)
+    : `${formatBytes(goodBytes)} of ${formatBytes(bytes)}`;
+  const distinct = lost.chunks === 0
+    ? formatCount(distinctChunks)
+    : `${formatCount(distinctChunks - lost.chunks)} of ${formatCount(distinctChunks)}`;
+  const treatment = update
+    ? "compared"
+    : isVerified
+    ? "decoded and verified"
+    : "decoded but not verified";
+  return [
+    `${update ? "Updated" : "Restored"} ${amount} in ${formatDuration(seconds)} (${rate}): ` +
     `${formatQuantity(dataSeqs + zeroSeqs, "chunk")}, ${formatCount(zeroSeqs)} of them zero, ` +
-    `${formatCount(distinctChunks)} distinct ` +
-    (report.sameBytes > 0
-      ? "compared"
-      : isVerified
-      ? "decoded and verified"
-      : "decoded but not verified"),
+    `${distinct} distinct ${treatment}`,
     ...keptLine(report),
+    ...update
+      ? [
+        `${formatBytes(sameBytes)} were there already, ${
+          formatBytes(goodBytes - sameBytes)
+        } were ` +
+        "brought up to date",
+      ]
+      : [],
+    ...readBackLine(report),
+    ...lentLines(report.lentChunks),
   ];
-  if (report.sameBytes > 0) {
-    const { sameBytes, writtenBytes } = report;
-    lines.push(
-      `${formatBytes(sameBytes)} were there already, ${formatBytes(writtenBytes)} written`,
-    );
-  }
-  if (rewrittenBytes === 0) lines.push("The target was read back and holds what it should");
-  else if (rewrittenBytes !== null) {
-    lines.push(
-      `The target was read back: ${
-        formatBytes(rewrittenBytes)
-      } had to be written again, and now it ` +
-        "holds what it should",
-    );
-  }
-  return [...lines, ...lentLines(report.lentChunks)];
 }
 
 /** Says what a restore would do. */
-export function renderDryRun(report: DryRunReport, command: RestoreCommand): string[] {
-  const { dataSeqs, dataBytes, zeroSeqs, zeroBytes, distinctChunks, mayWriteLess } = report;
-  const atMost = mayWriteLess ? "at most " : "";
-  const zeros = `${formatQuantity(zeroSeqs, "chunk")} of zeros (${formatBytes(zeroBytes)})`;
-  const isWritten = command.sparse === "never" || command.output === "-";
+export function renderDryRun(report: DryRunReport, command: AskedFor): string[] {
+  const { imageBytes, dataSeqs, dataBytes, zeroSeqs, zeroBytes, distinctChunks } = report;
+  const atMost = report.mayWriteLess ? "at most " : "";
+  const bytes = dataBytes + zeroBytes;
+  const part = bytes === imageBytes ? "" : ` of ${formatBytes(imageBytes)}`;
+  const files = formatQuantity(distinctChunks - lossOf(report.badRanges).chunks, "file");
   return [
-    `Would restore ${formatBytes(dataBytes + zeroBytes)} of ${
-      formatBytes(report.imageBytes)
-    }: read ` +
-    `${atMost}${formatBytes(report.readBytes)} in ${
-      formatQuantity(distinctChunks, "file")
-    }, write ` +
-    `${atMost}${formatBytes(dataBytes)} in ${formatQuantity(dataSeqs, "chunk")}; ` +
-    `${zeros} ${isWritten ? "written or allocated" : "skipped or deallocated"}`,
+    `Would restore ${formatBytes(bytes)}${part}: ` +
+    `read ${atMost}${formatBytes(report.readBytes)} from ${files}, ` +
+    `write ${atMost}${formatBytes(dataBytes)} (${formatQuantity(dataSeqs, "chunk")}); ` +
+    `${formatBytes(zeroBytes)} of zeros (${formatQuantity(zeroSeqs, "chunk")}) ` +
+    `${howZeros(command)}`,
     ...keptLine(report),
     ...lentLines(report.lentChunks),
     "Nothing was changed",
   ];
 }
 
+/** Says what bad chunks cost, or, of a dry run, what they would. */
+export function describeLoss(
+  ranges: readonly BadRange[],
+  run: { isDryRun: boolean; onError: RestoreCommand["onError"] },
+): string {
+  const { chunks, bytes } = lossOf(ranges);
+  const loss = `${formatQuantity(chunks, "chunk")} missing or corrupt: ` +
+    `${formatQuantity(ranges.length, "range")} of the image (${formatBytes(bytes)}) `;
+  if (!run.isDryRun) return `${loss}lost, zeros stand there`;
+  return run.onError === "zero"
+    ? `${loss}would be lost, zeros would stand there`
+    : `${loss}cannot be restored: the restore would fail; --on-error=zero would leave zeros there`;
+}
+
+function lossOf(ranges: readonly BadRange[]): { chunks: number; bytes: number } {
+  return {
+    chunks: new Set(ranges.map(({ chunkId }) => chunkId)).size,
+    bytes: ranges.reduce((sum, { length }) => sum + length, 0),
+  };
+}
+
+function howZeros({ sparse, format, output }: AskedFor): string {
+  if (format === "rbd-diff") return "as records without data";
+  if (output === "-") return "written";
+  if (sparse === "never") return "written or allocated";
+  return sparse === "always"
+    ? "left out"
+    : "left out, deallocated or written, as the target allows";
+}
+
 function keptLine({ keptSeqs, keptBytes }: PlanSummary): string[] {
   if (keptSeqs === 0) return [];
   return [
-    `${formatQuantity(keptSeqs, "chunk")} (${formatBytes(keptBytes)}) as in the base revision`,
+    `${formatQuantity(keptSeqs, "chunk")} (${formatBytes(keptBytes)}) not written: ` +
+    "the same in the base revision",
+  ];
+}
+
+function readBackLine({ rewrittenBytes }: RestoreReport): string[] {
+  if (rewrittenBytes === null) return [];
+  if (rewrittenBytes === 0) return ["The target was read back and holds what it should"];
+  return [
+    `The target was read back: ${formatBytes(rewrittenBytes)} had to be written again, ` +
+    "and now it holds what it should",
   ];
 }
 
 function lentLines(lentChunks: readonly LentChunks[]): string[] {
   return lentChunks.map(({ dir, chunks }) =>
-    `${formatQuantity(chunks, "chunk")} from ${quote(dir)}`
+    `${formatQuantity(chunks, "chunk")} came from ${quote(dir)}`
   );
 }

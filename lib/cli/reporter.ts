@@ -11,6 +11,14 @@
 import type { ProgressCounts } from "./activity.ts";
 import type { JsonFields } from "./json_line.ts";
 
+/** What a run was asked for. */
+export interface StartFields {
+  /** Name of the command. */
+  readonly command: string;
+  /** The arguments and options as they were understood, by stable names in camelCase. */
+  readonly arguments: JsonFields;
+}
+
 /** What a program learns of a step beside its text. */
 export interface StepOptions {
   /** The step's stable name, in the manner of events: "read-map", "restore"; default: its label. */
@@ -29,8 +37,8 @@ export interface FailureOptions {
 
 /** Tells how a run goes. Texts are escaped, so that they may hold what others wrote. No method throws. */
 export interface Reporter extends Disposable {
-  /** Says what was asked for; `fields` as `json_reporter.ts` documents them for "start". */
-  start(fields: JsonFields): void;
+  /** Says what was asked for. */
+  start(asked: StartFields): void;
 
   /** Announces a step, which lasts until the next one or until {@linkcode stop}. */
   step(text: string, options?: StepOptions): void;

@@ -6,21 +6,20 @@
 
 import { dryRun } from "../restore/dry_run.ts";
 import { restore, type RestoreEvent } from "../restore/restore.ts";
-import type { BadRange } from "../restore/damage.ts";
 import type { RunningWork, TargetWork } from "../restore/options.ts";
-import type { DryRunReport, RestoreReport } from "../restore/report.ts";
+import { type DryRunReport, type RestoreReport, summaryOf } from "../restore/report.ts";
 import { reasonOf } from "../ffi/errno.ts";
 import { STDOUT_NAME } from "../target/wording.ts";
 import { quote } from "../wording.ts";
 import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
 import { candidateLines } from "./candidates.ts";
-import { beginRun } from "./command_run.ts";
+import { beginRun, type CommandRun } from "./command_run.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import type { RestoreCommand } from "./extract_commands.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
 import { defaultThreads } from "./option_values.ts";
-import { openReportFile } from "./report_file.ts";
-import { renderDryRun, renderReport } from "./report_text.ts";
+import { openReportFile, requireReportFile } from "./report_file.ts";
+import { describeLoss, renderDryRun, renderReport } from "./report_text.ts";
 import type { Reporter } from "./reporter.ts";
 import { stderrColumns } from "./terminal.ts";
 
@@ -30,10 +29,7 @@ export async function runRestore(tool: string, command: RestoreCommand): Promise
   const { reporter, signal } = run;
   const { kind, quiet: _quiet, json: _json, reportFile, ...asked } = command;
   const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
-  reporter.start({
-    command: kind,
-    arguments: { ...asked, threads, reportFile: reportFile ?? null },
-  });
+  reporter.start({ command: kind, arguments: { ...asked, threads, reportFile } });
   const events = new EventTeller(reporter);
   const options = {
     ...{ ...asked, threads, signal },
@@ -41,21 +37,23 @@ export async function runRestore(tool: string, command: RestoreCommand): Promise
   };
   try {
     if (command.dryRun) {
+      if (reportFile !== undefined) requireReportFile(reportFile, command.output);
       const report = await dryRun(options);
       events.end();
-      return await conclude(reporter, report, renderDryRun(report, command));
+      return await conclude(run, report, renderDryRun(report, command), command);
     }
-    using file = reportFile === undefined ? null : openReportFile(reportFile);
+    using file = reportFile === undefined ? null : openReportFile(reportFile, command.output);
     const report = await restore(options);
     events.end();
-    const code = await conclude(reporter, report, renderReport(report));
+    let isReported = true;
     try {
       file?.write({ revision: events.revision, target: command.output, ...report });
     } catch (error) {
+      isReported = false;
       reporter.warn(`Cannot write report ${quote(reportFile ?? "")}: ${reasonOf(error)}`);
-      return code === ExitCode.COMPLETE ? ExitCode.FAILURE : code;
     }
-    return code;
+    const code = await conclude(run, report, renderReport(report, command), command);
+    return isReported || code !== ExitCode.COMPLETE ? code : ExitCode.FAILURE;
   } catch (error) {
     events.end();
     const { touchedTarget } = events;
@@ -70,24 +68,19 @@ export async function runRestore(tool: string, command: RestoreCommand): Promise
 
 /** Tells what was done; with what is missing last, where it is seen. */
 async function conclude(
-  reporter: Reporter,
+  { reporter }: CommandRun,
   report: RestoreReport | DryRunReport,
   lines: readonly string[],
+  { dryRun: isDryRun, onError }: RestoreCommand,
 ): Promise<ExitCode> {
   const { badRanges } = report;
   reporter.summary(lines, { ...report });
   if (badRanges.length === 0) return ExitCode.COMPLETE;
   const { renderDamageTable } = await import("./damage_table.ts");
   const maxCells = stderrColumns();
-  reporter.listing([...renderDamageTable(badRanges, { maxCells }), describeLoss(badRanges)]);
+  const loss = describeLoss(badRanges, { isDryRun, onError });
+  reporter.listing([...renderDamageTable(badRanges, { maxCells }), loss]);
   return ExitCode.DATA;
-}
-
-function describeLoss(ranges: readonly BadRange[]): string {
-  const chunks = new Set(ranges.map(({ chunkId }) => chunkId)).size;
-  const bytes = ranges.reduce((sum, { length }) => sum + length, 0);
-  return `${formatQuantity(chunks, "chunk")} missing or corrupt: ` +
-    `${formatQuantity(ranges.length, "range")} of the image lost, ${formatBytes(bytes)}`;
 }
 
 /** Tells events to a reporter, and keeps what the end needs. */
@@ -98,6 +91,7 @@ class EventTeller {
   touchedTarget: string | null = null;
   /** The revision's name, as soon as it is known. */
   revision: string | null = null;
+  #locks = 0;
 
   constructor(reporter: Reporter) {
     this.#reporter = reporter;
@@ -107,8 +101,14 @@ class EventTeller {
   tell(event: RestoreEvent): void {
     const reporter = this.#reporter;
     switch (event.type) {
-      case "locking":
-        return reporter.step("Obtaining purge lock", { name: "lock" });
+      case "locking": {
+        const { basedir } = event;
+        const ofWhich = this.#locks++ === 0 ? "" : ` of ${quote(basedir)}`;
+        return reporter.step(`Obtaining purge lock${ofWhich}`, {
+          name: "lock",
+          fields: { basedir },
+        });
+      }
       case "lock-wait":
         return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
       case "reading-map":
@@ -166,7 +166,7 @@ class EventTeller {
         const image = { doneBytes, totalBytes };
         return how.countsDecoding ? { ...image, workDoneBytes, workTotalBytes } : image;
       },
-      { name: how.name, fields: { revision, target, threads, ...plan } },
+      { name: how.name, fields: { revision, target, threads, ...summaryOf(plan) } },
     );
   }
 
@@ -179,7 +179,7 @@ class EventTeller {
       `Looking for ${chunks} of ${revision} (${formatBytes(plan.imageBytes)})`,
       "Looking",
       () => ({ doneBytes: progress().jobs * chunkBytes, totalBytes: plan.distinctBytes }),
-      { name: "survey", fields: { revision, threads, ...plan } },
+      { name: "survey", fields: { revision, threads, ...summaryOf(plan) } },
     );
   }
 }

@@ -97,6 +97,14 @@ export function closeFd(fd: number, path = ""): void {
 }
 
 /**
+ * Closes a descriptor by which nothing was written, or after another failure. What the file system has to say to that (one
+ * whose server is gone fails each close) is of no use, and would hide the failure that is.
+ */
+export function releaseFd(fd: number): void {
+  libc().close(fd);
+}
+
+/**
  * Reads until the buffer is full or the file ends.
  *
  * @param view Where to; may be a view of wasm or shared memory, but not a detached one.

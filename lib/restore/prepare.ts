@@ -5,13 +5,21 @@
  * @module
  */
 
+import { UsageError } from "../errors.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
 import { readRevisionMap, type RevisionMap } from "../store/revision_map.ts";
 import { selectRevision } from "../store/select_revision.ts";
 import { openStore } from "../store/store.ts";
 import { preflightTarget } from "../target/preflight.ts";
-import type { CheckedTarget, OldContent } from "../target/target.ts";
-import { type ImageExtent, rangeOfImage, targetEndOf, wholeImage } from "./extent.ts";
+import type { CheckedTarget, OldContent, SparseMode } from "../target/target.ts";
+import { refusal } from "../target/wording.ts";
+import {
+  type ImageExtent,
+  rangeOfImage,
+  targetEndOf,
+  targetOffsetOf,
+  wholeImage,
+} from "./extent.ts";
 import type { RestoreEvent, RestoreOptions } from "./options.ts";
 import { planRestore, type RestorePlan } from "./plan.ts";
 
@@ -39,7 +47,7 @@ interface Found {
  *
  * @throws {StoreFormatError} If a directory is not a backup directory that is understood.
  * @throws {RevisionError} If there is no such revision or its map is not valid.
- * @throws {UsageError} If there is no such range or partition.
+ * @throws {UsageError} If there is no such range or partition, or more than one part of the image is asked for.
  * @throws {LockError} If a purge lock could not be taken.
  * @throws {ChunkMissingError | ChunkCorruptError} If the partition table cannot be read.
  * @throws {TargetError} If the target is refused.
@@ -47,6 +55,8 @@ interface Found {
 export async function prepareRestore(options: RestoreOptions): Promise<PreparedRestore> {
   const { also = [], signal } = options;
   const onEvent = options.onEvent ?? (() => {});
+  const asRecords = options.format === "rbd-diff";
+  requireConsistent(options);
   const found = await findRevision(options.revision, { spec: options.spec, onEvent });
   const base = options.base === undefined
     ? null
@@ -68,11 +78,18 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
   const map = readMap(found, onEvent);
   const baseMap = base ? readMap(base, onEvent) : undefined;
   const extent = await extentOf(map, options, { sources, onEvent });
-  const asRecords = options.format === "rbd-diff";
+  if (baseMap && options.partition !== undefined) {
+    // The target holds what the base has there, which is the same only where it is the same place.
+    const held = await extentOf(baseMap, options, {
+      sources: [...sources, base!.basedir],
+      onEvent,
+    });
+    requireSameExtent(extent, held, options.partition);
+  }
   const plan = planRestore(map, { extent, base: baseMap, asRecords });
   const target = preflightTarget(options.output, {
     extent: { start: extent.targetStart, end: targetEndOf(extent) },
-    sparse: options.sparse ?? "auto",
+    sparse: sparseModeOf(options),
     force: options.force ?? false,
     stores: [
       { basedir: found.basedir, revisionPath: found.mapPath },
@@ -82,9 +99,12 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     oldContent: oldContentOf(options),
     needsRandomAccess: needsRandomAccess(options),
     isRead: Boolean(options.update || options.verifyTarget),
-    heldBytes: asRecords ? 0 : Math.min(baseMap?.size ?? 0, targetEndOf(extent)),
+    heldBytes: baseMap && !asRecords ? heldBytesOf(baseMap, extent) : 0,
   });
   stack.use(target);
+  if (asRecords && (target.kind === "file" || target.kind === "block")) {
+    throw refusal(target.path, "a diff is a stream, for a pipe or standard output only");
+  }
   const locks = stack.move();
   return {
     ...{ name: found.name, plan, sources, target },
@@ -124,6 +144,35 @@ async function extentOf(
   const { partitionOfImage } = await import("./partition.ts");
   const onWarning = (text: string) => onEvent({ type: "warning", text });
   return partitionOfImage(map, partition, { sources, onWarning });
+}
+
+/** @throws {UsageError} If parts of the image are asked for that no restore brings to the target. */
+function requireConsistent({ range, partition, format }: RestoreOptions): void {
+  if (range && partition !== undefined) {
+    throw new UsageError("Cannot restore a range and a partition: each is a part of the image");
+  }
+  if (format === "rbd-diff" && (range || partition !== undefined)) {
+    throw new UsageError("Cannot make a diff of a part of an image: it is of the whole");
+  }
+}
+
+/** @throws {UsageError} If a partition is not where it was in the base. */
+function requireSameExtent(extent: ImageExtent, held: ImageExtent, partition: number): void {
+  if (extent.start === held.start && extent.end === held.end) return;
+  throw new UsageError(
+    `Cannot restore partition ${partition} with that base: there it has bytes ${held.start} to ` +
+      `${held.end - 1}, here ${extent.start} to ${extent.end - 1}`,
+  );
+}
+
+/** Bytes that a target must have to hold what the base has of an extent. */
+function heldBytesOf(base: RevisionMap, extent: ImageExtent): number {
+  return Math.max(0, targetOffsetOf(extent, Math.min(base.size, extent.end)));
+}
+
+/** Whether a target may be trusted to hold zeros: one that holds a base, or will be looked at, holds other things too. */
+function sparseModeOf({ sparse = "auto", update, base }: RestoreOptions): SparseMode {
+  return sparse === "always" && (update || base !== undefined) ? "auto" : sparse;
 }
 
 function needsRandomAccess({ update, base, verifyTarget, format }: RestoreOptions): boolean {

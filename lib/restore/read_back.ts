@@ -45,7 +45,7 @@ export async function readBack(
   const { target, damage, signal, onRound } = options;
   const { plan } = work;
   // Zeros may not be left out any more because the target was empty or is said to be.
-  const zeroPolicy = target.zeroPolicy === "skip" ? "deallocate" : target.zeroPolicy;
+  const zeroPolicy = target.zeroPolicy === "write" ? "write" : "deallocate";
   const run = async (round: 1 | 2, onNote: (note: Note) => void): Promise<PoolProgress> => {
     const pool = new WorkerPool({
       ...{ ...work, onNote },

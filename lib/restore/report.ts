@@ -85,7 +85,8 @@ export function makeDryRunReport(
   return { ...summaryOf(plan), readBytes: found.readBytes, lentChunks: lent, ...rest };
 }
 
-function summaryOf(plan: PlanSummary): PlanSummary {
+/** Takes the numbers out of a plan. */
+export function summaryOf(plan: PlanSummary): PlanSummary {
   const { imageBytes, extent, distinctChunks, distinctBytes } = plan;
   const { dataSeqs, dataBytes, zeroSeqs, zeroBytes, keptSeqs, keptBytes } = plan;
   return {

@@ -16,7 +16,7 @@
 
 import { openChunkFile } from "../chunk/chunk_file.ts";
 import { isChunkFault } from "../chunk/chunk_sources.ts";
-import { closeFd, ignoreWriteSignals } from "../ffi/libc.ts";
+import { ignoreWriteSignals, releaseFd } from "../ffi/libc.ts";
 import { chunkIdToHex } from "../store/layout.ts";
 import { writeStreamPart } from "../target/stream_part.ts";
 import { streamFrame } from "../target/stream_frame.ts";
@@ -55,7 +55,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
 
   using prepared = await prepareRestore(options);
   const { name, plan, sources } = prepared;
-  if (onError === "abort") requireFirstChunk(plan, sources);
+  // An update may not need it: the target may hold it already.
+  if (onError === "abort" && !options.update) requireFirstChunk(plan, sources);
   for (const text of prepared.target.warnings) onEvent({ type: "warning", text });
   // The event loop stood still while the map was read: a signal that came meanwhile must find the target untouched.
   await new Promise((resolve) => setTimeout(resolve, 0));
@@ -136,7 +137,7 @@ function requireFirstChunk(plan: RestorePlan, sources: readonly string[]): void 
   let firstFault: unknown;
   for (const dir of sources) {
     try {
-      return closeFd(openChunkFile(dir, chunk));
+      return releaseFd(openChunkFile(dir, chunk));
     } catch (error) {
       if (!isChunkFault(error)) throw error;
       firstFault ??= error;

@@ -12,7 +12,7 @@
 
 import { LockError, OsError } from "../errors.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
-import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../ffi/libc.ts";
+import { FlockOperation, openFd, OpenFlag, releaseFd, tryFlock } from "../ffi/libc.ts";
 import { describeHolders } from "./lock_holder.ts";
 import { PURGE_LOCK_FILE } from "./layout.ts";
 import { quote } from "../wording.ts";
@@ -87,7 +87,7 @@ export class PurgeLock implements Disposable {
     const fd = this.#fd;
     this.#fd = -1;
     // The descriptor was never duplicated (it is close-on-exec), so closing it ends the lock.
-    closeFd(fd);
+    releaseFd(fd);
   }
 
   [Symbol.dispose](): void {
@@ -132,7 +132,7 @@ function tryTake(path: string): Attempt {
         "going on without the purge lock";
       return { state: "impossible", warning };
     } finally {
-      if (!isKept) closeFd(opened);
+      if (!isKept) releaseFd(opened);
     }
   }
   throw new LockError(

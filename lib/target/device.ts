@@ -6,7 +6,7 @@
 
 import { OsError } from "../errors.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
-import { blockDeviceBytes, closeFd, logicalBlockBytes, openFd, OpenFlag } from "../ffi/libc.ts";
+import { blockDeviceBytes, logicalBlockBytes, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { readTextOrNull, statFd, statOrNull } from "./file_info.ts";
 import { describeBackingUse, describeDeviceUse, deviceName } from "./in_use.ts";
 import { OpenedTarget } from "./opened_target.ts";
@@ -14,7 +14,7 @@ import type { CheckedTarget, PreflightOptions, Target, ZeroPolicy } from "./targ
 import { quote } from "../wording.ts";
 import { describeBytes, refusal } from "./wording.ts";
 
-const ZERO_POLICIES = { auto: "deallocate", always: "skip", never: "write" } as const;
+const ZERO_POLICIES = { auto: "deallocate", always: "trust", never: "write" } as const;
 
 /** Checks a block device. @throws {TargetError} If it must not or cannot be written. */
 export function checkDevice(path: string, options: PreflightOptions): CheckedTarget {
@@ -41,7 +41,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
       warnings: uses.map((use) => `${quote(path)} is written although ${use}`),
     });
   } catch (error) {
-    closeFd(fd);
+    releaseFd(fd);
     throw error;
   }
 }
@@ -121,7 +121,7 @@ class CheckedDevice implements CheckedTarget {
   }
 
   [Symbol.dispose](): void {
-    if (this.#fd !== null) closeFd(this.#fd);
+    if (this.#fd !== null) releaseFd(this.#fd);
     this.#fd = null;
   }
 }

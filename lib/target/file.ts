@@ -10,11 +10,11 @@ import { OsError } from "../errors.ts";
 import { describeErrno, Errno, osError, reasonOf } from "../ffi/errno.ts";
 import {
   AccessMode,
-  closeFd,
   fileSystemSpace,
   FlockOperation,
   openFd,
   OpenFlag,
+  releaseFd,
   truncateFd,
   tryAccess,
   tryFallocate,
@@ -54,7 +54,7 @@ const CANNOT_ALLOCATE: ReadonlySet<number> = new Set([
 ]);
 
 /** What becomes of zeros in a file whose old content stays. */
-const KEPT_ZERO_POLICIES = { auto: "deallocate", always: "skip", never: "write" } as const;
+const KEPT_ZERO_POLICIES = { auto: "deallocate", always: "trust", never: "write" } as const;
 
 /** Checks an existing regular file. @throws {TargetError} If it must not or cannot be written. */
 export function checkExistingFile(path: string, options: PreflightOptions): CheckedTarget {
@@ -90,7 +90,7 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     const warnings = uses.map((use) => `${quote(path)} is written although ${use}`);
     return new CheckedFile(path, options, { fd, warnings });
   } catch (error) {
-    closeFd(fd);
+    releaseFd(fd);
     throw error;
   }
 }
@@ -242,7 +242,7 @@ class CheckedFile implements CheckedTarget {
   }
 
   [Symbol.dispose](): void {
-    if (this.#fd !== null) closeFd(this.#fd);
+    if (this.#fd !== null) releaseFd(this.#fd);
     this.#fd = null;
   }
 
@@ -292,7 +292,7 @@ class CheckedFile implements CheckedTarget {
     } catch {
       // The failure that led here is what the caller reports.
     }
-    closeFd(fd);
+    releaseFd(fd);
   }
 }
 

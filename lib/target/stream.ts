@@ -7,12 +7,12 @@
 import { OsError } from "../errors.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
 import {
-  closeFd,
   isReadableFd,
   isTerminalFd,
   isWritableFd,
   openFd,
   OpenFlag,
+  releaseFd,
   setNonblocking,
   tryPipeBytes,
   trySetPipeBytes,
@@ -54,7 +54,7 @@ export function checkCharDevice(path: string): CheckedTarget {
     if (!statFd(fd).isCharDevice) throw refusal(path, "it changed while it was looked at");
     if (isTerminalFd(fd)) throw refusal(path, "it is a terminal");
   } catch (error) {
-    closeFd(fd);
+    releaseFd(fd);
     throw error;
   }
   return new CheckedStream(path, { kind: "char", fd, hasStorage: false });
@@ -150,7 +150,7 @@ class CheckedStream implements CheckedTarget {
   }
 
   [Symbol.dispose](): void {
-    if (this.#fd !== null && this.#fd !== STDOUT_FD) closeFd(this.#fd);
+    if (this.#fd !== null && this.#fd !== STDOUT_FD) releaseFd(this.#fd);
     this.#fd = null;
     this.#claim?.[Symbol.dispose]();
   }
@@ -170,7 +170,7 @@ function tryOpenFifo(path: string): number | null {
     throw refusal(path, reasonOf(error), error);
   }
   if (statFd(fd).isFifo) return fd;
-  closeFd(fd);
+  releaseFd(fd);
   throw refusal(path, "it changed while it was looked at");
 }
 

@@ -24,11 +24,12 @@ export const STDOUT_FD = 1;
 
 /**
  * What becomes of a run of zeros:
- * - `skip`: nothing, the target holds zeros there (holes of a new file, or the user's promise);
+ * - `skip`: nothing, the target holds zeros wherever nothing was written (a new or emptied file);
+ * - `trust`: nothing, the user promised that the target holds zeros there;
  * - `deallocate`: the range is given back or zeroed by `fallocate`, and written where that is not possible;
  * - `write`: zeros are written like data.
  */
-export type ZeroPolicy = "skip" | "deallocate" | "write";
+export type ZeroPolicy = "skip" | "trust" | "deallocate" | "write";
 
 /** An opened target as plain data, for workers. */
 export interface TargetHandle {

@@ -134,6 +134,7 @@ export class RandomAccessWriter {
     this.#requireInside(offset, length);
     switch (this.#handle.zeroPolicy) {
       case "skip":
+      case "trust":
         return;
       case "write":
         return this.#writeZeroBytes(offset, offset + length);
@@ -143,15 +144,15 @@ export class RandomAccessWriter {
   }
 
   /**
-   * Makes a range zeros in which the target is known to hold, or may hold, something else, whatever the zero policy
-   * trusts it to hold.
+   * Makes a range zeros for which the user's promise does not hold: it is not zeros in the image, or known not to be in the
+   * target.
    *
    * @throws As {@linkcode writeZeros} does.
    */
   clear(offset: number, length: number): void {
+    if (this.#handle.zeroPolicy !== "trust") return this.writeZeros(offset, length);
     this.#requireInside(offset, length);
-    if (this.#handle.zeroPolicy === "write") this.#writeZeroBytes(offset, offset + length);
-    else this.#deallocate(offset, offset + length);
+    this.#deallocate(offset, offset + length);
   }
 
   #requireInside(offset: number, length: number): void {

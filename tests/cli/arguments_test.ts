@@ -1,12 +1,27 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { parseExtractArguments } from "../../lib/cli/extract_arguments.ts";
-import type { ExtractCommand, RestoreCommand } from "../../lib/cli/extract_commands.ts";
+import type {
+  CheckCommand,
+  ExtractCommand,
+  RestoreCommand,
+} from "../../lib/cli/extract_commands.ts";
 import { parseFuseArguments } from "../../lib/cli/fuse_arguments.ts";
 import { defaultThreads } from "../../lib/cli/option_values.ts";
 import { readArguments } from "../../lib/cli/argument_syntax.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { renderHelp } from "../../lib/cli/help.ts";
-import { EXTRACT_OPTIONS, EXTRACT_TOOL, type OptionSpec } from "../../lib/cli/option_table.ts";
+import { CONFLICTS } from "../../lib/cli/option_conflicts.ts";
+import {
+  CHECK_OPTIONS,
+  CHECK_TOOL,
+  EXTRACT_OPTIONS,
+  EXTRACT_TOOL,
+  FUSE_TOOL,
+  LIST_OPTIONS,
+  LIST_TOOL,
+  type OptionSpec,
+  type ToolSpec,
+} from "../../lib/cli/option_table.ts";
 import { UsageError } from "../../lib/errors.ts";
 
 const DEFAULTS: RestoreCommand = {
@@ -54,6 +69,189 @@ Deno.test("parseExtractArguments() reads every long option", () => {
     lockTimeoutMs: 2500,
     force: true,
   });
+});
+
+/** Each option of a restore with a value that is not the default, and what it makes of the command. */
+const EACH_OPTION: Readonly<
+  Record<string, readonly [args: readonly string[], command: Partial<RestoreCommand>]>
+> = {
+  "revision": [["-r", "last(tag:x)"], { spec: "last(tag:x)" }],
+  "threads": [["-t7"], { threads: 7 }],
+  "sparse": [["-salways"], { sparse: "always" }],
+  "update": [["-u"], { update: true }],
+  "base": [["--base", "BASE"], { base: "BASE" }],
+  "verify-target": [["--verify-target"], { verifyTarget: true }],
+  "range": [["--range", "1K:2M"], { range: { offset: 1024, length: 2_097_152 } }],
+  "partition": [["--partition", "3"], { partition: 3 }],
+  "format": [["--format=RBD-diff"], { format: "rbd-diff", output: "-" }],
+  "on-error": [["--on-error", "ZERO"], { onError: "zero" }],
+  "also": [["--also", "a", "--also=b"], { also: ["a", "b"] }],
+  "report": [["--on-error=zero", "--report", "F"], { onError: "zero", reportFile: "F" }],
+  "no-verify": [["--no-verify"], { verify: false }],
+  "no-sync": [["--no-sync"], { sync: false }],
+  "lock-timeout": [["--lock-timeout=1"], { lockTimeoutMs: 1000 }],
+  "bwlimit": [["--bwlimit", "2MiB/s"], { readBytesPerSecond: 2_097_152 }],
+  "force": [["-f"], { force: true }],
+  "dry-run": [["-n"], { dryRun: true }],
+  "quiet": [["-q"], { quiet: true }],
+  "json": [["--json"], { json: true }],
+};
+
+Deno.test("parseExtractArguments() reads each option of the table, and nothing else changes", () => {
+  const names = EXTRACT_OPTIONS.map(({ long }) => long).filter((name) =>
+    name !== "help" && name !== "version"
+  );
+  assertEquals(Object.keys(EACH_OPTION).sort(), names.toSorted());
+  for (const [args, expected] of Object.values(EACH_OPTION)) {
+    const output = expected.output === undefined ? ["OUT"] : [];
+    assertParses([...args, "REV", ...output], { output: "OUT", ...expected });
+  }
+});
+
+Deno.test("parseExtractArguments() takes the last of an option given twice, but all of --also", () => {
+  const args = ["--on-error=zero", "--on-error=abort", "--range=1:", "--range=:2", "-ra", "-rb"];
+  assertParses([...args, "--base=a", "--base=b", "--also=a", "--also=a", "REV", "OUT"], {
+    ...{ output: "OUT", onError: "abort", range: { offset: 0, length: 2 }, spec: "b", base: "b" },
+    also: ["a", "a"],
+  });
+});
+
+Deno.test("parseExtractArguments() refuses bad values of each option that takes one, by its name", () => {
+  const bad: Readonly<Record<string, readonly string[]>> = {
+    "revision": [""],
+    "threads": ["", "0", "x"],
+    "sparse": ["", "yes"],
+    "base": [""],
+    "range": ["", ":", "1", "1:0", "1:2:3", "-1:2", "1KB:2", "1.5M:1", "9999999T:1"],
+    "partition": ["", "0", "-1", "x", "1.5", "99999"],
+    "format": ["", "qcow2", "rbd"],
+    "on-error": ["", "skip", "0"],
+    "also": [""],
+    "report": ["", "-"],
+    "lock-timeout": ["", "soon"],
+    "bwlimit": ["", "0", "fast", "1KB", "10/m", "1.5M"],
+  };
+  const options: readonly OptionSpec[] = EXTRACT_OPTIONS;
+  const withValue = options.filter(({ value }) => value !== undefined).map(({ long }) => long);
+  assertEquals(Object.keys(bad), withValue);
+  for (const [name, values] of Object.entries(bad)) {
+    for (const value of values) {
+      const start = `Cannot use option "--${name}": "${value}" is `;
+      assertEquals(
+        usageMessage([`--${name}=${value}`, "REV", "OUT"]).slice(0, start.length),
+        start,
+      );
+    }
+  }
+});
+
+/** For each contradiction, in the order of the table, a command line that has it and no earlier one. */
+const CONTRADICTIONS: readonly (readonly [args: readonly string[], message: string])[] = [
+  [["--range=1:", "--partition=1"], '"--range" with "--partition": each chooses'],
+  [["--update", "--base=B"], '"--update" with "--base": one reads'],
+  [["--update", "-"], '"--update" with standard output: '],
+  [["--verify-target", "-"], '"--verify-target" with standard output: '],
+  [["--base=B", "-"], '"--base" with an image on standard output: '],
+  [["--verify-target", "--no-sync"], '"--verify-target" with "--no-sync": '],
+  [["--verify-target", "--no-verify"], '"--verify-target" with "--no-verify": '],
+  [["--update", "--sparse=always"], '"--update" with "--sparse=always": '],
+  [["--base=B", "--sparse=always"], '"--base" with "--sparse=always": '],
+  [["--format=rbd-diff"], '"--format=rbd-diff" with OUTPUT: it is a stream'],
+  [["--format=rbd-diff", "--range=1:", "-"], '"--format=rbd-diff" with "--range" or "--partition"'],
+  [["--format=rbd-diff", "--sparse=never", "-"], '"--format=rbd-diff" with "--sparse=never": '],
+  [["--report=F"], '"--report" without "--on-error=zero": '],
+];
+
+Deno.test("parseExtractArguments() refuses every contradiction in one line, in whatever order it stands", () => {
+  assertEquals(CONTRADICTIONS.length, CONFLICTS.length);
+  CONTRADICTIONS.forEach(([args, message], at) => {
+    const { options, reason } = CONFLICTS[at]!;
+    const output = args.at(-1) === "-" ? [] : ["OUT"];
+    for (const line of [["REV", ...output, ...args], [...args.toReversed(), "REV", ...output]]) {
+      // A dash in front is REVISION's place.
+      if (line[0] === "-") line.push(line.shift()!);
+      const said = usageMessage(line);
+      assertEquals(said, `Cannot use ${options}: ${reason}`);
+      assert(said.startsWith(`Cannot use ${message}`), said);
+    }
+  });
+  const more: string[][] = [
+    ["--format=rbd-diff", "--partition=1", "REV"],
+    ["--update", "REV"],
+    ["--report=F", "--on-error=abort", "REV", "OUT"],
+  ];
+  for (const args of more) usageMessage(args);
+});
+
+Deno.test("parseExtractArguments() accepts what does not contradict itself", () => {
+  for (
+    const args of [
+      ["--update", "--verify-target", "--range=1:2", "--on-error=zero", "--report=F", "OUT"],
+      ["--base=B", "--verify-target", "--partition=1", "OUT"],
+      ["--base=B", "--format=rbd-diff"],
+      ["--format=rbd-diff", "--on-error=zero", "--also=D", "--sparse=always"],
+      ["--verify-target", "--sparse=always", "OUT"],
+      ["--update", "--no-verify", "--no-sync", "--sparse=never", "OUT"],
+      ["--dry-run", "--json", "--quiet", "--force", "--bwlimit=1", "OUT"],
+      ["--range=1:2", "--sparse=never"],
+    ]
+  ) assertEquals(parseExtractArguments(["REV", ...args]).kind, "restore");
+});
+
+Deno.test("parseExtractArguments() knows list and check as a first argument only", () => {
+  assertEquals<unknown>(parseExtractArguments(["list", "--json", "DIR", "SPEC"]), {
+    ...{ kind: "list", dir: "DIR", spec: "SPEC", json: true },
+  });
+  assertEquals<unknown>(parseExtractArguments(["list", "list"]), {
+    ...{ kind: "list", dir: "list", spec: undefined, json: false },
+  });
+  for (const word of ["list", "check"]) {
+    assertParses([`./${word}`], { revision: `./${word}` });
+    assertParses(["-q", word], { revision: word, quiet: true });
+    assertParses(["--", word], { revision: word });
+    assertParses(["REV", word], { output: word });
+    assertParses([word.toUpperCase()], { revision: word.toUpperCase() });
+  }
+});
+
+Deno.test("parseExtractArguments() reads check with all its options and any number of revisions", () => {
+  const defaults: CheckCommand = {
+    ...{ kind: "check", revisions: ["a"], spec: undefined, share: 1, threads: undefined },
+    ...{ lockTimeoutMs: undefined, readBytesPerSecond: undefined, quiet: false, json: false },
+  };
+  assertEquals<unknown>(parseExtractArguments(["check", "a"]), defaults);
+  const options = ["-rlast", "--sample=2.5%", "-t3", "--lock-timeout=0", "--bwlimit=1K"];
+  assertEquals<unknown>(
+    parseExtractArguments(["check", ...options, "-q", "a", "check", "--json"]),
+    {
+      ...{ kind: "check", revisions: ["a", "check"], spec: "last", share: 0.025, threads: 3 },
+      ...{ lockTimeoutMs: 0, readBytesPerSecond: 1024, quiet: true, json: true },
+    },
+  );
+  const given = [...options, "-q", "--json", "--help", "--version"].map((arg) => arg.split("=")[0]);
+  assertEquals(given.length, CHECK_OPTIONS.length);
+});
+
+Deno.test("parseExtractArguments() names what is wrong with list and check", () => {
+  const cases: [string[], string][] = [
+    [["list"], "Cannot list: the argument DIR is missing (see --help)"],
+    [["list", "a", ""], "Cannot list: the argument SPEC is empty"],
+    [["list", "a", "b", "c"], 'Cannot use argument "c": there are only DIR and SPEC (see --help)'],
+    [["list", "-r", "a"], 'Cannot use option "-r": no such option (see --help)'],
+    [["check"], "Cannot check: the argument REVISION is missing (see --help)"],
+    [["check", "a", "b", ""], "Cannot check: the argument REVISION is empty"],
+    [["check", "--also=x", "a"], 'Cannot use option "--also": no such option (see --help)'],
+    [
+      ["check", "--sample=200", "a"],
+      'Cannot use option "--sample": "200" is not a percentage above 0 and up to 100',
+    ],
+  ];
+  for (const [args, message] of cases) assertEquals(usageMessage(args), message);
+  for (const command of ["list", "check"]) {
+    const help = parseExtractArguments([command, "-h", "--frob"]);
+    assertEquals(help.kind === "help" && help.tool.name, `backy-extract ${command}`);
+    assertEquals(parseExtractArguments([command, "-V"]).kind, "version");
+  }
 });
 
 Deno.test("parseExtractArguments() reads all ways of writing a value", () => {
@@ -268,37 +466,58 @@ Deno.test("defaultThreads() is one a CPU, from 2 to 24", () => {
   assertEquals([0, -1, NaN].map(defaultThreads), [2, 2, 2]);
 });
 
-Deno.test("EXTRACT_OPTIONS names each option once", () => {
-  const options: readonly OptionSpec[] = EXTRACT_OPTIONS;
+for (
+  const [table, options] of Object.entries<readonly OptionSpec[]>({
+    EXTRACT_OPTIONS,
+    LIST_OPTIONS,
+    CHECK_OPTIONS,
+  })
+) {
+  Deno.test(`${table} names each option once`, () => assertNames(options));
+}
+
+function assertNames(options: readonly OptionSpec[]): void {
   const names = options.flatMap(({ long, short }) => short === undefined ? [long] : [long, short]);
   assertEquals(new Set(names).size, names.length);
   for (const { long, short } of options) {
     assertMatch(long, /^[a-z][a-z0-9-]+$/);
     if (short !== undefined) assertMatch(short, /^[A-Za-z]$/);
   }
-});
+}
 
-Deno.test("renderHelp() shows usage, every argument, option, default and exit code in 80 columns", () => {
-  const help = renderHelp(EXTRACT_TOOL);
+const USAGES = [
+  [EXTRACT_TOOL, "REVISION [OUTPUT]"],
+  [LIST_TOOL, "DIR [SPEC]"],
+  [CHECK_TOOL, "REVISION..."],
+  [FUSE_TOOL, "MOUNTPOINT"],
+] as const;
+
+for (const [tool, usage] of USAGES) {
+  Deno.test(`renderHelp() shows all of ${tool.name} in 80 columns`, () => assertHelp(tool, usage));
+}
+
+function assertHelp(tool: ToolSpec, usage: string): void {
+  const help = renderHelp(tool);
   const words = help.replaceAll(/\s+/g, " ");
-  assertMatch(help, /^Usage: backy-extract \[OPTIONS\] REVISION \[OUTPUT\]\n/);
+  assertEquals(help.split("\n")[0], `Usage: ${tool.name} [OPTIONS] ${usage}`);
   assert(help.endsWith("\n") && !help.endsWith("\n\n"));
   for (const line of help.split("\n")) {
     assert(line.length <= 80, line);
     assert(!/[^\x20-\x7e]| $/.test(line), line);
   }
-  for (const option of EXTRACT_TOOL.options) {
+  for (const option of tool.options) {
     const value = option.value === undefined ? "" : ` ${option.value}`;
     const short = option.short === undefined ? "    " : `-${option.short}, `;
     assert(help.includes(`\n  ${short}--${option.long}${value}  `), option.long);
     assert(words.includes(option.help), option.long);
     if (option.default !== undefined) assert(words.includes(`(default: ${option.default})`));
   }
-  for (const { name, help } of EXTRACT_TOOL.arguments) assert(words.includes(`${name} ${help}`));
+  for (const { name, help } of tool.arguments) assert(words.includes(`${name} ${help}`));
   for (const { code, meaning } of EXIT_CODE_TABLE) {
     assertMatch(help, new RegExp(`^ +${code}  ${meaning}$`, "m"));
   }
-});
+  for (const { usage, help } of tool.commands ?? []) assert(words.includes(`${usage} ${help}`));
+}
 
 Deno.test("parseFuseArguments() reads all options, and defaults for what is not given", () => {
   const defaults = {

@@ -3,11 +3,13 @@ import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { programProblem, testUnless } from "../target/machine.ts";
 import {
   assertSuccess,
+  catchesUsr1,
   extract,
   extractOnTerminal,
   makeFifo,
   openIdleReader,
   startExtract,
+  until,
 } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
@@ -159,6 +161,93 @@ Deno.test("Without a terminal a slow restore says every ten seconds how far it i
     /^Restoring: \d+\.\d%, \d+ MiB of 33\.0 MiB, .*\/s, \S+ elapsed, \S+ left$/m,
   );
 });
+
+/** Adds revisions with all that a list can show, names as long as uuids are. */
+function addMixed(other: SampleStore): void {
+  const day = (number: number) => ({ timestamp: `2026-01-${number} 12:00:00+00:00` });
+  other.add("Nym6uacWoXGb8VnbksM3yH", ["zero"], {
+    ...day(12),
+    tags: ["daily", "weekly", "monthly"],
+  });
+  other.add("Unf6uacWoXGb8VnbksM3yH", [], { ...day(13), isComplete: false, trust: "distrusted" });
+  other.add("Rem6uacWoXGb8VnbksM3yH", [], {
+    ...day(14),
+    ...{ server: "a-backup-server-with-a-long-name.example.org", tags: ['"\\e[2J\\a\\u202e"'] },
+  });
+  Deno.removeSync(`${other.basedir}/Rem6uacWoXGb8VnbksM3yH`);
+}
+
+testUnless(problem, "A list fits the terminal with dates and names whole", async () => {
+  using other = new SampleStore();
+  addMixed(other);
+  for (const columns of [80, 100, 200]) {
+    const options = { columns, env: { TZ: "America/Argentina/ComodRivadavia" } };
+    const { code, screen } = await extractOnTerminal(["list", other.basedir], options);
+    assertEquals(code, 0, screen);
+    assert(!hasAny(screen, "\x1b\x07\u202e"), screen);
+    const lines = screen.split("\r\n");
+    assertEquals(lines.length, 7, screen);
+    for (const line of lines) assert([...line].length <= columns, `${columns}: ${line}`);
+    assertMatch(lines[0]!, /^Date \(Americ/);
+    for (const name of ["Nym", "Unf", "Rem"]) {
+      assertMatch(screen, new RegExp(`^2026-01-1\\d 09:00 +${name}6uacWoXGb8VnbksM3yH  `, "m"));
+    }
+    assertEquals(lines.at(-2), "4 revisions, 1 of them not usable here");
+  }
+});
+
+testUnless(
+  problem,
+  "The table of gaps fits a terminal of 80 columns, after the bar is gone",
+  async () => {
+    await store.withDamage(store.chunkFileAt(3), () => {}, async () => {
+      const args = ["--on-error=zero", store.revision.path, store.file("gaps")];
+      const { code, screen } = await extractOnTerminal(args);
+      assertEquals(code, 3, screen);
+      const lines = drawingsOf(screen);
+      assertMatch(lines.at(-4)!, /^ *Offset +Length +Chunk +Reason$/);
+      assertMatch(lines.at(-2)!, /^29360128 {2}4194304 {2}[0-9a-f]{32} {2}missing$/);
+      assertMatch(lines.at(-1)!, /lost, zeros stand there$/);
+      assertMatch(lines.at(-5)!, /^Restored 25\.0 MiB of 33\.0 MiB in /);
+
+      const check = await extractOnTerminal(["check", store.revision.path]);
+      assertEquals(check.code, 3, check.screen);
+      const table = drawingsOf(check.screen).slice(-4);
+      for (const line of table.slice(0, 3)) assert(line.length <= 80, line);
+      assertMatch(table[2]!, /^SampleRevision {2}29360128 {2}4194304 {2}[0-9a-f]{32} {2}miss/);
+      assertMatch(table[3]!, /^Checked 4 distinct chunks of 1 revision in .*: 1 damaged$/);
+    });
+  },
+);
+
+testUnless(
+  problem,
+  "SIGUSR1 prints a status line above the bar, which is drawn again",
+  async () => {
+    const args = ["-t1", "--bwlimit=700KiB", store.revision.path, "/dev/null"];
+    // The shell that script(1) starts becomes the tool; its pid is written where it can be found.
+    const pidFile = store.file("pid");
+    const running = extractOnTerminal(args, { prelude: `echo $$ >'${pidFile}'` });
+    const readPid = () => {
+      try {
+        return Number(Deno.readTextFileSync(pidFile));
+      } catch {
+        return 0;
+      }
+    };
+    await until(() => readPid() > 0 && catchesUsr1(readPid()), "a listener of SIGUSR1");
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    Deno.kill(readPid(), "SIGUSR1");
+    const { code, screen } = await running;
+    assertEquals(code, 0, screen);
+    assert(screen.includes("\r\x1b[KRestoring: "), screen);
+    const status = /(Restoring: \d+\.\d%, .* of 33\.0 MiB, [^\r]* elapsed, [^\r]* left)\r\n/;
+    assertMatch(screen, status);
+    const [, after = ""] = screen.split(status).slice(1);
+    assertMatch(after, /Restoring +\d+\.\d% \[/);
+    assertEquals(screen.match(/ elapsed, /g)?.length, 1, screen);
+  },
+);
 
 testUnless(problem, "Hostile names cannot send control sequences to the terminal", async () => {
   const cwd = store.file("hostile");

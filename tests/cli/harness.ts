@@ -166,6 +166,31 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
+/** Asks a tool for its status (SIGUSR1) again and again until what it said matches. */
+export async function askUntilSaid(tool: RunningTool, said: RegExp): Promise<void> {
+  // A signal ends a process that does not listen as yet.
+  await until(() => catchesUsr1(tool.pid) || tool.hasEnded, "a listener of SIGUSR1");
+  while (!said.test(tool.said)) {
+    assert(!tool.hasEnded, `it ended without ${said}: ${tool.said}`);
+    tool.signal("SIGUSR1");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** Whether a process listens to SIGUSR1, which ends one that does not. */
+export function catchesUsr1(pid: number): boolean {
+  const [, caught = "0"] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readStatus(pid)) ?? [];
+  return (BigInt(`0x${caught}`) & 1n << 9n) !== 0n;
+}
+
+function readStatus(pid: number): string {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/status`);
+  } catch {
+    return "";
+  }
+}
+
 /** Runs the tool on a terminal of its own; what it writes to the terminal is the outcome's `stdout`. */
 export async function extractOnTerminal(
   args: readonly string[],
@@ -173,12 +198,14 @@ export async function extractOnTerminal(
     readonly columns?: number;
     /** Shell words after the tool's, such as `>/dev/null`. */
     readonly redirection?: string;
+    /** Shell command before it, in the process that becomes the tool. */
+    readonly prelude?: string;
   } = {},
 ): Promise<Outcome & { readonly screen: string }> {
-  const { columns = 80, redirection = "", ...rest } = options;
+  const { columns = 80, redirection = "", prelude = ":", ...rest } = options;
   const words = [...TOOL, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
   // script(1) gives its own exit status that of its command (-e), and its own terminal has no size.
-  const line = `stty cols ${columns} rows 24 && exec ${words} ${redirection}`;
+  const line = `stty cols ${columns} rows 24 && ${prelude} && exec ${words} ${redirection}`;
   await using tool = new RunningTool(["script", "-qefc", line, "/dev/null"], {
     ...rest,
     env: { SHELL: "/bin/bash", ...rest.env },
@@ -227,6 +254,26 @@ export function messagesOf(stderr: string): string[] {
   const prefix = "backy-extract: ";
   return stderr.split("\n").filter((line) => line.startsWith(prefix))
     .map((line) => line.slice(prefix.length));
+}
+
+/** An object of a line of JSON. */
+// deno-lint-ignore no-explicit-any
+export type JsonLine = { readonly type: string } & Readonly<Record<string, any>>;
+
+/** Takes lines of JSON apart, and asserts that there is nothing else and nothing raw that a terminal would act on. */
+export function parseJsonLines(text: string | Uint8Array): JsonLine[] {
+  const decoded = typeof text === "string" ? text : new TextDecoder().decode(text);
+  const lines = decoded.split("\n");
+  assertEquals(lines.pop(), "", "the last line has no end");
+  return lines.map((line) => {
+    assertPrintable(line);
+    return JSON.parse(line);
+  });
+}
+
+/** Asserts that a line has nothing that a terminal acts on. */
+export function assertPrintable(line: string): void {
+  assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(line), JSON.stringify(line));
 }
 
 function assertNoInternals(stderr: string): void {

@@ -52,14 +52,15 @@ function setUp(options: { quiet?: boolean } = {}) {
 
 Deno.test("JsonReporter tells start, steps, progress and summary", () => {
   const { clock, reporter, counts, take, track } = setUp();
-  reporter.start({ command: "restore", arguments: { revision: "r", threads: 2 } });
+  const asked = { revision: "r", threads: 2, base: undefined };
+  reporter.start({ command: "restore", arguments: asked });
   reporter.step("Loading revision map", { name: "read-map" });
   track();
   const progress = { type: "progress", step: "restore", doneBytes: 0, totalBytes: 100 * GIB };
   assertEquals(take(), [
     {
       ...{ type: "start", tool: "backy-extract", version: "1.2.3", command: "restore" },
-      arguments: { revision: "r", threads: 2 },
+      arguments: { revision: "r", threads: 2, base: null },
     },
     { type: "step", step: "read-map", text: "Loading revision map" },
     {
@@ -130,7 +131,7 @@ Deno.test("JsonReporter.status() answers at once, between steps and when quiet t
 
 Deno.test("JsonReporter leaves out steps, messages and regular progress when quiet", () => {
   const { clock, reporter, take, track } = setUp({ quiet: true });
-  reporter.start({ command: "restore" });
+  reporter.start({ command: "restore", arguments: {} });
   reporter.step("Obtaining purge lock");
   reporter.message("hello");
   track();
@@ -206,12 +207,12 @@ Deno.test("JsonReporter writes no unprintable character and no NaN, and type and
   const evil = '\x1b]0;\x07\n\r\t\x7f\u0085\u009b\u2028\u2029\u202e\u{e0001}\\"' +
     String.fromCharCode(0xd800);
   let bytes = NaN;
-  reporter.start({ type: "x", time: "y", [evil]: evil, nested: [{ evil }] });
+  reporter.start({ command: evil, arguments: { [evil]: evil, nested: [{ evil }] } });
   reporter.track(evil, evil, () => ({ doneBytes: bytes, totalBytes: bytes }));
   for (bytes of [Infinity, -Infinity, -1, 0]) clock.advance(2000);
   reporter.message(evil);
   reporter.warn(evil);
-  reporter.summary([evil], { rate: NaN, most: Infinity, evil });
+  reporter.summary([evil], { type: "x", time: "y", rate: NaN, most: Infinity, evil });
   reporter.fail(new TargetError(evil, { path: evil, offset: NaN }), { notes: [evil] });
   for (const text of writes) {
     assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(text.slice(0, -1)), text);
@@ -219,7 +220,7 @@ Deno.test("JsonReporter writes no unprintable character and no NaN, and type and
     const line = JSON.parse(text);
     assertEquals([line.time, line.type === "x"], [TIME, false]);
   }
-  assertEquals(JSON.parse(writes[0]!)[evil], evil);
+  assertEquals(JSON.parse(writes[0]!).arguments[evil], evil);
   assertEquals(JSON.parse(writes.at(-1)!).notes, [evil]);
 });
 

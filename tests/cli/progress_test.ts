@@ -540,7 +540,7 @@ Deno.test("ProgressReporter.fail() tells an error, or that it is a bug, and what
 Deno.test("ProgressReporter prints texts, not fields: the summary unless quiet, a listing always", () => {
   for (const quiet of [true, false]) {
     const { clock, reporter, track, shown } = setUp({ quiet });
-    reporter.start({ tool: "x" });
+    reporter.start({ command: "x", arguments: {} });
     track();
     reporter.listing(["a  b", "1  \x07"]);
     reporter.summary(["Restored"], { imageBytes: 1 });

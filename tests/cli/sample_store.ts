@@ -12,6 +12,7 @@ import {
   chunkFile,
   imageOf,
   makeStore,
+  type RevisionMetadata,
   sampleBytes,
 } from "../fixtures/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
@@ -79,13 +80,18 @@ export class SampleStore implements Disposable {
     return this.#scratch.file(name, content);
   }
 
-  /** Adds a revision. Returns it with its image. */
+  /**
+   * Adds a revision. Returns it with its image.
+   *
+   * @param about Size of the image, or that and metadata.
+   */
   add(
     name: string,
     chunks: readonly ChunkContent[],
-    size?: number,
+    about: number | undefined | (RevisionMetadata & { readonly size?: number }) = {},
   ): BuiltRevision & { readonly image: Uint8Array<ArrayBuffer> } {
-    const revision = addRevision(this.basedir, name, chunks, size === undefined ? {} : { size });
+    const options = typeof about === "number" ? { size: about } : about;
+    const revision = addRevision(this.basedir, name, chunks, options);
     return { ...revision, image: imageOf(chunks, revision.size) };
   }
 
@@ -99,13 +105,25 @@ export class SampleStore implements Disposable {
     return chunkFile(this.basedir, this.idAt(seq));
   }
 
+  /** The image with zeros in place of some seqs. */
+  imageWithout(...seqs: number[]): Uint8Array<ArrayBuffer> {
+    const image = this.image.slice();
+    for (const seq of seqs) image.fill(0, seq * CHUNK_BYTES, (seq + 1) * CHUNK_BYTES);
+    return image;
+  }
+
+  /** Names of what lies beside the backup directory, sorted. */
+  namesBeside(): string[] {
+    return [...Deno.readDirSync(this.file("."))].map(({ name }) => name).sort();
+  }
+
   /** Runs with another file, or none, in place of one of the store's; what was there is put back. */
   async withDamage(
     path: string,
     damage: (path: string, content: Uint8Array<ArrayBuffer>) => void,
     run: () => Promise<void>,
   ): Promise<void> {
-    const aside = this.file("aside");
+    const aside = `${path}.aside`;
     Deno.renameSync(path, aside);
     try {
       damage(path, Deno.readFileSync(aside));

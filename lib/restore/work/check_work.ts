@@ -17,8 +17,8 @@ export class CheckWork extends Work {
       const firstSeq = firstSeqs[job];
       if (firstSeq === undefined) return;
       this.prefetchAfter(job, firstSeqs.length, (next) => firstSeqs[next]!);
-      // How much of it each image needs is known to the orchestrator only.
-      const bytes = this.decode(this.chunkAt(firstSeq), 0, 1);
+      // Where it stands, and how much of it each image needs, is known to the orchestrator only.
+      const bytes = this.decode(this.chunkAt(firstSeq, []), 0, 1);
       if (bytes !== null && bytes < CHUNK_BYTES) {
         this.notify({ type: "short-chunk", seq: firstSeq, bytes });
       }

@@ -132,8 +132,9 @@ export class RandomAccessWork extends Work {
       const place = placeOfSeq(extent, seq);
       const { chunkOffset, length, targetOffset } = place;
       const content = codec.outputs[OUTPUT]!.subarray(chunkOffset, chunkOffset + length);
-      // A part of a chunk has no id to compare with.
-      if (isGood && place.length < CHUNK_BYTES && comparer.holdsBytes(content, place)) {
+      // A part of a chunk has no id to compare with, and what was not verified may have another.
+      const mayBeSame = place.length < CHUNK_BYTES || !this.start.verify;
+      if (isGood && mayBeSame && comparer.holdsBytes(content, place)) {
         this.#countSame(length);
       } else if (!this.#mayWrite) {
         this.notify({ type: "mismatch", offset: targetOffset, length });

@@ -7,10 +7,11 @@
 import { chunkPath, openChunkFile, unreadable } from "../../chunk/chunk_file.ts";
 import { isChunkFault } from "../../chunk/chunk_sources.ts";
 import type { ChunkRef } from "../../chunk/places.ts";
-import { ChunkCorruptError } from "../../errors.ts";
-import { closeFd } from "../../ffi/libc.ts";
-import { lengthOfFd } from "../../ffi/read_at.ts";
+import { ChunkCorruptError, ChunkMissingError } from "../../errors.ts";
+import { releaseFd } from "../../ffi/libc.ts";
 import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../../store/layout.ts";
+import { statFd } from "../../target/file_info.ts";
+import { quote } from "../../wording.ts";
 import { Control, Counter } from "../messages.ts";
 import { Work } from "./work.ts";
 
@@ -49,8 +50,14 @@ function chunkFileBytes(dir: string, chunk: ChunkRef): number {
   const path = chunkPath(dir, chunk.id);
   const fd = openChunkFile(dir, chunk);
   try {
-    const bytes = lengthOfFd(fd, path);
-    // A directory has a length too, an absurd one.
+    const { isFile, size: bytes } = statFd(fd);
+    // A directory has a size too, and on some file systems it is one that a chunk's file may have.
+    if (!isFile) {
+      throw new ChunkMissingError(
+        `Cannot read chunk "${chunk.id}": ${quote(path)} is not a regular file`,
+        { chunkId: chunk.id, seqs: chunk.seqs(), path },
+      );
+    }
     if (bytes > CHUNK_HEADER_BYTES && bytes <= CHUNK_FILE_MAX_BYTES) return bytes;
     throw new ChunkCorruptError(
       `Cannot use chunk "${chunk.id}": its file has ${bytes} bytes, as none can have`,
@@ -59,6 +66,6 @@ function chunkFileBytes(dir: string, chunk: ChunkRef): number {
   } catch (error) {
     throw unreadable(path, chunk, error);
   } finally {
-    closeFd(fd, path);
+    releaseFd(fd);
   }
 }

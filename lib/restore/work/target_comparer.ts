@@ -8,7 +8,7 @@
 
 import * as codec from "lzo-wasm";
 import { OsError } from "../../errors.ts";
-import { dropCachedPages, nextDataRange, readAt } from "../../ffi/read_at.ts";
+import { dropCachedPages, lengthOfFd, nextDataRange, readAt } from "../../ffi/read_at.ts";
 import { CHUNK_BYTES, chunkIdToHex } from "../../store/layout.ts";
 import { GRANULE_BYTES, type TargetHandle } from "../../target/target.ts";
 import { zeroRuns } from "../../target/zero_runs.ts";
@@ -53,14 +53,18 @@ export class TargetComparer {
 
   /** Goes through a range and tells which parts of it are zeros; together they cover it. */
   *comparedToZeros(offset: number, length: number): Generator<ComparedRange, void> {
-    const { fd, zeroPolicy } = this.#target;
+    const { fd, path, zeroPolicy } = this.#target;
+    // Where every byte is to be written, a hole is not what it should be. But some file systems make holes of zeros that were
+    // written, so that what is read back must only read as zeros.
+    const mayBeHole = this.#fromStorage || zeroPolicy !== "write";
     const end = offset + length;
     let at = offset;
     while (at < end) {
       const data = nextDataRange(fd, at, end) ?? { start: end, end };
       if (data.start > at) {
-        // Where every byte is to be written, a hole is not what it should be.
-        yield { offset: at, length: data.start - at, isZero: zeroPolicy !== "write" };
+        // What lies behind the end of the file is no hole.
+        const isZero = mayBeHole && data.start <= lengthOfFd(fd, path);
+        yield { offset: at, length: data.start - at, isZero };
       }
       for (at = data.start; at < data.end; at += CHUNK_BYTES) {
         yield* this.#scan(at, Math.min(CHUNK_BYTES, data.end - at));

@@ -1,0 +1,224 @@
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { chunkFile, sampleBytes } from "../fixtures/store_builder.ts";
+import { run } from "../target/machine.ts";
+import {
+  askUntilSaid,
+  assertFailure,
+  assertSuccess,
+  extract,
+  messagesOf,
+  parseJsonLines,
+  startExtract,
+} from "./harness.ts";
+import { SampleStore, Seq } from "./sample_store.ts";
+
+const DATA = 3;
+const SHORT_BYTES = 777;
+
+let store: SampleStore;
+/** Shares FIRST with the sample, and has a chunk of its own. */
+let ownId: string;
+Deno.test.beforeAll(() => {
+  store = new SampleStore();
+  const { ids } = store.add("Other", ["absent", sampleBytes(1), sampleBytes(90, SHORT_BYTES)]);
+  ownId = ids[2]!;
+});
+Deno.test.afterAll(() => store[Symbol.dispose]());
+
+/** Cells of a table, without its titles. */
+function cellsOf(stdout: Uint8Array): string[][] {
+  const [, ...lines] = new TextDecoder().decode(stdout).trimEnd().split("\n");
+  return lines.map((line) => line.trim().split(/ {2,}/));
+}
+
+function corrupt(path: string, content: Uint8Array<ArrayBuffer>): void {
+  content[content.length >> 1]! ^= 0x10;
+  Deno.writeFileSync(path, content);
+}
+
+Deno.test("check of good revisions says so, prints nothing to standard output and changes nothing", async () => {
+  const snapshot = () => run("find", store.basedir, "-printf", "%p %s %T@ %m\n");
+  const before = snapshot();
+  const outcome = await extract(["check", "-t2", store.basedir]);
+  assertSuccess(outcome);
+  assertEquals(outcome.stdout.length, 0);
+  const lines = outcome.stderr.trimEnd().split("\n");
+  assertEquals(lines.slice(0, -1), [
+    "Obtaining purge lock",
+    "Loading revision maps",
+    "Checking 5 distinct chunks (20 MiB) of 2 revisions with 2 workers",
+  ]);
+  assertMatch(
+    lines.at(-1)!,
+    /^Checked 5 distinct chunks of 2 revisions in \S+ s \(\S+ MiB read, \S+ \wiB\/s\): all are good$/,
+  );
+  assertEquals(snapshot(), before);
+  const quiet = await extract(["check", "-q", store.revision.path]);
+  assertEquals([quiet.code, quiet.stderr, quiet.stdout.length], [0, "", 0]);
+});
+
+Deno.test("check reads each distinct chunk once, whatever revisions share it and however often they are named", async () => {
+  const fileBytes = [0, 3, 5, 8].map((seq) => Deno.statSync(store.chunkFileAt(seq)).size);
+  const sampleFileBytes = fileBytes.reduce((sum, bytes) => sum + bytes, 0);
+  const otherFileBytes = Deno.statSync(chunkFile(store.basedir, ownId)).size;
+  const { path } = store.revision;
+  const cases: [args: string[], revisions: number, chunks: number, bytes: number][] = [
+    [[path], 1, 4, sampleFileBytes],
+    [[path, path, `${store.basedir}/last`], 1, 4, sampleFileBytes],
+    [[path, `${store.basedir}/Other`], 2, 5, sampleFileBytes + otherFileBytes],
+    [["-r", "all", store.basedir], 2, 5, sampleFileBytes + otherFileBytes],
+    [[`${store.basedir}/Other`], 1, 2, fileBytes[0]! + otherFileBytes],
+  ];
+  for (const [args, revisions, chunks, readBytes] of cases) {
+    const { code, stderr } = await extract(["check", "--json", ...args]);
+    const summary = parseJsonLines(stderr).at(-1)!;
+    assertEquals([code, summary.type, summary.damagedChunks], [0, "summary", 0], stderr);
+    assertEquals(
+      [summary.revisions, summary.distinctChunks, summary.checkedChunks, summary.readBytes],
+      [revisions, chunks, chunks, readBytes],
+    );
+    assert(summary.decodedBytes > CHUNK_BYTES, stderr);
+  }
+});
+
+Deno.test("check prints each damaged range of each revision as a table: exit 3", async () => {
+  await store.withDamage(store.chunkFileAt(Seq.FIRST), corrupt, async () => {
+    await store.withDamage(store.chunkFileAt(Seq.LAST), () => {}, async () => {
+      const outcome = await extract(["check", store.basedir]);
+      const [first, last] = [store.idAt(Seq.FIRST), store.idAt(Seq.LAST)];
+      const lastOffset = String(Seq.LAST * CHUNK_BYTES);
+      const length = String(CHUNK_BYTES);
+      const rows = cellsOf(outcome.stdout);
+      const [{ 4: reason = "" } = []] = rows;
+      assertMatch(reason, /^(wrong content|bad LZO data|wrong size)$/);
+      assertEquals(rows, [
+        ["Other", length, length, first, reason],
+        ["SampleRevision", "0", length, first, reason],
+        ["SampleRevision", String(Seq.REPEATED * CHUNK_BYTES), length, first, reason],
+        [
+          "SampleRevision",
+          lastOffset,
+          String(store.image.length - Number(lastOffset)),
+          last,
+          "missing",
+        ],
+      ]);
+      assertEquals(outcome.code, DATA);
+      assertMatch(outcome.stderr, /: 2 damaged\n$/);
+      // Places in no image are not spoken of.
+      const warnings = messagesOf(outcome.stderr).sort();
+      assertEquals(warnings.length, 2, outcome.stderr);
+      assertMatch(warnings[0]!, new RegExp(`^warning: Cannot read chunk "${last}": there is no`));
+      assertMatch(warnings[1]!, new RegExp(`^warning: Cannot use chunk "${first}": `));
+    });
+  });
+});
+
+Deno.test("check --json prints an object for each damaged range, and its report beside", async () => {
+  await store.withDamage(chunkFile(store.basedir, ownId), () => {}, async () => {
+    const { code, stdout, stderr } = await extract(["check", "--json", store.basedir]);
+    assertEquals(code, DATA);
+    const [damage, ...more] = parseJsonLines(stdout);
+    assertEquals(more, []);
+    const { detail, ...fields } = damage!;
+    assertEquals<unknown>(fields, {
+      ...{ type: "damage", basedir: store.basedir, revision: "Other", chunkId: ownId },
+      ...{ offset: 2 * CHUNK_BYTES, length: SHORT_BYTES, reason: "missing" },
+    });
+    assertMatch(detail, /^Cannot read chunk "[0-9a-f]{32}": there is no file ".*"$/);
+    const lines = parseJsonLines(stderr);
+    const names = lines.map(({ type, step }) => type === "step" ? step : type);
+    assertEquals(names.filter((name) => name !== "progress"), [
+      ...["start", "lock", "read-map", "check", "warning", "summary"],
+    ]);
+    assertEquals(lines.at(-1)!.damagedChunks, 1);
+  });
+});
+
+Deno.test("check does not speak of damage that touches none of the revisions", async () => {
+  await store.withDamage(chunkFile(store.basedir, ownId), corrupt, async () => {
+    assertSuccess(await extract(["check", store.revision.path]));
+  });
+});
+
+Deno.test("check finds a chunk that is too short for one of its places, and only for that", async () => {
+  const short = sampleBytes(91, 5000);
+  const { path, ids } = store.add("ShortTwice", [short, short], CHUNK_BYTES + 5000);
+  const { code, stdout } = await extract(["check", path]);
+  assertEquals(cellsOf(stdout), [
+    ["ShortTwice", "0", String(CHUNK_BYTES), ids[0]!, "wrong size"],
+  ]);
+  assertEquals(code, DATA);
+  Deno.removeSync(path);
+  Deno.removeSync(`${path}.rev`);
+});
+
+Deno.test("check --sample checks that share of the chunks, at least one", async () => {
+  const cases = [["100", 5], ["100%", 5], ["60", 3], ["50%", 3], ["1", 1], ["0.001", 1]] as const;
+  for (const [percent, chunks] of cases) {
+    const args = ["check", "--json", "--sample", percent, store.basedir];
+    const { code, stderr } = await extract(args);
+    const { distinctChunks, checkedChunks } = parseJsonLines(stderr).at(-1)!;
+    assertEquals([code, distinctChunks, checkedChunks], [0, 5, chunks], stderr);
+  }
+  const { stderr } = await extract(["check", "--sample=60", store.basedir]);
+  assertMatch(stderr, /^Checked 3 of 5 distinct chunks of 2 revisions in .*: these are good$/m);
+});
+
+Deno.test("check of two backup directories tells them apart", async () => {
+  using other = new SampleStore();
+  Deno.removeSync(other.chunkFileAt(Seq.UNALIGNED_ZEROS));
+  const { code, stdout } = await extract(["check", "--json", store.basedir, other.revision.path]);
+  assertEquals(code, DATA);
+  assertEquals(parseJsonLines(stdout).map(({ basedir, revision }) => [basedir, revision]), [
+    [other.basedir, "SampleRevision"],
+  ]);
+});
+
+const MISTAKES: readonly [args: readonly string[], code: number, message: RegExp][] = [
+  [[], 2, /^Cannot check: the argument REVISION is missing \(see --help\)$/],
+  [["DIR", ""], 2, /^Cannot check: the argument REVISION is empty$/],
+  [["--sample=0", "DIR"], 2, /"0" is not a percentage above 0 and up to 100$/],
+  [["--sample=101%", "DIR"], 2, /"101%" is not a percentage above 0 and up to 100$/],
+  [["-t0", "DIR"], 2, /^Cannot use option "--threads": /],
+  [["--bwlimit=0", "DIR"], 2, /^Cannot use option "--bwlimit": /],
+  [["--update", "DIR"], 2, /^Cannot use option "--update": no such option/],
+  [["-r", "last", "DIR/SampleRevision"], 2, /is not a directory$/],
+  [["DIR", "DIR/none"], 10, /^Cannot open revision "DIR\/none": there is no such revision$/],
+  [["-r", "tag:none", "DIR"], 10, /: there is no such revision$/],
+  [["DIR/chunks"], 10, /^Cannot open backup directory "DIR\/chunks": it is not one/],
+];
+
+Deno.test("check says in one line what is wrong with its arguments, before it reads a chunk", async () => {
+  for (const [args, code, message] of MISTAKES) {
+    const outcome = await extract(["check", ...args.map((a) => a.replace("DIR", store.basedir))]);
+    const stderr = outcome.stderr.replaceAll(store.basedir, "DIR");
+    assertFailure({ ...outcome, stderr }, { code, says: [message] });
+    assertEquals([outcome.stdout.length, stderr.split("\n").length], [0, 2], stderr);
+  }
+});
+
+Deno.test("check shows how far it is: regularly in JSON, and when SIGUSR1 asks", async () => {
+  await using tool = startExtract(["check", "-q", "-t1", "--bwlimit=800KiB", store.revision.path]);
+  const status = /^Checking: [1-9]\d*\.\d%, \d+ MiB of 16 MiB, .*\/s, \S+ elapsed, \S+ left\n$/m;
+  await askUntilSaid(tool, status);
+  tool.signal("SIGINT");
+  assertFailure(await tool.outcome(), { code: 130, says: ["Interrupted by SIGINT"] });
+
+  const { stderr } = await extract([
+    "check",
+    "--json",
+    "-t1",
+    "--bwlimit=500KiB",
+    store.revision.path,
+  ]);
+  const done = parseJsonLines(stderr).filter(({ type, step }) =>
+    type === "progress" && step === "check"
+  )
+    .map(({ doneBytes, totalBytes }) => {
+      assertEquals(totalBytes, 4 * CHUNK_BYTES);
+      return doneBytes;
+    });
+  assert(done.length >= 3 && done.some((bytes) => bytes > 0 && bytes < 4 * CHUNK_BYTES), `${done}`);
+});

@@ -1,0 +1,189 @@
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { sampleBytes } from "../fixtures/store_builder.ts";
+import { run } from "../target/machine.ts";
+import {
+  assertFailure,
+  assertImage,
+  assertPrintable,
+  extract,
+  type Outcome,
+  parseJsonLines,
+} from "./harness.ts";
+import { SampleStore } from "./sample_store.ts";
+
+const USAGE = 2;
+const STORE = 10;
+const UUID = "Nym6uacWoXGb8VnbksM3yH";
+
+let store: SampleStore;
+Deno.test.beforeAll(() => {
+  store = new SampleStore();
+  store.add(UUID, [sampleBytes(1), "absent", sampleBytes(9, 777)], {
+    timestamp: "2026-01-12 09:30:00+00:00",
+    tags: ["daily", "weekly"],
+    trust: "verified",
+  });
+  store.add("Unfinished", ["zero"], {
+    timestamp: "2026-01-13 10:00:00+00:00",
+    tags: ['"\\e[2J\\x9b\\u2028"'],
+    isComplete: false,
+  });
+  store.add("Remote", [], { timestamp: "2026-01-14 10:00:00+00:00", server: '"\\e[31mb2"' });
+  Deno.removeSync(`${store.basedir}/Remote`);
+  const metadata = `${store.basedir}/Remote.rev`;
+  // The builder puts servers between apostrophes, in which nothing is an escape.
+  const text = Deno.readTextFileSync(metadata).replace(`'"\\e[31mb2"'`, '"\\e[31mb2"');
+  Deno.writeTextFileSync(metadata, text);
+});
+Deno.test.afterAll(() => store[Symbol.dispose]());
+
+function textOf({ code, stdout, stderr }: Outcome): string {
+  assertEquals([code, stderr], [0, ""]);
+  return new TextDecoder().decode(stdout);
+}
+
+Deno.test("list shows each revision in a line, oldest first, with dates of the zone", async () => {
+  const options = { env: { TZ: "Europe/Berlin" } };
+  assertEquals(
+    textOf(await extract(["list", store.basedir], options)).split("\n"),
+    [
+      "Date (Europe/Berlin)  Revision                    Size  Chunks  Trust     Note                    Tags",
+      "2026-01-11 18:45      SampleRevision          33.0 MiB       4  trusted                           daily",
+      `2026-01-12 10:30      ${UUID}   8.0 MiB       2  verified                          daily,weekly`,
+      "2026-01-13 11:00      Unfinished                 4 MiB       0  trusted   unfinished              \\x1b[2J\\x9b\\u{2028}",
+      '2026-01-14 11:00      Remote                         -       -  trusted   on server "\\x1b[31mb2"  daily',
+      "4 revisions, 1 of them not usable here",
+      "",
+    ],
+  );
+});
+
+Deno.test("list DIR SPEC shows what the spec means, in its order", async () => {
+  const listed = async (spec: string) => {
+    const text = textOf(await extract(["list", store.basedir, spec]));
+    return text.split("\n").slice(1, -2).map((line) => line.split(/ {2,}/)[1]);
+  };
+  assertEquals(await listed("tag:daily"), ["SampleRevision", UUID, "Remote"]);
+  assertEquals(await listed("trust:verified"), [UUID]);
+  assertEquals(await listed("last(tag:weekly), first"), [UUID, "SampleRevision"]);
+  assertEquals(await listed("2026-01-12..2026-01-14"), [UUID, "Unfinished"]);
+});
+
+Deno.test("list --json prints one object a line, with all that is known, sizes in bytes", async () => {
+  const { code, stdout, stderr } = await extract(["list", "--json", store.basedir]);
+  assertEquals([code, stderr], [0, ""]);
+  const objects = parseJsonLines(stdout);
+  assertEquals(objects.map(({ type, uuid, state }) => [type, uuid, state]), [
+    ["revision", "SampleRevision", "usable"],
+    ["revision", UUID, "usable"],
+    ["revision", "Unfinished", "usable"],
+    ["revision", "Remote", "remote"],
+  ]);
+  const { sizeBytes, distinctChunks, tags, trust, isComplete, time, server } = objects[1]!;
+  assertEquals([sizeBytes, distinctChunks, tags], [8_389_385, 2, ["daily", "weekly"]]);
+  assertEquals([trust, isComplete, server], ["verified", true, null]);
+  assertEquals(new Date(time).toISOString(), "2026-01-12T09:30:00.000Z");
+  assertEquals([objects[2]!.isComplete, objects[2]!.tags], [false, ["\x1b[2J\x9b\u2028"]]);
+  assertEquals([objects[3]!.server, objects[3]!.sizeBytes], ["\x1b[31mb2", null]);
+});
+
+Deno.test("list takes no lock, waits for none, and changes nothing", async () => {
+  const lock = Deno.openSync(`${store.basedir}/.purge`, { read: true, write: true });
+  lock.lockSync(true);
+  try {
+    const snapshot = () => run("find", store.basedir, "-printf", "%p %s %T@ %m\n");
+    const before = snapshot();
+    textOf(await extract(["list", store.basedir]));
+    assertEquals(snapshot(), before);
+  } finally {
+    lock.close();
+  }
+});
+
+Deno.test("list warns of what cannot be read, on standard error only, and succeeds", async () => {
+  Deno.writeTextFileSync(`${store.basedir}/BadMap`, "{");
+  Deno.copyFileSync(`${store.basedir}/Unfinished.rev`, `${store.basedir}/BadMap.rev`);
+  const metadata = Deno.readTextFileSync(`${store.basedir}/BadMap.rev`);
+  Deno.writeTextFileSync(`${store.basedir}/BadMap.rev`, metadata.replace("Unfinished", "BadMap"));
+  Deno.writeTextFileSync(`${store.basedir}/Broken\x1b.rev`, "[");
+  try {
+    for (const json of [[], ["--json"]]) {
+      const { code, stdout, stderr } = await extract(["list", ...json, store.basedir]);
+      assertEquals(code, 0);
+      const lines = stderr.trimEnd().split("\n");
+      [...lines, ...new TextDecoder().decode(stdout).trimEnd().split("\n")].forEach(
+        assertPrintable,
+      );
+      assertEquals(lines.length, 2, stderr);
+      assertMatch(lines[0]!, /^backy-extract: warning: Cannot read revision map ".*\/BadMap": /);
+      assertMatch(lines[1]!, /^backy-extract: warning: skipped "Broken\\x1b": Cannot parse /);
+    }
+  } finally {
+    for (const name of ["BadMap", "BadMap.rev", "Broken\x1b.rev"]) {
+      Deno.removeSync(`${store.basedir}/${name}`);
+    }
+  }
+});
+
+const MISTAKES: readonly [args: readonly string[], code: number, message: string | RegExp][] = [
+  [["list"], USAGE, "Cannot list: the argument DIR is missing (see --help)"],
+  [["list", ""], USAGE, "Cannot list: the argument DIR is empty"],
+  [["list", "DIR", ""], USAGE, "Cannot list: the argument SPEC is empty"],
+  [["list", "a", "b", "c"], USAGE, /^Cannot use argument "c": there are only DIR and SPEC /],
+  [["list", "DIR", "-q"], USAGE, 'Cannot use option "-q": no such option (see --help)'],
+  [["list", "DIR", "--json=1"], USAGE, 'Cannot use option "--json": it takes no value'],
+  [["list", "DIR", "last(("], USAGE, /^Cannot understand revision spec "last\(\(": /],
+  [
+    ["list", "DIR", "tag:none"],
+    STORE,
+    /^Cannot .* "tag:none" in "DIR": there is no such revision$/,
+  ],
+  [["list", "DIR/none"], STORE, /^Cannot .* "DIR\/none": No such file or directory \(ENOENT\)$/],
+  [["list", "DIR/chunks"], STORE, /^Cannot open backup directory "DIR\/chunks": it is not one/],
+  [["list", "DIR/.purge"], STORE, /^Cannot list backup directory "DIR\/.purge": Not a directory/],
+];
+
+Deno.test("list says in one line what is wrong with its arguments, with the right exit code", async () => {
+  for (const [args, code, message] of MISTAKES) {
+    const outcome = await extract(args.map((arg) => arg.replace("DIR", store.basedir)));
+    const stderr = outcome.stderr.replaceAll(store.basedir, "DIR");
+    assertFailure({ ...outcome, stderr }, { code, says: [message] });
+    assertEquals([outcome.stdout.length, stderr.split("\n").length], [0, 2], stderr);
+  }
+});
+
+Deno.test("list fails in one line when its output cannot be written", async () => {
+  assertFailure(await extract(["list", store.basedir], { shell: 'exec "$@" >/dev/full' }), {
+    code: 1,
+    says: ["Cannot write standard output: No space left on device (ENOSPC)"],
+  });
+});
+
+Deno.test("list and check are commands in first place only; a revision of that name is ./list", async () => {
+  const cwd = store.basedir;
+  for (const name of ["list", "check"]) {
+    const { image } = store.add(name, [sampleBytes(30, 99)]);
+    try {
+      for (
+        const args of [[`./${name}`, "-q"], ["-q", name], ["-q", "--", name], [`${cwd}/${name}`]]
+      ) {
+        assertImage((await extract(args, { cwd })).stdout, image);
+      }
+      const { code, stderr } = await extract([name], { cwd });
+      assertEquals(code, USAGE);
+      assertMatch(stderr, / the argument (DIR|REVISION) is missing \(see --help\)\n$/);
+    } finally {
+      for (const path of [name, `${name}.rev`]) Deno.removeSync(`${cwd}/${path}`);
+    }
+  }
+});
+
+Deno.test("list --help and check --help tell their own options, whatever else is there", async () => {
+  for (const [command, usage] of [["list", "DIR [SPEC]"], ["check", "REVISION..."]] as const) {
+    const text = textOf(await extract([command, "--help", "--no-such-option"]));
+    assert(text.startsWith(`Usage: backy-extract ${command} [OPTIONS] ${usage}\n`), text);
+    assert(!text.includes("--sparse"), text);
+    assert(text.split("\n").every((line) => line.length <= 80), text);
+    assertMatch(textOf(await extract([command, "-V"])), /^backy-extract \d+\.\d+\.\d+\n$/);
+  }
+});
