@@ -3,8 +3,9 @@
  *
  * Importing this module instantiates the codec for the importing isolate; a worker has one of its own. Its memory is
  * static (see README.md): one input buffer and {@linkcode OUTPUT_COUNT} output buffers, handed out as views
- * that stay valid, since the memory never grows. Nothing here is safe to call concurrently, which a single
- * isolate cannot do anyway.
+ * that stay valid. It is shared memory, for other threads to read results where they lie; whoever grows it
+ * ({@linkcode memory}) adds output buffers. Nothing here is safe to call concurrently, which a single isolate cannot do
+ * anyway.
  *
  * @module
  */
@@ -14,8 +15,20 @@ import * as codec from "./build/codec.wasm";
 /** Bytes of a full chunk, decoded. */
 export const CHUNK_BYTES = codec.outputCapacity();
 
-/** Number of output buffers. */
+/** Number of output buffers that there are from the beginning. */
 export const OUTPUT_COUNT = codec.outputCount();
+
+/** The codec's memory, which is shared. Views stay valid when it grows; the module itself never grows it. */
+export const memory: WebAssembly.Memory = codec.memory;
+
+/**
+ * Where output buffers begin that growing adds: buffer `OUTPUT_COUNT + n` lies at `start + n * span` and exists as soon as
+ * the memory reaches to its end.
+ */
+export const ADDED_OUTPUTS: { readonly start: number; readonly span: number } = {
+  start: memory.buffer.byteLength,
+  span: codec.outputAddress(1) - codec.outputAddress(0),
+};
 
 /** Why a stream was refused. Index n belongs to the module's result code -(n + 1); a test holds the two equal. */
 export const DECODE_FAULTS = [
@@ -44,6 +57,7 @@ export class DecodeError extends Error {
   }
 }
 
+// Its type says ArrayBuffer as those of system calls do: a view of shared memory is as good.
 function view(address: number, length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(codec.memory.buffer as ArrayBuffer, address, length);
 }
@@ -51,7 +65,7 @@ function view(address: number, length: number): Uint8Array<ArrayBuffer> {
 /** The input buffer: room for the longest chunk file. Owned by the codec; callers fill it from its start. */
 export const input: Uint8Array<ArrayBuffer> = view(codec.inputAddress(), codec.inputCapacity());
 
-/** The output buffers of {@linkcode CHUNK_BYTES} each. Owned by the codec. */
+/** The first {@linkcode OUTPUT_COUNT} output buffers, {@linkcode CHUNK_BYTES} each. Owned by the codec. */
 export const outputs: readonly Uint8Array<ArrayBuffer>[] = Array.from(
   { length: OUTPUT_COUNT },
   (_, index) => view(codec.outputAddress(index), CHUNK_BYTES),
@@ -65,7 +79,7 @@ const zeroFlagsView = view(codec.zeroFlagsAddress(), 64);
  *
  * @param stream.start First byte of the stream in {@linkcode input}.
  * @param stream.end Byte behind its last.
- * @param output Index of the output buffer.
+ * @param output Index of the output buffer, an added one's included.
  * @param options.outputBytes Bytes that it must decode to, 0 to {@linkcode CHUNK_BYTES}.
  * @param options.hash Whether to hash the decoded bytes on the way; {@linkcode lastHash} then has the result.
  * @throws {DecodeError} If the stream is malformed, too short or too long. The output then holds garbage.
@@ -79,12 +93,13 @@ export function decode(
   const { start, end } = stream;
   const { outputBytes, hash } = options;
   requireRange("stream", start, end, input.length);
-  requireRange("output", 0, outputBytes, outputAt(output).length);
+  requireRange("output", 0, outputBytes, CHUNK_BYTES);
+  const outputAddress = addressOf(output);
   const address = codec.inputAddress() + start;
   const result = codec.lzo1xDecode(
     address,
     end - start,
-    codec.outputAddress(output),
+    outputAddress,
     outputBytes,
     hash ? 1 : 0,
   );
@@ -145,6 +160,19 @@ export function scanZeros(
   }
   const count = codec.zeroScan(codec.outputAddress(output), bytes, granuleBytes);
   return zeroFlagsView.subarray(0, count);
+}
+
+/** Returns the address of an output buffer, an added one's included. */
+function addressOf(output: number): number {
+  if (output < OUTPUT_COUNT) return outputAt(output).byteOffset;
+  const address = ADDED_OUTPUTS.start + (output - OUTPUT_COUNT) * ADDED_OUTPUTS.span;
+  // Asked for each time: others let it grow.
+  const isThere = Number.isInteger(output) &&
+    address + ADDED_OUTPUTS.span <= memory.buffer.byteLength;
+  if (!isThere) {
+    throw new RangeError(`Cannot use output buffer ${output}: the memory ends before it`);
+  }
+  return address;
 }
 
 function outputAt(index: number): Uint8Array<ArrayBuffer> {

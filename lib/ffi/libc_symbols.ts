@@ -90,6 +90,14 @@ const libcSymbols = {
     ],
     result: "i32", // the error number itself; errno is not set
   },
+  madvise: {
+    parameters: [
+      "buffer", // void *addr
+      "usize", // size_t length
+      "i32", // int advice
+    ],
+    result: "i32",
+  },
   fdatasync: {
     parameters: [
       "i32", // int fd

@@ -1,7 +1,7 @@
 /**
  * Step 6 of a FUSE read: hands jobs to workers. What a reader or writer waits for goes before what is loaded ahead.
  *
- * Workers are started when there is work for them. One that dies takes the job that it was at with it, and no other;
+ * Workers are started when there is work for them, or before ({@linkcode ChunkLoader.start}). One that dies takes the job that it was at with it, and no other;
  * those that follow get a new one. The other half of this step is `worker.ts`, the messages are in `messages.ts`.
  *
  * @module
@@ -9,8 +9,9 @@
 
 import { fromWireError, WorkerError } from "../errors.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
-import type { Job, JobAnswer, Result } from "./messages.ts";
+import type { Job, JobAnswer, Result, WorkerMessage } from "./messages.ts";
 import type { ChunkPlace, Loading, PageLoader } from "./page_cache.ts";
+import { PageMemory } from "./page_memory.ts";
 import type { Page } from "./page_pool.ts";
 
 /** Chunks that may wait to be loaded ahead, for each worker. */
@@ -26,7 +27,7 @@ const ENDED = "Cannot go on: the workers were ended";
 
 /** As much of the web's `Worker` as is used, for tests to put another in its place. */
 export interface JobWorker {
-  onmessage: ((event: MessageEvent<JobAnswer>) => void) | null;
+  onmessage: ((event: MessageEvent<WorkerMessage>) => void) | null;
   onerror: ((event: ErrorEvent) => void) | null;
   onmessageerror: ((event: MessageEvent) => void) | null;
   postMessage(job: Job): void;
@@ -45,16 +46,16 @@ export interface LoaderOptions {
 /** A job that is waiting or under way. */
 interface Task {
   readonly type: Job["type"];
-  /** Makes the message when the task is given to a worker. */
-  readonly begin: () => Job;
-  /** The message, once it was made. */
-  job: Job | null;
+  /** Makes the message when the task is given to a worker, whose memory may be known. */
+  readonly begin: (memory: PageMemory | null) => Job;
   readonly answer: PromiseWithResolvers<Result>;
 }
 
 /** A worker with its tasks, the one it is at first. */
 interface Seat {
   readonly worker: JobWorker;
+  /** `null` until the worker has said where it is. */
+  memory: PageMemory | null;
   readonly tasks: Task[];
 }
 
@@ -72,6 +73,15 @@ export class ChunkLoader implements PageLoader, Disposable {
     this.#createWorker = options.createWorker ?? startWorker;
   }
 
+  /** Starts all workers, so that the first reader need not wait for them. If it fails, the first job will say so. */
+  start(): void {
+    try {
+      while (!this.#isClosed && this.#seats.size < this.#options.threads) this.#openSeat();
+    } catch {
+      // See above.
+    }
+  }
+
   /**
    * Decodes a chunk.
    *
@@ -80,18 +90,17 @@ export class ChunkLoader implements PageLoader, Disposable {
    */
   load(
     chunk: ChunkPlace,
-    options: { isAhead: boolean; takePage: () => Page },
+    options: { isAhead: boolean; takePage: (memory: PageMemory | null) => Page },
   ): Loading | null {
     const { threads, verify } = this.#options;
     const { isAhead, takePage } = options;
     if (isAhead && this.#ahead.length >= AHEAD_PER_WORKER * threads) return null;
-    const task = newTask("decode", () => ({
-      type: "decode",
-      dir: chunk.dir,
-      id: chunk.id,
-      verify,
-      page: takePage().bytes,
-    }));
+    let page: Page | null = null;
+    const task = newTask("decode", (memory) => {
+      page ??= takePage(memory);
+      const place = (memory && page.outputIn(memory)) ?? page.bytes;
+      return { type: "decode", dir: chunk.dir, id: chunk.id, verify, page: place };
+    });
     const promote = () => {
       const index = this.#ahead.indexOf(task);
       if (index < 0) return;
@@ -178,9 +187,12 @@ export class ChunkLoader implements PageLoader, Disposable {
   }
 
   #openSeat(): Seat {
-    const seat: Seat = { worker: this.#createWorker(), tasks: [] };
+    const seat: Seat = { worker: this.#createWorker(), memory: null, tasks: [] };
     this.#seats.add(seat);
-    seat.worker.onmessage = ({ data }) => this.#finish(seat, data);
+    seat.worker.onmessage = ({ data }) => {
+      if (data.type === "memory") seat.memory = new PageMemory(data);
+      else this.#finish(seat, data);
+    };
     seat.worker.onerror = (event) => {
       // Without this the error would end the process.
       event.preventDefault();
@@ -198,8 +210,7 @@ export class ChunkLoader implements PageLoader, Disposable {
 
   #begin(seat: Seat, task: Task): void {
     try {
-      task.job ??= task.begin();
-      seat.worker.postMessage(task.job);
+      seat.worker.postMessage(task.begin(seat.memory));
       seat.tasks.push(task);
     } catch (error) {
       // No memory for a page; the worker has not been told anything.
@@ -225,8 +236,8 @@ export class ChunkLoader implements PageLoader, Disposable {
   }
 }
 
-function newTask(type: Job["type"], begin: () => Job): Task {
-  return { type, begin, job: null, answer: Promise.withResolvers<Result>() };
+function newTask(type: Job["type"], begin: Task["begin"]): Task {
+  return { type, begin, answer: Promise.withResolvers<Result>() };
 }
 
 function startWorker(): JobWorker {

@@ -1,11 +1,25 @@
 /**
- * What a mount's main thread and its workers say to each other: one job at a time, one answer to each.
+ * What a mount's main thread and its workers say to each other: a worker says first where its memory is, and then gives one
+ * answer to each job.
  *
  * @module
  */
 
 import type { WireError } from "../errors.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
+
+/**
+ * A worker's memory, which is shared: pages that lie there are decoded into without a copy.
+ *
+ * Whoever is told grows it; output buffer `firstOutput + n` of the worker's codec then lies at `start + n * span`.
+ */
+export interface WorkerMemory {
+  readonly type: "memory";
+  readonly memory: WebAssembly.Memory;
+  readonly firstOutput: number;
+  readonly start: number;
+  readonly span: number;
+}
 
 /** Decodes a chunk into a page. The page is the worker's until it answers. */
 export interface DecodeJob {
@@ -14,7 +28,8 @@ export interface DecodeJob {
   readonly id: string;
   /** Whether content is compared with the chunk's id. */
   readonly verify: boolean;
-  readonly page: Uint8Array<SharedArrayBuffer>;
+  /** Where the page is: one of the codec's output buffers, or memory elsewhere, into which a copy is made. */
+  readonly page: number | Uint8Array<SharedArrayBuffer>;
 }
 
 /** Stores a page's content as a chunk. Others may write to the page meanwhile. */
@@ -36,6 +51,9 @@ export type Job = DecodeJob | StoreJob | MapJob;
 
 /** The number of bytes decoded, the id of the chunk stored, the map; or what went wrong. */
 export type Result = number | string | RevisionMap;
+
+/** What a worker says. */
+export type WorkerMessage = WorkerMemory | JobAnswer;
 
 /** Ends a job. */
 export type JobAnswer =

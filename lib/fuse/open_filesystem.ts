@@ -50,6 +50,8 @@ export interface OpenedFilesystem extends Disposable {
   /** Number of revisions that are served. */
   readonly revisionCount: number;
   readonly counts: CacheCounts;
+  /** Starts the workers, which otherwise start with the first read that needs them. */
+  start(): void;
 }
 
 /**
@@ -100,6 +102,7 @@ export function openFilesystem(settings: FilesystemSettings): OpenedFilesystem {
     get counts() {
       return cache.counts;
     },
+    start: () => loader.start(),
     [Symbol.dispose]: () => loader[Symbol.dispose](),
   };
 }

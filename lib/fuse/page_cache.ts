@@ -2,7 +2,7 @@
  * Step 5 of a FUSE read: finds a chunk's page, or has the chunk decoded into one.
  *
  * One cache serves all revisions, which share most of their chunks. It is bounded in bytes; what was used least recently
- * goes first. A chunk that several readers ask for at once is decoded once. A failure is told to those who wait for it and is not
+ * goes first, or nearly so: what goes should lie in the memory of the worker that needs the place. A chunk that several readers ask for at once is decoded once. A failure is told to those who wait for it and is not
  * remembered: the next reader has it tried again. Pure: `chunk_loader.ts` (step 6) does the decoding.
  *
  * @module
@@ -11,7 +11,14 @@
 import { chunkPath } from "../chunk/chunk_file.ts";
 import { ChunkCorruptError } from "../errors.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
+import type { PageMemory } from "./page_memory.ts";
 import type { Page, PagePool } from "./page_pool.ts";
+
+/**
+ * So many of the least recently used pages are looked over for one in the memory that is wanted; of a small cache an eighth,
+ * for what was used last will be used again.
+ */
+const MAX_EVICTION_CHOICES = 16;
 
 /** Which chunk, and in which directory's `chunks` it lies. */
 export interface ChunkPlace {
@@ -31,14 +38,15 @@ export interface Loading {
 /** Decodes chunks. */
 export interface PageLoader {
   /**
-   * Decodes a chunk into the page that `takePage` returns, which is called when the work begins.
+   * Decodes a chunk into the page that `takePage` returns, which is called when the work begins, with the memory in which
+   * the page would best lie.
    *
    * @param options.isAhead Whether nobody waits for it yet.
    * @returns `null` if it is loaded ahead and there is too much to do already.
    */
   load(
     chunk: ChunkPlace,
-    options: { isAhead: boolean; takePage: () => Page },
+    options: { isAhead: boolean; takePage: (memory: PageMemory | null) => Page },
   ): Loading | null;
 }
 
@@ -153,7 +161,7 @@ export class PageCache {
 
   #launch(chunk: ChunkPlace, isAhead: boolean): Flight | null {
     let page: Page | null = null;
-    const takePage = () => page = this.#takePage();
+    const takePage = (memory: PageMemory | null) => page = this.#takePage(memory);
     const loading = this.#loader.load(chunk, { isAhead, takePage });
     if (loading === null) return null;
     const key = keyOf(chunk);
@@ -187,17 +195,31 @@ export class PageCache {
     for (const waiter of flight.waiters) waiter.reject(error);
   }
 
-  #takePage(): Page {
-    for (const [key, page] of this.#pages) {
-      if (this.#pages.size + this.#filling < this.#capacity) break;
-      // Somebody is reading it: to let go of it would free no memory.
-      if (!page.isHeldOnce) continue;
+  #takePage(memory: PageMemory | null): Page {
+    while (this.#pages.size + this.#filling >= this.#capacity) {
+      const key = this.#findVictim(memory);
+      if (key === null) break;
+      const page = this.#pages.get(key)!;
       this.#pages.delete(key);
       page.release();
     }
-    const page = this.#pool.take();
+    const page = this.#pool.take(memory);
     this.#filling++;
     return page;
+  }
+
+  /** Returns the key of the page to evict: among the least recently used one in that memory, else the very least. */
+  #findVictim(memory: PageMemory | null): string | null {
+    let first: string | null = null;
+    let choices = Math.min(MAX_EVICTION_CHOICES, Math.ceil(this.#capacity / 8));
+    for (const [key, page] of this.#pages) {
+      // Somebody is reading it: to let go of it would free no memory.
+      if (!page.isHeldOnce) continue;
+      if (memory === null || page.outputIn(memory) !== null) return key;
+      first ??= key;
+      if (--choices === 0) break;
+    }
+    return first;
   }
 }
 

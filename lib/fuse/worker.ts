@@ -1,5 +1,5 @@
 /**
- * Step 6 of a FUSE read, the other half: one worker. Reads, decodes and verifies chunks, and copies them into pages; encodes and
+ * Step 6 of a FUSE read, the other half: one worker. Reads chunks, decodes them into pages and verifies them; encodes and
  * stores changed pages; reads revision maps.
  *
  * It does one job at a time and keeps nothing between them. Files of a store are never changed, only added.
@@ -15,7 +15,7 @@ import { ChunkCorruptError, toWireError } from "../errors.ts";
 import { CHUNK_BYTES, CHUNKS_DIR, ZERO_CHUNK_ID } from "../store/layout.ts";
 import { readRevisionMap } from "../store/revision_map.ts";
 import { toOsError } from "./errno.ts";
-import type { DecodeJob, Job, JobAnswer, Result, StoreJob } from "./messages.ts";
+import type { DecodeJob, Job, JobAnswer, Result, StoreJob, WorkerMessage } from "./messages.ts";
 
 /** Chunks are shared by revisions, so where in an image they belong is known to the reader only. */
 const noSeqs = () => [];
@@ -23,8 +23,9 @@ const noSeqs = () => [];
 function decode({ dir, id, verify, page }: DecodeJob): number {
   // A user looks at the same files again and again, unlike a restore: the compressed chunk may stay in the page cache.
   const decoder = new ChunkDecoder(dir, { verify, pageCache: "keep" });
-  const { bytes } = decoder.decode({ id, seqs: noSeqs }, 0, 1);
-  page.set(codec.outputs[0]!.subarray(0, bytes));
+  const isOwn = typeof page === "number";
+  const { bytes } = decoder.decode({ id, seqs: noSeqs }, isOwn ? page : 0, 1);
+  if (!isOwn) page.set(codec.outputs[0]!.subarray(0, bytes));
   return bytes;
 }
 
@@ -83,7 +84,13 @@ function answer(job: Job): JobAnswer {
 
 declare const self: {
   onmessage: ((event: MessageEvent<Job>) => void) | null;
-  postMessage(message: JobAnswer): void;
+  postMessage(message: WorkerMessage): void;
 };
 
+self.postMessage({
+  type: "memory",
+  memory: codec.memory,
+  firstOutput: codec.OUTPUT_COUNT,
+  ...codec.ADDED_OUTPUTS,
+});
 self.onmessage = (event) => self.postMessage(answer(event.data));

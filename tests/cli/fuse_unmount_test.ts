@@ -190,6 +190,8 @@ fuseTest("Signals while reads are in flight: all are answered, exit 0", async (s
     }
   });
   await Promise.all(readers);
+  // It looks for the mount's users first, which may take longer than the reading.
+  await mount.tool.untilSaid("warning: ");
   assertEquals(mount.messages.length, 1, mount.tool.said);
   assertMatch(mount.messages[0]!, /^warning: the mount is in use by /);
   mount.tool.signal("SIGTERM");

@@ -1,9 +1,15 @@
 import { ChunkMissingError, toWireError, WorkerError } from "../../lib/errors.ts";
+import { adviseHugePages } from "../../lib/ffi/libc.ts";
 import { ChunkLoader, type JobWorker } from "../../lib/fuse/chunk_loader.ts";
-import type { Job, JobAnswer } from "../../lib/fuse/messages.ts";
+import type { DecodeJob, Job, WorkerMessage } from "../../lib/fuse/messages.ts";
+import type { PageMemory } from "../../lib/fuse/page_memory.ts";
 import { PagePool } from "../../lib/fuse/page_pool.ts";
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { missing } from "./fake_chunks.ts";
+
+// The C library is opened once a process: not by one of the tests.
+adviseHugePages(new Uint8Array());
 
 /** A worker whose answers the test gives. */
 class FakeWorker implements JobWorker {
@@ -21,7 +27,7 @@ class FakeWorker implements JobWorker {
     this.isTerminated = true;
   }
 
-  answer(data: JobAnswer): void {
+  answer(data: WorkerMessage): void {
     this.onmessage?.(new MessageEvent("message", { data }));
   }
 
@@ -31,6 +37,17 @@ class FakeWorker implements JobWorker {
 
   die(): void {
     this.onerror?.(new ErrorEvent("error", { message: "gone", cancelable: true }));
+  }
+
+  tellMemory(): void {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared: true });
+    const start = memory.buffer.byteLength;
+    const span = CHUNK_BYTES + 4096;
+    this.onmessage?.(
+      new MessageEvent("message", {
+        data: { type: "memory", memory, firstOutput: 2, start, span },
+      }),
+    );
   }
 
   get paths(): string[] {
@@ -48,7 +65,7 @@ function setUp(threads: number) {
   };
   const loader = new ChunkLoader({ threads, verify: true, createWorker });
   const load = (id: string, isAhead = false) => {
-    return loader.load({ dir: "/a", id }, { isAhead, takePage: () => pool.take() });
+    return loader.load({ dir: "/a", id }, { isAhead, takePage: (memory) => pool.take(memory) });
   };
   return { loader, workers, pool, load };
 }
@@ -136,10 +153,33 @@ Deno.test("ChunkLoader loses one job with a worker that dies, and starts another
   assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b"], ["c"]]);
   // The page that had been taken for it is used.
   assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 3);
-  assert(workers[0]!.jobs[1] === workers[2]!.jobs[0]);
+  const [, second] = workers[0]!.jobs as DecodeJob[];
+  assert(second!.page === (workers[2]!.jobs[0] as DecodeJob).page);
   workers[1]!.finish();
   workers[2]!.finish();
   assertEquals(await loadings[1]!.done + await loadings[2]!.done, 2);
+});
+
+Deno.test("ChunkLoader has chunks decoded into the worker's own memory, once it is known", () => {
+  const { workers, loader } = setUp(2);
+  const pool = new PagePool(8 * CHUNK_BYTES);
+  const load = (id: string) => {
+    const takePage = (memory: PageMemory | null) => pool.take(memory);
+    loader.load({ dir: "/a", id }, { isAhead: false, takePage })!.done.catch(() => {});
+  };
+  loader.start();
+  assertEquals(workers.length, 2);
+  for (const id of ["a", "b"]) load(id);
+  for (const worker of workers) worker.tellMemory();
+  for (const id of ["c", "d"]) load(id);
+  const pages = (worker: FakeWorker) => (worker.jobs as DecodeJob[]).map(({ page }) => page);
+  const [[a, c], [b, d]] = workers.map(pages) as [DecodeJob["page"][], DecodeJob["page"][]];
+  assert(a instanceof Uint8Array && b instanceof Uint8Array);
+  assertEquals([c, d], [2, 2]);
+  // To another worker that memory is memory elsewhere.
+  workers[0]!.die();
+  const [again] = pages(workers[2]!);
+  assert(again instanceof Uint8Array && again.byteOffset > 0);
 });
 
 Deno.test("ChunkLoader goes on when there is no memory for a page", async () => {

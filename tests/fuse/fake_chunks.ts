@@ -45,13 +45,13 @@ export class FakeChunks implements PageLoader {
 
   load(
     { id }: ChunkPlace,
-    { isAhead, takePage }: { isAhead: boolean; takePage: () => Page },
+    { isAhead, takePage }: { isAhead: boolean; takePage: (memory: null) => Page },
   ): Loading | null {
     if (isAhead && !this.acceptsAhead) return null;
     if (isAhead) this.ahead.push(id);
     const load = async () => {
       await this.pause();
-      const page = takePage();
+      const page = takePage(null);
       // From here on the page is being overwritten, as by a worker.
       page.bytes.fill(0xee);
       this.loaded.push(id);
