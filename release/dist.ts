@@ -1,0 +1,100 @@
+/**
+ * Packs a release: the executables, manual pages, completions, licenses and checksums in one archive, and the archive's
+ * own checksum beside it. The same input gives the same bytes.
+ *
+ *     dist.ts [--output FOLDER] [--target TRIPLE] [--binaries FOLDER]
+ *
+ * Builds the executables, unless a folder with them is named. All files have one time: SOURCE_DATE_EPOCH in seconds since
+ * 1970, by default that of the last commit.
+ *
+ * @module
+ */
+
+import { parseArgs } from "node:util";
+import config from "../deno.json" with { type: "json" };
+import { build, print, runMain, sha256Of } from "./build.ts";
+import { renderTar, type TarEntry } from "./tar.ts";
+import { requireTarget, ROOT, TARGETS, TOOLS } from "./targets.ts";
+
+const DOCUMENTS = ["LICENSE", "CHANGELOG.md", "README.md"];
+const FOLDERS = ["man", "completions", "release/licenses"];
+const SUMS = "SHA256SUMS";
+
+/** What to pack. */
+export interface DistOptions {
+  /** Folder with the executables, and licenses of what is in them. */
+  readonly binaries: string;
+  /** Folder for the archive. */
+  readonly output: string;
+  readonly target: string;
+  /** Time of all files in the archive, in seconds since 1970. */
+  readonly timeSeconds: number;
+}
+
+/** Packs a release. @returns The archive's path. */
+export async function dist(options: DistOptions): Promise<string> {
+  const { binaries, output, target, timeSeconds } = options;
+  const name = `backy-extract-${config.version}-${TARGETS.get(target)?.name}`;
+  const files: TarEntry[] = [
+    ...TOOLS.map((tool) => entryOf(tool.name, `${binaries}/${tool.name}`, 0o755)),
+    ...DOCUMENTS.map((path) => entryOf(path, `${ROOT}${path}`)),
+    ...FOLDERS.flatMap((folder) => entriesOf(folder.replace(/.*\//, ""), `${ROOT}${folder}`)),
+    ...entriesOf("licenses", `${binaries}/licenses`),
+  ].toSorted((a, b) => a.name < b.name ? -1 : 1);
+  const sums = files.map(({ name, content }) => `${sha256Of(content)}  ${name}\n`).join("");
+  const all = [...files, { name: SUMS, mode: 0o644, content: new TextEncoder().encode(sums) }];
+  const entries = all.map((entry) => ({ ...entry, name: `${name}/${entry.name}` }));
+
+  const archive = `${output}/${name}.tar.gz`;
+  Deno.mkdirSync(output, { recursive: true });
+  using file = await Deno.open(archive, { write: true, create: true, truncate: true });
+  // gzip's header has room for a name and a time; CompressionStream leaves both empty.
+  await ReadableStream.from(renderTar(entries, timeSeconds))
+    .pipeThrough(new CompressionStream("gzip"))
+    .pipeTo(file.writable);
+  const sum = sha256Of(Deno.readFileSync(archive));
+  Deno.writeTextFileSync(`${archive}.sha256`, `${sum}  ${name}.tar.gz\n`);
+  print(`${archive}: ${Deno.statSync(archive).size} bytes, SHA-256 ${sum}`);
+  return archive;
+}
+
+function entriesOf(name: string, folder: string): TarEntry[] {
+  return [...Deno.readDirSync(folder)].map((file) =>
+    entryOf(`${name}/${file.name}`, `${folder}/${file.name}`)
+  );
+}
+
+function entryOf(name: string, path: string, mode = 0o644): TarEntry {
+  return { name, mode, content: Deno.readFileSync(path) };
+}
+
+/** The time of all files of a release, in seconds since 1970. */
+function releaseTime(): number {
+  const asked = Deno.env.get("SOURCE_DATE_EPOCH");
+  if (asked !== undefined) {
+    if (!/^[0-9]{1,10}$/.test(asked)) throw new Error(`Cannot use SOURCE_DATE_EPOCH "${asked}"`);
+    return Number(asked);
+  }
+  const { success, stdout } = new Deno.Command("git", {
+    args: ["log", "-1", "--format=%ct"],
+    ...{ cwd: ROOT, stderr: "inherit" },
+  }).outputSync();
+  if (!success) throw new Error("Cannot tell the release's time: set SOURCE_DATE_EPOCH");
+  return Number(new TextDecoder().decode(stdout));
+}
+
+if (import.meta.main) {
+  await runMain(async () => {
+    const { values } = parseArgs({
+      options: {
+        output: { type: "string", default: "dist" },
+        target: { type: "string" },
+        binaries: { type: "string" },
+      },
+    });
+    const target = requireTarget(values.target);
+    const binaries = values.binaries ?? `dist/${TARGETS.get(target)?.name}`;
+    if (values.binaries === undefined) build({ output: binaries, target });
+    await dist({ binaries, output: values.output, target, timeSeconds: releaseTime() });
+  });
+}

@@ -1,0 +1,52 @@
+/**
+ * What is released: the tools, what their executables may do, and the machines they are for.
+ *
+ * @module
+ */
+
+/** An executable. */
+export interface Tool {
+  readonly name: string;
+  readonly entry: string;
+  /** What the runtime loads at run time beside the entry. */
+  readonly worker: string;
+  /** The permissions that the executable has. */
+  readonly permissions: readonly string[];
+}
+
+/** The executables. */
+export const TOOLS: readonly Tool[] = [
+  {
+    name: "backy-extract",
+    entry: "main.ts",
+    worker: "lib/restore/worker.ts",
+    permissions: ["-A"],
+  },
+  { name: "backy-fuse", entry: "fuse.ts", worker: "lib/fuse/worker.ts", permissions: ["-A"] },
+];
+
+/** A machine that there are releases for. */
+export interface Target {
+  /** What archives call it. */
+  readonly name: string;
+  /** Its number in the header of an executable, see elf(5). */
+  readonly elfMachine: number;
+}
+
+/** Machines that there are releases for, by what `deno compile --target` calls them. */
+export const TARGETS: ReadonlyMap<string, Target> = new Map([
+  ["x86_64-unknown-linux-gnu", { name: "x86_64-linux", elfMachine: 62 }],
+  ["aarch64-unknown-linux-gnu", { name: "aarch64-linux", elfMachine: 183 }],
+]);
+
+/** The project's folder, with a slash at its end. */
+export const ROOT: string = decodeURI(new URL("..", import.meta.url).pathname);
+
+/** Chooses the machine: the one that is asked for, or this one. @throws {Error} If there are no releases for it. */
+export function requireTarget(asked: string | undefined): string {
+  const target = asked ?? Deno.build.target;
+  if (!TARGETS.has(target)) {
+    throw new Error(`Cannot build for "${target}": not one of ${[...TARGETS.keys()].join(", ")}`);
+  }
+  return target;
+}

@@ -1,0 +1,134 @@
+/**
+ * Releases: what is in the archive, and that the same input gives the same bytes.
+ *
+ * @module
+ */
+
+import config from "../../deno.json" with { type: "json" };
+import { renderTar } from "../../release/tar.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "../assert.ts";
+import { testUnless } from "../fixtures/test_unless.ts";
+import { programProblem, run, Scratch } from "../target/machine.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const NAME = `backy-extract-${config.version}-x86_64-linux`;
+
+/** Stands for a folder with executables. */
+function standIns(scratch: Scratch, name: string): string {
+  const folder = scratch.file(name);
+  Deno.mkdirSync(`${folder}/licenses`, { recursive: true });
+  const tools = ["backy-extract", "backy-fuse"];
+  // Neither the order nor the time in which files were made may matter.
+  for (const tool of name < "m" ? tools : tools.reverse()) {
+    Deno.writeTextFileSync(`${folder}/${tool}`, `#!/bin/sh\necho ${tool}\n`);
+  }
+  Deno.writeTextFileSync(`${folder}/licenses/yaml.txt`, "ISC\n");
+  Deno.utimeSync(`${folder}/backy-fuse`, name.length, name.length);
+  return folder;
+}
+
+function pack(binaries: string, output: string, time = "1700000000"): string {
+  const { success, stderr } = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "-A", `${ROOT}release/dist.ts`, "--target", "x86_64-unknown-linux-gnu"],
+      ...["--binaries", binaries, "--output", output],
+    ],
+    env: { SOURCE_DATE_EPOCH: time },
+  }).outputSync();
+  assert(success, new TextDecoder().decode(stderr));
+  return `${output}/${NAME}.tar.gz`;
+}
+
+const problem = programProblem("tar", "sha256sum");
+
+testUnless(problem, "A release is the same bytes, whenever and from wherever it is packed", () => {
+  using scratch = new Scratch();
+  const first = pack(standIns(scratch, "a"), scratch.file("out"));
+  const second = pack(standIns(scratch, "z z"), scratch.file("elsewhere"));
+  assertEquals(run("sha256sum", first).split(" ")[0], run("sha256sum", second).split(" ")[0]);
+});
+
+testUnless(problem, "A release has all files, with their modes, of root, at one time", () => {
+  using scratch = new Scratch();
+  const archive = pack(standIns(scratch, "a"), scratch.file("out"));
+  const lines = run("tar", "--utc", "--full-time", "-tvzf", archive).split("\n");
+  for (const line of lines) assertMatch(line, / root\/root .* 2023-11-14 22:13:20 /);
+  const files = lines.map((line) => `${line.slice(0, 10)} ${line.split(`${NAME}/`)[1]}`);
+  const plain = (path: string) => `-rw-r--r-- ${path}`;
+  const inFolder = (folder: string) =>
+    [...Deno.readDirSync(ROOT + folder)].map(({ name }) => plain(`${folder}/${name}`));
+  assertEquals(
+    files.toSorted(),
+    [
+      ...["-rwxr-xr-x backy-extract", "-rwxr-xr-x backy-fuse"],
+      ...["CHANGELOG.md", "LICENSE", "README.md", "SHA256SUMS"].map(plain),
+      ...[...inFolder("man"), ...inFolder("completions")],
+      ...["licenses/deno.txt", "licenses/yaml.txt"].map(plain),
+    ].toSorted(),
+  );
+  assertEquals(
+    inFolder("man").toSorted(),
+    ["backy-extract.1", "backy-fuse.1"].map((page) => plain(`man/${page}`)),
+  );
+});
+
+testUnless(problem, "A release's checksums are right, inside and beside the archive", () => {
+  using scratch = new Scratch();
+  const archive = pack(standIns(scratch, "a"), scratch.file("out"));
+  run("sh", "-c", `cd '${scratch.file("out")}' && sha256sum -c ${NAME}.tar.gz.sha256`);
+  run("tar", "-C", scratch.path, "-xzf", archive);
+  const checked = run("sh", "-c", `cd '${scratch.file(NAME)}' && sha256sum -c SHA256SUMS`);
+  const files = run("sh", "-c", `cd '${scratch.file(NAME)}' && find . -type f`).split("\n");
+  assertEquals(checked.split("\n").length, files.length - 1);
+  assertEquals(run(`${scratch.file(NAME)}/backy-fuse`), "backy-fuse");
+});
+
+Deno.test("renderTar() refuses names that ustar cannot hold, and two of a kind", () => {
+  const entry = (name: string) => ({ name, mode: 0o644, content: new Uint8Array() });
+  assertThrows(() => [...renderTar([entry("x".repeat(101))], 0)], RangeError);
+  assertThrows(() => [...renderTar([entry("a"), entry("b"), entry("a")], 0)], RangeError);
+});
+
+Deno.test("The changelog tells of this version", () => {
+  const changelog = Deno.readTextFileSync(`${ROOT}CHANGELOG.md`);
+  const newest = /^## \[(.*?)\](?: - \d{4}-\d\d-\d\d)?$/m.exec(changelog)?.[1];
+  assert(newest === "Unreleased" || newest === config.version, newest);
+  assertStringIncludes(changelog, config.version);
+});
+
+// Without one, Deno downloads a runtime.
+const denortProblem = Deno.env.has("DENORT_BIN") ? null : "no DENORT_BIN";
+
+testUnless(denortProblem, "build.ts makes the same executables in another folder and cache", () => {
+  using scratch = new Scratch();
+  const copy = scratch.file("another folder");
+  Deno.mkdirSync(copy);
+  run(
+    "sh",
+    "-c",
+    `cd '${ROOT}' && cp -r deno.json import_map.json deno.lock *.ts lib wasm release '${copy}'`,
+  );
+  const cache: string = JSON.parse(run(Deno.execPath(), "info", "--json")).denoDir;
+  Deno.mkdirSync(scratch.file("cache"));
+  run("cp", "-r", `${cache}/npm`, scratch.file("cache/npm"));
+  const builds = [[ROOT, cache, "here"], [copy, scratch.file("cache"), "there"]] as const;
+  for (const [folder, cache, output] of builds) {
+    run(
+      ...["env", `DENO_DIR=${cache}`, Deno.execPath(), "run", "-A"] as const,
+      ...[`${folder}/release/build.ts`, "--output", scratch.file(output)],
+    );
+  }
+  for (const tool of ["backy-extract", "backy-fuse"]) {
+    run("cmp", scratch.file(`here/${tool}`), scratch.file(`there/${tool}`));
+    // What it was made from and where is nobody's business.
+    for (const path of [ROOT, cache]) {
+      run("sh", "-c", '! grep -qaF "$1" "$2"', "sh", path, scratch.file(`here/${tool}`));
+    }
+  }
+});

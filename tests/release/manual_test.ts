@@ -1,0 +1,130 @@
+/**
+ * Holds the manual pages and `--help` against the option tables, the exit codes and the documented JSON.
+ *
+ * @module
+ */
+
+import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
+import { renderHelp } from "../../lib/cli/help.ts";
+import {
+  CHECK_OPTIONS,
+  CHECK_TOOL,
+  EXTRACT_OPTIONS,
+  EXTRACT_TOOL,
+  FUSE_OPTIONS,
+  FUSE_TOOL,
+  LIST_OPTIONS,
+  LIST_TOOL,
+  type OptionSpec,
+} from "../../lib/cli/option_table.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { testUnless } from "../fixtures/test_unless.ts";
+import { programProblem } from "../target/machine.ts";
+import { Manual } from "./mdoc.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const EXTRACT = new Manual(`${ROOT}man/backy-extract.1`);
+const FUSE = new Manual(`${ROOT}man/backy-fuse.1`);
+
+const OPTION_SECTIONS: readonly [Manual, string, readonly OptionSpec[]][] = [
+  [EXTRACT, "Options of a restore", EXTRACT_OPTIONS],
+  [EXTRACT, "Options of list", LIST_OPTIONS],
+  [EXTRACT, "Options of check", CHECK_OPTIONS],
+  [FUSE, "DESCRIPTION", FUSE_OPTIONS],
+];
+
+for (const [manual, title, options] of OPTION_SECTIONS) {
+  Deno.test(`The manual has the options of the table, in its order, under "${title}"`, () => {
+    const items = manual.items(title).filter(({ head }) => head.startsWith("Fl "));
+    assertEquals(items.map(({ head }) => head), options.map(headOf));
+    for (const [index, { default: preset, choices = [] }] of options.entries()) {
+      const { head, text } = items[index]!;
+      if (text === "As above.") continue;
+      if (preset !== undefined) {
+        assert(text.includes("Default: ") && text.includes(preset), `${head}: ${text}`);
+      }
+      for (const choice of choices) assert(text.includes(choice), `${head}: ${choice}`);
+    }
+  });
+}
+
+function headOf({ short, long, value }: OptionSpec): string {
+  const names = short === undefined ? `Fl -${long}` : `Fl ${short} , Fl -${long}`;
+  return value === undefined ? names : `${names} Ar ${value}`;
+}
+
+Deno.test("The synopsis of each command has all its options but --help and --version", () => {
+  const [restore, list, check, end] = synopses(EXTRACT);
+  assertEquals(restore, synopsisOf(EXTRACT_OPTIONS));
+  assertEquals(list, synopsisOf(LIST_OPTIONS));
+  assertEquals(check, synopsisOf(CHECK_OPTIONS));
+  assertEquals(end, []);
+  assertEquals(synopses(FUSE), [synopsisOf(FUSE_OPTIONS), []]);
+});
+
+/** Options of each command of a synopsis, sorted, as `r SPEC` and `-base REVISION`. */
+function synopses(manual: Manual): string[][] {
+  return manual.section("SYNOPSIS").join("\n").split(/^\.Nm\n/m).slice(1).map((command) =>
+    [...command.matchAll(/^\.Op Fl (\S+)(?: Ar (\S+))?$/gm)].flatMap(([, name = "", value]) =>
+      value !== undefined ? [`${name} ${value}`] : name.startsWith("-") ? [name] : [...name]
+    ).sort()
+  );
+}
+
+function synopsisOf(options: readonly OptionSpec[]): string[] {
+  return options.filter(({ long }) => long !== "help" && long !== "version")
+    .map(({ short, long, value }) => `${short ?? `-${long}`}${value ? ` ${value}` : ""}`).sort();
+}
+
+for (const [name, manual] of [["backy-extract", EXTRACT], ["backy-fuse", FUSE]] as const) {
+  Deno.test(`The manual of ${name} has the exit codes of the table, with their meaning`, () => {
+    const items = manual.items("EXIT STATUS");
+    assertEquals(items.map(({ head }) => Number(head)), EXIT_CODE_TABLE.map(({ code }) => code));
+    for (const [index, { meaning }] of EXIT_CODE_TABLE.entries()) {
+      assert(items[index]!.text.startsWith(meaning), items[index]!.text);
+    }
+  });
+
+  Deno.test(`The manual of ${name} names the environment variables that are read`, () => {
+    const text = manual.items("ENVIRONMENT").map(({ head }) => head).join(" ");
+    const source = Deno.readTextFileSync(`${ROOT}lib/cli/terminal.ts`);
+    const names = [...source.matchAll(/readVariable\("(\w+)"\)/g)].map(([, name]) => name!);
+    assert(names.length > 0);
+    for (const name of names) assert(text.includes(`Ev ${name}`), name);
+  });
+}
+
+Deno.test("The manual names each type and field of JSON that is documented in the sources", () => {
+  const words = new Set(EXTRACT.text("JSON").split(/[^\w-]+/));
+  const missing: string[] = [];
+  for (const file of ["json_reporter.ts", "list.ts", "check_command.ts"]) {
+    const [comment = ""] = Deno.readTextFileSync(`${ROOT}lib/cli/${file}`).split("@module");
+    const documented = [...comment.matchAll(/`([a-zA-Z][a-zA-Z-]*)`/g)].map(([, word]) => word!);
+    assert(documented.length > 5, file);
+    missing.push(...documented.filter((word) => !words.has(word)));
+  }
+  assertEquals(missing.filter((word) => word !== "backy-extract"), []);
+});
+
+Deno.test("--help has each option of the table with its help and default", () => {
+  for (const tool of [EXTRACT_TOOL, LIST_TOOL, CHECK_TOOL, FUSE_TOOL]) {
+    const help = renderHelp(tool).replaceAll(/\s+/g, " ");
+    for (const { short, long, value, help: text, default: preset } of tool.options) {
+      const term = `${short ? `-${short}, ` : ""}--${long}${value ? ` ${value}` : ""}`;
+      const whole = `${term} ${text}${preset === undefined ? "" : ` (default: ${preset})`}`;
+      assert(help.includes(whole), `${tool.name}: ${whole}`);
+    }
+  }
+});
+
+testUnless(programProblem("mandoc"), "mandoc -Tlint has nothing to say about the manuals", () => {
+  const pages = ["backy-extract.1", "backy-fuse.1"];
+  const { stdout, stderr } = new Deno.Command("mandoc", {
+    ...{ args: ["-Tlint", ...pages], cwd: `${ROOT}man`, stdout: "piped", stderr: "piped" },
+  }).outputSync();
+  const decoder = new TextDecoder();
+  // Which other manuals are installed is the machine's matter.
+  const remarks = `${decoder.decode(stdout)}${decoder.decode(stderr)}`.split("\n")
+    .filter((line) => line !== "" && !/mandoc\.db|referenced manual not found/.test(line));
+  assertEquals(remarks, []);
+});

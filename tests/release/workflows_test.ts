@@ -1,0 +1,82 @@
+/**
+ * The workflows are valid YAML and name only what there is. That is all: they run elsewhere.
+ *
+ * @module
+ */
+
+import { parse } from "yaml";
+import config from "../../deno.json" with { type: "json" };
+import { TARGETS } from "../../release/targets.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const WORKFLOWS = `${ROOT}.github/workflows/`;
+
+interface Step {
+  readonly name?: string;
+  readonly uses?: string;
+  readonly run?: string;
+}
+
+interface Workflow {
+  readonly name: string;
+  readonly on: object;
+  readonly jobs: Readonly<
+    Record<string, {
+      readonly "runs-on": string;
+      readonly strategy?: { readonly matrix: { readonly deno: readonly string[] } };
+      readonly steps: readonly Step[];
+    }>
+  >;
+}
+
+function readWorkflow(name: string): Workflow {
+  return parse(Deno.readTextFileSync(WORKFLOWS + name), { strict: true });
+}
+
+function tasksIn(text: string): string[] {
+  return [...text.matchAll(/\bdeno(?:@[0-9.]+)? task ([a-z][a-z-]*)/g)].map(([, task]) => task!);
+}
+
+for (const { name } of Deno.readDirSync(WORKFLOWS)) {
+  Deno.test(`${name} is a workflow whose steps name what there is`, () => {
+    const workflow = readWorkflow(name);
+    assert(workflow.name !== "" && Object.keys(workflow.on).length > 0);
+    for (const job of Object.values(workflow.jobs)) {
+      assertMatch(job["runs-on"], /^ubuntu-[0-9.]+$/);
+      for (const { uses, run } of job.steps) {
+        assert((uses === undefined) !== (run === undefined));
+        if (uses !== undefined) assertMatch(uses, /^[\w-]+\/[\w-]+@v\d+$/);
+        for (const task of tasksIn(run ?? "")) assert(task in config.tasks, task);
+        for (const [target] of (run ?? "").matchAll(/\b\w+-unknown-linux-\w+/g)) {
+          assert(TARGETS.has(target), target);
+        }
+      }
+    }
+  });
+}
+
+Deno.test("ci.yml runs the tasks of .ci/run, on the oldest Deno and on the newest", () => {
+  const script = Deno.readTextFileSync(`${ROOT}.ci/run`);
+  const { test } = readWorkflow("ci.yml").jobs;
+  const tasks = tasksIn(test!.steps.map(({ run }) => run).join("\n"));
+  for (const [, task] of script.matchAll(/"\$\{deno\[@\]\}" task ([a-z-]+)/g)) {
+    assert(tasks.includes(task!), task);
+  }
+  assert(tasks.includes("test-executables"));
+  const oldest = /deno@([0-9.]+)/.exec(script)?.[1];
+  assertEquals(test!.strategy!.matrix.deno, [`v${oldest}`, "v2.x"]);
+});
+
+Deno.test("release.yml builds all targets", () => {
+  const text = Deno.readTextFileSync(`${WORKFLOWS}release.yml`);
+  for (const target of TARGETS.keys()) assert(text.includes(`--target ${target}`), target);
+});
+
+for (const name of ["README.md", "CONTRIBUTING.md", "lib/README.md", "wasm/README.md"]) {
+  Deno.test(`${name} names only tasks that there are`, () => {
+    for (const task of tasksIn(Deno.readTextFileSync(ROOT + name))) {
+      assert(task in config.tasks, task);
+    }
+  });
+}
