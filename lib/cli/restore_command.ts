@@ -162,7 +162,8 @@ class EventTeller {
         `${nameTarget(target)} with ${formatQuantity(threads, "worker")}`,
       how.verb,
       () => {
-        const { imageBytes: doneBytes, decodedBytes: workDoneBytes } = progress();
+        const { imageBytes: doneBytes, decodedBytes, badBytes } = progress();
+        const workDoneBytes = decodedBytes + badBytes;
         const image = { doneBytes, totalBytes };
         return how.countsDecoding ? { ...image, workDoneBytes, workTotalBytes } : image;
       },

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { TargetKind } from "../target/target.ts";
 import { DamageCollector } from "./damage.ts";
 import type { RestoreOptions } from "./options.ts";
 import { WorkerPool } from "./pool.ts";
@@ -26,7 +27,7 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
   const damage = new DamageCollector(plan.extent);
   const pool = new WorkerPool({
     ...{ plan, sources, threads, verify: true, onError: "zero", throttle: null },
-    task: { kind: "survey" },
+    task: { kind: "survey", countsPlaces: isStream(prepared.target.kind) },
     onNote(note) {
       if (note.type !== "bad-chunk") return;
       const { chunkId, detail } = note;
@@ -40,4 +41,9 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
     ...{ elapsedMs: performance.now() - startMs, sources, badRanges: damage.ranges() },
     mayWriteLess: Boolean(options.update),
   });
+}
+
+/** Whether a target takes bytes in order only: then a chunk is read for each of its places. */
+function isStream(kind: TargetKind): boolean {
+  return kind === "stdout" || kind === "fifo" || kind === "char";
 }

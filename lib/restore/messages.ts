@@ -27,7 +27,7 @@ export const Control = {
 /** Number of {@linkcode Control} cells. */
 export const CONTROL_CELLS = 5;
 
-/** Cells of the shared counters, a `BigInt64Array`: bytes, but for the last. */
+/** Cells of the shared counters, a `BigInt64Array`, of bytes where nothing else is said. */
 export const Counter = {
   /** Bytes of the extent that are done, zeros included. */
   IMAGE: 0,
@@ -39,10 +39,12 @@ export const Counter = {
   WRITTEN: 3,
   /** Bytes of the extent that the target was found to hold already. */
   SAME: 4,
-  /** Jobs done. */
-  JOBS: 5,
+  /** Bytes that were to be decoded, of chunks that turned out to be bad. */
+  BAD: 5,
+  /** Jobs done (not bytes). */
+  JOBS: 6,
   /** From here on a counter for each backup directory: chunks (not bytes) that came from it. */
-  CHUNKS_FROM: 6,
+  CHUNKS_FROM: 7,
 } as const;
 
 /** What becomes of a chunk that no backup directory has a good copy of. */
@@ -66,7 +68,11 @@ export type Task =
   /** Decode and verify them. */
   | { readonly kind: "check" }
   /** Look whether their files are there, and how long they are. */
-  | { readonly kind: "survey" };
+  | {
+    readonly kind: "survey";
+    /** Whether a chunk would be read for each of its places, as for a stream. */
+    readonly countsPlaces: boolean;
+  };
 
 /** What tells a worker what to do; the first and only message to it. */
 export interface StartMessage {

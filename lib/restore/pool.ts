@@ -26,6 +26,8 @@ export interface PoolProgress {
   readonly imageBytes: number;
   /** Bytes that were decoded. */
   readonly decodedBytes: number;
+  /** Bytes that were to be decoded, of chunks that turned out to be bad. */
+  readonly badBytes: number;
   /** Bytes of chunk files that were read. */
   readonly readBytes: number;
   /** Bytes that were handed to the target. */
@@ -116,6 +118,7 @@ export class WorkerPool {
     return {
       imageBytes: read(Counter.IMAGE),
       decodedBytes: read(Counter.DECODED),
+      badBytes: read(Counter.BAD),
       readBytes: read(Counter.READ),
       writtenBytes: read(Counter.WRITTEN),
       sameBytes: read(Counter.SAME),

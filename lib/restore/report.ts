@@ -12,7 +12,10 @@ import type { PoolProgress } from "./pool.ts";
 export interface LentChunks {
   /** The backup directory. */
   readonly dir: string;
-  /** Number of chunks that came from it because the revision's own directory had no good copy. */
+  /**
+   * Number of chunks that came from it because the revision's own directory had no good copy; for a stream a chunk counts
+   * once for each place it stands at.
+   */
   readonly chunks: number;
 }
 

@@ -28,7 +28,7 @@ function workOf(start: StartMessage, notify: Notify): Work {
     case "check":
       return new CheckWork(start, notify);
     case "survey":
-      return new SurveyWork(start, notify);
+      return new SurveyWork(start, task, notify);
   }
 }
 

@@ -264,14 +264,15 @@ class CheckedFile implements CheckedTarget {
       const bytes = Deno.statSync(`/proc/self/fd/${fd}`).size;
       this.#oldBytes = bytes;
       // A length that the file system or a limit does not allow is refused here, with the old content still there.
-      truncateFd(fd, Math.max(extent.end, bytes), this.path);
+      if (bytes < extent.end) truncateFd(fd, extent.end, this.path);
       if (oldContent === "replaced") {
         this.#isEmptied = true;
         truncateFd(fd, 0, this.path);
       }
       const isAllocated = sparse === "never" && await allocate(fd, extent, signal);
-      const newBytes = oldContent === "patched" ? Math.max(extent.end, bytes) : extent.end;
-      truncateFd(fd, newBytes, this.path);
+      const isTooLong = bytes > extent.end && oldContent === "updated";
+      // A file that is right already is not touched: to give it its own length would change its time.
+      if (this.#isEmptied || isTooLong) truncateFd(fd, extent.end, this.path);
       const isBlank = this.#isEmptied || this.isNew;
       if (!isBlank) return KEPT_ZERO_POLICIES[sparse];
       return sparse === "never" && !isAllocated ? "write" : "skip";

@@ -117,14 +117,48 @@ Deno.test("RandomAccessWriter rejects bytes beyond the image", () => {
   assertEquals(target.calls, []);
 });
 
-Deno.test("RandomAccessWriter.writeZeros() does nothing under policy skip", () => {
+Deno.test("RandomAccessWriter.writeZeros() does nothing under policies skip and trust", () => {
+  for (const policy of ["skip", "trust"] as const) {
+    const target = new FakeTarget(100);
+    const writer = new RandomAccessWriter(target.handle(policy), {
+      extent: { start: 0, end: 100 },
+      syscalls: target,
+    });
+    writer.writeZeros(0, 100);
+    assertEquals(target.calls, []);
+  }
+});
+
+Deno.test("RandomAccessWriter.clear() makes zeros, but where there can be nothing else", () => {
+  const calls: Readonly<Record<ZeroPolicy, string[]>> = {
+    // Nothing was written there, and punching would give allocated storage away.
+    skip: [],
+    trust: ["pwrite 1000+24", "punch 1024+2560", "pwrite 3584+416"],
+    deallocate: ["pwrite 1000+24", "punch 1024+2560", "pwrite 3584+416"],
+    write: ["pwrite 1000+3000"],
+  };
+  for (const [policy, expected] of Object.entries(calls)) {
+    const target = new FakeTarget(4096);
+    const writer = new RandomAccessWriter(target.handle(policy as ZeroPolicy), {
+      extent: { start: 500, end: 4000 },
+      syscalls: target,
+    });
+    writer.clear(1000, 3000);
+    assertEquals(target.calls, expected, policy);
+    assertThrows(() => writer.clear(499, 1), RangeError);
+    assertThrows(() => writer.clear(3999, 2), RangeError);
+    assertEquals(target.calls, expected, policy);
+  }
+});
+
+Deno.test("RandomAccessWriter touches nothing before its extent", () => {
   const target = new FakeTarget(100);
-  const writer = new RandomAccessWriter(target.handle("skip"), {
-    extent: { start: 0, end: 100 },
-    syscalls: target,
-  });
-  writer.writeZeros(0, 100);
-  assertEquals(target.calls, []);
+  const extent = { start: 20, end: 50 };
+  const writer = new RandomAccessWriter(target.handle(), { extent, syscalls: target });
+  assertThrows(() => writer.writeData(new Uint8Array(2), 19), RangeError, "from 20 to 50");
+  assertThrows(() => writer.writeZeros(19, 5), RangeError);
+  writer.writeData(new Uint8Array(30), 20);
+  assertEquals(target.calls, ["pwrite 20+30"]);
 });
 
 Deno.test("RandomAccessWriter.writeZeros() writes every zero under policy write", () => {

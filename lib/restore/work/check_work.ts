@@ -5,17 +5,14 @@
  */
 
 import { CHUNK_BYTES } from "../../store/layout.ts";
-import { Control, Counter } from "../messages.ts";
+import { Counter } from "../messages.ts";
 import { Work } from "./work.ts";
 
 /** Decodes chunks to see whether they can be. */
 export class CheckWork extends Work {
   override run(): void {
     const { firstSeqs } = this.start.plan;
-    while (!this.shouldStop()) {
-      const job = this.take(Control.NEXT_JOB);
-      const firstSeq = firstSeqs[job];
-      if (firstSeq === undefined) return;
+    for (const { job, firstSeq } of this.takeJobs()) {
       this.prefetchAfter(job, firstSeqs.length, (next) => firstSeqs[next]!);
       // Where it stands, and how much of it each image needs, is known to the orchestrator only.
       const bytes = this.decode(this.chunkAt(firstSeq, []), 0, 1);
@@ -23,7 +20,6 @@ export class CheckWork extends Work {
         this.notify({ type: "short-chunk", seq: firstSeq, bytes });
       }
       this.count(Counter.IMAGE, bytes ?? 0);
-      this.count(Counter.JOBS, 1);
     }
   }
 }

@@ -45,14 +45,10 @@ export class RandomAccessWork extends Work {
     // Zeros first: on thin storage they give back the room that the data will need.
     this.#doZeroRanges();
     const { firstSeqs } = this.start.plan;
-    while (!this.shouldStop()) {
-      const job = this.take(Control.NEXT_JOB);
-      const seq = firstSeqs[job];
-      if (seq === undefined) return;
+    for (const { job, firstSeq } of this.takeJobs()) {
       // In an update few chunks will be needed, as far as one can tell.
       if (!this.#comparer) this.prefetchAfter(job, firstSeqs.length, (next) => firstSeqs[next]!);
-      this.#doChunk(seq);
-      this.count(Counter.JOBS, 1);
+      this.#doChunk(firstSeq);
     }
   }
 

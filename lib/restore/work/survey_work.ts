@@ -12,29 +12,30 @@ import { releaseFd } from "../../ffi/libc.ts";
 import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../../store/layout.ts";
 import { statFd } from "../../target/file_info.ts";
 import { quote } from "../../wording.ts";
-import { Control, Counter } from "../messages.ts";
-import { Work } from "./work.ts";
+import { Counter, type StartMessage, type Task } from "../messages.ts";
+import { type Notify, Work } from "./work.ts";
 
 /** Looks for chunk files. */
 export class SurveyWork extends Work {
+  readonly #countsPlaces: boolean;
+
+  constructor(start: StartMessage, task: Extract<Task, { kind: "survey" }>, notify: Notify) {
+    super(start, notify);
+    this.#countsPlaces = task.countsPlaces;
+  }
+
   override run(): void {
-    const { firstSeqs } = this.start.plan;
-    while (!this.shouldStop()) {
-      const job = this.take(Control.NEXT_JOB);
-      const firstSeq = firstSeqs[job];
-      if (firstSeq === undefined) return;
-      this.#look(firstSeq);
-      this.count(Counter.JOBS, 1);
-    }
+    for (const { firstSeq } of this.takeJobs()) this.#look(firstSeq);
   }
 
   #look(firstSeq: number): void {
     const chunk = this.chunkAt(firstSeq);
+    const reads = this.#countsPlaces ? chunk.seqs().length : 1;
     let firstFault: unknown;
     for (const [source, dir] of this.start.sources.entries()) {
       try {
-        this.count(Counter.READ, chunkFileBytes(dir, chunk));
-        this.count(Counter.CHUNKS_FROM + source, 1);
+        this.count(Counter.READ, reads * chunkFileBytes(dir, chunk));
+        this.count(Counter.CHUNKS_FROM + source, reads);
         return;
       } catch (error) {
         if (!isChunkFault(error)) throw error;

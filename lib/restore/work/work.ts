@@ -42,6 +42,18 @@ export abstract class Work {
     Atomics.add(this.start.counters, counter, BigInt(amount));
   }
 
+  /** Takes jobs until there are none, or stopping is asked for, and counts each when it is done. Yields first seqs. */
+  protected *takeJobs(): Generator<{ job: number; firstSeq: number }, void> {
+    const { firstSeqs } = this.start.plan;
+    while (!this.shouldStop()) {
+      const job = this.take(Control.NEXT_JOB);
+      const firstSeq = firstSeqs[job];
+      if (firstSeq === undefined) return;
+      yield { job, firstSeq };
+      this.count(Counter.JOBS, 1);
+    }
+  }
+
   /** Takes the next number of a counter that all workers share. */
   protected take(cell: number): number {
     return Atomics.add(this.start.control, cell, 1);
@@ -101,7 +113,7 @@ export abstract class Work {
     } catch (error) {
       if (this.start.onError === "abort" || !isChunkFault(error)) throw error;
       this.noteBadChunk(error);
-      this.count(Counter.DECODED, needed);
+      this.count(Counter.BAD, needed);
       return null;
     }
   }

@@ -1,0 +1,105 @@
+import { ChunkUnion } from "../../lib/check/chunk_union.ts";
+import { seqsOfJob } from "../../lib/restore/plan.ts";
+import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { writeMap } from "../fixtures/store_builder.ts";
+import { Scratch, scriptCommand, shell } from "../target/machine.ts";
+
+function idOf(number: number): string {
+  return (number + 1).toString(16).padStart(8, "0").repeat(4);
+}
+
+/** Writes a map of chunks by their numbers. */
+function mapOf(scratch: Scratch, name: string, numbers: readonly (number | null)[]): string {
+  const ids = numbers.map((number) => number === null ? null : idOf(number));
+  writeMap(scratch.path, name, { ids, size: ids.length * CHUNK_BYTES });
+  return `${scratch.path}/${name}`;
+}
+
+function unionOf(...maps: string[]): ChunkUnion {
+  const union = new ChunkUnion();
+  for (const map of maps) union.addMap(map, () => {});
+  return union;
+}
+
+Deno.test("ChunkUnion makes a plan in which each chunk stands once", () => {
+  using scratch = new Scratch();
+  const first = mapOf(scratch, "first", [3, 1, null, 3]);
+  const second = mapOf(scratch, "second", [1, 2, null]);
+  writeMap(scratch.path, "zeros", { ids: [ZERO_CHUNK_ID, null], size: 2 * CHUNK_BYTES });
+  const union = new ChunkUnion();
+  assertEquals(union.addMap(first, () => {}), 4 * CHUNK_BYTES);
+  assertEquals(union.addMap(`${scratch.path}/zeros`, () => {}), 2 * CHUNK_BYTES);
+  union.addMap(second, () => {});
+  assertEquals(union.size, 3);
+  const plan = union.plan(1);
+  assertEquals(plan.ids.toHex(), [3, 1, 2].map(idOf).join(""));
+  assertEquals([...plan.firstSeqs], [0, 1, 2]);
+  assertEquals([0, 1, 2].map((seq) => seqsOfJob(plan, seq)), [[0], [1], [2]]);
+  assertEquals([plan.distinctChunks, plan.distinctBytes], [3, 3 * CHUNK_BYTES]);
+  assertEquals([plan.dataSeqs, plan.zeroSeqs, plan.keptSeqs], [3, 0, 0]);
+});
+
+Deno.test("ChunkUnion.plan() chooses a share of the chunks at random, each as likely", () => {
+  using scratch = new Scratch();
+  const count = 20;
+  const union = unionOf(mapOf(scratch, "map", Array.from({ length: count }, (_, at) => at)));
+  const shares: [share: number, jobs: number][] = [
+    [1, 20],
+    [0.999, 20],
+    [0.5, 10],
+    [0.051, 2],
+    [1e-9, 1],
+  ];
+  for (const [share, jobs] of shares) {
+    const { firstSeqs, distinctChunks, distinctBytes } = union.plan(share);
+    assertEquals([firstSeqs.length, distinctChunks], [jobs, jobs]);
+    assertEquals(distinctBytes, jobs * CHUNK_BYTES);
+    const ascending = [...new Set(firstSeqs)].sort((a, b) => a - b);
+    assertEquals([...firstSeqs], ascending);
+    assert(ascending.every((seq) => seq < count));
+  }
+  const times = new Array<number>(count).fill(0);
+  for (let round = 0; round < 2000; round++) {
+    for (const seq of union.plan(0.25).firstSeqs) times[seq]!++;
+  }
+  // 500 on average; that any of them is 150 off comes about once in 10^13 runs.
+  assert(times.every((number) => Math.abs(number - 500) < 150), times.join(" "));
+});
+
+Deno.test("ChunkUnion of nothing makes a plan of nothing", () => {
+  for (const share of [1, 0.1]) {
+    const { firstSeqs, imageBytes, distinctBytes } = new ChunkUnion().plan(share);
+    assertEquals([firstSeqs.length, imageBytes, distinctBytes], [0, 0, 0]);
+  }
+});
+
+Deno.test("ChunkUnion does not keep the maps that it has read", async () => {
+  using scratch = new Scratch();
+  const map = mapOf(scratch, "map", Array.from({ length: 1000 }, (_, at) => at));
+  // In a process of its own, whose memory can be collected at will.
+  const command = scriptCommand(`
+    import { ChunkUnion } from lib("check/chunk_union.ts");
+    const made = [];
+    const Plain = SharedArrayBuffer;
+    globalThis.SharedArrayBuffer = class extends Plain {
+      constructor(length) {
+        super(length);
+        made.push(new WeakRef(this));
+      }
+    };
+    const union = new ChunkUnion();
+    for (let round = 0; round < 50; round++) union.addMap("${map}", () => {});
+    for (let round = 0; round < 3; round++) {
+      // A weak reference holds until the event loop has turned.
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      gc();
+    }
+    const kept = made.filter((reference) => reference.deref() !== undefined);
+    Deno.stdout.writeSync(new TextEncoder().encode([made.length, kept.length].join(" ")));
+  `);
+  const { stdout, stderr } = await shell(`DENO_V8_FLAGS=--expose-gc ${command}`);
+  assertEquals(stderr, "");
+  const [made = 0, kept = 0] = new TextDecoder().decode(stdout).split(" ").map(Number);
+  assert(made >= 50 && kept <= 2, `${kept} of ${made} maps are kept`);
+});

@@ -1,0 +1,114 @@
+/**
+ * What reading and announcing chunk files does to the page cache, as fincore(1) sees it.
+ *
+ * @module
+ */
+
+import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
+import { closeFd, openFd, OpenFlag } from "../../lib/ffi/libc.ts";
+import { dropCachedPages } from "../../lib/ffi/read_at.ts";
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { until } from "../cli/harness.ts";
+import "../fixtures/libraries.ts";
+import { addRevision, chunkFile, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
+import { programProblem, run, testUnless } from "../target/machine.ts";
+
+/** Bytes of a file that are in memory. */
+function cachedBytes(path: string): number {
+  return Number(run("fincore", "--bytes", "--noheadings", "--output", "RES", path));
+}
+
+/** Has a file read from its storage the next time. */
+function evict(path: string): void {
+  const fd = openFd(path, OpenFlag.O_RDONLY);
+  dropCachedPages(fd, 0, Deno.statSync(path).size);
+  closeFd(fd);
+}
+
+/** A store on a file system that is no memory. */
+class Scene implements Disposable {
+  readonly #folder = Deno.makeTempDirSync({ dir: "/var/tmp", prefix: "page_cache_test_" });
+  readonly basedir = `${this.#folder}/vm0`;
+  readonly id: string;
+  readonly path: string;
+
+  constructor() {
+    makeStore(this.basedir);
+    const { ids } = addRevision(this.basedir, "Revision", [sampleBytes(1)]);
+    this.id = ids[0]!;
+    this.path = chunkFile(this.basedir, this.id);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.#folder, { recursive: true });
+  }
+}
+
+/** Why none of this can be seen here. */
+function pageCacheProblem(): string | null {
+  const missing = programProblem("fincore");
+  if (missing !== null) return missing;
+  try {
+    using scene = new Scene();
+    Deno.readFileSync(scene.path);
+    const before = cachedBytes(scene.path);
+    evict(scene.path);
+    return before > 0 && cachedBytes(scene.path) === 0 ? null : "files of /var/tmp stay in memory";
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+const problem = pageCacheProblem();
+
+testUnless(
+  problem,
+  "ChunkDecoder.decode() drops a chunk file from the page cache, or keeps it",
+  () => {
+    using scene = new Scene();
+    for (const pageCache of ["keep", "drop"] as const) {
+      const decoder = new ChunkDecoder(scene.basedir, { verify: true, pageCache });
+      decoder.decode({ id: scene.id, seqs: () => [0] }, 0, CHUNK_BYTES);
+      assertEquals(cachedBytes(scene.path) > 0, pageCache === "keep");
+    }
+  },
+);
+
+testUnless(
+  problem,
+  "ChunkDecoder.prefetch() has a chunk file read before it is needed",
+  async () => {
+    using scene = new Scene();
+    evict(scene.path);
+    assertEquals(cachedBytes(scene.path), 0);
+    const decoder = new ChunkDecoder(scene.basedir, { verify: true, pageCache: "drop" });
+    decoder.prefetch(scene.id);
+    // The kernel may read a part only at once.
+    await until(() => cachedBytes(scene.path) > 0, "the chunk file to be read");
+  },
+);
+
+testUnless(
+  problem,
+  "dropCachedPages() drops what lies in a range, to its first and last byte",
+  () => {
+    using scene = new Scene();
+    const path = `${scene.basedir}/file`;
+    {
+      using file = Deno.openSync(path, { write: true, create: true });
+      file.writeSync(new Uint8Array(4 * CHUNK_BYTES).fill(1));
+      file.syncSync();
+    }
+    Deno.readFileSync(path);
+    assert(cachedBytes(path) === 4 * CHUNK_BYTES);
+    const fd = openFd(path, OpenFlag.O_RDONLY);
+    // One byte is enough for its page, and others far away stay.
+    dropCachedPages(fd, CHUNK_BYTES + 1000, 1);
+    const left = cachedBytes(path);
+    assert(left < 4 * CHUNK_BYTES && left >= 3 * CHUNK_BYTES, `${left}`);
+    dropCachedPages(fd, 0, 4 * CHUNK_BYTES);
+    closeFd(fd);
+    assertEquals(cachedBytes(path), 0);
+  },
+);

@@ -1,0 +1,167 @@
+import * as codec from "lzo-wasm";
+import { OsError } from "../../../lib/errors.ts";
+import { closeFd, FallocateMode, openFd, OpenFlag, tryFallocate } from "../../../lib/ffi/libc.ts";
+import { TargetComparer } from "../../../lib/restore/work/target_comparer.ts";
+import { chunkIdToHex } from "../../../lib/store/layout.ts";
+import type { TargetHandle, ZeroPolicy } from "../../../lib/target/target.ts";
+import { assert, assertEquals, assertThrows } from "../../assert.ts";
+import "../../fixtures/libraries.ts";
+import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../../target/machine.ts";
+
+const MIB = 1_048_576;
+const GRANULE = 65_536;
+
+/** A target that was opened for these tests. */
+class Opened implements Disposable {
+  readonly handle: TargetHandle;
+
+  constructor(
+    path: string,
+    zeroPolicy: ZeroPolicy = "deallocate",
+    flags: number = OpenFlag.O_RDWR,
+  ) {
+    const fd = openFd(path, flags);
+    this.handle = { fd, path, access: "random", zeroPolicy, blockBytes: 1 };
+  }
+
+  comparer(fromStorage = false): TargetComparer {
+    return new TargetComparer(this.handle, { fromStorage });
+  }
+
+  [Symbol.dispose](): void {
+    closeFd(this.handle.fd);
+  }
+}
+
+function place(targetOffset: number, length: number) {
+  return { chunkOffset: 0, imageOffset: 0, targetOffset, length };
+}
+
+function idOf(bytes: Uint8Array): string {
+  codec.outputs[1]!.set(bytes);
+  return chunkIdToHex(codec.murmur3(1, bytes.length));
+}
+
+function pattern(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(length).map((_, at) => at * 7 + (at >> 8) + 1);
+}
+
+/** What a comparer says of a range: its parts in granules. */
+function granulesOf(comparer: TargetComparer, from: number, count: number) {
+  return [...comparer.comparedToZeros(from * GRANULE, count * GRANULE)].map(
+    ({ offset, length, isZero }) => [offset / GRANULE, length / GRANULE, isZero],
+  );
+}
+
+Deno.test("TargetComparer.holdsChunk() and holdsBytes() compare bytes at a place", () => {
+  using scratch = new Scratch();
+  const content = pattern(300_000);
+  using target = new Opened(scratch.file("target", content));
+  for (const comparer of [target.comparer(), target.comparer(true)]) {
+    const part = content.slice(1000, 201_000);
+    assert(comparer.holdsChunk(idOf(part), place(1000, part.length)));
+    assert(!comparer.holdsChunk(idOf(part), place(1001, part.length)));
+    assert(!comparer.holdsChunk(idOf(part), place(1000, part.length - 1)));
+    assert(comparer.holdsBytes(part, place(1000, part.length)));
+    assert(!comparer.holdsBytes(part, place(999, part.length)));
+    for (const at of [0, 77_777, part.length - 1]) {
+      const other = part.slice();
+      other[at]! ^= 1;
+      assert(!comparer.holdsBytes(other, place(1000, part.length)), `${at}`);
+      assert(!comparer.holdsChunk(idOf(other), place(1000, part.length)), `${at}`);
+    }
+    // What the target ends before it does not hold, even if stale bytes of a buffer would fit.
+    assert(comparer.holdsBytes(content.slice(100_000), place(100_000, 200_000)));
+    assert(!comparer.holdsBytes(content.slice(100_000), place(100_001, 200_000)));
+    assert(!comparer.holdsBytes(part, place(400_000, part.length)));
+  }
+});
+
+Deno.test("TargetComparer leaves the codec's first output buffer alone", () => {
+  using scratch = new Scratch();
+  using target = new Opened(scratch.file("target", pattern(MIB)));
+  codec.outputs[0]!.fill(0x33);
+  target.comparer().holdsChunk("0".repeat(32), place(0, MIB));
+  granulesOf(target.comparer(), 0, 16);
+  assert(codec.outputs[0]!.every((byte) => byte === 0x33));
+});
+
+Deno.test("TargetComparer.comparedToZeros() tells zeros from data, granule by granule", () => {
+  using scratch = new Scratch();
+  const content = new Uint8Array(128 * GRANULE);
+  for (const granule of [3, 4, 64, 65, 127]) content[granule * GRANULE + GRANULE - 1] = 1;
+  const path = scratch.file("target", content);
+  using target = new Opened(path);
+  const expected = [
+    ...[[0, 3, true], [3, 2, false], [5, 59, true]],
+    // A range of more than a chunk is read in several pieces.
+    ...[[64, 2, false], [66, 61, true], [127, 1, false]],
+  ];
+  assertEquals<unknown>(granulesOf(target.comparer(), 0, 128), expected);
+  assertEquals<unknown>(granulesOf(target.comparer(), 4, 2), [[4, 1, false], [5, 1, true]]);
+  assertEquals([...target.comparer().comparedToZeros(5, 0)], []);
+  // Granules begin where the range does.
+  assertEquals([...target.comparer().comparedToZeros(5 * GRANULE - 1, GRANULE + 1)], [
+    { offset: 5 * GRANULE - 1, length: GRANULE, isZero: false },
+    { offset: 6 * GRANULE - 1, length: 1, isZero: true },
+  ]);
+});
+
+Deno.test("TargetComparer.comparedToZeros() reads no holes, and takes them for zeros or not", () => {
+  using scratch = new Scratch();
+  const path = scratch.file("target", new Uint8Array(16 * GRANULE).fill(1));
+  const policies: [ZeroPolicy, boolean, boolean][] = [
+    ...[["deallocate", false, true], ["skip", false, true]] as [ZeroPolicy, boolean, boolean][],
+    ["write", false, false],
+    // What is read back must only read as zeros: file systems may store zeros as holes.
+    ["write", true, true],
+  ];
+  for (const [policy, fromStorage, isZero] of policies) {
+    using target = new Opened(path, policy);
+    const range = { offset: 4 * GRANULE, length: 4 * GRANULE };
+    const mode = FallocateMode.PUNCH_HOLE | FallocateMode.KEEP_SIZE;
+    assertEquals(tryFallocate(target.handle.fd, mode, range), 0);
+    const comparer = target.comparer(fromStorage);
+    assertEquals<unknown>(granulesOf(comparer, 0, 16), [
+      [0, 4, false],
+      [4, 4, isZero],
+      [8, 8, false],
+    ]);
+    assertEquals<unknown>(granulesOf(comparer, 5, 2), [[5, 2, isZero]]);
+    // Behind the end there is nothing, no zeros either.
+    assertEquals<unknown>(granulesOf(comparer, 16, 2), [[16, 2, false]]);
+  }
+});
+
+Deno.test("TargetComparer takes what cannot be read for what is to be written", () => {
+  // Reading the first page of one's own memory fails with EIO.
+  using target = new Opened("/proc/self/mem", "deallocate", OpenFlag.O_RDONLY);
+  const comparer = target.comparer();
+  assertEquals(comparer.holdsChunk("0".repeat(32), place(0, 4096)), false);
+  assertEquals(comparer.holdsBytes(new Uint8Array(4096), place(0, 4096)), false);
+  assertEquals([...comparer.comparedToZeros(0, 4096)], [
+    { offset: 0, length: 4096, isZero: false },
+  ]);
+});
+
+Deno.test("TargetComparer reports other failures than of the storage", () => {
+  using target = new Opened("/dev/null", "deallocate", OpenFlag.O_WRONLY);
+  const error = assertThrows(
+    () => target.comparer().holdsChunk("0".repeat(32), place(0, 1)),
+    OsError,
+  );
+  assertEquals([error.errnoName, error.path], ["EBADF", "/dev/null"]);
+});
+
+testUnless(loopDeviceProblem(), "TargetComparer reads a device, which has no holes", () => {
+  using device = new LoopDevice(MIB);
+  using target = new Opened(device.path, "write");
+  const comparer = target.comparer();
+  assertEquals<unknown>(granulesOf(comparer, 0, 16), [[0, 16, false]]);
+  {
+    using file = Deno.openSync(device.path, { write: true });
+    file.writeSync(new Uint8Array(4 * GRANULE));
+  }
+  assertEquals<unknown>(granulesOf(comparer, 0, 16), [[0, 4, true], [4, 12, false]]);
+  assertEquals(comparer.holdsChunk(idOf(new Uint8Array(GRANULE)), place(10, GRANULE)), true);
+});
