@@ -78,7 +78,7 @@ export class WorkerPool {
     };
     const workers: Worker[] = [];
     const stop = Promise.withResolvers<"stopped">();
-    let graceTimer: number | undefined;
+    let graceTimer: ReturnType<typeof setTimeout> | undefined;
     // After a failure as after an abort: the other workers may be blocked for as long as a reader likes.
     const endSoon = () => {
       this.#stop();

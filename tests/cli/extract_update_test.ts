@@ -296,7 +296,7 @@ for (const kind of ["file", "device"] as const) {
 
 /** Changes a byte of the target again and again until it is disposed of, like storage that forgets what was written. */
 class Corrupter implements Disposable {
-  readonly #timer: number;
+  readonly #timer: ReturnType<typeof setTimeout>;
 
   constructor(path: string, offset: number, byte: number) {
     using _created = Deno.openSync(path, { write: true, create: true });

@@ -69,7 +69,7 @@ export class RunningTool implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #stdout: Promise<Uint8Array>;
   readonly #stderr: Promise<void>;
-  readonly #timer: number;
+  readonly #timer: ReturnType<typeof setTimeout>;
   #said = "";
   #hasEnded = false;
   #isOverdue = false;

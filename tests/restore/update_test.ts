@@ -149,7 +149,7 @@ Deno.test("restore() that updates goes on where one was interrupted", async () =
     const output = scene.file(fill(SIZE + 100));
     const controller = new AbortController();
     const reason = new InterruptedError("Interrupted by SIGINT", { signal: "SIGINT" });
-    let timer = 0;
+    let timer: ReturnType<typeof setInterval> | undefined;
     await assertRejects(
       () =>
         scene.restore({
