@@ -7,6 +7,7 @@
  */
 
 import * as codec from "lzo-wasm";
+import { Errno, osError } from "../ffi/errno.ts";
 import { CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath } from "./chunk_file.ts";
 
@@ -47,6 +48,7 @@ export function encodeChunk(content: Uint8Array): EncodedChunk {
  * comes later takes a file of that name for the chunk, so it must be whole after a power cut too.
  *
  * @param basedir The backup directory.
+ * @throws {OsError} ELOOP if the chunk's folder is a symbolic link.
  * @throws {Deno.errors.NotFound} If the directory or its `chunks` does not exist, and others as Deno's file functions do.
  */
 export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
@@ -54,6 +56,7 @@ export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
   const folder = path.slice(0, path.lastIndexOf("/"));
   if (exists(path)) return;
   makeChunkFolder(folder);
+  requireNoLink(folder);
   const temporary = Deno.makeTempFileSync({ dir: folder, prefix: ".tmp-" });
   try {
     writeAndSync(temporary, chunk.file);
@@ -78,6 +81,13 @@ export function makeChunkFolder(path: string): void {
     Deno.mkdirSync(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
+}
+
+/** Throws if a folder is a link: whoever made the store must not decide where in the file system something is written. */
+function requireNoLink(folder: string): void {
+  if (Deno.lstatSync(folder).isSymlink) {
+    throw osError(Errno.ELOOP, { syscall: "write", path: folder });
   }
 }
 

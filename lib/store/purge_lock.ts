@@ -144,9 +144,10 @@ function tryTake(path: string): Attempt {
 
 /** Opens the lock file. `undefined`: it came or went meanwhile, try again. */
 function openOrCreate(path: string): number | Attempt | undefined {
+  if (isSpecial(path)) throw new LockError(`Cannot lock ${quote(path)}: it is not a regular file`);
   try {
-    // Nonblocking: should it be a FIFO, opening it would wait for a writer.
-    return openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
+    // Nonblocking: should it have become a FIFO, opening it would wait for a writer.
+    return openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY);
   } catch (error) {
     // A lock file that exists and is not for us to read is somebody's decision or mistake, unlike a lock that is
     // impossible: a purge may be running behind it. Who restores can become root or change the mode.
@@ -165,6 +166,15 @@ function openOrCreate(path: string): number | Attempt | undefined {
     const warning = `cannot create ${quote(path)} (${reasonOf(error)}), ` +
       "going on without the purge lock";
     return { state: "impossible", warning };
+  }
+}
+
+/** Whether a path leads to something other than a regular file; opening some devices has effects. */
+function isSpecial(path: string): boolean {
+  try {
+    return !Deno.statSync(path).isFile;
+  } catch {
+    return false; // opening it will say why
   }
 }
 

@@ -314,8 +314,11 @@ function withMapFile<T>(path: string, parse: (source: ByteSource) => T): T {
     const result = parse({
       length: before.size,
       readAt(view, offset) {
+        // Nothing behind what is the file's length now: a link may lead to a file of /proc that waits for something to be read.
+        const part = view.subarray(0, Math.max(0, before.size - offset));
+        if (part.length === 0) return 0;
         file.seekSync(offset, Deno.SeekMode.Start);
-        return file.readSync(view) ?? 0;
+        return file.readSync(part) ?? 0;
       },
     });
     const after = file.statSync();

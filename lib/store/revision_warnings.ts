@@ -41,8 +41,9 @@ export async function readRevisionWarnings(mapPath: string): Promise<string[]> {
 }
 
 function looksFine(path: string): boolean {
-  // Opening a FIFO would wait for a writer.
-  if (!Deno.statSync(path).isFile) return true;
+  // Opening a FIFO would wait for a writer, reading some files of /proc, which have no length, for whatever they tell of.
+  const { isFile, size } = Deno.statSync(path);
+  if (!isFile || size === 0) return true;
   using file = Deno.openSync(path);
   const bytes = new Uint8Array(GLANCE_MAX_BYTES);
   const count = file.readSync(bytes) ?? 0;

@@ -56,7 +56,8 @@ export function openStore(dir: string): Store {
   // Opening a FIFO would wait for a writer.
   if (!tagInfo.isFile) return refuse(`it is not one, "${STORE_TAG_FILE}" is no regular file`);
 
-  const tag = readTag(tagPath, refuse);
+  // A link to a file of /proc may wait for something to be read; such files have no length.
+  const tag = tagInfo.size === 0 ? "" : readTag(tagPath, refuse);
   if (tag !== STORE_TAG) {
     return refuse(
       `its chunk store has format ${quote(tag, 40)}, only ${quote(STORE_TAG)} is understood`,
@@ -131,7 +132,8 @@ function whyAbsent(path: string): string {
  * `revision_info.ts` takes 13 ms, which each restore would pay for this rare message.
  */
 function readServer(path: string): string {
-  if (!Deno.statSync(path).isFile) return "";
+  const { isFile, size } = Deno.statSync(path);
+  if (!isFile || size === 0) return "";
   using file = Deno.openSync(path);
   const bytes = new Uint8Array(64 * 1024);
   const text = new TextDecoder().decode(bytes.subarray(0, file.readSync(bytes) ?? 0));

@@ -1,7 +1,7 @@
 import { RevisionError, TargetError, UsageError } from "../../lib/errors.ts";
 import { OpenFlag } from "../../lib/ffi/libc.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
-import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
+import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertImage, makeFifo } from "../cli/harness.ts";
 import { LoopDevice, loopDeviceProblem, testUnless } from "../target/machine.ts";
 import { bootRecord } from "../image/table_builder.ts";

@@ -1,0 +1,13 @@
+/**
+ * A mount's worker (`lib/fuse/worker.ts`) that dies of its first job.
+ *
+ * @module
+ */
+
+import "../../lib/fuse/worker.ts";
+
+declare const self: { onmessage: ((event: MessageEvent) => void) | null };
+
+self.onmessage = () => {
+  throw new TypeError("a bug");
+};

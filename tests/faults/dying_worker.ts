@@ -1,0 +1,61 @@
+/**
+ * A restore's worker (`lib/restore/worker.ts`) that dies, in the way that its URL's query says.
+ *
+ * @module
+ */
+
+import "../../lib/restore/worker.ts";
+
+/** How a worker dies. */
+export type Death =
+  /** The codec traps at once, or when some jobs are done. */
+  | "trap"
+  | "trap-later"
+  /** An error that nobody catches. */
+  | "uncaught"
+  /** A promise that nobody catches. */
+  | "rejection";
+
+// `(module (func (export "f") unreachable))`
+const TRAP = Uint8Array.of(
+  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 7, 5, 1, 1, 102, 0, 0],
+  ...[10, 5, 1, 3, 0, 0, 11],
+);
+
+/** Calls that take work, of zeros or of a chunk, before the trap that comes later: each worker makes two at least. */
+const LATER = 1;
+
+function trap(): void {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(TRAP));
+  (exports.f as () => void)();
+}
+
+/** Lets the calls that take jobs trap, some of them done. */
+function trapAfter(count: number): void {
+  const { add } = Atomics;
+  let left = count;
+  Atomics.add = ((...args: Parameters<typeof add>) => {
+    if (args[0] instanceof Int32Array && left-- <= 0) trap();
+    return add(...args);
+  }) as typeof add;
+}
+
+declare const self: {
+  onmessage: ((event: MessageEvent) => void) | null;
+};
+
+const work = self.onmessage!;
+self.onmessage = (event) => {
+  switch (new URL(import.meta.url).search.slice(1) as Death) {
+    case "trap":
+      trapAfter(0);
+      return work(event);
+    case "trap-later":
+      trapAfter(LATER);
+      return work(event);
+    case "uncaught":
+      throw new TypeError("a bug");
+    case "rejection":
+      return void Promise.reject(new TypeError("a bug"));
+  }
+};

@@ -1,0 +1,228 @@
+/**
+ * A file system that fails when it is told to: it shows a directory, and files in it can be made and written. Every operation
+ * looks into a control file first.
+ *
+ * `flaky_fs.ts MOUNTPOINT DIRECTORY CONTROL`; it says "ready" on standard error. Nothing is cached, so that each system call
+ * comes here.
+ *
+ * @module
+ */
+
+import {
+  type Attributes,
+  type Entry,
+  Errno,
+  FileType,
+  FUSE_ROOT_ID,
+  FuseError,
+  type Handlers,
+  mount,
+  type OpenedFile,
+} from "../../lib/deno_fuse/mod.ts";
+
+/** What goes wrong, as JSON in the control file. */
+export interface Faults {
+  /** Each operation takes so long. */
+  readonly delayMs?: number;
+  /** Only names that contain this are concerned. */
+  readonly match?: string;
+  /** Every n-th read fails; 1 for all. */
+  readonly readEvery?: number;
+  readonly readErrno?: number;
+  /** Reads give a part of what is asked for only. */
+  readonly shortReads?: boolean;
+  /** Writes that touch this byte or a later one fail. */
+  readonly writeFrom?: number;
+  readonly writeErrno?: number;
+  /** Writes take a part of what is given only. */
+  readonly shortWrites?: boolean;
+  readonly openErrno?: number;
+  readonly truncateErrno?: number;
+  readonly fsyncErrno?: number;
+  /** Closing fails. */
+  readonly closeErrno?: number;
+}
+
+type Op<N extends keyof Handlers> = Parameters<NonNullable<Handlers[N]>>[0];
+
+class FlakyFs implements Handlers {
+  readonly #directory: string;
+  readonly #control: string;
+  readonly #paths: string[] = ["", ""];
+  readonly #files = new Map<number, { file: Deno.FsFile; path: string }>();
+  #nextHandle = 1;
+  #reads = 0;
+
+  constructor(directory: string, control: string) {
+    this.#directory = directory;
+    this.#control = control;
+  }
+
+  /** The faults for a path; none if it is not concerned. */
+  async #faultsOf(path: string): Promise<Faults> {
+    const faults = JSON.parse(Deno.readTextFileSync(this.#control) || "{}") as Faults;
+    if (!path.includes(faults.match ?? "")) return {};
+    if (faults.delayMs) await new Promise((resolve) => setTimeout(resolve, faults.delayMs));
+    return faults;
+  }
+
+  #pathOf(ino: number): string {
+    return this.#directory + this.#paths[ino]!;
+  }
+
+  #inoOf(path: string): number {
+    const known = this.#paths.indexOf(path, FUSE_ROOT_ID);
+    return known < 0 ? this.#paths.push(path) - 1 : known;
+  }
+
+  #attributesOf(ino: number): Attributes {
+    const { isDirectory, mode, size, blocks, mtime } = orErrno(() =>
+      Deno.lstatSync(this.#pathOf(ino))
+    );
+    return {
+      ino,
+      mode: (isDirectory ? FileType.S_IFDIR : FileType.S_IFREG) | ((mode ?? 0o644) & 0o7777),
+      size: isDirectory ? 0 : size,
+      blocks: blocks ?? 0,
+      mtimeMs: mtime?.getTime() ?? 0,
+    };
+  }
+
+  #entry(path: string): Entry {
+    return { attributes: this.#attributesOf(this.#inoOf(path)) };
+  }
+
+  lookup({ parent, name }: Op<"lookup">): Entry | null {
+    const path = `${this.#paths[parent]}/${name}`;
+    try {
+      Deno.lstatSync(this.#directory + path);
+    } catch {
+      return null;
+    }
+    return this.#entry(path);
+  }
+
+  getattr({ ino }: Op<"getattr">) {
+    return { attributes: this.#attributesOf(ino) };
+  }
+
+  async setattr({ ino, changes }: Op<"setattr">) {
+    const path = this.#pathOf(ino);
+    if (changes.size !== undefined) {
+      fail((await this.#faultsOf(path)).truncateErrno);
+      orErrno(() => Deno.truncateSync(path, changes.size));
+    }
+    return { attributes: this.#attributesOf(ino) };
+  }
+
+  async open({ ino }: Op<"open">): Promise<OpenedFile> {
+    const path = this.#pathOf(ino);
+    fail((await this.#faultsOf(path)).openErrno);
+    return this.#open(path);
+  }
+
+  #open(path: string): OpenedFile {
+    const file = orErrno(() => {
+      try {
+        return Deno.openSync(path, { read: true, write: true });
+      } catch {
+        return Deno.openSync(path);
+      }
+    });
+    const handle = this.#nextHandle++;
+    this.#files.set(handle, { file, path });
+    return { handle, directIo: true };
+  }
+
+  create({ parent, name, mode }: Op<"create">) {
+    const path = `${this.#paths[parent]}/${name}`;
+    orErrno(() => Deno.writeFileSync(this.#directory + path, new Uint8Array(), { mode }));
+    return { entry: this.#entry(path), file: this.#open(this.#directory + path) };
+  }
+
+  release({ handle }: Op<"release">) {
+    this.#files.get(handle)?.file.close();
+    this.#files.delete(handle);
+  }
+
+  async flush({ handle }: Op<"flush">) {
+    fail((await this.#faultsOf(this.#files.get(handle)!.path)).closeErrno);
+  }
+
+  async fsync({ handle }: Op<"fsync">) {
+    fail((await this.#faultsOf(this.#files.get(handle)!.path)).fsyncErrno);
+  }
+
+  async read({ handle, offset, size }: Op<"read">) {
+    const { file, path } = this.#files.get(handle)!;
+    const { readEvery = 0, readErrno = Errno.EIO, shortReads } = await this.#faultsOf(path);
+    if (readEvery > 0 && ++this.#reads % readEvery === 0) fail(readErrno);
+    const wanted = shortReads ? Math.min(size, 1 + this.#reads++ * 7919 % size) : size;
+    const bytes = new Uint8Array(wanted);
+    file.seekSync(offset, Deno.SeekMode.Start);
+    let done = 0;
+    while (done < wanted) {
+      const count = orErrno(() => file.readSync(bytes.subarray(done)));
+      if (count === null) break;
+      done += count;
+    }
+    return bytes.subarray(0, done);
+  }
+
+  async write({ handle, offset, data }: Op<"write">) {
+    const { file, path } = this.#files.get(handle)!;
+    const { writeFrom, writeErrno = Errno.EIO, shortWrites } = await this.#faultsOf(path);
+    if (writeFrom !== undefined && offset + data.length > writeFrom) fail(writeErrno);
+    const part = shortWrites ? data.subarray(0, Math.max(1, data.length >> 1)) : data;
+    file.seekSync(offset, Deno.SeekMode.Start);
+    for (let done = 0; done < part.length;) {
+      done += orErrno(() => file.writeSync(part.subarray(done)));
+    }
+    return part.length;
+  }
+
+  *readdir({ ino, offset }: Op<"readdir">) {
+    const folder = this.#paths[ino]!;
+    const names = [...Deno.readDirSync(this.#directory + folder)].map(({ name }) => name).sort();
+    for (const [index, name] of names.entries()) {
+      if (index < offset) continue;
+      const { ino, mode } = this.#attributesOf(this.#inoOf(`${folder}/${name}`));
+      yield { name, ino, mode, nextOffset: index + 1 };
+    }
+  }
+
+  statfs() {
+    return { blockBytes: 4096, blocks: 1_000_000, freeBlocks: 900_000 };
+  }
+}
+
+function fail(errno: number | undefined): void {
+  if (errno !== undefined) throw new FuseError(errno);
+}
+
+function orErrno<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    const [, errno] = /\(os error (\d+)\)/.exec(String(error)) ?? [];
+    if (errno === undefined) throw error;
+    throw new FuseError(Number(errno));
+  }
+}
+
+function say(line: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+if (import.meta.main) {
+  const [mountpoint, directory, control] = Deno.args as [string, string, string];
+  const session = await mount(mountpoint, new FlakyFs(directory, control), {
+    attributesTimeoutMs: 0,
+    entryTimeoutMs: 0,
+    onError: (error, operation) => say(`error in ${operation}: ${error}`),
+  });
+  Deno.addSignalListener("SIGTERM", () => void session.detach());
+  say("ready");
+  await session.closed;
+  Deno.exit();
+}

@@ -1,0 +1,141 @@
+/** A store on a file system that fails at times, as one over a network does. */
+
+import { Errno } from "../../lib/ffi/errno.ts";
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { assertContent, errnoOf, fuseTest, type Site } from "../cli/fuse_harness.ts";
+import { assertImage, assertSuccess, extract, startExtract } from "../cli/harness.ts";
+import { FaultStore } from "./fault_store.ts";
+import { FlakyMount } from "./flaky_mount.ts";
+
+const CORRUPT = 3, STORE = 10;
+
+/** A store on such a file system; `path` is its revision there. */
+async function setUp(site: Site): Promise<{ mount: FlakyMount; store: FaultStore; path: string }> {
+  const mount = await FlakyMount.start(site);
+  const at = `${mount.directory}/vm0`;
+  const store = site.use(new FaultStore({ chunks: 9, lastBytes: 1234, at }));
+  return { mount, store, path: `${mount.path}/vm0/Revision` };
+}
+
+fuseTest("A store whose reads give less than was asked for restores as any other", async (site) => {
+  const { mount, store, path } = await setUp(site);
+  mount.set({ shortReads: true });
+  const outcome = await extract([path, "-"]);
+  assertSuccess(outcome);
+  assertImage(outcome.stdout, store.image);
+});
+
+fuseTest("A store that is slow restores as any other", async (site) => {
+  const { mount, store, path } = await setUp(site);
+  mount.set({ delayMs: 20 });
+  const outcome = await extract(["-t", "4", path, "-"]);
+  assertSuccess(outcome);
+  assertImage(outcome.stdout, store.image);
+});
+
+for (const errno of ["EIO", "ESTALE", "ETIMEDOUT", "EACCES"] as const) {
+  fuseTest(
+    `A read of a chunk that fails with ${errno} ends a restore that says so; an update completes it`,
+    async (site) => {
+      const { mount, store, path } = await setUp(site);
+      const output = site.file("image");
+      mount.set({ match: ".lzo", readEvery: 4, readErrno: Errno[errno] });
+      const outcome = await extract(["-t", "1", path, output]);
+      assertEquals(outcome.code, CORRUPT, outcome.stderr);
+      assertStringIncludes(outcome.stderr, `(${errno})`);
+      assertStringIncludes(outcome.stderr, 'Cannot read chunk "');
+      mount.set();
+      assertSuccess(await extract(["--update", path, output]));
+      assertImage(Deno.readFileSync(output), store.image);
+    },
+  );
+}
+
+fuseTest(
+  "A store that fails at times gives zeros and a list with --on-error=zero, and nothing wrong",
+  async (site) => {
+    const { mount, store, path } = await setUp(site);
+    const output = site.file("image"), report = site.file("report");
+    mount.set({ match: ".lzo", readEvery: 3 });
+    const options = ["--on-error=zero", `--report=${report}`];
+    const outcome = await extract([...options, path, output]);
+    assertEquals(outcome.code, CORRUPT, outcome.stderr);
+    const image = Deno.readFileSync(output);
+    const listed = Deno.readTextFileSync(report);
+    assertEquals(image.length, store.image.length);
+    let bad = 0;
+    for (const [seq, id] of store.revision.ids.entries()) {
+      const found = image.subarray(seq * CHUNK_BYTES, (seq + 1) * CHUNK_BYTES);
+      const isListed = listed.includes(id!);
+      assertImage(found, isListed ? new Uint8Array(found.length) : store.contentAt(seq));
+      if (isListed) bad++;
+    }
+    assert(bad > 0 && bad < store.revision.ids.length, `${bad}`);
+  },
+);
+
+fuseTest(
+  "Chunks that a failing store does not give are taken from another with --also",
+  async (site) => {
+    const { mount, store, path } = await setUp(site);
+    const copy = site.folder();
+    await Deno.remove(copy);
+    assert((await new Deno.Command("cp", { args: ["-a", store.basedir, copy] }).output()).success);
+    mount.set({ match: ".lzo", readEvery: 2 });
+    const outcome = await extract([`--also=${copy}`, path, "-"]);
+    assertEquals(outcome.code, 0, outcome.stderr);
+    assertImage(outcome.stdout, store.image);
+  },
+);
+
+fuseTest("A map that cannot be read ends a restore before the target is touched", async (site) => {
+  const { mount, path } = await setUp(site);
+  const output = site.file("image", "old");
+  mount.set({ match: "Revision", readEvery: 1 });
+  const outcome = await extract([path, output]);
+  assertEquals(outcome.code, STORE, outcome.stderr);
+  assertStringIncludes(outcome.stderr, "Input/output error (EIO)");
+  assertEquals(Deno.readTextFileSync(output), "old");
+});
+
+fuseTest("A store whose server dies in mid-restore ends it within seconds", async (site) => {
+  const { mount, store, path } = await setUp(site);
+  const output = site.file("image");
+  await using tool = startExtract(["-t", "1", "--bwlimit=200K", path, output]);
+  await tool.untilSaid("Revision");
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  mount.kill();
+  const outcome = await tool.outcome();
+  assertEquals(outcome.code, CORRUPT, outcome.stderr);
+  assertStringIncludes(outcome.stderr, "(ENOTCONN)");
+  assertSuccess(await extract(["--update", store.revision.path, output]));
+  assertImage(Deno.readFileSync(output), store.image);
+});
+
+fuseTest(
+  "A mount over a store that fails at times gives EIO at times, and never wrong bytes",
+  async (site) => {
+    const { mount, store } = await setUp(site);
+    const images = await site.mount(["-d", `${mount.path}/vm0`]);
+    const file = images.file("Revision");
+    // The kernel asks a second time for what it could not read, so that a failure must last.
+    for (let seq = 0; seq < 9; seq++) {
+      const isFailing = seq % 3 === 1;
+      mount.set(isFailing ? { match: ".lzo", readEvery: 1 } : {});
+      const reading = readAt(file, seq * CHUNK_BYTES, 8192);
+      assertEquals(await errnoOf(reading), isFailing ? Errno.EIO : 0, `${seq}`);
+      if (!isFailing) assertImage(await reading, store.contentAt(seq).subarray(0, 8192));
+    }
+    mount.set();
+    await assertContent(file, store.image);
+    await images.end();
+  },
+);
+
+async function readAt(path: string, at: number, length: number): Promise<Uint8Array> {
+  using file = await Deno.open(path);
+  await file.seek(at, Deno.SeekMode.Start);
+  const bytes = new Uint8Array(length);
+  return bytes.subarray(0, await file.read(bytes) ?? 0);
+}

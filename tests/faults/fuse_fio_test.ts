@@ -1,0 +1,155 @@
+/** A mounted image under load: programs that write and verify by fio(1), others that read, and a chunk that goes bad and comes back. */
+
+import { Errno } from "../../lib/ffi/errno.ts";
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
+import { assert, assertEquals } from "../assert.ts";
+import {
+  assertContent,
+  dropPageCache,
+  errnoOf,
+  fuseTest,
+  hashesBelow,
+  pause,
+  readAt,
+  type Site,
+} from "../cli/fuse_harness.ts";
+import { assertImage } from "../cli/harness.ts";
+import { type Random, randomFrom } from "../fixtures/random.ts";
+import { type ChunkContent, chunkFile, imageOf } from "../fixtures/store_builder.ts";
+import { chunkContent, IS_FULL, replaceFile } from "./fault_store.ts";
+
+const SECONDS = IS_FULL ? 60 : 10;
+/** A round of a job takes a tenth of it on a machine with nothing else to do. */
+const ROUND_LIMIT_SECONDS = 60;
+
+/** Chunks that are written to: some are absent. What follows is read only. */
+const WRITTEN = 12, READ = 16;
+const BAD_SEQ = WRITTEN + 5;
+
+/** Jobs of fio, each with a part of the image of its own; they begin and end inside chunks. */
+const JOBS = [
+  // This engine of fio 3.33 maps the file's start, whatever the offset.
+  ["--ioengine=mmap", "--rw=randwrite", "--bs=8k", "--offset=0", "--size=6m"],
+  ["--ioengine=psync", "--rw=randwrite", "--bs=4k", "--offset=8196k", "--size=5m"],
+  ["--ioengine=psync", "--rw=randwrite", "--bs=512k", "--offset=15m", "--size=16m"],
+  ["--ioengine=psync", "--rw=write", "--bs=60k", "--offset=36m", "--size=11m"],
+];
+
+/** Has fio write all of a job's part and read it back, again and again. @returns How often. @throws If fio finds a fault. */
+async function keepVerifying(
+  path: string,
+  { job, isOver }: { job: readonly string[]; isOver: () => boolean },
+): Promise<number> {
+  let rounds = 0;
+  while (!isOver()) {
+    const args = [
+      ...["fio", "--name=job", ...job, `--filename=${path}`, "--allow_file_create=0"],
+      ...["--verify=crc32c", "--verify_fatal=1", "--do_verify=1", `--randseed=${++rounds}`],
+      ...["--fallocate=none", "--verify_state_save=0", "--minimal"],
+    ];
+    const { code, stdout, stderr } = await new Deno.Command("timeout", {
+      args: ["-s", "KILL", String(ROUND_LIMIT_SECONDS), ...args],
+      stdin: "null",
+    }).output();
+    const decoder = new TextDecoder();
+    assertEquals(code, 0, `${job}: ${decoder.decode(stderr)}${decoder.decode(stdout)}`);
+  }
+  return rounds;
+}
+
+/** Reads parts of what nobody writes, until told to stop. Only the bad chunk may fail. @returns How many it read. */
+async function keepReading(
+  path: string,
+  image: Uint8Array,
+  { random, isOver }: { random: Random; isOver: () => boolean },
+): Promise<number> {
+  let count = 0;
+  for (; !isOver(); count++) {
+    const at = WRITTEN * CHUNK_BYTES + random(READ * CHUNK_BYTES - 1);
+    const length = 1 + random(random(4) === 0 ? 3_000_000 : 100_000);
+    const reading = readAt(path, at, length);
+    const errno = await errnoOf(reading);
+    if (errno === 0) {
+      assertImage(await reading, image.subarray(at, at + length));
+    } else {
+      const isBad = Math.floor(at / CHUNK_BYTES) <= BAD_SEQ &&
+        at + length > BAD_SEQ * CHUNK_BYTES;
+      // The kernel reads ahead, but tells of its failures only who asked for those bytes.
+      assert(errno === Errno.EIO && isBad, `errno ${errno} at ${at} + ${length}`);
+    }
+  }
+  return count;
+}
+
+/** Takes a chunk away and puts it back, again and again. @returns How often a read of it failed, as it should. */
+async function keepBreaking(
+  path: string,
+  image: Uint8Array,
+  { file, isOver }: { file: string; isOver: () => boolean },
+): Promise<number> {
+  const good = Deno.readFileSync(file);
+  const expected = image.subarray(BAD_SEQ * CHUNK_BYTES, BAD_SEQ * CHUNK_BYTES + 4096);
+  let failures = 0;
+  for (let round = 0; !isOver(); round++) {
+    if (round % 2 === 0) Deno.removeSync(file);
+    else replaceFile(file, good.map((byte, at) => at === 1000 ? byte ^ 1 : byte));
+    await dropPageCache();
+    // It may be in the mount's own cache for a while.
+    for (let wait = 0; wait < 20 && !isOver(); wait++) {
+      const reading = readAt(path, BAD_SEQ * CHUNK_BYTES, 4096);
+      const errno = await errnoOf(reading);
+      if (errno === 0) assertImage(await reading, expected);
+      else assertEquals(errno, Errno.EIO);
+      if (errno !== 0 && ++failures) break;
+      await dropPageCache();
+      await pause(50);
+    }
+    replaceFile(file, good);
+    assertImage(await readAt(path, BAD_SEQ * CHUNK_BYTES, 4096), expected);
+    await pause(100);
+  }
+  return failures;
+}
+
+function makeImage(site: Site) {
+  const chunks: ChunkContent[] = [];
+  for (let seq = 0; seq < WRITTEN + READ; seq++) {
+    chunks.push(seq % 5 === 3 ? (seq % 2 ? "absent" : "zero") : chunkContent(seq));
+  }
+  const { ids } = site.add("Disk", chunks);
+  return { image: imageOf(chunks), file: chunkFile(site.basedir, ids[BAD_SEQ]!) };
+}
+
+fuseTest(
+  `fio verifies what it writes for ${SECONDS} seconds, beside readers and a chunk that goes bad and comes back`,
+  async (site) => {
+    const { image, file } = makeImage(site);
+    const before = await hashesBelow(site.basedir);
+    const spill = site.folder();
+    // A cache of six chunks: what is written is stored and read back all the time.
+    const mount = await site.mount(["-c", "24", "-t", "2", "--spill", spill]);
+    const path = mount.file("Disk");
+    const end = performance.now() + SECONDS * 1000;
+    const isOver = () => performance.now() > end;
+    const writers = JOBS.map((job) => keepVerifying(path, { job, isOver }));
+    const readers = [1, 2].map((seed) =>
+      keepReading(path, image, { random: randomFrom(seed), isOver })
+    );
+    const breaker = keepBreaking(path, image, { file, isOver });
+    const rounds = await Promise.all(writers);
+    const counts = await Promise.all(readers);
+    assert(counts.every((count) => count > SECONDS), `${counts} reads, ${rounds} rounds of fio`);
+    assert(await breaker > 0, "the bad chunk was never noticed");
+    await dropPageCache();
+    const rest = await readAt(path, WRITTEN * CHUNK_BYTES, READ * CHUNK_BYTES);
+    assertImage(rest, image.subarray(WRITTEN * CHUNK_BYTES));
+    const outcome = await mount.end();
+    assert(!outcome.stderr.includes("internal error"), outcome.stderr);
+    assertEquals(await hashesBelow(site.basedir), before);
+    // Nothing that was written outlives the mount.
+    const again = await site.mount();
+    await assertContent(again.file("Disk"), image);
+    await again.end();
+  },
+  { programs: ["fio"] },
+);

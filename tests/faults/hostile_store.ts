@@ -1,0 +1,151 @@
+/**
+ * A store that an attacker has made, and what both tools do with it: each runs as a process of its own, is watched for its memory
+ * and its time, and what it prints is looked at.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "../assert.ts";
+import { TOOL as FUSE_TOOL } from "../cli/fuse_harness.ts";
+import { type Outcome, RunningTool, TOOL as EXTRACT_TOOL } from "../cli/harness.ts";
+import { addRevision, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
+import { run, Scratch } from "../target/machine.ts";
+import { peakOf } from "./peak_memory.ts";
+
+const MIB = 1_048_576;
+/** Most that a tool may take for a small store, with two workers. */
+const MOST_MIB = 350;
+/** No tool needs a fifth of it; a busy machine may. */
+const LIMIT_MS = 20_000;
+const POLL_MS = 10;
+
+const GOOD = sampleBytes(1, 5000);
+
+/** A store with one good revision, "Good", and whatever else a test puts there. */
+export class HostileStore implements Disposable {
+  readonly #scratch = new Scratch();
+  readonly basedir = this.#scratch.file("vm0");
+  /** A directory that nobody has any business in. */
+  readonly outside = this.#scratch.file("outside");
+  readonly #before: string;
+  /** Chunk id of "Good". */
+  readonly goodId: string;
+
+  constructor() {
+    makeStore(this.basedir);
+    this.goodId = addRevision(this.basedir, "Good", [GOOD]).ids[0]!;
+    Deno.mkdirSync(this.outside);
+    Deno.writeTextFileSync(`${this.outside}/secret`, "secret");
+    this.#before = this.#lookOutside();
+  }
+
+  /** Path beside the store. */
+  file(name: string, content?: string | Uint8Array): string {
+    return this.#scratch.file(name, content);
+  }
+
+  /** Adds a file to the store. */
+  add(name: string, content: string | Uint8Array): void {
+    if (typeof content === "string") Deno.writeTextFileSync(`${this.basedir}/${name}`, content);
+    else Deno.writeFileSync(`${this.basedir}/${name}`, content);
+  }
+
+  /** Adds a symbolic link to the store. */
+  link(name: string, target: string): void {
+    Deno.symlinkSync(target, `${this.basedir}/${name}`);
+  }
+
+  /** Runs `backy-extract`. */
+  async extract(args: readonly string[], options: { mostMib?: number } = {}): Promise<Outcome> {
+    const outcome = await watch([...EXTRACT_TOOL, ...args], options);
+    this.#requireHarmless(outcome);
+    return outcome;
+  }
+
+  /** Mounts the store by `backy-fuse`, looks into it by a bash script, in which `$1` is the mount, and ends it. */
+  async mount(
+    script: string,
+    options: { args?: readonly string[]; mostMib?: number } = {},
+  ): Promise<{ code: number; tool: Outcome }> {
+    const at = this.#scratch.file("mount");
+    Deno.mkdirSync(at);
+    const command = [...FUSE_TOOL, "-d", this.basedir, ...options.args ?? [], at];
+    try {
+      let code = 0;
+      const outcome = await watch(command, options, async (tool) => {
+        await tool.untilSaid("To unmount: ");
+        const shell = new Deno.Command("timeout", {
+          args: ["-s", "KILL", "20", "bash", "-c", script, "bash", at],
+          stdin: "null",
+          stdout: "null",
+          stderr: "null",
+        });
+        code = (await shell.output()).code;
+        tool.signal("SIGTERM");
+      });
+      this.#requireHarmless(outcome);
+      return { code, tool: outcome };
+    } finally {
+      await new Deno.Command("umount", { args: ["-l", at], stderr: "null" }).output();
+      Deno.removeSync(at);
+    }
+  }
+
+  /** Asserts that the good revision is restored as ever. */
+  async requireGood(): Promise<void> {
+    const image = this.#scratch.file("good image");
+    const outcome = await this.extract([`${this.basedir}/Good`, image]);
+    assertEquals(outcome.code, 0, outcome.stderr);
+    assertEquals(Deno.readFileSync(image), GOOD);
+    Deno.removeSync(image);
+  }
+
+  #requireHarmless({ stdout, stderr, signal }: Outcome): void {
+    assertEquals(signal, null, stderr);
+    assertEquals(this.#lookOutside(), this.#before);
+    requireNoControls(stderr);
+    for (const sign of ["    at ", "file:///", "Uncaught", "internal error"]) {
+      assert(!stderr.includes(sign), stderr.slice(0, 2000));
+    }
+    // A list or JSON, not an image.
+    if (stdout.length < 10 * MIB) requireNoControls(new TextDecoder().decode(stdout));
+  }
+
+  #lookOutside(): string {
+    return run("find", this.outside, "-printf", "%P %y %s %T@ %C@ %m\n");
+  }
+
+  [Symbol.dispose](): void {
+    this.#scratch[Symbol.dispose]();
+  }
+}
+
+/** Throws if a terminal would act on something in a text, or show it otherwise than it is. */
+function requireNoControls(text: string): void {
+  const found = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u.exec(text);
+  assert(found === null, `U+${found?.[0].codePointAt(0)?.toString(16)} in ${JSON.stringify(text)}`);
+}
+
+async function watch(
+  command: readonly string[],
+  { mostMib = MOST_MIB }: { mostMib?: number },
+  meanwhile: (tool: RunningTool) => Promise<void> = () => Promise.resolve(),
+): Promise<Outcome> {
+  const start = performance.now();
+  await using tool = new RunningTool(command);
+  let peak = 0;
+  const timer = setInterval(() => {
+    peak = Math.max(peak, peakOf(tool.pid));
+    if (performance.now() - start > LIMIT_MS || peak > mostMib * MIB) tool.signal("SIGKILL");
+  }, POLL_MS);
+  try {
+    await meanwhile(tool);
+    const outcome = await tool.outcome();
+    const took = performance.now() - start;
+    assert(took < LIMIT_MS, `it took ${Math.round(took)} ms: ${outcome.stderr}`);
+    assert(peak < mostMib * MIB, `it took ${Math.round(peak / MIB)} MiB: ${outcome.stderr}`);
+    return outcome;
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * How much memory processes take.
+ *
+ * @module
+ */
+
+/** Returns the most memory that a process has had, in bytes; 0 if it has ended. */
+export function peakOf(pid: number): number {
+  return fieldOf(pid, "VmHWM");
+}
+
+/** Returns the memory that a process has, in bytes; 0 if it has ended. */
+export function memoryOf(pid: number): number {
+  return fieldOf(pid, "VmRSS");
+}
+
+function fieldOf(pid: number, name: string): number {
+  try {
+    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+    return 1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}

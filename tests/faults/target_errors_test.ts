@@ -1,0 +1,173 @@
+/** Targets that fail: no room, a limit, a bad disk. Each says so, and an update completes what was begun. */
+
+import { Errno } from "../../lib/ffi/errno.ts";
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { fuseTest, type Site } from "../cli/fuse_harness.ts";
+import {
+  assertFailure,
+  assertImage,
+  assertSuccess,
+  extract,
+  type Outcome,
+} from "../cli/harness.ts";
+import { Mount, mountProblem, run, testUnless } from "../target/machine.ts";
+import { FaultStore } from "./fault_store.ts";
+import { FlakyMount } from "./flaky_mount.ts";
+
+const TARGET = 4;
+
+let store: FaultStore;
+Deno.test.beforeAll(() => void (store = new FaultStore({ chunks: 6, lastBytes: 100_001 })));
+Deno.test.afterAll(() => store[Symbol.dispose]());
+
+/** Asserts that writing failed at some byte of the image. @returns Which. */
+function failedByte(outcome: Outcome, path: string, errno: string): number {
+  assertEquals(outcome.code, TARGET, outcome.stderr);
+  const [line = ""] = outcome.stderr.split("\n").filter((line) => line.includes("Cannot write"));
+  const [, target, byte, name] = /Cannot write "(.*)" at byte (\d+): .* \((\w+)\)$/.exec(line) ??
+    [];
+  assertEquals([target, name], [path, errno], outcome.stderr);
+  return Number(byte);
+}
+
+const KIB = 1024;
+
+for (const room of [64, 5 * CHUNK_BYTES / KIB / 2, 5 * CHUNK_BYTES / KIB + 4, 23_000]) {
+  for (const threads of ["1", "4"]) {
+    testUnless(
+      mountProblem(),
+      `A file system with room for ${room} KiB only: ENOSPC, and an update completes the file (-t ${threads})`,
+      async () => {
+        using disk = new Mount("-t", "tmpfs", "-o", `size=${room}k`, "tmpfs");
+        const output = `${disk.path}/image`;
+        const outcome = await extract(["-t", threads, store.revision.path, output]);
+        const byte = failedByte(outcome, output, "ENOSPC");
+        assert(byte < store.image.length);
+        if (threads === "1") {
+          assertImage(Deno.readFileSync(output).subarray(0, byte), store.image.subarray(0, byte));
+        }
+        run("mount", "-o", "remount,size=64m", disk.path);
+        assertSuccess(await extract(["--update", store.revision.path, output]));
+        assertImage(Deno.readFileSync(output), store.image);
+      },
+    );
+  }
+}
+
+Deno.test("A limit of the file's size is told before anything of an old file is lost", async () => {
+  for (const blocks of [0, 1, 4096, Math.floor(store.image.length / KIB)]) {
+    const output = store.file("limited", "old");
+    const outcome = await extract([store.revision.path, output], {
+      shell: `ulimit -f ${blocks}; exec "$@"`,
+    });
+    assertEquals(outcome.code, TARGET, outcome.stderr);
+    assertStringIncludes(outcome.stderr, "(EFBIG)");
+    assertEquals(Deno.readTextFileSync(output), "old");
+  }
+});
+
+Deno.test("A limit that a redirected standard output comes to is EFBIG at that byte", async () => {
+  for (const blocks of [1, 4095, 20_000]) {
+    const image = store.file("redirected");
+    const outcome = await extract([store.revision.path], {
+      shell: `ulimit -f ${blocks}; exec "$@" >"$IMAGE"`,
+      env: { IMAGE: image },
+    });
+    assertEquals(outcome.code, TARGET, outcome.stderr);
+    assertStringIncludes(outcome.stderr, "(EFBIG)");
+    const written = Deno.readFileSync(image);
+    assertEquals(written.length, blocks * KIB);
+    assertImage(written, store.image.subarray(0, written.length));
+  }
+});
+
+/** A directory on a file system that fails as it is told to, and a restore into it. */
+async function setUp(site: Site) {
+  const mount = await FlakyMount.start(site);
+  const output = `${mount.path}/image`;
+  const restore = (...options: string[]) => extract([...options, store.revision.path, output]);
+  const content = () => Deno.readFileSync(`${mount.directory}/image`);
+  return { mount, output, restore, content };
+}
+
+for (const seq of [0, 3, 6]) {
+  for (const errno of ["EIO", "ENOSPC", "EDQUOT"] as const) {
+    fuseTest(
+      `A target that fails with ${errno} in chunk ${seq}: it is said at which byte, and an update completes it`,
+      async (site) => {
+        const { mount, output, restore, content } = await setUp(site);
+        const writeFrom = seq * CHUNK_BYTES + 50_000;
+        mount.set({ writeFrom, writeErrno: Errno[errno] });
+        const byte = failedByte(await restore(), output, errno);
+        // A request is of a megabyte at most.
+        assert(byte > writeFrom - 1_048_576, `${byte}`);
+        mount.set();
+        assertSuccess(await restore("--update"));
+        assertImage(content(), store.image);
+      },
+    );
+  }
+}
+
+fuseTest("A target that takes less than it is given is written all the same", async (site) => {
+  const { mount, restore, content } = await setUp(site);
+  mount.set({ shortWrites: true });
+  assertSuccess(await restore());
+  assertImage(content(), store.image);
+});
+
+fuseTest(
+  "A flush that fails is a failure of the restore, and not waited for with --no-sync",
+  async (site) => {
+    const { mount, output, restore, content } = await setUp(site);
+    mount.set({ fsyncErrno: Errno.EIO });
+    assertFailure(await restore(), {
+      code: TARGET,
+      says: [`Cannot flush "${output}": Input/output error (EIO)`, /./],
+    });
+    assertSuccess(await restore("--no-sync"));
+    assertImage(content(), store.image);
+  },
+);
+
+fuseTest(
+  "An error that comes when the file is closed is a failure, with --no-sync too",
+  async (site) => {
+    const { mount, restore } = await setUp(site);
+    mount.set({ closeErrno: Errno.EDQUOT });
+    for (const options of [[], ["--no-sync"]]) {
+      const outcome = await restore(...options);
+      assertEquals(outcome.code, TARGET, outcome.stderr);
+      assertStringIncludes(outcome.stderr, "(EDQUOT)");
+    }
+  },
+);
+
+fuseTest(
+  "A target that cannot be made as long as the image is refused, with its old content",
+  async (site) => {
+    const { mount, restore, content } = await setUp(site);
+    Deno.writeTextFileSync(`${mount.directory}/image`, "old");
+    mount.set({ truncateErrno: Errno.EFBIG });
+    const outcome = await restore();
+    assertEquals(outcome.code, TARGET, outcome.stderr);
+    assertStringIncludes(outcome.stderr, "(EFBIG)");
+    assertEquals(new TextDecoder().decode(content()), "old");
+  },
+);
+
+fuseTest(
+  "An update writes what it cannot read back, and --verify-target does not believe it",
+  async (site) => {
+    const { mount, restore, content } = await setUp(site);
+    assertSuccess(await restore());
+    mount.set({ match: "image", readEvery: 3 });
+    assertSuccess(await restore("--update"));
+    assertImage(content(), store.image);
+    mount.set({ match: "image", readEvery: 1 });
+    const outcome = await restore("--verify-target");
+    assertEquals(outcome.code, TARGET, outcome.stderr);
+    assertStringIncludes(outcome.stderr, "it does not hold what was written");
+  },
+);
