@@ -14,6 +14,13 @@ import type { CheckedTarget, PreflightOptions, Target, ZeroPolicy } from "./targ
 import { quote } from "../wording.ts";
 import { describeBytes, refusal } from "./wording.ts";
 
+/**
+ * The least unit in which a device is deallocated, whatever its sectors: that of the page cache. If two workers have to do with one page,
+ * one that zeroes sectors of it past the cache and one that writes others through it, then what the latter read before
+ * the former zeroed would be written back. (Parts of an image need not lie at a page of the target.)
+ */
+const PAGE_BYTES = 4096;
+
 const ZERO_POLICIES = { auto: "deallocate", always: "trust", never: "write" } as const;
 
 /** Checks a block device. @throws {TargetError} If it must not or cannot be written. */
@@ -36,7 +43,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
     if (uses.length > 0 && !options.force) throw inUse(path, uses);
     return new CheckedDevice(path, {
       fd,
-      blockBytes: logicalBlockBytes(fd, path),
+      blockBytes: Math.max(logicalBlockBytes(fd, path), PAGE_BYTES),
       zeroPolicy: ZERO_POLICIES[options.sparse],
       warnings: uses.map((use) => `${quote(path)} is written although ${use}`),
     });

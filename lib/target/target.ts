@@ -40,7 +40,7 @@ export interface TargetHandle {
   /** `random`: bytes go to any offset in any order; `stream`: in order only. */
   readonly access: "random" | "stream";
   readonly zeroPolicy: ZeroPolicy;
-  /** Logical block size of a device in bytes; 1 for everything else. */
+  /** Unit in which ranges of a device may be deallocated, in bytes: a sector or page; 1 for everything else. */
   readonly blockBytes: number;
 }
 
