@@ -14,15 +14,34 @@ export interface Tool {
   readonly permissions: readonly string[];
 }
 
+/**
+ * What both tools need: stores and targets may be anywhere, and the system is called by FFI, whose pointers need the whole
+ * permission. Of the environment they read how to draw on a terminal; `LOG_*` is npm:yaml's, which does without warnings if it may
+ * not. `--no-prompt`: nobody is asked for more.
+ */
+const COMMON_PERMISSIONS = [
+  "--no-prompt",
+  "--allow-read",
+  "--allow-write",
+  "--allow-ffi",
+  "--allow-env=TERM,NO_COLOR,LOG_STREAM,LOG_TOKENS",
+];
+
 /** The executables. */
 export const TOOLS: readonly Tool[] = [
   {
     name: "backy-extract",
     entry: "main.ts",
     worker: "lib/restore/worker.ts",
-    permissions: ["-A"],
+    permissions: COMMON_PERMISSIONS,
   },
-  { name: "backy-fuse", entry: "fuse.ts", worker: "lib/fuse/worker.ts", permissions: ["-A"] },
+  {
+    name: "backy-fuse",
+    entry: "fuse.ts",
+    worker: "lib/fuse/worker.ts",
+    // Who is not root needs fusermount3 to unmount, and is told of what only root may.
+    permissions: [...COMMON_PERMISSIONS, "--allow-sys=uid,gid", "--allow-run=fusermount3"],
+  },
 ];
 
 /** A machine that there are releases for. */

@@ -46,6 +46,12 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
     ["lib/cli", "main.ts", "fuse.ts"],
   ],
   ["workers", /\bnew Worker\b/, ["lib/restore/pool.ts", "lib/fuse"]],
+  // For /proc, /sys and /dev the runtime demands all permissions, which the executables do not have: lib/ffi opens files.
+  [
+    "the runtime's ways to open files",
+    /\bDeno\s*\.\s*(open|create|readFile|readTextFile|writeFile|writeTextFile|makeTempFile|copyFile)(Sync)?\b/,
+    ["lib/deno_fuse/preflight.ts"],
+  ],
   // Who is not root unmounts by fusermount3.
   ["child processes", /\bDeno\s*\.\s*Command\b/, ["lib/deno_fuse/unmount.ts"]],
   ["the network", /\bfetch\(|\bDeno\s*\.\s*(connect|listen)\w*\b/, []],

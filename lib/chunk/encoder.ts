@@ -8,6 +8,8 @@
 
 import * as codec from "lzo-wasm";
 import { Errno, osError } from "../ffi/errno.ts";
+import { closeFd, fdatasyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
+import { writeAll } from "../ffi/small_files.ts";
 import { CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath } from "./chunk_file.ts";
 
@@ -48,7 +50,7 @@ export function encodeChunk(content: Uint8Array): EncodedChunk {
  * comes later takes a file of that name for the chunk, so it must be whole after a power cut too.
  *
  * @param basedir The backup directory.
- * @throws {OsError} ELOOP if the chunk's folder is a symbolic link.
+ * @throws {OsError} If it cannot be written; ELOOP if the chunk's folder is a symbolic link.
  * @throws {Deno.errors.NotFound} If the directory or its `chunks` does not exist, and others as Deno's file functions do.
  */
 export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
@@ -57,9 +59,10 @@ export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
   if (exists(path)) return;
   makeChunkFolder(folder);
   requireNoLink(folder);
-  const temporary = Deno.makeTempFileSync({ dir: folder, prefix: ".tmp-" });
+  const temporary = `${folder}/.tmp-${crypto.randomUUID()}`;
+  const fd = openFd(temporary, OpenFlag.O_WRONLY | OpenFlag.O_CREAT | OpenFlag.O_EXCL, 0o600);
   try {
-    writeAndSync(temporary, chunk.file);
+    writeAndClose(fd, chunk.file, temporary);
     Deno.chmodSync(temporary, CHUNK_FILE_MODE);
     Deno.renameSync(temporary, path);
   } catch (error) {
@@ -68,10 +71,15 @@ export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
   }
 }
 
-function writeAndSync(path: string, bytes: Uint8Array): void {
-  using file = Deno.openSync(path, { write: true });
-  for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-  file.syncDataSync();
+function writeAndClose(fd: number, bytes: Uint8Array<ArrayBuffer>, path: string): void {
+  try {
+    writeAll(fd, bytes, path);
+    fdatasyncFd(fd, path);
+  } catch (error) {
+    releaseFd(fd);
+    throw error;
+  }
+  closeFd(fd, path);
 }
 
 /** Makes a folder of chunks, but not the one above it, whose absence is a mistake. One that is there is left alone. */

@@ -19,7 +19,7 @@
  * @module
  */
 
-import { RevisionError } from "../errors.ts";
+import { OsError, RevisionError } from "../errors.ts";
 import { reasonOf } from "../ffi/errno.ts";
 import { planRestore } from "../restore/plan.ts";
 import {
@@ -232,7 +232,9 @@ function listRevision(entry: CatalogEntry): ListedRevision {
     };
   } catch (error) {
     if (!(error instanceof RevisionError)) throw error;
-    const isGone = error.cause instanceof Deno.errors.NotFound;
+    const { cause } = error;
+    const isGone = cause instanceof Deno.errors.NotFound ||
+      (cause instanceof OsError && cause.errnoName === "ENOENT");
     return { entry, state: isGone ? "gone" : "bad-map", reason: error.message, facts: null };
   }
 }

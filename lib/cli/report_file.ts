@@ -6,9 +6,10 @@
 
 import { UsageError } from "../errors.ts";
 import { reasonOf } from "../ffi/errno.ts";
+import { fdatasyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
+import { writeAll } from "../ffi/small_files.ts";
 import { quote } from "../wording.ts";
 import { renderJsonLine } from "./json_line.ts";
-import { writeFully } from "./terminal.ts";
 
 /** A report to be written. Disposing it removes the file if it was created and nothing was written. */
 export interface ReportFile extends Disposable {
@@ -25,21 +26,21 @@ export interface ReportFile extends Disposable {
 export function openReportFile(path: string, target: string): ReportFile {
   requireReportFile(path, target);
   const isNew = statOrNull(path) === null;
-  let file: Deno.FsFile;
+  let fd: number;
   try {
-    file = Deno.openSync(path, { write: true, createNew: isNew });
+    fd = openFd(path, OpenFlag.O_WRONLY | (isNew ? OpenFlag.O_CREAT | OpenFlag.O_EXCL : 0));
   } catch (error) {
     throw cannotUse(path, reasonOf(error));
   }
   let isWritten = false;
   return {
     write(report) {
-      writeFully(file, renderJsonLine({ ...report }));
-      file.syncDataSync();
+      writeAll(fd, new TextEncoder().encode(renderJsonLine({ ...report })), path);
+      fdatasyncFd(fd, path);
       isWritten = true;
     },
     [Symbol.dispose]() {
-      file.close();
+      releaseFd(fd);
       if (isNew && !isWritten) Deno.removeSync(path);
     },
   };

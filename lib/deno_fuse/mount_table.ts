@@ -7,6 +7,8 @@
  * @module
  */
 
+import { readText } from "../ffi/small_files.ts";
+
 /** A line of mountinfo(5). */
 export interface Mount {
   /** `MAJOR:MINOR` of the file system, which is also its name in /sys/class/bdi. */
@@ -42,8 +44,8 @@ function unescapeField(text: string): string {
 }
 
 /** Reads all mounts that this process sees. */
-export async function readMountTable(): Promise<Mount[]> {
-  return parseMountTable(await Deno.readTextFile("/proc/self/mountinfo"));
+export function readMountTable(): Mount[] {
+  return parseMountTable(readText("/proc/self/mountinfo"));
 }
 
 /** Tells whether a mount is one by FUSE. */

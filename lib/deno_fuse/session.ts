@@ -28,6 +28,7 @@ import { ReceiveBuffer } from "./receive_buffer.ts";
 import { Replier } from "./reply.ts";
 import { Capability, CONN_INFO, LOWLEVEL_OPS, type LowlevelOp } from "./structs.ts";
 import { unmountPath } from "./unmount.ts";
+import { readText, writeText } from "../ffi/small_files.ts";
 
 /** How many requests may be on their way from the kernel at a time. */
 const RECEIVERS = 2;
@@ -130,13 +131,13 @@ class Session implements FuseSession {
   async start(): Promise<void> {
     await Promise.race([this.#ready.promise, this.closed]);
     if (!this.#isInitialized) throw mountFailure(this.mountpoint, ["the mount ended at once"]);
-    this.#device = (await this.#findMounts()).findLast(isFuseMount)?.device ?? "";
+    this.#device = (this.#findMounts()).findLast(isFuseMount)?.device ?? "";
     const { readAheadBytes } = this.#options;
-    if (readAheadBytes !== undefined) await this.#setReadAhead(readAheadBytes);
+    if (readAheadBytes !== undefined) this.#setReadAhead(readAheadBytes);
   }
 
   async unmount(): Promise<{ busy: boolean }> {
-    const mounts = await this.#findMounts();
+    const mounts = this.#findMounts();
     if (!mounts.some(({ device }) => device === this.#device)) return { busy: false };
     // Another mount lies over this one, and would be taken for it.
     if (mounts.at(-1)?.device !== this.#device) return { busy: true };
@@ -144,7 +145,7 @@ class Session implements FuseSession {
   }
 
   async detach(): Promise<void> {
-    const mounts = await this.#findMounts();
+    const mounts = this.#findMounts();
     if (!mounts.some(({ device }) => device === this.#device)) return;
     if (mounts.at(-1)?.device !== this.#device) {
       throw new MountError(`Cannot detach "${this.mountpoint}": another mount lies over it`);
@@ -153,15 +154,15 @@ class Session implements FuseSession {
   }
 
   /** Returns the mounts at the mount point, the uppermost last. */
-  async #findMounts(): Promise<Mount[]> {
-    return (await readMountTable()).filter(({ mountpoint }) => mountpoint === this.mountpoint);
+  #findMounts(): Mount[] {
+    return readMountTable().filter(({ mountpoint }) => mountpoint === this.mountpoint);
   }
 
-  async #setReadAhead(bytes: number): Promise<void> {
+  #setReadAhead(bytes: number): void {
     try {
       const file = `/sys/class/bdi/${this.#device}/read_ahead_kb`;
-      await Deno.writeTextFile(file, `${Math.ceil(bytes / 1024)}`, { create: false });
-      this.readAheadBytes = Number(await Deno.readTextFile(file)) * 1024;
+      writeText(file, `${Math.ceil(bytes / 1024)}`);
+      this.readAheadBytes = Number(readText(file)) * 1024;
     } catch {
       // Only root may, and not in every container: the mount works as well with less.
     }

@@ -210,6 +210,11 @@ export function adviseHugePages(view: Uint8Array): void {
   libc().madvise(view as Uint8Array<ArrayBuffer>, BigInt(view.length), MADV_HUGEPAGE);
 }
 
+/** Flushes a file, or a directory's entries, to its device. @throws {OsError} If that failed. */
+export function fsyncFd(fd: number, path = ""): void {
+  retryOnEintr(() => libc().fsync(fd), { syscall: "flush", path });
+}
+
 /** Flushes a file's data to its device. @throws {OsError} If write-back failed, now or earlier. */
 export function fdatasyncFd(fd: number, path = ""): void {
   retryOnEintr(() => libc().fdatasync(fd), { syscall: "flush", path });

@@ -98,6 +98,12 @@ const libcSymbols = {
     ],
     result: "i32",
   },
+  fsync: {
+    parameters: [
+      "i32", // int fd
+    ],
+    result: "i32",
+  },
   fdatasync: {
     parameters: [
       "i32", // int fd

@@ -8,8 +8,12 @@
  */
 
 import { printable } from "../wording.ts";
+import { readBeginning, readText } from "../ffi/small_files.ts";
 
 const MAX_COMMAND_CHARS = 120;
+
+/** As much of a command line is looked at. */
+const COMMAND_MAX_BYTES = 4096;
 
 /**
  * Says who holds an exclusive `flock` on a file.
@@ -20,7 +24,7 @@ const MAX_COMMAND_CHARS = 120;
 export function describeHolders(path: string): string {
   let pids: readonly number[];
   try {
-    pids = findFlockHolders(Deno.readTextFileSync("/proc/locks"), Deno.statSync(path));
+    pids = findFlockHolders(readText("/proc/locks"), Deno.statSync(path));
   } catch {
     pids = [];
   }
@@ -59,17 +63,15 @@ export function findFlockHolders(
 
 /** Names a process in one line, as `pid 17 (backy purge)`; `pid 17` if it is gone or may not be looked at. */
 export function describeProcess(pid: number): string {
-  const command = readText(`/proc/${pid}/cmdline`) || readText(`/proc/${pid}/comm`);
+  const command = readWords(`/proc/${pid}/cmdline`) || readWords(`/proc/${pid}/comm`);
   return command === "" ? `pid ${pid}` : `pid ${pid} (${printable(command, MAX_COMMAND_CHARS)})`;
 }
 
 /** Reads the start of a file of /proc, with spaces for NULs. */
-function readText(path: string): string {
+function readWords(path: string): string {
   try {
-    using file = Deno.openSync(path);
-    const bytes = new Uint8Array(4096);
-    const count = file.readSync(bytes) ?? 0;
-    return new TextDecoder().decode(bytes.subarray(0, count)).replaceAll("\0", " ").trim();
+    const text = new TextDecoder().decode(readBeginning(path, COMMAND_MAX_BYTES));
+    return text.replaceAll("\0", " ").trim();
   } catch {
     return "";
   }

@@ -12,6 +12,7 @@ import { RevisionError } from "../errors.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
 import { reasonOf } from "../ffi/errno.ts";
 import { printable, quote } from "../wording.ts";
+import { readBeginning } from "../ffi/small_files.ts";
 
 /** A revision's metadata. Texts are as in the file: quote them before they are shown. */
 export interface RevisionInfo {
@@ -60,7 +61,7 @@ export function readRevisionInfo(path: string): RevisionInfo {
     const info = Deno.statSync(path);
     if (!info.isFile) throw refuse("it is not a regular file");
     if (info.size > METADATA_MAX_BYTES) throw refuse("it is larger than 256 KiB");
-    text = Deno.readTextFileSync(path);
+    text = new TextDecoder().decode(readBeginning(path, METADATA_MAX_BYTES));
   } catch (error) {
     throw error instanceof RevisionError ? error : refuse(reasonOf(error), error);
   }

@@ -17,6 +17,8 @@ import { RevisionError } from "../errors.ts";
 import { Ascii, type ByteSource, END, JsonReader, MAX_FILL_BYTES } from "./json_reader.ts";
 import { CHUNK_ID_BYTES, CHUNK_ID_DIGITS, MAX_IMAGE_BYTES, seqCountOf } from "./layout.ts";
 import { isSystemError, reasonOf } from "../ffi/errno.ts";
+import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
+import { readAt } from "../ffi/read_at.ts";
 import { quote } from "../wording.ts";
 
 /** Which chunk stands at which seq of an image. Plain data: it can be posted to workers, `ids` is shared then. */
@@ -309,19 +311,18 @@ function withMapFile<T>(path: string, parse: (source: ByteSource) => T): T {
   try {
     // Before it is opened: opening a FIFO would wait for a writer.
     if (!Deno.statSync(path).isFile) throw refuse("it is not a regular file");
-    using file = Deno.openSync(path);
-    const before = file.statSync();
+    using file = openMap(path);
+    const before = file.stat();
     const result = parse({
       length: before.size,
       readAt(view, offset) {
         // Nothing behind what is the file's length now: a link may lead to a file of /proc that waits for something to be read.
         const part = view.subarray(0, Math.max(0, before.size - offset));
         if (part.length === 0) return 0;
-        file.seekSync(offset, Deno.SeekMode.Start);
-        return file.readSync(part) ?? 0;
+        return readAt(file.fd, part, offset, path);
       },
     });
-    const after = file.statSync();
+    const after = file.stat();
     if (after.size !== before.size || after.mtime?.getTime() !== before.mtime?.getTime()) {
       throw refuse("the file changed while it was read");
     }
@@ -331,4 +332,15 @@ function withMapFile<T>(path: string, parse: (source: ByteSource) => T): T {
     if (isSystemError(error)) throw refuse(reasonOf(error), error);
     throw error;
   }
+}
+
+/** Opens a file for reading, whatever it has become: a FIFO does not make it wait. */
+function openMap(path: string): Disposable & { fd: number; stat: () => Deno.FileInfo } {
+  const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY);
+  return {
+    fd,
+    // The runtime has no call for descriptors that it did not open.
+    stat: () => Deno.statSync(`/proc/self/fd/${fd}`),
+    [Symbol.dispose]: () => releaseFd(fd),
+  };
 }

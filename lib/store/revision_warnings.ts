@@ -8,6 +8,7 @@ import { METADATA_SUFFIX } from "./layout.ts";
 import type { SkippedRevision } from "./catalog.ts";
 import type { RevisionInfo } from "./revision_info.ts";
 import { printable, quote } from "../wording.ts";
+import { readBeginning } from "../ffi/small_files.ts";
 
 // Real metadata has some 400 bytes.
 const GLANCE_MAX_BYTES = 64 * 1024;
@@ -44,11 +45,9 @@ function looksFine(path: string): boolean {
   // Opening a FIFO would wait for a writer, reading some files of /proc, which have no length, for whatever they tell of.
   const { isFile, size } = Deno.statSync(path);
   if (!isFile || size === 0) return true;
-  using file = Deno.openSync(path);
-  const bytes = new Uint8Array(GLANCE_MAX_BYTES);
-  const count = file.readSync(bytes) ?? 0;
-  const text = new TextDecoder().decode(bytes.subarray(0, count));
-  return count < GLANCE_MAX_BYTES && !text.includes("distrusted") && DURATION.test(text);
+  const bytes = readBeginning(path, GLANCE_MAX_BYTES);
+  const text = new TextDecoder().decode(bytes);
+  return bytes.length < GLANCE_MAX_BYTES && !text.includes("distrusted") && DURATION.test(text);
 }
 
 /** Says which of the revisions are unfinished or distrusted; one line for each of these, however many there are. */

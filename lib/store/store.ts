@@ -9,6 +9,7 @@ import { RevisionError, StoreFormatError } from "../errors.ts";
 import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
 import { reasonOf } from "../ffi/errno.ts";
 import { quote } from "../wording.ts";
+import { readBeginning } from "../ffi/small_files.ts";
 
 /** A backup directory whose format tag was checked. */
 export interface Store {
@@ -134,9 +135,7 @@ function whyAbsent(path: string): string {
 function readServer(path: string): string {
   const { isFile, size } = Deno.statSync(path);
   if (!isFile || size === 0) return "";
-  using file = Deno.openSync(path);
-  const bytes = new Uint8Array(64 * 1024);
-  const text = new TextDecoder().decode(bytes.subarray(0, file.readSync(bytes) ?? 0));
+  const text = new TextDecoder().decode(readBeginning(path, 64 * 1024));
   const match = /^server: +(?:'([^'\n]+)'|"([^"\n]+)"|([^'"\s].*?)) *$/m.exec(text);
   return match?.[1] ?? match?.[2] ?? match?.[3] ?? "";
 }
@@ -171,11 +170,9 @@ function realPath(path: string, refuse: Refuse): string {
 
 function readTag(path: string, refuse: Refuse): string {
   try {
-    using file = Deno.openSync(path);
-    const bytes = new Uint8Array(TAG_MAX_BYTES);
-    const count = file.readSync(bytes) ?? 0;
-    const text = new TextDecoder().decode(bytes.subarray(0, count));
-    return count === TAG_MAX_BYTES ? text : text.trim();
+    const bytes = readBeginning(path, TAG_MAX_BYTES);
+    const text = new TextDecoder().decode(bytes);
+    return bytes.length === TAG_MAX_BYTES ? text : text.trim();
   } catch (error) {
     return refuse(`"${STORE_TAG_FILE}" in it cannot be read: ${reasonOf(error)}`, error);
   }

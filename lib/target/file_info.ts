@@ -4,6 +4,8 @@
  * @module
  */
 
+import { readText } from "../ffi/small_files.ts";
+
 /** What a path leads to, symbolic links followed; `null` where that cannot be told. */
 export function statOrNull(path: string): Deno.FileInfo | null {
   try {
@@ -25,7 +27,7 @@ export function realPathOrNull(path: string): string | null {
 /** The file's text, or `null` if it cannot be read. */
 export function readTextOrNull(path: string): string | null {
   try {
-    return Deno.readTextFileSync(path);
+    return readText(path);
   } catch {
     return null;
   }

@@ -7,7 +7,7 @@
 import { OsError, TargetError } from "../errors.ts";
 import { flushFd } from "../ffi/aio.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
-import { closeFd } from "../ffi/libc.ts";
+import { closeFd, fsyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { STDOUT_FD, type Target, type TargetHandle, type TargetKind } from "./target.ts";
 import { nameTarget } from "./wording.ts";
 
@@ -87,7 +87,7 @@ export class OpenedTarget implements Target {
     } catch (error) {
       if (!(error instanceof OsError && NOTHING_TO_FLUSH.has(error.errno))) throw error;
     }
-    if (this.#newEntryIn !== undefined) await flushDirectory(this.#newEntryIn);
+    if (this.#newEntryIn !== undefined) flushDirectory(this.#newEntryIn);
   }
 
   #closeOnce(): void {
@@ -98,14 +98,22 @@ export class OpenedTarget implements Target {
   }
 }
 
-/** Flushes a directory by the runtime, on a thread of its pool: `aio_fsync` takes writable descriptors only. */
-async function flushDirectory(path: string): Promise<void> {
+/** A directory that may be written but not read cannot be opened; some network file systems cannot flush one. */
+const CANNOT_FLUSH_DIRECTORY: ReadonlySet<number> = new Set([Errno.EACCES, Errno.EINVAL]);
+
+/**
+ * Flushes a directory, on this thread: `aio_fsync` takes writable descriptors only. The data is on disk by then, so that it
+ * is a matter of one entry.
+ */
+function flushDirectory(path: string): void {
   try {
-    using directory = await Deno.open(path);
-    await directory.sync();
+    const fd = openFd(path, OpenFlag.O_RDONLY);
+    try {
+      fsyncFd(fd, path);
+    } finally {
+      releaseFd(fd);
+    }
   } catch (error) {
-    // A directory that may be written but not read cannot be opened; some network file systems cannot flush one.
-    const { code } = error as { code?: unknown };
-    if (code !== "EACCES" && code !== "EINVAL") throw error;
+    if (!(error instanceof OsError && CANNOT_FLUSH_DIRECTORY.has(error.errno))) throw error;
   }
 }

@@ -179,7 +179,7 @@ export class FuseMount implements AsyncDisposable {
 
   async untilReady(): Promise<void> {
     await this.tool.untilSaid("To unmount: ");
-    assertEquals((await mountsAt(this.path)).length, 1, this.tool.said);
+    assertEquals(mountsAt(this.path).length, 1, this.tool.said);
   }
 
   /** Ends the mount by a signal. Asserts that nothing went wrong. */
@@ -194,7 +194,7 @@ export class FuseMount implements AsyncDisposable {
     assertEquals([outcome.code, outcome.signal], [0, null], outcome.stderr);
     assert(outcome.stderr.endsWith("Unmounted\n"), outcome.stderr);
     assertNoInternals(outcome.stderr);
-    assertEquals((await mountsAt(this.path)).length, 0);
+    assertEquals(mountsAt(this.path).length, 0);
     return outcome;
   }
 
@@ -240,13 +240,13 @@ export function sh(script: string, ...args: string[]): Promise<string> {
 }
 
 /** The mounts at a path. */
-export async function mountsAt(path: string): Promise<Mount[]> {
-  return (await readMountTable()).filter(({ mountpoint }) => mountpoint === path);
+export function mountsAt(path: string): Mount[] {
+  return readMountTable().filter(({ mountpoint }) => mountpoint === path);
 }
 
 /** Takes away whatever is mounted at a path, used or not. */
 async function unmountIfMounted(path: string): Promise<void> {
-  while ((await mountsAt(path)).length > 0) {
+  while (mountsAt(path).length > 0) {
     // Asking nicely first: a file system on a loop device should be gone before the next step, not some time later.
     const { code } = await tryRun("umount", path);
     if (code !== 0) await run("umount", "-l", path);
@@ -290,7 +290,7 @@ export async function assertRefused(
   else assert(expected.says.test(messages[0]!), outcome.stderr);
   assertEquals([outcome.code, outcome.signal], [expected.code, null], outcome.stderr);
   assertNoInternals(outcome.stderr);
-  if (expected.at !== undefined) assertEquals((await mountsAt(expected.at)).length, 0);
+  if (expected.at !== undefined) assertEquals(mountsAt(expected.at).length, 0);
 }
 
 /** Asserts that what was said shows neither a stack nor a bug. */

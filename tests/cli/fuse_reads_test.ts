@@ -79,7 +79,7 @@ fuseTest(
     await assertContent(`${at}/Sample`, image);
     tool.signal("SIGTERM");
     assertEquals((await tool.outcome()).code, 0, tool.said);
-    assertEquals((await mountsAt(at)).length, 0);
+    assertEquals(mountsAt(at).length, 0);
   },
 );
 

@@ -79,7 +79,7 @@ fuseTest(
       const says = `Cannot mount at "${at}": ${reason}`;
       await assertRefused(site.start([at]), { code: FAILURE, says });
     }
-    assertEquals((await mountsAt(basedir)).length, 0);
+    assertEquals(mountsAt(basedir).length, 0);
     // The same goes for the spill directory, and for names relative to where one is.
     const spill = site.folder("spill");
     await assertRefused(site.start(["--spill", spill, spill]), {
@@ -197,7 +197,7 @@ fuseTest("A purge makes a mount say for whom it waits, and go on afterwards", as
     `warning: waiting for the purge lock, which is held by pid ${purge.pid} (sleep 60)`,
   ];
   assertEquals(messagesOf(tool.said), said);
-  assertEquals((await mountsAt(at)).length, 0);
+  assertEquals(mountsAt(at).length, 0);
   await purge.end();
   await tool.untilSaid("To unmount");
   await assertContent(`${at}/Sample`, image);
@@ -230,7 +230,7 @@ for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     await tool.untilSaid("waiting");
     tool.signal(signal);
     assertEquals((await tool.outcome()).code, exitCode, tool.said);
-    assertEquals((await mountsAt(at)).length, 0);
+    assertEquals(mountsAt(at).length, 0);
   }, FLOCK);
 }
 

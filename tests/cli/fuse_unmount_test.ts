@@ -148,7 +148,7 @@ fuseTest(
       assertStringIncludes(mount.messages[0]!, `pid ${Deno.pid} `);
       mount.tool.signal("SIGTERM");
       await mount.tool.untilSaid("detached");
-      assertEquals((await mountsAt(mount.path)).length, 0);
+      assertEquals(mountsAt(mount.path).length, 0);
       assertImage(await readFrom(file, 0, image.length), image);
       assert(!mount.tool.hasEnded);
       assert(!await canPurge(site));
@@ -173,7 +173,7 @@ fuseTest("A third signal ends the process: exit 143, readers get ENOTCONN", asyn
   const { code } = await mount.tool.outcome();
   assertEquals(code, 143);
   assertEquals(await errnoOf(readFrom(file, 0, 1000)), ENOTCONN);
-  assertEquals((await mountsAt(mount.path)).length, 0);
+  assertEquals(mountsAt(mount.path).length, 0);
 });
 
 fuseTest("Signals while reads are in flight: all are answered, exit 0", async (site) => {
@@ -207,15 +207,15 @@ fuseTest("A mount whose standard error nobody reads any more serves on: exit 0",
   const shell = 'exec 3>&2; exec "$@" 2> >(exec head -n 1 >/dev/null 2>&1 3>&-)';
   const tool = site.start([at], { shell });
   const mount = site.use(new FuseMount(at, tool));
-  await untilAsync(async () => (await mountsAt(at)).length > 0, "the mount");
+  await untilAsync(() => Promise.resolve(mountsAt(at).length > 0), "the mount");
   for (let round = 0; round < 3; round++) {
     assertEquals(await errnoOf(Deno.readFile(mount.file("Bad"))), EIO);
     await assertContent(mount.file("Sample"), image);
   }
-  assertEquals((await mountsAt(at)).length, 1);
+  assertEquals(mountsAt(at).length, 1);
   tool.signal("SIGTERM");
   assertEquals((await tool.outcome()).code, 0);
-  assertEquals((await mountsAt(at)).length, 0);
+  assertEquals(mountsAt(at).length, 0);
 });
 
 fuseTest("Directory listings do not get in the way of SIGTERM: exit 0", async (site) => {
@@ -246,7 +246,7 @@ fuseTest(
     await writeTo(mount.file("Sample"));
     mount.tool.signal("SIGKILL");
     assertEquals((await mount.tool.outcome()).signal, "SIGKILL");
-    assertEquals((await mountsAt(mount.path)).length, 1);
+    assertEquals(mountsAt(mount.path).length, 1);
     assertEquals(await errnoOf(Deno.stat(mount.file("Sample"))), ENOTCONN);
     assert(await canPurge(site));
 
@@ -257,7 +257,7 @@ fuseTest(
         `(Transport endpoint is not connected); clear it away (${remedy})`,
     });
     await sh(remedy);
-    assertEquals((await mountsAt(mount.path)).length, 0);
+    assertEquals(mountsAt(mount.path).length, 0);
     const again = await site.mount([], { at: mount.path });
     await assertContent(again.file("Sample"), image);
     await again.end();

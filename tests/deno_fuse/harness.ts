@@ -97,8 +97,8 @@ export class Driver {
     return (await this.process.status).code;
   }
 
-  async mounts(): Promise<Mount[]> {
-    return (await readMountTable()).filter(({ mountpoint }) => mountpoint === this.path);
+  mounts(): Mount[] {
+    return readMountTable().filter(({ mountpoint }) => mountpoint === this.path);
   }
 }
 
@@ -172,7 +172,7 @@ export function directoryTest(name: string, body: (mount: TestMount) => Promise<
         clearTimeout(deadline);
         drivers.forEach(kill);
         for (const driver of drivers) await driver.ended();
-        while ((await readMountTable()).some(({ mountpoint }) => mountpoint === path)) {
+        while (readMountTable().some(({ mountpoint }) => mountpoint === path)) {
           const { code } = await run("umount", "-l", path);
           if (code !== 0) break;
         }
