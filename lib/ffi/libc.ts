@@ -112,10 +112,25 @@ export function releaseFd(fd: number): void {
  * @throws {OsError} On any failure but EINTR.
  */
 export function readFull(fd: number, view: Uint8Array<ArrayBuffer>, path = ""): number {
+  return fill(view, path, (rest) => libc().read(fd, rest, BigInt(rest.length)));
+}
+
+/**
+ * Calls a function that reads until the buffer is full or nothing more comes.
+ *
+ * @param read Reads into the rest of the buffer, of which `done` bytes are full; returns the number of bytes, or -1 with errno.
+ * @returns Number of bytes read.
+ * @throws {OsError} On any failure but EINTR.
+ */
+export function fill(
+  view: Uint8Array<ArrayBuffer>,
+  path: string,
+  read: (rest: Uint8Array<ArrayBuffer>, done: number) => number | bigint,
+): number {
   let done = 0;
   while (done < view.length) {
     const rest = done === 0 ? view : view.subarray(done);
-    const count = Number(libc().read(fd, rest, BigInt(rest.length)));
+    const count = Number(read(rest, done));
     if (count < 0) {
       const errno = lastErrno();
       if (errno === Errno.EINTR) continue;

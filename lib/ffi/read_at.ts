@@ -6,7 +6,7 @@
  */
 
 import { Errno, lastErrno, osError } from "./errno.ts";
-import { FileAdvice, requireOffset } from "./libc.ts";
+import { FileAdvice, fill, requireOffset } from "./libc.ts";
 import { libc } from "./libc_symbols.ts";
 
 /** Values of `whence`. Source: unistd.h of glibc. */
@@ -26,19 +26,11 @@ export function readAt(
   path = "",
 ): number {
   requireOffset("offset", offset);
-  let done = 0;
-  while (done < view.length) {
-    const rest = done === 0 ? view : view.subarray(done);
-    const count = Number(libc().pread(fd, rest, BigInt(rest.length), BigInt(offset + done)));
-    if (count < 0) {
-      const errno = lastErrno();
-      if (errno === Errno.EINTR) continue;
-      throw osError(errno, { syscall: "read", path });
-    }
-    if (count === 0) break;
-    done += count;
-  }
-  return done;
+  return fill(
+    view,
+    path,
+    (rest, done) => libc().pread(fd, rest, BigInt(rest.length), BigInt(offset + done)),
+  );
 }
 
 /** Pages are kept in folios of up to this size (x86_64 and aarch64 with pages of 4 KiB); also a multiple of a page of 64 KiB. */
