@@ -8,7 +8,7 @@
 import { checkDevice } from "./device.ts";
 import { checkExistingFile, checkNewFile } from "./file.ts";
 import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
-import type { CheckedTarget, OpenOptions, PreflightOptions, Target } from "./target.ts";
+import type { CheckedTarget, PreflightOptions } from "./target.ts";
 import { isSystemError, reasonOf } from "../ffi/errno.ts";
 import { refusal, stdoutRefusal } from "./wording.ts";
 
@@ -48,15 +48,4 @@ function checkPath(path: string, options: PreflightOptions): CheckedTarget {
   if (info.isFifo) return checkFifo(path);
   if (info.isFile) return checkExistingFile(path, options);
   throw refusal(path, "it is neither a file, a device nor a pipe");
-}
-
-/**
- * Makes a checked target ready to be written: creates, truncates or allocates a file, waits for the reader of a FIFO,
- * enlarges a pipe. From here on the target is changed.
- *
- * @throws {TargetError} If that fails.
- * @throws The signal's reason, if it ends a wait.
- */
-export function openTarget(checked: CheckedTarget, options: OpenOptions = {}): Promise<Target> {
-  return checked.open(options);
 }

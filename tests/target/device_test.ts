@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
-import { openTarget, preflightTarget } from "../../lib/target/preflight.ts";
+import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
 import { RandomAccessWriter } from "../../lib/target/writer.ts";
 import { assertBytes, LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
@@ -28,7 +28,7 @@ function restoreSample(writer: RandomAccessWriter, imageBytes: number): Uint8Arr
 async function restoreTo(path: string, imageBytes: number, sparse: SparseMode) {
   using store = new StoreFixture();
   using checked = preflightTarget(path, store.options({ imageBytes, sparse }));
-  const target = await openTarget(checked);
+  const target = await checked.open();
   const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: imageBytes } });
   const image = restoreSample(writer, imageBytes);
   await target.finish({ sync: true });
@@ -115,7 +115,7 @@ testUnless(
     assertEquals(forced.warnings, [
       `"${device.path}" is written although it is mounted at "${mount.path}"`,
     ]);
-    (await openTarget(forced)).close();
+    (await forced.open()).close();
   },
 );
 
@@ -234,7 +234,7 @@ testUnless(problem, "preflightTarget() claims the device until the target is clo
   using checked = preflightTarget(device.path, store.options());
   const again = () => preflightTarget(device.path, store.options());
   assertThrows(again, TargetError, "another program or the kernel holds it exclusively");
-  const target = await openTarget(checked);
+  const target = await checked.open();
   assertThrows(again, TargetError);
   target.close();
   again()[Symbol.dispose]();
@@ -253,7 +253,7 @@ testUnless(
     try {
       const imageBytes = 8 * MIB;
       using checked = preflightTarget(path, store.options({ imageBytes }));
-      const target = await openTarget(checked);
+      const target = await checked.open();
       const writer = new RandomAccessWriter(target.handle, {
         extent: { start: 0, end: imageBytes },
       });
@@ -284,7 +284,7 @@ testUnless(
     Deno.writeTextFileSync(path, "old");
     const imageBytes = 8 * MIB;
     using checked = preflightTarget(path, store.options({ imageBytes }));
-    const target = await openTarget(checked);
+    const target = await checked.open();
     new RandomAccessWriter(target.handle, { extent: { start: 0, end: imageBytes } })
       .writeData(new Uint8Array(imageBytes).fill(1), 0);
     run("mount", "-o", "remount,abort", mount.path);

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
-import { openTarget, preflightTarget } from "../../lib/target/preflight.ts";
+import { preflightTarget } from "../../lib/target/preflight.ts";
 import { RandomAccessWriter } from "../../lib/target/writer.ts";
 import { assertBytes, Mount, mountProblem, scriptCommand, shell, testUnless } from "./machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
@@ -11,11 +11,11 @@ function allocatedBytes(path: string): number {
   return Deno.statSync(path).blocks! * 512;
 }
 
-Deno.test("openTarget() creates a file with holes of the image's size", async () => {
+Deno.test("CheckedTarget.open() creates a file with holes of the image's size", async () => {
   using store = new StoreFixture();
   const path = store.file("image");
   using checked = preflightTarget(path, store.options({ imageBytes: 5 * MIB + 1 }));
-  const target = await openTarget(checked);
+  const target = await checked.open();
   assertEquals([target.kind, target.isNew, target.handle.access], ["file", true, "random"]);
   assertEquals([target.handle.zeroPolicy, target.handle.blockBytes], ["skip", 1]);
   const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: 5 * MIB + 1 } });
@@ -26,25 +26,25 @@ Deno.test("openTarget() creates a file with holes of the image's size", async ()
   assert(allocatedBytes(path) < MIB, "there are no holes");
 });
 
-Deno.test("openTarget() empties an existing file, longer or shorter", async () => {
+Deno.test("CheckedTarget.open() empties an existing file, longer or shorter", async () => {
   using store = new StoreFixture();
   for (const oldBytes of [0, 10, 3 * MIB]) {
     const path = store.file("image", new Uint8Array(oldBytes).fill(0xaa));
     using checked = preflightTarget(path, store.options({ imageBytes: MIB, sparse: "always" }));
-    const target = await openTarget(checked);
+    const target = await checked.open();
     assertEquals([target.isNew, target.handle.zeroPolicy], [false, "skip"]);
     await target.finish({ sync: false });
     assertBytes(Deno.readFileSync(path), new Uint8Array(MIB));
   }
 });
 
-Deno.test("openTarget() writes to the file that was checked, not to what took its name since", async () => {
+Deno.test("CheckedTarget.open() writes to the file that was checked, not to what took its name since", async () => {
   using store = new StoreFixture();
   const path = store.file("image", "old");
   using checked = preflightTarget(path, store.options());
   Deno.renameSync(path, store.file("moved"));
   Deno.symlinkSync(store.revisionPath, path);
-  const target = await openTarget(checked);
+  const target = await checked.open();
   new RandomAccessWriter(target.handle, { extent: { start: 0, end: 1 } }).writeData(
     Uint8Array.of(0x78),
     0,
@@ -54,12 +54,12 @@ Deno.test("openTarget() writes to the file that was checked, not to what took it
   assertEquals(Deno.readTextFileSync(store.revisionPath), "content of RevisionA");
 });
 
-Deno.test("openTarget() does not take over a file that appeared since the check", async () => {
+Deno.test("CheckedTarget.open() does not take over a file that appeared since the check", async () => {
   using store = new StoreFixture();
   const path = store.file("image");
   using checked = preflightTarget(path, store.options());
   Deno.writeTextFileSync(path, "precious");
-  const error = await assertRejects(() => openTarget(checked), TargetError);
+  const error = await assertRejects(() => checked.open(), TargetError);
   assertEquals(
     error.message,
     `Cannot restore to "${path}": it cannot be created: File exists (EEXIST)`,
@@ -67,23 +67,23 @@ Deno.test("openTarget() does not take over a file that appeared since the check"
   assertEquals(Deno.readTextFileSync(path), "precious");
 });
 
-Deno.test("openTarget() creates what dangling links lead to", async () => {
+Deno.test("CheckedTarget.open() creates what dangling links lead to", async () => {
   using store = new StoreFixture();
   Deno.mkdirSync(store.file("folder"));
   Deno.symlinkSync("folder/second", store.file("first"));
   Deno.symlinkSync("../image", store.file("folder/second"));
   using checked = preflightTarget(store.file("first"), store.options({ imageBytes: 3 }));
-  await (await openTarget(checked)).finish({ sync: true });
+  await (await checked.open()).finish({ sync: true });
   assertEquals(Deno.lstatSync(store.file("image")).size, 3);
 });
 
-Deno.test("openTarget() allocates the whole file for --sparse=never", async () => {
+Deno.test("CheckedTarget.open() allocates the whole file for --sparse=never", async () => {
   using store = new StoreFixture();
   for (const content of [undefined, new Uint8Array(10)]) {
     const path = store.file("image", content);
     const options = store.options({ imageBytes: 4 * MIB + 5, sparse: "never" });
     using checked = preflightTarget(path, options);
-    const target = await openTarget(checked);
+    const target = await checked.open();
     assertEquals(target.handle.zeroPolicy, "skip");
     await target.finish({ sync: true });
     assertEquals(Deno.statSync(path).size, 4 * MIB + 5);
@@ -92,25 +92,25 @@ Deno.test("openTarget() allocates the whole file for --sparse=never", async () =
   }
 });
 
-Deno.test("openTarget() makes an empty file of an empty image", async () => {
+Deno.test("CheckedTarget.open() makes an empty file of an empty image", async () => {
   using store = new StoreFixture();
   for (const sparse of ["auto", "never", "always"] as const) {
     const path = store.file("image", "old");
     using checked = preflightTarget(path, store.options({ imageBytes: 0, sparse }));
-    await (await openTarget(checked)).finish({ sync: true });
+    await (await checked.open()).finish({ sync: true });
     assertEquals(Deno.statSync(path).size, 0);
   }
 });
 
 testUnless(
   mountProblem(),
-  "openTarget() writes zeros where the file system cannot allocate",
+  "CheckedTarget.open() writes zeros where the file system cannot allocate",
   async () => {
     using store = new StoreFixture();
     using mount = new Mount("-t", "ramfs", "ramfs"); // has no fallocate
     const path = `${mount.path}/image`;
     using checked = preflightTarget(path, store.options({ imageBytes: 100_000, sparse: "never" }));
-    const target = await openTarget(checked);
+    const target = await checked.open();
     assertEquals(target.handle.zeroPolicy, "write");
     new RandomAccessWriter(target.handle, { extent: { start: 0, end: 100_000 } }).writeZeros(
       0,
@@ -121,20 +121,24 @@ testUnless(
   },
 );
 
-testUnless(mountProblem(), "openTarget() removes a new file that cannot be allocated", async () => {
-  using store = new StoreFixture();
-  using mount = new Mount("-t", "tmpfs", "-o", "size=2m", "tmpfs");
-  const path = `${mount.path}/image`;
-  using checked = preflightTarget(path, store.options({ imageBytes: 2 * MIB, sparse: "never" }));
-  Deno.writeFileSync(`${mount.path}/other`, new Uint8Array(MIB));
-  const error = await assertRejects(() => openTarget(checked), TargetError);
-  assertEquals(
-    error.message,
-    `Cannot restore to "${path}": it cannot be made 2097152 bytes (2 MiB) long: ` +
-      "No space left on device (ENOSPC)",
-  );
-  assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
-});
+testUnless(
+  mountProblem(),
+  "CheckedTarget.open() removes a new file that cannot be allocated",
+  async () => {
+    using store = new StoreFixture();
+    using mount = new Mount("-t", "tmpfs", "-o", "size=2m", "tmpfs");
+    const path = `${mount.path}/image`;
+    using checked = preflightTarget(path, store.options({ imageBytes: 2 * MIB, sparse: "never" }));
+    Deno.writeFileSync(`${mount.path}/other`, new Uint8Array(MIB));
+    const error = await assertRejects(() => checked.open(), TargetError);
+    assertEquals(
+      error.message,
+      `Cannot restore to "${path}": it cannot be made 2097152 bytes (2 MiB) long: ` +
+        "No space left on device (ENOSPC)",
+    );
+    assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
+  },
+);
 
 testUnless(
   mountProblem(),
@@ -144,7 +148,7 @@ testUnless(
     using mount = new Mount("-t", "tmpfs", "-o", "size=1m", "tmpfs");
     const path = `${mount.path}/image`;
     using checked = preflightTarget(path, store.options({ imageBytes: 2 * MIB }));
-    const target = await openTarget(checked);
+    const target = await checked.open();
     const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: 2 * MIB } });
     const error = assertThrows(() => writer.writeData(new Uint8Array(2 * MIB), 0), TargetError);
     assertEquals(
@@ -185,7 +189,7 @@ Deno.test("RandomAccessWriter reports the file size limit instead of dying of SI
 Deno.test("Target.finish() lets the event loop run, and ends the target", async () => {
   using store = new StoreFixture();
   using checked = preflightTarget(store.file("image"), store.options({ imageBytes: 8 * MIB }));
-  const target = await openTarget(checked);
+  const target = await checked.open();
   const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: 8 * MIB } });
   writer.writeData(new Uint8Array(8 * MIB).fill(1), 0);
   let ticks = 0;
@@ -198,11 +202,11 @@ Deno.test("Target.finish() lets the event loop run, and ends the target", async 
   target.close();
 });
 
-Deno.test("openTarget() takes a checked target once", async () => {
+Deno.test("CheckedTarget.open() takes a checked target once", async () => {
   using store = new StoreFixture();
   using checked = preflightTarget(store.file("image", ""), store.options());
-  (await openTarget(checked)).close();
-  await assertRejects(() => openTarget(checked), TypeError);
+  (await checked.open()).close();
+  await assertRejects(() => checked.open(), TypeError);
 });
 
 Deno.test("preflightTarget() refuses a file that another restore is writing", async () => {
@@ -210,7 +214,7 @@ Deno.test("preflightTarget() refuses a file that another restore is writing", as
   const path = store.file("image");
   const options = store.options({ imageBytes: MIB });
   using first = preflightTarget(path, options);
-  const target = await openTarget(first);
+  const target = await first.open();
   const error = assertThrows(() => preflightTarget(path, options), TargetError);
   assertEquals(
     error.message,

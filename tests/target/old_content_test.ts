@@ -5,7 +5,7 @@
  */
 
 import { TargetError } from "../../lib/errors.ts";
-import { openTarget, preflightTarget } from "../../lib/target/preflight.ts";
+import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { OldContent, PreflightOptions, SparseMode } from "../../lib/target/target.ts";
 import type { ZeroPolicy } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
@@ -24,7 +24,7 @@ async function open(
   look: (handle: { fd: number; zeroPolicy: ZeroPolicy }) => void = () => {},
 ): Promise<void> {
   using checked = preflightTarget(path, options);
-  const target = await openTarget(checked);
+  const target = await checked.open();
   look(target.handle);
   await target.finish({ sync: false });
 }
@@ -51,7 +51,7 @@ const KEPT_POLICIES: Readonly<Record<SparseMode, ZeroPolicy>> = {
 };
 
 for (const [oldContent, oldBytes, bytes, kept] of FATES) {
-  Deno.test(`openTarget() of a file of ${oldBytes} bytes whose content is ${oldContent}`, async () => {
+  Deno.test(`CheckedTarget.open() of a file of ${oldBytes} bytes whose content is ${oldContent}`, async () => {
     using store = new StoreFixture();
     for (const sparse of ["auto", "always", "never"] as const) {
       const path = store.file("image", new Uint8Array(oldBytes).fill(7));
@@ -68,7 +68,7 @@ for (const [oldContent, oldBytes, bytes, kept] of FATES) {
   });
 }
 
-Deno.test("openTarget() of a new file is alike, whatever becomes of old content", async () => {
+Deno.test("CheckedTarget.open() of a new file is alike, whatever becomes of old content", async () => {
   using store = new StoreFixture();
   for (const oldContent of ["replaced", "updated", "patched"] as const) {
     for (const sparse of ["auto", "always", "never"] as const) {
@@ -86,7 +86,7 @@ Deno.test("openTarget() of a new file is alike, whatever becomes of old content"
 
 testUnless(
   mountProblem(),
-  "openTarget() that fails leaves an old file as long as it was",
+  "CheckedTarget.open() that fails leaves an old file as long as it was",
   async () => {
     using store = new StoreFixture();
     using mount = new Mount("-t", "tmpfs", "-o", "size=3m", "tmpfs");
@@ -98,7 +98,7 @@ testUnless(
       using checked = preflightTarget(path, store.options({ extent, oldContent, sparse: "never" }));
       const other = `${mount.path}/other`;
       Deno.writeFileSync(other, new Uint8Array(1_900_000));
-      const error = await assertRejects(() => openTarget(checked), TargetError);
+      const error = await assertRejects(() => checked.open(), TargetError);
       assert(error.message.endsWith("No space left on device (ENOSPC)"), error.message);
       assertBytes(Deno.readFileSync(path), content);
       Deno.removeSync(other);

@@ -1,7 +1,7 @@
 import { TargetError } from "../../lib/errors.ts";
 import { openFd, OpenFlag } from "../../lib/ffi/libc.ts";
 import { OpenedTarget } from "../../lib/target/opened_target.ts";
-import { openTarget, preflightTarget } from "../../lib/target/preflight.ts";
+import { preflightTarget } from "../../lib/target/preflight.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
 import { programProblem, run, testUnless } from "./machine.ts";
@@ -14,7 +14,7 @@ Deno.test("Target.finish() flushes the directory of a new file, and of no other"
   const finish = async (sync: boolean) => {
     Deno.mkdirSync(folder);
     using checked = preflightTarget(`${folder}/image`, store.options());
-    const target = await openTarget(checked);
+    const target = await checked.open();
     Deno.renameSync(folder, moved);
     try {
       await target.finish({ sync });
@@ -29,7 +29,7 @@ Deno.test("Target.finish() flushes the directory of a new file, and of no other"
   Deno.mkdirSync(folder);
   Deno.writeTextFileSync(`${folder}/image`, "old");
   using checked = preflightTarget(`${folder}/image`, store.options());
-  const target = await openTarget(checked);
+  const target = await checked.open();
   Deno.renameSync(folder, moved);
   await target.finish({ sync: true });
 });
@@ -39,7 +39,7 @@ Deno.test("Target.flush() flushes as finish() does, and leaves the target open",
   const folder = store.file("folder");
   Deno.mkdirSync(folder);
   using checked = preflightTarget(`${folder}/image`, store.options());
-  const target = await openTarget(checked);
+  const target = await checked.open();
   await target.flush();
   await target.flush();
   assert(Deno.statSync(`/proc/self/fd/${target.handle.fd}`).isFile);

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { ignoreWriteSignals, setNonblocking, tryPipeBytes } from "../../lib/ffi/libc.ts";
-import { openTarget, preflightTarget } from "../../lib/target/preflight.ts";
+import { preflightTarget } from "../../lib/target/preflight.ts";
 import { StreamWriter } from "../../lib/target/writer.ts";
 import { assertBytes, run, scriptCommand, shell } from "./machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
@@ -30,7 +30,7 @@ Deno.test("A FIFO takes the image once it has a reader", async () => {
   using checked = preflightTarget(path, store.options({ imageBytes: 3 * MIB }));
   assertEquals(checked.kind, "fifo");
   let reader: Reader | undefined;
-  const target = await openTarget(checked, { onWait: () => reader = startReader(path) });
+  const target = await checked.open({ onWait: () => reader = startReader(path) });
   assert(reader, "onWait was not called");
   assertEquals([target.handle.access, target.handle.zeroPolicy], ["stream", "write"]);
   assertEquals(tryPipeBytes(target.handle.fd), MIB);
@@ -47,20 +47,20 @@ Deno.test("A FIFO whose descriptor is nonblocking takes the image, too", async (
   run("mkfifo", path);
   using checked = preflightTarget(path, store.options({ imageBytes: 3 * MIB }));
   let reader: Reader | undefined;
-  const target = await openTarget(checked, { onWait: () => reader = startReader(path) });
+  const target = await checked.open({ onWait: () => reader = startReader(path) });
   setNonblocking(target.handle.fd, true);
   new StreamWriter(target.handle).write(new Uint8Array(5 * MIB).fill(5));
   await target.finish({ sync: true });
   assertBytes(await reader!.output(), new Uint8Array(5 * MIB).fill(5));
 });
 
-Deno.test("openTarget() gives the wait for a reader up when the signal says so", async () => {
+Deno.test("CheckedTarget.open() gives the wait for a reader up when the signal says so", async () => {
   using store = new StoreFixture();
   const path = store.file("fifo");
   run("mkfifo", path);
   using checked = preflightTarget(path, store.options());
   const controller = new AbortController();
-  const opening = openTarget(checked, {
+  const opening = checked.open({
     signal: controller.signal,
     onWait: () => controller.abort(new RangeError("enough")),
   });
@@ -74,7 +74,7 @@ Deno.test("StreamWriter reports a reader that went away", async () => {
   run("mkfifo", path);
   const reader = Deno.openSync(path, { read: true, write: true });
   using checked = preflightTarget(path, store.options());
-  const target = await openTarget(checked);
+  const target = await checked.open();
   const writer = new StreamWriter(target.handle);
   writer.write(new Uint8Array(100));
   reader.close();
@@ -86,14 +86,14 @@ Deno.test("StreamWriter reports a reader that went away", async () => {
 Deno.test("/dev/null takes everything, /dev/full nothing", async () => {
   using store = new StoreFixture();
   using nullChecked = preflightTarget("/dev/null", store.options());
-  const nullTarget = await openTarget(nullChecked);
+  const nullTarget = await nullChecked.open();
   const writer = new StreamWriter(nullTarget.handle);
   writer.writeZeros(3 * MIB);
   assertEquals(writer.position, 3 * MIB);
   await nullTarget.finish({ sync: true });
 
   using fullChecked = preflightTarget("/dev/full", store.options());
-  const fullTarget = await openTarget(fullChecked);
+  const fullTarget = await fullChecked.open();
   const error = assertThrows(() => new StreamWriter(fullTarget.handle).writeZeros(1), TargetError);
   assertEquals(
     error.message,
@@ -105,12 +105,12 @@ Deno.test("/dev/null takes everything, /dev/full nothing", async () => {
 /** Writes 1 MiB of ones and 1 MiB of zeros to standard output; failures go to standard error. */
 const writeStdout = scriptCommand(`
   import { ignoreWriteSignals } from lib("ffi/libc.ts");
-  import { openTarget, preflightTarget } from lib("target/preflight.ts");
+  import { preflightTarget } from lib("target/preflight.ts");
   import { StreamWriter } from lib("target/writer.ts");
   ignoreWriteSignals();
   const options = { sparse: "auto", force: false, stores: [{ revisionPath: "/x", basedir: "/x" }] };
   try {
-    const target = await openTarget(preflightTarget("-", { extent: { start: 0, end: 2097152 }, ...options }));
+    const target = await preflightTarget("-", { extent: { start: 0, end: 2097152 }, ...options }).open();
     const writer = new StreamWriter(target.handle);
     writer.write(new Uint8Array(1048576).fill(1));
     writer.writeZeros(1048576);

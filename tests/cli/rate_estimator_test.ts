@@ -1,0 +1,73 @@
+import { assert, assertEquals } from "../assert.ts";
+import { RateEstimator } from "../../lib/cli/rate_estimator.ts";
+
+const MIB = 2 ** 20;
+
+Deno.test("RateEstimator says nothing before it can", () => {
+  const estimator = new RateEstimator();
+  assertEquals([estimator.bytesPerSecond, estimator.etaSeconds(1)], [null, null]);
+  estimator.add(0, 0);
+  estimator.add(100, 50 * MIB);
+  assertEquals([estimator.bytesPerSecond, estimator.etaSeconds(1)], [null, null]);
+  estimator.add(1000, 100 * MIB);
+  assertEquals([estimator.bytesPerSecond, estimator.etaSeconds(200 * MIB)], [100 * MIB, 2]);
+  assertEquals([0, -1, NaN].map((bytes) => estimator.etaSeconds(bytes)), [0, 0, 0]);
+});
+
+Deno.test("RateEstimator follows a change of speed within its window", () => {
+  const estimator = new RateEstimator();
+  for (let second = 0; second <= 60; second++) estimator.add(second * 1000, second * 100 * MIB);
+  assertEquals(estimator.bytesPerSecond, 100 * MIB);
+  for (let second = 1; second <= 15; second++) {
+    estimator.add((60 + second) * 1000, 6000 * MIB + second * 10 * MIB);
+  }
+  assertEquals(estimator.bytesPerSecond, 10 * MIB);
+});
+
+Deno.test("RateEstimator lets the ETA grow while work stands still, and recovers", () => {
+  const estimator = new RateEstimator();
+  const remaining = 1000 * MIB;
+  for (let second = 0; second <= 20; second++) estimator.add(second * 1000, second * 100 * MIB);
+  let last = estimator.etaSeconds(remaining) ?? NaN;
+  assertEquals(last, 10);
+  for (let second = 36; second <= 400; second += 4) {
+    estimator.add(second * 1000, 2000 * MIB);
+    const eta = estimator.etaSeconds(remaining) ?? NaN;
+    assertEquals(estimator.bytesPerSecond, 0);
+    if (second > 36) assert(eta > last, `${eta} at ${second} s, ${last} before`);
+    last = eta;
+  }
+  for (let second = 401; second <= 420; second++) {
+    estimator.add(second * 1000, 2000 * MIB + (second - 400) * 100 * MIB);
+  }
+  assertEquals(estimator.etaSeconds(remaining), 10);
+});
+
+Deno.test("RateEstimator stays finite and not negative whatever it is told", () => {
+  const times = [0, 0, -5, 10, NaN, 1e9, Infinity, 1e9 + 1, 1e9 + 2000];
+  const bytes = [0, 1, NaN, -1, Infinity, 2 ** 53, 5];
+  const estimator = new RateEstimator();
+  for (const atMs of times) {
+    for (const done of bytes) {
+      estimator.add(atMs, done);
+      for (
+        const value of [
+          estimator.bytesPerSecond,
+          estimator.etaSeconds(2 ** 53),
+          estimator.etaSeconds(1),
+        ]
+      ) {
+        assert(value === null || (Number.isFinite(value) && value >= 0), String(value));
+      }
+    }
+  }
+});
+
+Deno.test("RateEstimator gives the same rate however often it is fed", () => {
+  const estimator = new RateEstimator();
+  for (let ms = 0; ms <= 30_000; ms++) estimator.add(ms, ms * 1000);
+  const rate = estimator.bytesPerSecond ?? NaN;
+  assert(Math.abs(rate - 1e6) < 1, String(rate));
+});
+
+/** What a terminal shows after the given output: its finished lines, and the line of the cursor. */
