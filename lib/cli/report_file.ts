@@ -5,7 +5,7 @@
  */
 
 import { UsageError } from "../errors.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { describeErrno, Errno, reasonOf } from "../ffi/errno.ts";
 import { fdatasyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { writeAll } from "../ffi/small_files.ts";
 import { quote } from "../wording.ts";
@@ -51,11 +51,14 @@ export function requireReportFile(path: string, target: string): void {
   const info = statOrNull(path);
   if (info !== null && !info.isFile) throw cannotUse(path, "it is no regular file");
   if (info !== null && info.size > 0) throw cannotUse(path, "there is such a file already");
+  let isFolder: boolean;
   try {
-    Deno.statSync(folderOf(path));
+    // With less than all permissions the runtime drops the slash at the end, which would have told.
+    isFolder = Deno.statSync(folderOf(path)).isDirectory;
   } catch (error) {
     throw cannotUse(path, reasonOf(error));
   }
+  if (!isFolder) throw cannotUse(path, describeErrno(Errno.ENOTDIR));
   if (target !== "-" && isSameFile(path, target)) {
     throw cannotUse(path, "the image is restored to it");
   }

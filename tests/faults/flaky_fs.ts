@@ -43,6 +43,9 @@ export interface Faults {
   readonly closeErrno?: number;
 }
 
+/** Most that a short read gives: less than a chunk file has. */
+const SHORT_BYTES = 50_000;
+
 type Op<N extends keyof Handlers> = Parameters<NonNullable<Handlers[N]>>[0];
 
 class FlakyFs implements Handlers {
@@ -157,7 +160,7 @@ class FlakyFs implements Handlers {
     const { file, path } = this.#files.get(handle)!;
     const { readEvery = 0, readErrno = Errno.EIO, shortReads } = await this.#faultsOf(path);
     if (readEvery > 0 && ++this.#reads % readEvery === 0) fail(readErrno);
-    const wanted = shortReads ? Math.min(size, 1 + this.#reads++ * 7919 % size) : size;
+    const wanted = shortReads ? Math.min(size, 1 + this.#reads++ * 7919 % SHORT_BYTES) : size;
     const bytes = new Uint8Array(wanted);
     file.seekSync(offset, Deno.SeekMode.Start);
     let done = 0;
