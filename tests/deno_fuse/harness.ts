@@ -10,6 +10,7 @@
 import { assert } from "../assert.ts";
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { type Mount, readMountTable } from "../../lib/deno_fuse/mount_table.ts";
+import "../fixtures/libraries.ts";
 import type { ProgramOptions } from "./memory_fs.ts";
 
 const DEADLINE_MS = 60_000;
