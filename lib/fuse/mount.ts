@@ -113,7 +113,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     readAheadBytes: READ_AHEAD_BYTES,
     onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
   });
-  // Now, while nobody waits: it takes about a tenth of a second.
+  // Now, so that the first reader does not wait for it.
   filesystem.start();
   return new Mounted(session, filesystem, cleanup.move());
 }
