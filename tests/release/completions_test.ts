@@ -180,8 +180,10 @@ testUnless(
       ...["backy-extract --sparse=al\tvm/last out", "backy-extract check vm/trust:d\t"],
       ...["backy-extract vm/last\\(tr\t", "exit", ""],
     ];
-    const child = new Deno.Command("script", {
-      args: ["-qec", "timeout 30 bash --norc --noprofile -i", "/dev/null"],
+    // The limit is around the terminal: within, timeout(1) would put bash into the background of it unless script(1)'s shell
+    // happens to `exec`, and there bash stops itself for ever. `exec`, so that bash is in the foreground with any shell.
+    const child = new Deno.Command("timeout", {
+      args: ["30", "script", "-qec", "exec bash --norc --noprofile -i", "/dev/null"],
       ...{ stdin: "piped", stdout: "piped", env: { TERM: "dumb", HISTFILE: "", PS1: "" } },
     }).spawn();
     const writer = child.stdin.getWriter();
