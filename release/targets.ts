@@ -4,6 +4,8 @@
  * @module
  */
 
+import { FUSERMOUNT_PATHS } from "../lib/deno_fuse/unmount.ts";
+
 /** An executable. */
 export interface Tool {
   readonly name: string;
@@ -16,8 +18,8 @@ export interface Tool {
 
 /**
  * What both tools need: stores and targets may be anywhere, and the system is called by FFI, whose pointers need the whole
- * permission. Of the environment they read how to draw on a terminal; `LOG_*` is npm:yaml's, which does without warnings if it may
- * not. `--no-prompt`: nobody is asked for more.
+ * permission. Of the environment they read how to draw on a terminal; `LOG_*` is read by npm:yaml, whose parser throws if it may not:
+ * `list` would skip every revision, and a restore would lose its warnings. `--no-prompt`: nobody is asked for more.
  */
 const COMMON_PERMISSIONS = [
   "--no-prompt",
@@ -39,8 +41,14 @@ export const TOOLS: readonly Tool[] = [
     name: "backy-fuse",
     entry: "fuse.ts",
     worker: "lib/fuse/worker.ts",
-    // Who is not root needs fusermount3 to unmount, and is told of what only root may.
-    permissions: [...COMMON_PERMISSIONS, "--allow-sys=uid,gid", "--allow-run=fusermount3"],
+    permissions: [
+      ...COMMON_PERMISSIONS,
+      // Who is not root is told of what only root may.
+      "--allow-sys=uid,gid",
+      // Who is not root needs fusermount3 to unmount. By path: a bare name is looked for along PATH as the program starts, which
+      // fails where PATH is unset.
+      `--allow-run=${FUSERMOUNT_PATHS.join(",")}`,
+    ],
   },
 ];
 

@@ -49,8 +49,8 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
   // For /proc, /sys and /dev the runtime demands all permissions, which the executables do not have: lib/ffi opens files.
   [
     "the runtime's ways to open files",
-    /\bDeno\s*\.\s*(open|create|readFile|readTextFile|writeFile|writeTextFile|makeTempFile|copyFile)(Sync)?\b/,
-    ["lib/deno_fuse/preflight.ts"],
+    /\bDeno\s*\.\s*(open|create|truncate|readFile|readTextFile|writeFile|writeTextFile|makeTempFile|makeTempDir|copyFile)(Sync)?\b/,
+    [],
   ],
   // Who is not root unmounts by fusermount3.
   ["child processes", /\bDeno\s*\.\s*Command\b/, ["lib/deno_fuse/unmount.ts"]],

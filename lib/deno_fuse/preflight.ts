@@ -7,6 +7,7 @@
 import { MountError, OsError } from "../errors.ts";
 import { Errno, errnoName } from "../ffi/errno.ts";
 import { AccessMode, closeFd, openFd, OpenFlag, tryAccess } from "../ffi/libc.ts";
+import { readText } from "../ffi/small_files.ts";
 
 const DEVICE = "/dev/fuse";
 const CONFIG = "/etc/fuse.conf";
@@ -24,7 +25,7 @@ export async function requireMountable(
 ): Promise<string> {
   const path = await requireDirectory(mountpoint);
   requireDevice(mountpoint);
-  if (Deno.uid() !== 0) await requireUserMayMount(mountpoint, mountOptions);
+  if (Deno.uid() !== 0) requireUserMayMount(mountpoint, mountOptions);
   return path;
 }
 
@@ -73,23 +74,23 @@ function requireDevice(mountpoint: string): void {
   }
 }
 
-async function requireUserMayMount(
+function requireUserMayMount(
   mountpoint: string,
   mountOptions: readonly string[],
-): Promise<void> {
+): void {
   if (tryAccess(mountpoint, AccessMode.W_OK) !== 0) {
     refuse(mountpoint, "the directory is not writable for this user, which mounting requires");
   }
   const shared = mountOptions.find((o) => o === "allow_other" || o === "allow_root");
-  if (shared && !await isSharingAllowed()) {
+  if (shared && !isSharingAllowed()) {
     const remedy = `put the line "user_allow_other" into ${CONFIG}, or mount without that option`;
     refuse(mountpoint, `only root may use the mount option ${shared}; ${remedy}`);
   }
 }
 
-async function isSharingAllowed(): Promise<boolean> {
+function isSharingAllowed(): boolean {
   try {
-    return /^[ \t]*user_allow_other[ \t]*$/m.test(await Deno.readTextFile(CONFIG));
+    return /^[ \t]*user_allow_other[ \t]*$/m.test(readText(CONFIG));
   } catch {
     // fusermount3 takes a missing or unreadable file for an empty one.
     return false;

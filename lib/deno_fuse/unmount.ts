@@ -28,6 +28,16 @@ let libc: Deno.StaticForeignLibraryInterface<typeof libcSymbols> | undefined;
 /** Flags of umount2(2). Source: sys/mount.h. */
 const MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;
 
+/**
+ * Where `fusermount3` may be, the likeliest first. Not looked for along PATH, which may be unset or lack it, and by which a
+ * permission to run programs would be as wide as whoever sets PATH likes.
+ */
+export const FUSERMOUNT_PATHS: readonly string[] = [
+  "/usr/bin/fusermount3",
+  "/bin/fusermount3",
+  "/usr/local/bin/fusermount3",
+];
+
 /** How unmounting went: "busy" if somebody uses the mount, "absent" if there is none. */
 export type UnmountOutcome = "done" | "busy" | "absent";
 
@@ -62,16 +72,28 @@ export async function unmountPath(
 }
 
 async function runFusermount(path: string, lazy: boolean): Promise<UnmountOutcome> {
-  const args = ["-u", ...lazy ? ["-z"] : [], "--", path];
-  let output: Deno.CommandOutput;
-  try {
-    output = await new Deno.Command("fusermount3", { args, stdin: "null" }).output();
-  } catch (cause) {
-    throw new MountError(`Cannot unmount "${path}": fusermount3 does not run`, { cause });
-  }
+  const output = await startFusermount(path, ["-u", ...lazy ? ["-z"] : [], "--", path]);
   if (output.success) return "done";
   const text = new TextDecoder().decode(output.stderr).trim();
   if (/busy/i.test(text)) return "busy";
   if (/not found in|not mounted|invalid argument/i.test(text)) return "absent";
   throw new MountError(`Cannot unmount "${path}": ${text}`);
+}
+
+async function startFusermount(
+  path: string,
+  args: readonly string[],
+): Promise<Deno.CommandOutput> {
+  let cause: unknown;
+  for (const program of FUSERMOUNT_PATHS) {
+    try {
+      // No environment: where one has LD_PRELOAD or the like, the runtime starts a program only with all permissions.
+      const command = new Deno.Command(program, { args: [...args], stdin: "null", clearEnv: true });
+      return await command.output();
+    } catch (error) {
+      cause = error;
+      if (!(error instanceof Deno.errors.NotFound)) break;
+    }
+  }
+  throw new MountError(`Cannot unmount "${path}": fusermount3 does not run`, { cause });
 }

@@ -42,6 +42,12 @@ Deno.test("backy-fuse: a usage error is one line on standard error and exit 2", 
   }
 });
 
+Deno.test("backy-fuse starts where PATH is unset", async () => {
+  await using tool = new RunningTool([...TOOL, "--version"], { shell: 'unset PATH; exec "$@"' });
+  const { code, stderr } = await tool.outcome();
+  assertEquals([code, stderr], [0, ""]);
+});
+
 Deno.test("backy-fuse: --help shows every option and exit code, --version name and version", async () => {
   await using help = new RunningTool([...TOOL, "--help"]);
   const shown = await help.outcome();

@@ -108,6 +108,8 @@ export interface StartOptions {
   readonly options?: ProgramOptions;
   /** Options of `deno run`. */
   readonly flags?: readonly string[];
+  /** Options of `deno run` that permit something; default: everything is permitted. */
+  readonly permissions?: readonly string[];
   /** Command that runs the program, such as `setpriv`. */
   readonly prefix?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -117,12 +119,12 @@ export interface StartOptions {
 
 /** Starts the program; it may not be ready yet, or refuse. */
 export function startDriver(path: string, start: StartOptions = {}): Driver {
-  const { options = {}, flags = [], prefix = [], env = {} } = start;
+  const { options = {}, flags = [], permissions = ["-A"], prefix = [], env = {} } = start;
   const [command, ...args] = [
     ...prefix,
     Deno.execPath(),
     "run",
-    "-A",
+    ...permissions,
     "--no-lock",
     `--config=${CONFIG}`,
     ...flags,

@@ -1,3 +1,4 @@
+import { TOOLS } from "../../release/targets.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { directoryTest, inNamespace, sh, type StartOptions, type TestMount } from "./harness.ts";
 
@@ -17,13 +18,18 @@ const AS_USER = `set -e
   chown nobody /mnt/cache "$AT"
   shift
   exec setpriv --reuid=nobody --regid=nogroup --clear-groups \\
-    env HOME=/mnt/cache DENO_DIR=/mnt/cache /mnt/deno "\${@//"$ROOT"//mnt/src/}"`;
+    env $CHANGES HOME=/mnt/cache DENO_DIR=/mnt/cache /mnt/deno "\${@//"$ROOT"//mnt/src/}"`;
 
-function asUser(mount: TestMount, options: StartOptions["options"] = {}): StartOptions {
+/** @param changes What `env` changes in the environment: `-u NAME NAME=VALUE`. */
+function asUser(
+  mount: TestMount,
+  options: StartOptions["options"] = {},
+  changes = "",
+): StartOptions {
   return {
     options,
     prefix: inNamespace(AS_USER),
-    env: { ROOT, AT: mount.path },
+    env: { ROOT, AT: mount.path, CHANGES: changes },
   };
 }
 
@@ -45,6 +51,20 @@ directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
   await driver.waitFor(/^closed/);
   assertEquals(await driver.ended(), 0);
 });
+
+for (const changes of ["-u PATH", "LD_LIBRARY_PATH=/nowhere"]) {
+  directoryTest(
+    `A user unmounts with the executable's permissions and env ${changes}`,
+    async (mount) => {
+      const { permissions } = TOOLS.find(({ name }) => name === "backy-fuse")!;
+      const driver = mount.start({ ...asUser(mount, {}, changes), permissions });
+      assertMatch(await driver.waitFor(/^(ready|refused)/), /^ready /);
+      driver.process.kill("SIGTERM");
+      await driver.waitFor(/^closed/);
+      assertEquals(await driver.ended(), 0);
+    },
+  );
+}
 
 directoryTest("A user who may not share mounts is told so", async (mount) => {
   const config = await Deno.readTextFile("/etc/fuse.conf").catch(() => "");

@@ -1,20 +1,34 @@
+import { FUSERMOUNT_PATHS } from "../../lib/deno_fuse/unmount.ts";
 import { TOOLS } from "../../release/targets.ts";
 import { assertEquals } from "../assert.ts";
 
-/** What the executables may do, and why; an entry more needs a reason more. */
-const REASONS: Readonly<Record<string, string>> = {
+/** What both executables may do, and why; an entry more needs a reason more. */
+const COMMON_REASONS: Readonly<Record<string, string>> = {
   "--no-prompt": "a program on a rescue host asks nobody for permissions",
   "--allow-read": "stores and targets may be anywhere",
   "--allow-write": "targets, lock files and spilled chunks may be anywhere",
   "--allow-ffi": "libc and libfuse; pointers need the whole permission",
-  "--allow-env=TERM,NO_COLOR,LOG_STREAM,LOG_TOKENS": "how to draw; what npm:yaml reads",
-  "--allow-sys=uid,gid": "who mounts",
-  "--allow-run=fusermount3": "who is not root unmounts by it",
+  "--allow-env=TERM,NO_COLOR,LOG_STREAM,LOG_TOKENS": "how to draw; what npm:yaml cannot do without",
+};
+
+/** What one of them may do beside. */
+const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  "backy-extract": {},
+  "backy-fuse": {
+    "--allow-sys=uid,gid": "who mounts",
+    [`--allow-run=${FUSERMOUNT_PATHS.join(",")}`]: "who is not root unmounts by it",
+  },
 };
 
 Deno.test("The executables have no permission without a reason", () => {
-  const given = new Set(TOOLS.flatMap(({ permissions }) => permissions));
-  assertEquals([...given].sort(), Object.keys(REASONS).sort());
-  const [extract] = TOOLS;
-  assertEquals(extract?.permissions.some((name) => /run|sys/.test(name)), false);
+  assertEquals(TOOLS.map(({ name }) => name), Object.keys(REASONS));
+  for (const { name, permissions } of TOOLS) {
+    const expected = Object.keys({ ...COMMON_REASONS, ...REASONS[name] });
+    assertEquals([...permissions].sort(), expected.sort());
+  }
+});
+
+Deno.test("The programs that backy-fuse may run are named by their paths", () => {
+  // A bare name is looked for along PATH, and where that is unset the executable does not even start.
+  for (const path of FUSERMOUNT_PATHS) assertEquals(/^\/[\w/]+$/.test(path), true);
 });
