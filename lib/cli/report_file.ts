@@ -11,6 +11,9 @@ import { writeAll } from "../ffi/small_files.ts";
 import { quote } from "../wording.ts";
 import { renderJsonLine } from "./json_line.ts";
 
+/** Should it have become a FIFO or terminal since it was looked at: opening must not wait for a reader, nor take it over. */
+const REPORT_OPEN_FLAGS = OpenFlag.O_WRONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY;
+
 /** A report to be written. Disposing it removes the file if it was created and nothing was written. */
 export interface ReportFile extends Disposable {
   /** Writes the report. @throws What the file system throws. */
@@ -28,7 +31,7 @@ export function openReportFile(path: string, target: string): ReportFile {
   const isNew = statOrNull(path) === null;
   let fd: number;
   try {
-    fd = openFd(path, OpenFlag.O_WRONLY | (isNew ? OpenFlag.O_CREAT | OpenFlag.O_EXCL : 0));
+    fd = openFd(path, REPORT_OPEN_FLAGS | (isNew ? OpenFlag.O_CREAT | OpenFlag.O_EXCL : 0));
   } catch (error) {
     throw cannotUse(path, reasonOf(error));
   }

@@ -28,6 +28,24 @@ Deno.test("readBeginning() of a FIFO does not wait for a writer", async () => {
   assertEquals(readBeginning(path, 10).length, 0);
 });
 
+Deno.test("writeText() to a FIFO does not wait for a reader", async () => {
+  using scratch = new Scratch();
+  const path = scratch.file("fifo");
+  await makeFifo(path);
+  assertEquals(assertThrows(() => writeText(path, "x"), OsError).errnoName, "ENXIO");
+});
+
+Deno.test("openFd() with O_EXCL says EEXIST where there is something, a link to nothing too", () => {
+  using scratch = new Scratch();
+  const file = scratch.file("file", "x");
+  const link = scratch.file("link");
+  Deno.symlinkSync(scratch.file("nothing"), link);
+  for (const path of [file, link]) {
+    const flags = OpenFlag.O_WRONLY | OpenFlag.O_CREAT | OpenFlag.O_EXCL;
+    assertEquals(assertThrows(() => openFd(path, flags), OsError).errnoName, "EEXIST");
+  }
+});
+
 Deno.test("What cannot be opened is an OsError with its errno", () => {
   using scratch = new Scratch();
   const missing = scratch.file("missing");
