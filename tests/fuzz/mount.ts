@@ -36,11 +36,13 @@ interface OpenFile {
   readonly model: Uint8Array;
 }
 
-/** A write that may or may not have taken place when a read that runs at the same time is answered. */
+/** A write of the operations that are under way together. */
 interface Attempt {
   readonly model: Uint8Array;
   readonly offset: number;
-  readonly data: Uint8Array;
+  /** What was written if it is done; what should be until then. */
+  data: Uint8Array;
+  state: "pending" | "done" | "failed";
 }
 
 /** A file system, and the buffers that its files must agree with. */
@@ -87,7 +89,7 @@ class World {
   perform(op: DataView): Promise<void> {
     const file = this.#files[op.getUint8(1) % this.#files.length]!;
     const offset = offsetOf(op, file.model.length);
-    const length = 1 + (op.getUint16(5, true) * (op.getUint8(1) & 0x80 ? 16 : 1)) % MOST_BYTES;
+    const length = lengthOf(op);
     switch (op.getUint8(0) % 16) {
       case 0:
         this.#isFailing = !this.#isFailing;
@@ -114,33 +116,43 @@ class World {
     }
   }
 
-  /** To be called when all operations are over: what they did is known from then on. */
+  /** To be called when all operations are over. Writes to an image take place in the order in which they were asked for. */
   settle(): void {
+    for (const attempt of this.#attempts) applyIfDone(attempt, attempt.model, 0);
     this.#attempts = [];
   }
 
   async #write({ ino, handle, model }: OpenFile, offset: number, data: Uint8Array<ArrayBuffer>) {
-    this.#attempts.push({ model, offset, data });
+    const attempt: Attempt = { model, offset, data, state: "pending" };
+    this.#attempts.push(attempt);
     try {
       const count = await this.filesystem.write({ ino, handle, offset, data });
       assertEquals(count, Math.min(data.length, model.length - offset));
-      model.set(data.subarray(0, count), offset);
+      attempt.data = data.subarray(0, count);
+      attempt.state = "done";
     } catch (error) {
       requireFailure(error);
+      attempt.state = "failed";
     }
   }
 
+  /** What was written before must be there; what is being written meanwhile may be. */
   async #read({ ino, handle, model }: OpenFile, offset: number, length: number): Promise<void> {
     const expected = model.slice(offset, offset + length);
+    const before = this.#attempts.filter((attempt) => attempt.model === model);
+    for (const attempt of before) applyIfDone(attempt, expected, offset);
+    const settled = new Set(before.filter(({ state }) => state !== "pending"));
     try {
       // Copied at once, as the kernel's answer is: pages are given back in the next turn.
       const bytes = join(await this.filesystem.read({ ino, handle, offset, size: length }));
       assertEquals(bytes.length, expected.length);
       if (isSame(bytes, expected)) return;
-      const attempts = this.#attempts.filter((attempt) => attempt.model === model);
+      const possible = this.#attempts.filter((attempt) =>
+        attempt.model === model && !settled.has(attempt)
+      );
       const isPossible = (byte: number, at: number) =>
         byte === expected[at - offset] ||
-        attempts.some(({ offset: start, data }) =>
+        possible.some(({ offset: start, data }) =>
           at >= start && at < start + data.length && data[at - start] === byte
         );
       const wrong = bytes.findIndex((byte, index) => !isPossible(byte, offset + index));
@@ -180,6 +192,26 @@ class World {
   }
 }
 
+/** Lengths of all sizes up to that of a request, short ones more often. */
+function lengthOf(op: DataView): number {
+  const some = op.getUint16(5, true);
+  switch (op.getUint8(1) >> 6) {
+    case 0:
+      return 1 + some % 2000;
+    case 1:
+      return 1 + (16 * some) % MOST_BYTES;
+    default:
+      return 1 + some;
+  }
+}
+
+/** Puts what was written into a buffer of the image's bytes from `start` on. */
+function applyIfDone({ state, offset, data }: Attempt, to: Uint8Array, start: number): void {
+  if (state !== "done") return;
+  const from = Math.max(offset, start), end = Math.min(offset + data.length, start + to.length);
+  if (from < end) to.set(data.subarray(from - offset, end - offset), from - start);
+}
+
 /** Offsets near chunks' borders and the end, more often than elsewhere. */
 function offsetOf(op: DataView, size: number): number {
   const wanted = op.getUint8(2) * 65_536 + op.getUint16(3, true);
@@ -216,8 +248,11 @@ export const mount: FuzzTarget = {
     for (let at = 0; at + OP_BYTES <= input.length; at += OP_BYTES) {
       const op = new DataView(input.buffer, input.byteOffset + at, OP_BYTES);
       running.push(world.perform(op));
-      // One program waits for its answer, another asks at the same time.
-      if ((op.getUint8(7) & 3) === 0) continue;
+      // Some four requests are under way together, and some come when those before them are half done.
+      if ((op.getUint8(7) & 3) !== 0) {
+        if (op.getUint8(7) & 4) await nextTurn();
+        continue;
+      }
       await Promise.all(running.splice(0));
       world.settle();
     }
