@@ -37,6 +37,8 @@ export interface RunOptions {
    * Command line of bash around the tool, in which `"$@"` stands for the tool and its arguments: `exec "$@" >image`.
    */
   readonly shell?: string;
+  /** Time after which the process is killed; default: more than any run takes that a test does not make long. */
+  readonly limitMs?: number;
 }
 
 /** How a run ended. */
@@ -70,6 +72,7 @@ export class RunningTool implements AsyncDisposable {
   readonly #stdout: Promise<Uint8Array>;
   readonly #stderr: Promise<void>;
   readonly #timer: ReturnType<typeof setTimeout>;
+  readonly #limitMs: number;
   #said = "";
   #hasEnded = false;
   #isOverdue = false;
@@ -91,10 +94,11 @@ export class RunningTool implements AsyncDisposable {
     }).spawn();
     this.#stdout = new Response(this.#child.stdout).bytes();
     this.#stderr = this.#listen();
+    this.#limitMs = options.limitMs ?? TIME_LIMIT_MS;
     this.#timer = setTimeout(() => {
       this.#isOverdue = true;
       this.signal("SIGKILL");
-    }, TIME_LIMIT_MS);
+    }, this.#limitMs);
   }
 
   /** Process id; of bash where a `shell` line does not `exec`. */
@@ -133,7 +137,7 @@ export class RunningTool implements AsyncDisposable {
     clearTimeout(this.#timer);
     const stdout = await this.#stdout;
     await this.#stderr;
-    assert(!this.#isOverdue, `it was still running after ${TIME_LIMIT_MS} ms: ${this.#said}`);
+    assert(!this.#isOverdue, `it was still running after ${this.#limitMs} ms: ${this.#said}`);
     return { code, signal, stdout, stderr: this.#said };
   }
 
