@@ -82,8 +82,13 @@ const libfuseSymbols = {
       "pointer", // struct fuse_session *se
       "buffer", // struct fuse_buf *buf
     ],
-    result: "i32", // bytes received, 0 at the end, or -errno: no need of errno, which a nonblocking call loses
-    nonblocking: true,
+    result: "i32", // bytes received, 0 at the end, or -errno
+  },
+  fuse_session_fd: {
+    parameters: [
+      "pointer", // struct fuse_session *se
+    ],
+    result: "i32",
   },
   fuse_session_process_buf: {
     parameters: [

@@ -329,16 +329,36 @@ export function tryAccess(path: string, mode: number): number {
  */
 export function pollWritable(fd: number, timeoutMs: number, path = ""): boolean {
   const POLLOUT = 4;
-  const layout = StructLayout.pollfd;
-  const argument = new Uint8Array(new ArrayBuffer(layout.bytes));
-  const fields = new DataView(argument.buffer);
-  fields.setInt32(layout.fd, fd, true);
-  fields.setInt16(layout.events, POLLOUT, true);
-  const ready = libc().poll(argument, 1n, timeoutMs);
+  const ready = libc().poll(pollfd(fd, POLLOUT), 1n, timeoutMs);
   if (ready >= 0) return ready > 0;
   const errno = lastErrno();
   if (errno !== Errno.EINTR) throw osError(errno, { syscall: "poll", path });
   return false;
+}
+
+/** Arguments of calls under way: Deno 2.6 keeps none of a nonblocking call from collection. */
+const polled = new Set<Uint8Array>();
+
+/** Waits, on another thread, until a descriptor can be read from or has failed, or for no reason at all: reading tells. */
+export async function waitReadable(fd: number): Promise<void> {
+  const POLLIN = 1;
+  const argument = pollfd(fd, POLLIN);
+  polled.add(argument);
+  try {
+    await libc().pollAsync(argument, 1n, -1);
+  } finally {
+    polled.delete(argument);
+  }
+}
+
+/** A `struct pollfd`. */
+function pollfd(fd: number, events: number): Uint8Array<ArrayBuffer> {
+  const layout = StructLayout.pollfd;
+  const struct = new Uint8Array(new ArrayBuffer(layout.bytes));
+  const fields = new DataView(struct.buffer);
+  fields.setInt32(layout.fd, fd, true);
+  fields.setInt16(layout.events, events, true);
+  return struct;
 }
 
 /**

@@ -141,6 +141,16 @@ const libcSymbols = {
     ],
     result: "i32",
   },
+  pollAsync: {
+    name: "poll",
+    parameters: [
+      "buffer", // struct pollfd *fds
+      "u64", // nfds_t nfds
+      "i32", // int timeout
+    ],
+    result: "i32", // without errno, which a nonblocking call loses
+    nonblocking: true,
+  },
   isatty: {
     parameters: [
       "i32", // int fd
