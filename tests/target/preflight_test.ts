@@ -4,6 +4,7 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { PreflightOptions } from "../../lib/target/target.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem, programProblem } from "./machine.ts";
 import { Scratch, scriptCommand, shell, testUnless } from "./machine.ts";
+import { asUser } from "../fixtures/user.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 /** Asserts that an output is refused, and what the one line says. */
@@ -150,17 +151,15 @@ Deno.test("preflightTarget() accepts /dev/null and /dev/full", () => {
   }
 });
 
-testUnless(
-  Deno.uid() === 0 ? "root may write everything" : null,
-  "preflightTarget() refuses files and directories without write permission",
-  () => {
-    using store = new StoreFixture();
-    const path = store.file("image", "precious");
-    Deno.chmodSync(path, 0o400);
+Deno.test("preflightTarget() refuses files and directories without write permission", async () => {
+  using store = new StoreFixture();
+  const path = store.file("image", "precious");
+  Deno.chmodSync(path, 0o400);
+  await asUser(store.file("."), () => {
     assertRefused(path, store.options(), "Permission denied (EACCES)");
     assertRefused("/no_permission_here", store.options(), /cannot be written: Permission denied/);
-  },
-);
+  });
+});
 
 testUnless(mountProblem(), "preflightTarget() refuses a read-only file system", () => {
   using store = new StoreFixture();
