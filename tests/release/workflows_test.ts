@@ -68,6 +68,17 @@ Deno.test("ci.yml runs the tasks of .ci/run, on the oldest Deno and on the newes
   assertEquals(test!.strategy!.matrix.deno, [`v${oldest}`, "v2.x"]);
 });
 
+Deno.test("ci.yml installs the packages of .ci/run", () => {
+  const packagesIn = (text: string) => {
+    const [, list] = /apt-get install((?:\\\n|[^\n])*)/.exec(text)!;
+    return list!.replace(/>.*/, "").split(/\s+/).filter((word) => /^[a-z]/.test(word));
+  };
+  const { test } = readWorkflow("ci.yml").jobs;
+  const installed = packagesIn(test!.steps.map(({ run }) => run).join("\n"));
+  assert(installed.includes("fuse3"));
+  assertEquals(installed, packagesIn(Deno.readTextFileSync(`${ROOT}.ci/run`)));
+});
+
 Deno.test("release.yml builds all targets", () => {
   const text = Deno.readTextFileSync(`${WORKFLOWS}release.yml`);
   for (const target of TARGETS.keys()) assert(text.includes(`--target ${target}`), target);
