@@ -23,7 +23,7 @@ import { RevisionDirectory } from "./revision_directory.ts";
 const IDLE_MAPS_BYTES = 16 * 1024 * 1024;
 
 /** Chunks that are loaded ahead of a sequential reader, for each worker. */
-const AHEAD_PER_WORKER = 2;
+const AHEAD_PER_WORKER = 3;
 
 /** What is to be served, and how. */
 export interface FilesystemSettings {

@@ -75,11 +75,13 @@ Deno.test("ChunkLoader starts workers when there is work for them, as many as it
   assertEquals(workers.length, 0);
   for (const id of ["a", "b"]) load(id);
   assertEquals(workers.map((worker) => worker.paths), [["a"], ["b"]]);
-  // One ahead for each, no more.
-  for (const id of ["c", "d", "e"]) load(id);
+  // Two behind it for each, no more, and first for the one that has fewer.
+  for (const id of ["c", "d"]) load(id);
   assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b", "d"]]);
+  for (const id of ["e", "f", "g"]) load(id);
+  assertEquals(workers.map((worker) => worker.paths), [["a", "c", "e"], ["b", "d", "f"]]);
   workers[1]!.finish();
-  assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b", "d", "e"]]);
+  assertEquals(workers.map((worker) => worker.paths), [["a", "c", "e"], ["b", "d", "f", "g"]]);
 });
 
 Deno.test("ChunkLoader lets nothing wait behind what may take long", () => {
@@ -97,33 +99,32 @@ Deno.test("ChunkLoader lets nothing wait behind what may take long", () => {
 
 Deno.test("ChunkLoader takes a page when the work begins, not before", () => {
   const { workers, load, pool } = setUp(1);
-  for (const id of ["a", "b", "c"]) load(id);
-  assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 2);
+  for (const id of ["a", "b", "c", "d"]) load(id);
+  assertEquals(pool.allocatedBytes / CHUNK_BYTES, 3);
   workers[0]!.finish();
-  assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 3);
+  assertEquals(pool.allocatedBytes / CHUNK_BYTES, 4);
 });
 
 Deno.test("ChunkLoader does what is waited for before what is loaded ahead", () => {
   const { workers, load } = setUp(1);
-  load("first");
-  load("second");
+  for (const id of ["first", "second", "third"]) load(id);
   load("ahead1", true);
   const ahead2 = load("ahead2", true);
   load("demanded");
   ahead2?.promote();
   ahead2?.promote();
-  for (let job = 0; job < 5; job++) workers[0]!.finish();
-  assertEquals(workers[0]!.paths, ["first", "second", "demanded", "ahead2", "ahead1"]);
+  for (let job = 0; job < 6; job++) workers[0]!.finish();
+  const [, , , ...rest] = workers[0]!.paths;
+  assertEquals(rest, ["demanded", "ahead2", "ahead1"]);
 });
 
 Deno.test("ChunkLoader refuses to load ahead when much is waiting", () => {
   const { workers, load } = setUp(1);
-  load("first");
-  load("second");
-  assert(load("ahead1", true) && load("ahead2", true));
-  assertEquals(load("ahead3", true), null);
+  for (const id of ["first", "second", "third"]) load(id);
+  assert(load("ahead1", true) && load("ahead2", true) && load("ahead3", true));
+  assertEquals(load("ahead4", true), null);
   workers[0]!.finish();
-  assert(load("ahead3", true));
+  assert(load("ahead4", true));
 });
 
 Deno.test("ChunkLoader returns what workers answer, errors in their classes", async () => {
