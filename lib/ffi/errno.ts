@@ -25,7 +25,10 @@ const errnoSymbols = {
   },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** errno values that this project tells apart or prints. Source: asm-generic/errno{,-base}.h. */
+/**
+ * errno values that this project tells apart, or that file systems, block devices and their networks give.
+ * Source: asm-generic/errno{,-base}.h.
+ */
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,
@@ -62,14 +65,38 @@ export const Errno = {
   ENOTEMPTY: 39,
   ELOOP: 40,
   ENODATA: 61,
-  EREMOTEIO: 121,
+  ETIME: 62,
+  ENOLINK: 67,
+  EPROTO: 71,
+  EBADMSG: 74,
   EOVERFLOW: 75,
+  EILSEQ: 84,
   EOPNOTSUPP: 95,
+  ENETDOWN: 100,
+  ENETUNREACH: 101,
+  ENETRESET: 102,
+  ECONNABORTED: 103,
+  ECONNRESET: 104,
+  ENOBUFS: 105,
   ENOTCONN: 107,
+  ESHUTDOWN: 108,
   ETIMEDOUT: 110,
+  ECONNREFUSED: 111,
+  EHOSTDOWN: 112,
+  EHOSTUNREACH: 113,
+  EALREADY: 114,
   EINPROGRESS: 115,
   ESTALE: 116,
+  EUCLEAN: 117,
+  EREMOTEIO: 121,
   EDQUOT: 122,
+  ENOMEDIUM: 123,
+  EMEDIUMTYPE: 124,
+  ECANCELED: 125,
+  ENOKEY: 126,
+  EKEYEXPIRED: 127,
+  EKEYREVOKED: 128,
+  EKEYREJECTED: 129,
 } as const;
 
 const names = new Map<number, string>(Object.entries(Errno).map(([name, value]) => [value, name]));
