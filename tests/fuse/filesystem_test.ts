@@ -172,6 +172,18 @@ Deno.test("Filesystem keeps answers as they are until they were sent", async () 
   assertEquals(mount.chunks.loaded, [0, 1].map(fakeId));
 });
 
+Deno.test("Filesystem gives answers' memory back once they were sent", async () => {
+  const { filesystem, mount, open } = setUp(new FakeMount({ cachePages: 1 }));
+  const { ino, handle } = open();
+  for (let count = 0; count < 10; count++) {
+    await filesystem.read({ ino, handle, offset: count % 2 * C, size: C });
+    await nextTurn();
+    await nextTurn();
+  }
+  // Each read took the one page over from the read before it.
+  assertEquals(mount.pool.allocatedBytes, C);
+});
+
 Deno.test("Filesystem.write() ends at the image's end, and fails behind it", async () => {
   const { filesystem, open } = setUp();
   const { ino, handle } = open();
