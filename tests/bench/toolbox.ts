@@ -14,7 +14,7 @@ const ROUNDS = 7;
 const WORKERS = 2;
 const HUGE_SEQS = 4_194_304;
 
-/** Prints times and ratios, of alternating runs. Takes about 4 GiB in `dir`. */
+/** Prints times and ratios, of alternating runs. Takes about 8 GiB in `dir`. */
 export async function benchToolbox(dir: string, print: (text: string) => void): Promise<void> {
   const { name, command } = findTool();
   const basedir = `${dir}/vm0`;
@@ -22,9 +22,11 @@ export async function benchToolbox(dir: string, print: (text: string) => void): 
   const { path, size, ids } = addRevision(basedir, "sample", sampleImage());
   const image = { ids: Array.from({ length: HUGE_SEQS }, (_, seq) => ids[seq % ids.length]!) };
   writeMap(basedir, "huge", { ...image, size: HUGE_SEQS * CHUNK_BYTES });
-  const target = `${dir}/target.img`;
+  writeMap(basedir, "twice", { ids: [...ids, ...ids], size: 2 * size });
+  const target = `${dir}/target.img`, twice = `${dir}/twice.img`;
   // Not sparse: all of it is to be compared.
   await timed(`"$@" -q -t 2 -s never ${path} ${target}`, command);
+  await timed(`"$@" -q -t 2 -s never ${basedir}/twice ${twice}`, command);
   print(`${name}, ${(size / 2 ** 30).toFixed(1)} GiB image, ${WORKERS} workers, in ${dir}:`);
 
   const seconds = await alternate({
@@ -32,7 +34,9 @@ export async function benchToolbox(dir: string, print: (text: string) => void): 
     check: `"$@" check -q -t ${WORKERS} ${path}`,
     update: `"$@" -q -t ${WORKERS} --update ${path} ${target}`,
     base: `"$@" -q -t ${WORKERS} --base sample ${path} ${target}`,
+    updateTwice: `"$@" -q -t ${WORKERS} --update ${basedir}/twice ${twice}`,
     cat: `cat ${target} >/dev/null`,
+    catTwice: `cat ${twice} >/dev/null`,
     dryRun: `"$@" -q -n -t ${WORKERS} -s always ${basedir}/huge ${dir}/absent`,
   }, command);
   const hashing = size / (WORKERS * hashRate());
@@ -42,6 +46,8 @@ export async function benchToolbox(dir: string, print: (text: string) => void): 
   row("check", seconds.check, `, ${(seconds.check / seconds.restore).toFixed(2)} of the restore`);
   const update = (seconds.update / (seconds.cat + hashing)).toFixed(2);
   row("update of an identical target", seconds.update, `, ${update} of cat and hashing`);
+  const updateTwice = (seconds.updateTwice / (seconds.catTwice + 2 * hashing)).toFixed(2);
+  row("update of one twice as long", seconds.updateTwice, `, ${updateTwice} of cat and hashing`);
   row(
     "cat of the target",
     seconds.cat,
