@@ -14,7 +14,8 @@
 
 import { MountError } from "../errors.ts";
 import { Errno, errnoName } from "../ffi/errno.ts";
-import { setNonblocking, waitReadable } from "../ffi/libc.ts";
+import { setNonblocking } from "../ffi/libc.ts";
+import { waitReadable } from "../ffi/poll.ts";
 import { cString } from "../ffi/memory.ts";
 import { type Callback, Dispatcher, type ErrorListener, guardListener } from "./dispatcher.ts";
 import type { Handlers } from "./handlers.ts";

@@ -52,11 +52,10 @@ export const AccessMode = { W_OK: 2 } as const;
 
 /**
  * Byte offsets in C structs, checked against the compiler's in a test. `struct statvfs` is glibc's for 64-bit
- * machines (bits/statvfs.h); `struct pollfd` is the kernel's (asm-generic/poll.h).
+ * machines (bits/statvfs.h).
  */
 export const StructLayout = {
   statvfs: { f_frsize: 8, f_blocks: 16, f_bavail: 32, bytes: 112 },
-  pollfd: { fd: 0, events: 4, revents: 6, bytes: 8 },
 } as const;
 
 /** Throws unless the number is a whole one that C can take as a non-negative `off_t`. */
@@ -318,47 +317,6 @@ export function isTerminalFd(fd: number): boolean {
 export function tryAccess(path: string, mode: number): number {
   const name = cString(path);
   return libc().access(name, mode) === 0 ? 0 : lastErrno();
-}
-
-/**
- * Waits until a descriptor takes bytes, or has failed in a way that the next write reports.
- *
- * @param timeoutMs Longest wait, >= 0.
- * @returns `false` if the time ran out.
- * @throws {OsError} On any failure but EINTR, which counts as a wait that ran out.
- */
-export function pollWritable(fd: number, timeoutMs: number, path = ""): boolean {
-  const POLLOUT = 4;
-  const ready = libc().poll(pollfd(fd, POLLOUT), 1n, timeoutMs);
-  if (ready >= 0) return ready > 0;
-  const errno = lastErrno();
-  if (errno !== Errno.EINTR) throw osError(errno, { syscall: "poll", path });
-  return false;
-}
-
-/** Arguments of calls under way: Deno 2.6 keeps none of a nonblocking call from collection. */
-const polled = new Set<Uint8Array>();
-
-/** Waits, on another thread, until a descriptor can be read from or has failed, or for no reason at all: reading tells. */
-export async function waitReadable(fd: number): Promise<void> {
-  const POLLIN = 1;
-  const argument = pollfd(fd, POLLIN);
-  polled.add(argument);
-  try {
-    await libc().pollAsync(argument, 1n, -1);
-  } finally {
-    polled.delete(argument);
-  }
-}
-
-/** A `struct pollfd`. */
-function pollfd(fd: number, events: number): Uint8Array<ArrayBuffer> {
-  const layout = StructLayout.pollfd;
-  const struct = new Uint8Array(new ArrayBuffer(layout.bytes));
-  const fields = new DataView(struct.buffer);
-  fields.setInt32(layout.fd, fd, true);
-  fields.setInt16(layout.events, events, true);
-  return struct;
 }
 
 /**

@@ -9,7 +9,8 @@
 
 import { OsError } from "../errors.ts";
 import { Errno, osError } from "../ffi/errno.ts";
-import { FallocateMode, pollWritable, pwriteSome, tryFallocate, writeSome } from "../ffi/libc.ts";
+import { FallocateMode, pwriteSome, tryFallocate, writeSome } from "../ffi/libc.ts";
+import { pollWritable } from "../ffi/poll.ts";
 import { trySpliceZeros } from "../ffi/splice.ts";
 import type { TargetExtent, TargetHandle } from "./target.ts";
 import { writeFailure } from "./wording.ts";

@@ -1,6 +1,7 @@
 import { assertEquals } from "../assert.ts";
 import { AIOCB_LAYOUT } from "../../lib/ffi/aio.ts";
 import { StructLayout } from "../../lib/ffi/libc.ts";
+import { POLLFD } from "../../lib/ffi/poll.ts";
 
 const hasCompiler = new Deno.Command("sh", { args: ["-c", "command -v cc"], stdout: "null" })
   .outputSync().success;
@@ -11,7 +12,7 @@ Deno.test({
   fn() {
     const structs = [
       { type: "struct statvfs", layout: StructLayout.statvfs },
-      { type: "struct pollfd", layout: StructLayout.pollfd },
+      { type: "struct pollfd", layout: POLLFD },
       { type: "struct aiocb", layout: AIOCB_LAYOUT },
     ];
     const expected: [string, number][] = [];
