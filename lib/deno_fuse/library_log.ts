@@ -21,20 +21,21 @@ const libcSymbols = {
   },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-const LINE_BYTES = 1024;
+/** Of what it says at a time; it may say one line in several pieces. */
+const PIECE_BYTES = 1024;
 
 /**
  * Runs a synchronous function that calls libfuse.
  *
- * @returns Its result, and libfuse's messages, trimmed; none where libfuse is older than 3.7.
+ * @returns Its result, and the lines that libfuse wrote, trimmed; none where libfuse is older than 3.7.
  */
 export function collectLog<T>(library: Libfuse3, run: () => T): { result: T; lines: string[] } {
-  const lines: string[] = [];
   const setLogFunction = library.symbols.fuse_set_log_func;
-  if (!setLogFunction) return { result: run(), lines };
+  if (!setLogFunction) return { result: run(), lines: [] };
+  let log = "";
   // Never closed: calls through a closed library still run, into unmapped memory.
   const { vsnprintf } = Deno.dlopen("libc.so.6", libcSymbols).symbols;
-  const line = new Uint8Array(LINE_BYTES);
+  const piece = new Uint8Array(PIECE_BYTES);
   const callback = new Deno.UnsafeCallback(
     {
       parameters: [
@@ -47,9 +48,8 @@ export function collectLog<T>(library: Libfuse3, run: () => T): { result: T; lin
     },
     (_level, format, values) => {
       try {
-        const length = vsnprintf(line, BigInt(LINE_BYTES), format, values);
-        const text = new TextDecoder().decode(line.subarray(0, Math.min(length, LINE_BYTES - 1)));
-        if (text.trim() !== "") lines.push(text.trim());
+        const length = vsnprintf(piece, BigInt(PIECE_BYTES), format, values);
+        log += new TextDecoder().decode(piece.subarray(0, Math.min(length, PIECE_BYTES - 1)));
       } catch {
         // A message is lost; C must not see an exception.
       }
@@ -57,7 +57,8 @@ export function collectLog<T>(library: Libfuse3, run: () => T): { result: T; lin
   );
   try {
     setLogFunction(callback.pointer);
-    return { result: run(), lines };
+    const result = run();
+    return { result, lines: log.split("\n").map((line) => line.trim()).filter(Boolean) };
   } finally {
     setLogFunction(null);
     callback.close();

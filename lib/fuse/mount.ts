@@ -19,7 +19,7 @@ import { MountError } from "../errors.ts";
 import { reasonOf } from "../ffi/errno.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
 import { openStore } from "../store/store.ts";
-import { realPathOrNull } from "../target/file_info.ts";
+import { nearestFolder, realPathOrNull } from "../target/file_info.ts";
 import { quote } from "../wording.ts";
 import { describeMountUsers, isInside } from "./mount_users.ts";
 import { type OpenedFilesystem, openFilesystem } from "./open_filesystem.ts";
@@ -160,11 +160,15 @@ function requireSpillDirectory(mountpoint: string, spillDir: string): void {
  */
 function requireApart(mountpoint: string, dirs: readonly string[]): void {
   const at = realPathOrNull(mountpoint);
-  if (at === null) return; // mounting will say what is wrong with it
+  // A mount point that is missing must not be created there first.
+  const place = at ?? nearestFolder(mountpoint);
+  if (place === null) return; // mounting will say what is wrong with it
   for (const dir of dirs) {
     const real = Deno.realPathSync(dir);
-    if (isInside(at, real)) refusePlace(mountpoint, `it lies in ${quote(dir)}`);
-    if (isInside(real, at)) refusePlace(mountpoint, `it would hide ${quote(dir)}`);
+    if (isInside(place, real)) refusePlace(mountpoint, `it lies in ${quote(dir)}`);
+    if (at !== null && isInside(real, at)) {
+      refusePlace(mountpoint, `it would hide ${quote(dir)}`);
+    }
   }
 }
 

@@ -20,7 +20,7 @@ import {
   tryFallocate,
   tryFlock,
 } from "../ffi/libc.ts";
-import { realPathOrNull, statFd, statOrNull } from "./file_info.ts";
+import { nearestFolder, realPathOrNull, statFd, statOrNull } from "./file_info.ts";
 import { describeBackingUse } from "./in_use.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import { storeOverlap } from "./store_overlap.ts";
@@ -152,14 +152,6 @@ function followLinks(path: string): string {
     current = isAbsolute(target) ? target : `${dirname(current)}/${target}`;
   }
   throw refusal(path, "too many symbolic links");
-}
-
-/** The nearest folder above a path that exists, symbolic links resolved. */
-function nearestFolder(path: string): string | null {
-  for (let folder = dirname(path);; folder = dirname(folder)) {
-    const real = realPathOrNull(folder);
-    if (real !== null || folder === dirname(folder)) return real;
-  }
 }
 
 /**

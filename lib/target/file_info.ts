@@ -4,6 +4,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { readText } from "../ffi/small_files.ts";
 
 /** What a path leads to, symbolic links followed; `null` where that cannot be told. */
@@ -21,6 +22,14 @@ export function realPathOrNull(path: string): string | null {
     return Deno.realPathSync(path);
   } catch {
     return null;
+  }
+}
+
+/** The nearest folder above a path that exists, symbolic links resolved. */
+export function nearestFolder(path: string): string | null {
+  for (let folder = dirname(path);; folder = dirname(folder)) {
+    const real = realPathOrNull(folder);
+    if (real !== null || folder === dirname(folder)) return real;
   }
 }
 

@@ -76,6 +76,7 @@ fuseTest(
     const places = [
       [basedir, `it lies in "${basedir}"; ${advice}`],
       [`${basedir}/mnt`, `it lies in "${basedir}"; ${advice}`],
+      [`${basedir}/missing/mnt`, `it lies in "${basedir}"; ${advice}`],
       [`${basedir}/mnt/../chunks/`, `it lies in "${basedir}"; ${advice}`],
       [site.file("link"), `it lies in "${basedir}"; ${advice}`],
       [parent, `it would hide "${basedir}"; ${advice}`],
@@ -141,7 +142,7 @@ fuseTest("Unknown mount options and a missing spill directory are refused", asyn
   const at = site.folder("mnt");
   await assertRefused(site.start(["-o", "bogus", at]), {
     code: FAILURE,
-    says: /^Cannot mount at ".*": unknown option\(s\): .*bogus/,
+    says: `Cannot mount at "${at}": unknown option(s): \`-o bogus'`,
     at,
   });
   const spill = site.file("missing");
