@@ -26,7 +26,7 @@ const LAYERS: readonly (readonly string[])[] = [
 
 /** What comes from outside, and which files may use it. */
 const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
-  "node:path": ["lib/target"],
+  "node:path": ["lib/deno_fuse/preflight.ts", "lib/target"],
   "npm:yaml": ["lib/store/revision_info.ts"],
   "npm:string-width": ["lib/cli/table.ts"],
   "deno.json": ["lib/cli/version.ts"],

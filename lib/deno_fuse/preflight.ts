@@ -4,6 +4,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { MountError, OsError } from "../errors.ts";
 import { Errno, errnoName } from "../ffi/errno.ts";
 import { AccessMode, closeFd, openFd, OpenFlag, tryAccess } from "../ffi/libc.ts";
@@ -43,8 +44,8 @@ async function requireDirectory(mountpoint: string): Promise<string> {
     if (cause instanceof Deno.errors.NotFound) {
       refuse(mountpoint, `no such directory; create it (mkdir -p ${quote(mountpoint)})`, cause);
     }
-    if ((cause as { code?: string }).code === "ENOTCONN") {
-      const remedy = `clear it away (fusermount3 -uz ${quote(mountpoint)})`;
+    if (isDead(cause)) {
+      const remedy = `clear it away (fusermount3 -uz ${quote(await deadMountAbove(mountpoint))})`;
       refuse(
         mountpoint,
         `a file system that has died is still mounted there (Transport endpoint is not connected); ${remedy}`,
@@ -54,6 +55,23 @@ async function requireDirectory(mountpoint: string): Promise<string> {
     refuse(mountpoint, cause instanceof Error ? cause.message : String(cause), cause);
   }
   if (!isDirectory) refuse(mountpoint, "it is not a directory");
+  return path;
+}
+
+/** Whether an error tells of a file system whose process has ended. */
+function isDead(error: unknown): boolean {
+  return (error as { code?: string }).code === "ENOTCONN";
+}
+
+/** The mount point of a file system that has died, at or above a path in it. */
+async function deadMountAbove(path: string): Promise<string> {
+  const above = dirname(path);
+  if (above === path) return path;
+  try {
+    await Deno.stat(above);
+  } catch (error) {
+    if (isDead(error)) return await deadMountAbove(above);
+  }
   return path;
 }
 
