@@ -4,10 +4,11 @@
  * @module
  */
 
+import { freeMemoryBytes } from "../ffi/free_memory.ts";
 import { type BackupMount, mountBackup, type MountEvent } from "../fuse/mount.ts";
 import { quote } from "../wording.ts";
 import { type MountCommand, parseFuseArguments } from "./fuse_arguments.ts";
-import { defaultThreads } from "./option_values.ts";
+import { defaultCacheBytes, defaultThreads } from "./option_values.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { describeFailure, printAnswer } from "./failure.ts";
 import { formatQuantity } from "./format.ts";
@@ -59,6 +60,7 @@ async function runMount(command: MountCommand): Promise<ExitCode> {
     mounted = await mountBackup({
       ...command,
       threads: command.threads ?? defaultThreads(navigator.hardwareConcurrency),
+      cacheBytes: command.cacheBytes ?? defaultCacheBytes(freeMemoryBytes()),
       signal: interruption.signal,
       onEvent: (event) => showEvent(reporter, event),
     });

@@ -7,8 +7,8 @@
 import { UsageError } from "../errors.ts";
 import { quote } from "../wording.ts";
 import { readArguments } from "./argument_syntax.ts";
-import { CACHE_MIB_RANGE, FUSE_OPTIONS } from "./option_table.ts";
-import { parseLockTimeout, parseText, parseThreads, parseWhole } from "./option_values.ts";
+import { FUSE_OPTIONS } from "./option_table.ts";
+import { MIB, parseCacheMib, parseLockTimeout, parseText, parseThreads } from "./option_values.ts";
 
 /** A mount as the command line asks for it. */
 export interface MountCommand {
@@ -17,8 +17,8 @@ export interface MountCommand {
   readonly mountpoint: string;
   /** Options for mount(8) and FUSE, such as "allow_root". */
   readonly mountOptions: readonly string[];
-  /** Size of each of the two caches in bytes. */
-  readonly cacheBytes: number;
+  /** Size of each of the two caches in bytes; `undefined` where it is left to `defaultCacheBytes`. */
+  readonly cacheBytes: number | undefined;
   /** Number of decoding workers; `undefined` where it is left to `defaultThreads`. */
   readonly threads: number | undefined;
   /** Where changed chunks go when their cache is full; `undefined`: the backup directory. */
@@ -42,9 +42,9 @@ export type FuseCommand =
  */
 export function parseFuseArguments(args: readonly string[]): FuseCommand {
   const positionals: string[] = [];
-  let basedir = ".";
+  let basedir: string | undefined;
   let mountOptions: string[] | undefined;
-  let cacheMib: number = CACHE_MIB_RANGE.default;
+  let cacheMib: number | undefined;
   let threads: number | undefined;
   let spill: string | undefined;
   let verify = true;
@@ -67,7 +67,7 @@ export function parseFuseArguments(args: readonly string[]): FuseCommand {
         mountOptions.push(...argument.value.split(",").filter((option) => option !== ""));
         break;
       case "cache":
-        cacheMib = parseWhole("cache", argument.value, CACHE_MIB_RANGE);
+        cacheMib = parseCacheMib(argument.value);
         break;
       case "threads":
         threads = parseThreads(argument.value);
@@ -86,22 +86,30 @@ export function parseFuseArguments(args: readonly string[]): FuseCommand {
     }
   }
 
-  const [mountpoint, surplus] = positionals;
+  // The order of mount(8) and sshfs: what, then where.
+  const mountpoint = positionals.pop();
+  const [dir, surplus] = positionals;
   if (mountpoint === undefined) {
     throw new UsageError("Cannot mount: the argument MOUNTPOINT is missing (see --help)");
   }
+  if (dir !== undefined && basedir !== undefined) {
+    throw new UsageError(
+      `Cannot use argument ${quote(dir)}: --basedir names the backup directory (see --help)`,
+    );
+  }
   if (surplus !== undefined) {
     throw new UsageError(
-      `Cannot use argument ${quote(surplus)}: there is only MOUNTPOINT (see --help)`,
+      `Cannot use argument ${quote(mountpoint)}: there are only DIR and MOUNTPOINT (see --help)`,
     );
   }
   if (mountpoint === "") throw new UsageError("Cannot mount: the argument MOUNTPOINT is empty");
+  if (dir === "") throw new UsageError("Cannot mount: the argument DIR is empty");
   return {
     kind: "mount",
-    basedir,
+    basedir: basedir ?? dir ?? ".",
     mountpoint,
     mountOptions: mountOptions ?? ["allow_root"],
-    cacheBytes: cacheMib * 1_048_576,
+    cacheBytes: cacheMib === undefined ? undefined : cacheMib * MIB,
     threads,
     spill,
     verify,

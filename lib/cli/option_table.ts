@@ -311,7 +311,7 @@ export const FUSE_OPTIONS = [
     value: "MIB",
     help: "size of the read cache, and of the cache of changed chunks, in MiB, at least " +
       `${CACHE_MIB_RANGE.min}`,
-    default: String(CACHE_MIB_RANGE.default),
+    default: `${CACHE_MIB_RANGE.default}, both together at most half of the memory that is left`,
   },
   THREADS_OPTION,
   {
@@ -332,6 +332,12 @@ export const FUSE_TOOL: ToolSpec = {
   summary: "Mounts all revisions of a backy backup as image files. Changes to them are kept " +
     "apart from the backup and are gone when it is unmounted.",
   arguments: [
+    {
+      name: "DIR",
+      isOptional: true,
+      names: "directory",
+      help: "backup directory, as for --basedir",
+    },
     {
       name: "MOUNTPOINT",
       isOptional: false,

@@ -6,7 +6,10 @@
 
 import { UsageError } from "../errors.ts";
 import { quote } from "../wording.ts";
-import { THREADS_RANGE } from "./option_table.ts";
+import { CACHE_MIB_RANGE, THREADS_RANGE } from "./option_table.ts";
+
+/** Bytes of the unit of `--cache`. */
+export const MIB = 1_048_576;
 
 /** Longest time in whole seconds that JavaScript's timers can wait (2^31 - 1 ms, 24 days). */
 const LOCK_TIMEOUT_MAX_SECONDS = 2_147_483;
@@ -28,6 +31,30 @@ export function defaultThreads(cpuCount: number): number {
  */
 export function parseThreads(text: string): number {
   return parseWhole("threads", text, THREADS_RANGE);
+}
+
+/**
+ * Reads the value of `--cache`. A number below the least is raised to it, as scripts written for other tools have it.
+ *
+ * @returns MiB in {@linkcode CACHE_MIB_RANGE}.
+ * @throws {UsageError} unless it is a whole decimal number up to the most.
+ */
+export function parseCacheMib(text: string): number {
+  const { min, max } = CACHE_MIB_RANGE;
+  return Math.max(min, parseWhole("cache", text, { min: 0, max }));
+}
+
+/**
+ * Chooses the size of each of a mount's two caches: both together take at most half of the memory that is left, since
+ * programs that read the mount, and the kernel's own cache of it, need memory too.
+ *
+ * @param freeBytes Memory that may still be taken; `null` if that is not known.
+ * @returns Whole MiB in {@linkcode CACHE_MIB_RANGE}, in bytes.
+ */
+export function defaultCacheBytes(freeBytes: number | null): number {
+  const { min, default: most } = CACHE_MIB_RANGE;
+  const mib = freeBytes === null ? most : Math.floor(freeBytes / 4 / MIB);
+  return Math.min(most, Math.max(min, mib)) * MIB;
 }
 
 /** Reads a whole decimal number. @throws {UsageError} unless it lies in the range. */

@@ -6,7 +6,7 @@ import type {
   RestoreCommand,
 } from "../../lib/cli/extract_commands.ts";
 import { parseFuseArguments } from "../../lib/cli/fuse_arguments.ts";
-import { defaultThreads } from "../../lib/cli/option_values.ts";
+import { defaultCacheBytes, defaultThreads } from "../../lib/cli/option_values.ts";
 import { readArguments } from "../../lib/cli/argument_syntax.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { renderHelp } from "../../lib/cli/help.ts";
@@ -489,7 +489,7 @@ const USAGES = [
   [EXTRACT_TOOL, "REVISION [OUTPUT]"],
   [LIST_TOOL, "DIR [SPEC]"],
   [CHECK_TOOL, "REVISION..."],
-  [FUSE_TOOL, "MOUNTPOINT"],
+  [FUSE_TOOL, "[DIR] MOUNTPOINT"],
 ] as const;
 
 for (const [tool, usage] of USAGES) {
@@ -525,7 +525,7 @@ Deno.test("parseFuseArguments() reads all options, and defaults for what is not 
     basedir: ".",
     mountpoint: "/mnt",
     mountOptions: ["allow_root"],
-    cacheBytes: 1024 * 1_048_576,
+    cacheBytes: undefined,
     threads: undefined,
     spill: undefined,
     verify: true,
@@ -547,12 +547,49 @@ Deno.test("parseFuseArguments() reads all options, and defaults for what is not 
   assertEquals<unknown>(parseFuseArguments(["-h"]), { kind: "help" });
 });
 
+Deno.test("parseFuseArguments() takes directory and mount point in the order of mount(8)", () => {
+  for (const args of [["/srv/vm", "/mnt"], ["-d", "/srv/vm", "/mnt"], ["/mnt", "-d/srv/vm"]]) {
+    const command = parseFuseArguments(args);
+    assert(command.kind === "mount");
+    assertEquals([command.basedir, command.mountpoint], ["/srv/vm", "/mnt"]);
+  }
+});
+
+Deno.test("defaultCacheBytes() leaves half of the memory to others, from 16 MiB to 1 GiB", () => {
+  const mib = (free: number | null) => defaultCacheBytes(free) / 1_048_576;
+  assertEquals(mib(null), 1024);
+  assertEquals([0, 2 ** 26, 2 ** 29, 2 ** 32 - 1, 2 ** 32, 2 ** 40].map(mib), [
+    16,
+    16,
+    128,
+    1023,
+    1024,
+    1024,
+  ]);
+});
+
+Deno.test("parseFuseArguments() raises a cache that is too small to the least", () => {
+  for (const mib of ["0", "1", "15", "16"]) {
+    const command = parseFuseArguments(["-c", mib, "/mnt"]);
+    assert(command.kind === "mount");
+    assertEquals(command.cacheBytes, 16 * 1_048_576);
+  }
+});
+
 Deno.test("parseFuseArguments() names what is wrong, in one line", () => {
   const mistakes: readonly [string[], string][] = [
     [[], "Cannot mount: the argument MOUNTPOINT is missing (see --help)"],
     [[""], "Cannot mount: the argument MOUNTPOINT is empty"],
-    [["a", "b"], 'Cannot use argument "b": there is only MOUNTPOINT (see --help)'],
-    [["-c15", "a"], 'Cannot use option "--cache": "15" is not a whole number from 16 to 1048576'],
+    [["", "b"], "Cannot mount: the argument DIR is empty"],
+    [
+      ["a", "b", "c"],
+      'Cannot use argument "c": there are only DIR and MOUNTPOINT (see --help)',
+    ],
+    [
+      ["-d", "a", "b", "c"],
+      'Cannot use argument "b": --basedir names the backup directory (see --help)',
+    ],
+    [["-c-1", "a"], 'Cannot use option "--cache": "-1" is not a whole number from 0 to 1048576'],
     [["-d", "", "a"], 'Cannot use option "--basedir": "" is empty'],
     [["--frob", "a"], 'Cannot use option "--frob": no such option (see --help)'],
   ];

@@ -116,7 +116,8 @@ export class Site implements AsyncDisposable {
 
   /** Starts the tool, mounting this site's backup directory unless `-d` says otherwise. */
   start(args: readonly string[], options: RunOptions = {}): RunningTool {
-    const base = args.includes("-d") ? [] : ["-d", this.basedir];
+    const isNamed = args.includes("-d") || args.at(-2) === this.basedir;
+    const base = isNamed ? [] : ["-d", this.basedir];
     return this.#undo.use(new RunningTool([...TOOL, ...base, ...args], options));
   }
 

@@ -324,3 +324,10 @@ fuseTest(
     await mount.end();
   },
 );
+
+fuseTest("backy-fuse DIR MOUNTPOINT, with a cache below the least, mounts too", async (site) => {
+  const { image } = site.add("Mixed", mixedChunks());
+  const mount = await site.mount(["-c", "1", site.basedir]);
+  await assertContent(mount.file("last"), image);
+  await mount.end();
+});

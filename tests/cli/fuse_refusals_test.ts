@@ -22,13 +22,15 @@ const FLOCK = { programs: ["flock"] };
 const MISTAKES: readonly [args: readonly string[], message: string][] = [
   [[], "Cannot mount: the argument MOUNTPOINT is missing (see --help)"],
   [[""], "Cannot mount: the argument MOUNTPOINT is empty"],
-  [["a", "b"], 'Cannot use argument "b": there is only MOUNTPOINT (see --help)'],
+  [
+    ["a", "b", "c"],
+    'Cannot use argument "c": there are only DIR and MOUNTPOINT (see --help)',
+  ],
   [["-x", "a"], 'Cannot use option "-x": no such option (see --help)'],
   [["-d"], 'Cannot use option "-d": DIR is missing'],
   [["-d", "", "a"], 'Cannot use option "--basedir": "" is empty'],
   [["--spill=", "a"], 'Cannot use option "--spill": "" is empty'],
-  [["-c", "15", "a"], 'Cannot use option "--cache": "15" is not a whole number from 16 to 1048576'],
-  [["-c16M", "a"], 'Cannot use option "--cache": "16M" is not a whole number from 16 to 1048576'],
+  [["-c16M", "a"], 'Cannot use option "--cache": "16M" is not a whole number from 0 to 1048576'],
   [["-t0", "a"], 'Cannot use option "--threads": "0" is not a whole number from 1 to 128'],
   [["--no-verify=1", "a"], 'Cannot use option "--no-verify": it takes no value'],
 ];
@@ -53,7 +55,7 @@ Deno.test("backy-fuse: --help shows every option and exit code, --version name a
   const shown = await help.outcome();
   assertEquals([shown.code, shown.stderr], [0, ""]);
   const text = new TextDecoder().decode(shown.stdout);
-  assertStringIncludes(text, "Usage: backy-fuse [OPTIONS] MOUNTPOINT\n");
+  assertStringIncludes(text, "Usage: backy-fuse [OPTIONS] [DIR] MOUNTPOINT\n");
   for (const { long } of FUSE_OPTIONS) assertStringIncludes(text, `--${long}`);
   for (const { code, meaning } of EXIT_CODE_TABLE) {
     assert(new RegExp(`^ +${code}  +${meaning}`, "m").test(text), `${code}: ${text}`);

@@ -152,11 +152,12 @@ function checkFuse(args: readonly string[]): void {
   const command = parseFuseArguments(args);
   if (command.kind !== "mount") return;
   const { basedir, mountOptions, cacheBytes, threads, spill, verify, lockTimeoutMs } = command;
-  assert(Number.isSafeInteger(cacheBytes) && cacheBytes >= 16 * 1_048_576, `${cacheBytes}`);
+  const isCache = Number.isSafeInteger(cacheBytes) && cacheBytes! >= 16 * 1_048_576;
+  assert(cacheBytes === undefined || isCache, `${cacheBytes}`);
   const again = parseFuseArguments([
     `--basedir=${basedir}`,
     `--mountopts=${mountOptions.join(",")}`,
-    `--cache=${cacheBytes / 1_048_576}`,
+    ...(cacheBytes === undefined ? [] : [`--cache=${cacheBytes / 1_048_576}`]),
     ...(threads === undefined ? [] : [`--threads=${threads}`]),
     ...(spill === undefined ? [] : [`--spill=${spill}`]),
     ...(verify ? [] : ["--no-verify"]),
