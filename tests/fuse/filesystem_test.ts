@@ -5,7 +5,7 @@ import { Filesystem } from "../../lib/fuse/filesystem.ts";
 import { LAST_INO, RevisionDirectory, ROOT_INO } from "../../lib/fuse/revision_directory.ts";
 import type { CatalogEntry } from "../../lib/store/catalog.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "../assert.ts";
 import "../fixtures/libraries.ts";
 import { fakeId, isSame, join, nextTurn } from "./fake_chunks.ts";
 import { fakeEntry } from "./fake_entry.ts";
@@ -208,12 +208,12 @@ Deno.test("Filesystem tells failures of reads and writes by errno, and throws bu
   await filesystem.write({ ino, handle, offset: C, data });
   mount.chunks.shouldFail = () => true;
   await assertFails(() => filesystem.write({ ...other, offset: 2 * C, data }), "ENOSPC");
+  mount.cache.get = () => null;
   mount.cache.load = () => Promise.reject(new TypeError("bug"));
-  try {
+  const bug = await assertRejects(async () => {
     await filesystem.read({ ...other, offset: C, size: 1 });
-  } catch (error) {
-    assertInstanceOf(error, TypeError);
-  }
+  }, TypeError);
+  assertEquals(bug.message, "bug");
   await nextTurn();
 });
 
