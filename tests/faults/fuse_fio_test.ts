@@ -82,7 +82,7 @@ async function keepReading(
 }
 
 /** A chunk that is back is right after this time: a read may join another that began with the bad file. */
-const BACK_MS = 5000;
+const BACK_MS = 60_000;
 
 /** Waits until the bad chunk can be read again. */
 async function untilRight(path: string, expected: Uint8Array): Promise<void> {

@@ -4,13 +4,8 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertImage, assertSuccess, extract, startExtract, until } from "../cli/harness.ts";
 import { allocatedBytes } from "../cli/harness.ts";
-import {
-  LoopDevice,
-  loopDeviceProblem,
-  programProblem,
-  run,
-  testUnless,
-} from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, run, testUnless } from "../target/machine.ts";
+import { canLockExclusively } from "../fixtures/flock.ts";
 import { FaultStore } from "./fault_store.ts";
 
 const CHUNKS = 8;
@@ -48,9 +43,7 @@ for (const seqs of [0, 1, 4, CHUNKS - 1]) {
     const output = store.file(`killed ${seqs}`);
     await killAt(seqs === 0 ? 0 : (seqs - 0.5) * CHUNK_BYTES, output);
     assertEquals(storeFiles(), before);
-    if (programProblem("flock") === null) {
-      run("flock", "-n", "-x", `${store.basedir}/.purge`, "true");
-    }
+    assert(canLockExclusively(`${store.basedir}/.purge`));
     const outcome = await extract(["--update", "--json", store.revision.path, output]);
     assertEquals(outcome.code, 0, outcome.stderr);
     assertImage(Deno.readFileSync(output), store.image);

@@ -28,9 +28,6 @@ function withDyingWorkers(death: Death, numbers: readonly number[]): Disposable 
   return { [Symbol.dispose]: () => void (globalThis.Worker = RealWorker) };
 }
 
-/** More than the time that other workers get to end. */
-const LIMIT_MS = 10_000;
-
 const DEATHS: readonly [death: Death, says: string][] = [
   ["trap", "unreachable"],
   ["trap-later", "unreachable"],
@@ -43,13 +40,11 @@ for (const [death, says] of DEATHS) {
     Deno.test(`A restore ends with an error when workers ${numbers} of 3 die (${death})`, async () => {
       using store = new FaultStore({ chunks: 8 });
       const output = store.file("image");
-      const start = performance.now();
       {
         using _death = withDyingWorkers(death, numbers);
         const error = await assertRejects(() => store.restore({ output, threads: 3 }), WorkerError);
         assertStringIncludes(error.message, says);
       }
-      assert(performance.now() - start < LIMIT_MS);
       await store.restore({ output, threads: 3, update: true });
       assertImage(Deno.readFileSync(output), store.image);
     });

@@ -206,12 +206,6 @@ Deno.test("restore() refuses to read back what cannot be read", async () => {
   }
 });
 
-/** The file behind a loop device: what is written there is not seen in the device's page cache. */
-function backingFile({ path }: LoopDevice): string {
-  const name = path.slice("/dev/".length);
-  return Deno.readTextFileSync(`/sys/block/${name}/loop/backing_file`).trimEnd();
-}
-
 testUnless(
   loopDeviceProblem(),
   "restore() reads a device back from its storage, to the last byte",
@@ -219,7 +213,7 @@ testUnless(
     for (const sectorBytes of [512, 4096]) {
       for (const loss of Object.values(LOSSES)) {
         using device = new LoopDevice(7 * CHUNK_BYTES, { sectorBytes });
-        const backing = backingFile(device);
+        const { backing } = device;
         const onEvent = whenReadBack({ 1: () => lose(backing, loss) });
         const { report } = await restore({ output: device.path, onEvent });
         assertEquals(report.rewrittenBytes, loss.rewrittenBytes, `byte ${loss.at}`);
@@ -235,7 +229,7 @@ testUnless(
   "restore() reads a part of a device back from its storage, to its first and last byte",
   async () => {
     using device = new LoopDevice(7 * CHUNK_BYTES);
-    const backing = backingFile(device);
+    const { backing } = device;
     const offset = CHUNK_BYTES + 100, length = 3 * CHUNK_BYTES + 200;
     const range = { offset, length };
     for (const at of [offset, offset + length - 1]) {
@@ -251,7 +245,7 @@ testUnless(
   "restore() fails if a device never holds what was written",
   async () => {
     using device = new LoopDevice(7 * CHUNK_BYTES);
-    const lose = () => patch(backingFile(device), CHUNK_BYTES + 5, fill(1, 0x77));
+    const lose = () => patch(device.backing, CHUNK_BYTES + 5, fill(1, 0x77));
     const onEvent = whenReadBack({ 1: lose, 2: lose });
     const failing = () => restore({ output: device.path, onEvent });
     const error = await assertRejects(failing, TargetError, "it does not hold what was written");
@@ -266,7 +260,7 @@ testUnless(
     using device = new LoopDevice(64 * 1_048_576);
     run("mkfs.ext4", "-q", "-F", "-b", "4096", device.path);
     using mount = new Mount(device.path);
-    const backing = backingFile(device);
+    const { backing } = device;
     const output = `${mount.path}/image`;
     let isLost = false;
     const onEvent = whenReadBack({

@@ -13,6 +13,7 @@ import {
 import { locateRevision } from "../../lib/store/store.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "../assert.ts";
 import { addRevision, makeStore, type RevisionMetadata } from "../fixtures/store_builder.ts";
+import { cpuMs } from "../fixtures/cpu_time.ts";
 import "../fixtures/libraries.ts";
 
 /** Makes a directory, runs the test in it as the current one and removes it. */
@@ -395,11 +396,11 @@ Deno.test("selectRevision() reads warnings from metadata in any form, and none f
     }
     // A hostile text is looked at in linear time.
     for (const unit of [" ", "stats: {", "stats:\n ", "\n duration:", "{duration:", "stats:\n  "]) {
-      const start = performance.now();
+      const startMs = cpuMs();
       Deno.writeTextFileSync("vm0/good.rev", `stats:\n${unit.repeat(60_000 / unit.length)}`);
       await selectRevision("vm0/good");
-      const elapsed = performance.now() - start;
-      assert(elapsed < 2000, `${JSON.stringify(unit)}: ${elapsed} ms`);
+      const tookMs = cpuMs() - startMs;
+      assert(tookMs < 2000, `${JSON.stringify(unit)}: ${tookMs} ms`);
     }
     Deno.removeSync("vm0/good.rev");
     Deno.mkdirSync("vm0/good.rev");

@@ -39,15 +39,17 @@ export class Scratch implements Disposable {
 export class LoopDevice implements Disposable {
   readonly path: string;
   readonly bytes: number;
+  /** The file behind it: what is written there is not seen in the device's page cache. */
+  readonly backing: string;
   readonly #scratch = new Scratch();
 
   constructor(bytes: number, options: { sectorBytes?: number; isReadOnly?: boolean } = {}) {
     this.bytes = bytes;
-    const backing = this.#scratch.file("backing", new Uint8Array(bytes).fill(0xaa));
+    this.backing = this.#scratch.file("backing", new Uint8Array(bytes).fill(0xaa));
     this.path = run(
       "losetup",
       ...(options.isReadOnly ? ["-r"] : []),
-      ...["-b", String(options.sectorBytes ?? 512), "-f", "--show", backing],
+      ...["-b", String(options.sectorBytes ?? 512), "-f", "--show", this.backing],
     );
   }
 
@@ -86,6 +88,16 @@ export function loopDeviceProblem(): string | null {
     return null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Why tests that look into /sys cannot run here; `null` if they can. */
+export function sysProblem(): string | null {
+  try {
+    Deno.statSync("/sys/block");
+    return null;
+  } catch {
+    return "no /sys";
   }
 }
 

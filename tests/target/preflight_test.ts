@@ -259,9 +259,7 @@ Deno.test("preflightTarget() refuses standard output that is read-only or part o
 testUnless(loopDeviceProblem(), "preflightTarget() refuses a file behind a loop device", () => {
   using store = new StoreFixture();
   using device = new LoopDevice(1_048_576);
-  const backing = Deno.readTextFileSync(
-    `/sys/block/${device.path.slice("/dev/".length)}/loop/backing_file`,
-  ).trimEnd();
+  const { backing } = device;
   const hard = `${backing}.hard`;
   Deno.linkSync(backing, hard);
   for (const path of [backing, hard]) {
