@@ -91,8 +91,8 @@ _backy_extract() {
   case $command in
     restore)
       flags='-u --update --verify-target --no-verify --no-sync -f --force -n --dry-run -q --quiet --json'
-      values='-r --revision -t --threads -s --sparse --base --range --partition --format --on-error --also --report'
-      values+=' --lock-timeout --bwlimit'
+      values='-r --revision -t --threads -s --sparse --base --range --partition --sector-size --format'
+      values+=' --on-error --also --report --lock-timeout --bwlimit'
       ;;
     list) flags='--json' ;;
     check)
@@ -126,6 +126,7 @@ _backy_extract() {
   local directory=${positionals[0]}
   case $option in
     -s | --sparse) _backy_extract_add '' auto never always ;;
+    --sector-size) _backy_extract_add '' 512 4096 ;;
     --format) _backy_extract_add '' raw rbd-diff ;;
     --on-error) _backy_extract_add '' abort zero ;;
     --also) compopt -o dirnames ;;

@@ -90,6 +90,9 @@ function parseRestore(args: readonly string[]): ExtractCommand {
       case "partition":
         command.partition = parsePartitionNumber(value);
         break;
+      case "sector-size":
+        command.sectorBytes = parseChoice(name, value, ["512", "4096"]) === "512" ? 512 : 4096;
+        break;
       case "format":
         command.format = parseChoice(name, value, ["raw", "rbd-diff"]);
         break;
@@ -134,6 +137,7 @@ function parseRestore(args: readonly string[]): ExtractCommand {
   const [revision, output = "-"] = requirePositionals("restore", positionals, EXTRACT_TOOL);
   const whole: RestoreCommand = {
     kind: "restore",
+    sectorBytes: undefined,
     ...{ spec: undefined, threads: undefined, base: undefined, range: undefined },
     ...{ partition: undefined, reportFile: undefined, lockTimeoutMs: undefined },
     ...{ readBytesPerSecond: undefined, sparse: "auto", format: "raw", onError: "abort" },

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { SectorBytes } from "../image/partition_table.ts";
 import type { OnError } from "../restore/messages.ts";
 import type { StreamFormat } from "../target/stream_frame.ts";
 import type { SparseMode } from "../target/target.ts";
@@ -25,6 +26,8 @@ export interface RestoreCommand {
   readonly verifyTarget: boolean;
   readonly range: { readonly offset: number; readonly length: number | null } | undefined;
   readonly partition: number | undefined;
+  /** Length of the sectors in which the partition table counts; `undefined` where it is found out. */
+  readonly sectorBytes: SectorBytes | undefined;
   readonly format: StreamFormat;
   readonly onError: OnError;
   readonly also: readonly string[];

@@ -28,6 +28,11 @@ export const CONFLICTS: readonly Conflict[] = [
     reason: "each chooses a part of the image",
   },
   {
+    isIn: ({ sectorBytes, partition }) => sectorBytes !== undefined && partition === undefined,
+    options: '"--sector-size" without "--partition"',
+    reason: "it says in which unit the partition table counts",
+  },
+  {
     isIn: ({ update, base }) => update && base !== undefined,
     options: '"--update" with "--base"',
     reason: "one reads the target to see what it holds, the other trusts that it is known",

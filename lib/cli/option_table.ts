@@ -150,6 +150,13 @@ export const EXTRACT_OPTIONS = [
     help: "restore only partition N of the image's MBR or GPT, to the start of the target",
   },
   {
+    long: "sector-size",
+    value: "BYTES",
+    choices: ["512", "4096"],
+    help: "how long the sectors are in which the partition table counts (with --partition)",
+    default: "what the image tells",
+  },
+  {
     long: "format",
     value: "FORMAT",
     choices: ["raw", "rbd-diff"],

@@ -2,7 +2,7 @@
  * Reads GUID partition tables (UEFI specification, chapter 5). Pure.
  *
  * There are two copies, one at the image's beginning and one at its end, each a header and an array of entries, with
- * checksums over both. The first copy that is whole is used.
+ * checksums over both. A copy that is whole is used, the first one rather than the second.
  *
  * @module
  */
@@ -15,6 +15,7 @@ import {
   PARTITION_NUMBERS,
   type PartitionTable,
   SECTOR_SIZES,
+  type SectorBytes,
 } from "./partition.ts";
 
 /** "EFI PART", as two little-endian words. */
@@ -47,7 +48,7 @@ const PRIMARY_LBA = 1;
 /** Where a header may lie. */
 interface Place {
   readonly lba: number;
-  readonly sectorBytes: number;
+  readonly sectorBytes: SectorBytes;
 }
 
 /** A header whose own checksum is right. */
@@ -59,45 +60,86 @@ interface GptHeader {
   readonly entriesCrc: number;
 }
 
+/** A copy of the table that is whole. */
+interface Copy extends Place {
+  readonly header: GptHeader;
+  readonly entries: Uint8Array;
+}
+
 /**
  * Reads the partitions of an image that should have a GPT.
  *
+ * Where its header lies tells how long a sector is. Remains of a table in other sectors, from before the disk was
+ * partitioned anew, count only if there is nothing better: a first copy goes before all second ones.
+ *
+ * @param knownSectorBytes How long a sector is; without it, it is found out.
  * @throws {UsageError} If no copy of it is whole.
  */
-export function readGpt(image: ImageSource): PartitionTable {
-  const places: Place[] = SECTOR_SIZES.map((sectorBytes) => ({ lba: PRIMARY_LBA, sectorBytes }));
-  for (const sectorBytes of SECTOR_SIZES) {
-    places.push({ lba: Math.floor(image.bytes / sectorBytes) - 1, sectorBytes });
-  }
+export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): PartitionTable {
+  const sizes = knownSectorBytes === undefined ? SECTOR_SIZES : [knownSectorBytes];
   // Two places may be the same.
   const faults = new Set<string>();
-  for (let place = places.shift(); place; place = places.shift()) {
-    const { lba, sectorBytes } = place;
-    const sector = readHeaderSector(image, place);
-    if (sector === null) continue;
-    const header = parseHeader(sector, place);
-    const entries = header && readEntries(image, header);
-    if (header && entries) {
-      const partitions = parseEntries(entries, header.entryBytes, {
-        sectorBytes,
-        imageBytes: image.bytes,
-      });
-      const warnings = lba === PRIMARY_LBA ? [] : [
-        `the partition table's first copy is ${faults.size === 0 ? "missing" : "damaged"}, ` +
-        `that at byte ${lba * sectorBytes} is used`,
-      ];
-      return { kind: "gpt", sectorBytes, partitions, warnings };
-    }
-    faults.add(`${header ? "entries of the header" : "header"} at byte ${lba * sectorBytes}`);
-    // The last sector is not that of the second copy if the disk grew since it was partitioned.
-    if (header && lba === PRIMARY_LBA && header.alternateLba !== PRIMARY_LBA) {
-      places.unshift({ lba: header.alternateLba, sectorBytes });
-    }
+  const alternates: Place[] = [];
+  const readCopies = (places: readonly Place[]) =>
+    places.map((place) => readCopy(image, place, { faults, alternates }))
+      .filter((copy) => copy !== null);
+
+  let copies = readCopies(sizes.map((sectorBytes) => ({ lba: PRIMARY_LBA, sectorBytes })));
+  const isFirst = copies.length > 0;
+  if (!isFirst) {
+    const last = sizes.map((sectorBytes) => ({
+      lba: Math.floor(image.bytes / sectorBytes) - 1,
+      sectorBytes,
+    }));
+    // The second copy does not lie in the last sector if the disk has grown since it was partitioned.
+    copies = readCopies([...alternates, ...last]);
   }
-  const damage = faults.size === 0 ? "is there" : `is whole (damaged: ${[...faults].join(", ")})`;
-  throw new UsageError(
-    `Cannot find a partition: no copy of the image's partition table (GPT) ${damage}`,
-  );
+  const [copy] = copies;
+  if (copy === undefined) {
+    const damage = faults.size === 0 ? "is there" : `is whole (damaged: ${[...faults].join(", ")})`;
+    const unit = knownSectorBytes === undefined ? "" : ` in sectors of ${knownSectorBytes} bytes`;
+    throw new UsageError(
+      `Cannot find a partition: no copy of the image's partition table (GPT)${unit} ${damage}`,
+    );
+  }
+  const { lba, sectorBytes, header, entries } = copy;
+  const unit = { sectorBytes, imageBytes: image.bytes };
+  return {
+    kind: "gpt",
+    sectorBytes,
+    doubt: copies.some((other) => other.sectorBytes !== sectorBytes)
+      ? "with either, there is a whole copy of the table"
+      : null,
+    partitions: parseEntries(entries, header.entryBytes, unit),
+    warnings: isFirst ? [] : [
+      `the first copy of the partition table is ${faults.size === 0 ? "missing" : "damaged"}; ` +
+      `the one at byte ${lba * sectorBytes} is used`,
+    ],
+  };
+}
+
+/**
+ * Reads the copy whose header lies at a place; `null` if it is not there or damaged.
+ *
+ * @param notes.faults Gets what is damaged.
+ * @param notes.alternates Gets the place of the other copy, where a first copy's header names it.
+ */
+function readCopy(
+  image: ImageSource,
+  place: Place,
+  notes: { faults: Set<string>; alternates: Place[] },
+): Copy | null {
+  const { lba, sectorBytes } = place;
+  const sector = readHeaderSector(image, place);
+  if (sector === null) return null;
+  const header = parseHeader(sector, place);
+  const entries = header && readEntries(image, header);
+  if (header && entries) return { lba, sectorBytes, header, entries };
+  notes.faults.add(`${header ? "entries of the header" : "header"} at byte ${lba * sectorBytes}`);
+  if (header && lba === PRIMARY_LBA && header.alternateLba !== PRIMARY_LBA) {
+    notes.alternates.push({ lba: header.alternateLba, sectorBytes });
+  }
+  return null;
 }
 
 /** Reads the sector of a header; `null` if it does not lie in the image or has no signature. */

@@ -2,8 +2,7 @@
  * Reads partition tables of the kind that PCs have had since DOS: four entries in the master boot record (MBR), and a chain
  * of extended boot records (EBR) with the logical partitions. Pure.
  *
- * Nothing in it says how long a sector is. It is taken for 512 bytes, which is what virtual disks have, unless the chain
- * is found where it is with 4096.
+ * Nothing in it says how long a sector is: `sector_size.ts` finds that out.
  *
  * @module
  */
@@ -13,8 +12,9 @@ import {
   makePartition,
   type Partition,
   type PartitionTable,
-  SECTOR_SIZES,
+  type SectorBytes,
 } from "./partition.ts";
+import { findSectorSize, type SectorRun } from "./sector_size.ts";
 
 /** A boot record's part that counts; it is no longer where sectors are. */
 const RECORD_BYTES = 512;
@@ -63,13 +63,20 @@ export function isProtectiveMbr(entries: readonly MbrEntry[]): boolean {
   return entries.some(({ type }) => type === PROTECTIVE_TYPE);
 }
 
-/** Reads the partitions that the entries of a master boot record name, and the logical ones. */
+/**
+ * Reads the partitions that the entries of a master boot record name, and the logical ones.
+ *
+ * @param knownSectorBytes Unit of the entries' numbers; without it, it is found out.
+ */
 export function readMbrPartitions(
   image: ImageSource,
   entries: readonly MbrEntry[],
+  knownSectorBytes?: SectorBytes,
 ): PartitionTable {
   const extended = entries.filter(isExtended);
-  const sectorBytes = findSectorBytes(image, extended);
+  const { sectorBytes, doubt } = knownSectorBytes === undefined
+    ? findSectorSize(image, entries.filter(isUsed).map(placeOf))
+    : { sectorBytes: knownSectorBytes, doubt: null };
   const unit = { sectorBytes, imageBytes: image.bytes };
   const partitions: Partition[] = [];
   const add = (number: number, role: Partition["role"], { type, start, sectors }: MbrEntry) => {
@@ -87,7 +94,7 @@ export function readMbrPartitions(
     for (const logical of chain.logicals) add(number++, "logical", logical);
     if (chain.fault !== null) warnings.push(chain.fault);
   }
-  return { kind: "mbr", sectorBytes, partitions, warnings };
+  return { kind: "mbr", sectorBytes, doubt, partitions, warnings };
 }
 
 /**
@@ -115,7 +122,7 @@ function readChain(
     const record = readRecord(image, at * sectorBytes);
     if (record === null) return broken(at, "there is no boot record");
     // Usually the first entry is the partition and the second the link. Others have been seen the other way round.
-    const used = entriesOf(record).filter(({ type, sectors }) => type !== 0 && sectors > 0);
+    const used = entriesOf(record).filter(isUsed);
     const logical = used.find((entry) => !isExtended(entry));
     const link = used.find(isExtended);
     // A partition is counted from its own boot record, the next record from the extended partition's start.
@@ -123,14 +130,6 @@ function readChain(
     if (!link) return { logicals, fault: null };
     at = extendedStart + link.start;
   }
-}
-
-/** The sector size with which a boot record is found at the start of an extended partition. */
-function findSectorBytes(image: ImageSource, extended: readonly MbrEntry[]): number {
-  const found = SECTOR_SIZES.find((sectorBytes) =>
-    extended.some(({ start }) => readRecord(image, start * sectorBytes) !== null)
-  );
-  return found ?? SECTOR_SIZES[0];
 }
 
 /** Reads a boot record; `null` if it would not lie in the image or has no signature. */
@@ -150,6 +149,16 @@ function entriesOf(record: Uint8Array): MbrEntry[] {
       sectors: view.getUint32(at + 12, true),
     };
   });
+}
+
+function isUsed({ type, sectors }: MbrEntry): boolean {
+  return type !== 0 && sectors > 0;
+}
+
+/** Where an entry's partition lies, and how one sees that it begins there. */
+function placeOf(entry: MbrEntry): SectorRun {
+  const { start, sectors } = entry;
+  return { start, sectors, beginsWith: isExtended(entry) ? "boot record" : "signature" };
 }
 
 function isExtended({ type }: MbrEntry): boolean {

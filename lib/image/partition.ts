@@ -33,8 +33,10 @@ export interface Partition {
 /** The partitions of an image. */
 export interface PartitionTable {
   readonly kind: "mbr" | "gpt";
-  /** Unit of the table's numbers, 512 or 4096. */
-  readonly sectorBytes: number;
+  /** Unit of the table's numbers. */
+  readonly sectorBytes: SectorBytes;
+  /** Why {@linkcode sectorBytes} is no more than the likelier one: a phrase; `null` if it is certain. */
+  readonly doubt: string | null;
   /** Ascending by number, all that the table names. They may overlap: each is read by itself. */
   readonly partitions: readonly Partition[];
   /** What is damaged although the partitions above are known: phrases without capital or period. */
@@ -43,6 +45,9 @@ export interface PartitionTable {
 
 /** Sector sizes that disks have. */
 export const SECTOR_SIZES = [512, 4096] as const;
+
+/** How long a sector is, in bytes. */
+export type SectorBytes = typeof SECTOR_SIZES[number];
 
 /** Numbers that a partition may have; a GPT with more entries is refused. */
 export const PARTITION_NUMBERS = { min: 1, max: 32_768 } as const;

@@ -1,6 +1,7 @@
 /**
  * Finds the partitions of an image, so that one of them can be restored alone. Read this first: `mbr.ts` and `gpt.ts` read
- * the two kinds of tables, `partition.ts` says what they find. Pure.
+ * the two kinds of tables, `sector_size.ts` finds out in which unit an MBR counts, `partition.ts` says what they find.
+ * Pure.
  *
  * A table is what a virtual machine wrote, and so is not to be trusted: whatever it says, reading it ends, asks for few
  * bytes and throws {@linkcode UsageError} only. An entry that makes no sense spoils no other.
@@ -11,10 +12,10 @@
 import { UsageError } from "../errors.ts";
 import { readGpt } from "./gpt.ts";
 import { isProtectiveMbr, readMbr, readMbrPartitions } from "./mbr.ts";
-import type { ImageSource, Partition, PartitionTable } from "./partition.ts";
+import type { ImageSource, Partition, PartitionTable, SectorBytes } from "./partition.ts";
 
-export type { ImageSource, Partition, PartitionTable } from "./partition.ts";
-export { PARTITION_NUMBERS } from "./partition.ts";
+export type { ImageSource, Partition, PartitionTable, SectorBytes } from "./partition.ts";
+export { PARTITION_NUMBERS, SECTOR_SIZES } from "./partition.ts";
 
 /** Most numbers, or runs of numbers, that a message lists. */
 const MAX_LISTED = 16;
@@ -22,14 +23,17 @@ const MAX_LISTED = 16;
 /**
  * Reads the partition table of an image: a GPT if the MBR says that there is one, else the MBR's own, as Linux does.
  *
- * @throws {UsageError} If there is no table, or a GPT of which no copy is whole.
+ * @param sectorBytes How long a sector is; without it, it is found out.
+ * @throws {UsageError} If there is no table, or a GPT without a whole copy.
  */
-export function readPartitionTable(image: ImageSource): PartitionTable {
+export function readPartitionTable(image: ImageSource, sectorBytes?: SectorBytes): PartitionTable {
   const entries = readMbr(image);
   if (entries === null) {
     throw new UsageError("Cannot find a partition: the image has no partition table");
   }
-  return isProtectiveMbr(entries) ? readGpt(image) : readMbrPartitions(image, entries);
+  return isProtectiveMbr(entries)
+    ? readGpt(image, sectorBytes)
+    : readMbrPartitions(image, entries, sectorBytes);
 }
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { SectorBytes } from "../image/partition_table.ts";
 import type { StreamFormat } from "../target/stream_frame.ts";
 import type { SparseMode, TargetHandle } from "../target/target.ts";
 import type { OnError } from "./messages.ts";
@@ -78,6 +79,8 @@ export interface RestoreOptions {
   readonly range?: { readonly offset: number; readonly length: number | null } | undefined;
   /** Restores a partition of the image only, to the target's start. */
   readonly partition?: number | undefined;
+  /** Length of the sectors in which the partition table counts; default: it is found out. */
+  readonly sectorBytes?: SectorBytes | undefined;
   /** What is written to a stream; default "raw". */
   readonly format?: StreamFormat;
   /** Bound of the rate at which chunk files are read, in bytes a second. */

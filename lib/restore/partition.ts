@@ -6,7 +6,15 @@
 
 import * as codec from "lzo-wasm";
 import { ChunkSources } from "../chunk/chunk_sources.ts";
-import { findPartition, readPartitionTable } from "../image/partition_table.ts";
+import { UsageError } from "../errors.ts";
+import {
+  findPartition,
+  type ImageSource,
+  type PartitionTable,
+  readPartitionTable,
+  SECTOR_SIZES,
+  type SectorBytes,
+} from "../image/partition_table.ts";
 import { CHUNK_BYTES, chunkIdToHex } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 import type { ImageExtent } from "./extent.ts";
@@ -16,22 +24,59 @@ import { ZeroTest } from "./seq_kinds.ts";
 /**
  * The extent of a partition, which goes to the target's start.
  *
+ * @param options.sectorBytes Unit in which the table counts; without it, it is found out.
  * @param options.sources Backup directories to read chunks from.
- * @param options.onWarning Called with what is wrong with the table beside.
+ * @param options.onWarning Called with what is wrong with the table beside, and if it is uncertain what it says.
  * @throws {UsageError} If the image has no partition table, or no such partition.
  * @throws {ChunkMissingError | ChunkCorruptError} If a chunk with a part of the table is bad.
  */
 export function partitionOfImage(
   map: RevisionMap,
   number: number,
-  options: { sources: readonly string[]; onWarning: (text: string) => void },
+  options: {
+    sectorBytes: SectorBytes | undefined;
+    sources: readonly string[];
+    onWarning: (text: string) => void;
+  },
 ): ImageExtent {
   const reader = new ImageReader(map, options.sources);
-  const read = (offset: number, length: number) => reader.read(offset, length);
-  const table = readPartitionTable({ bytes: map.size, read });
-  for (const warning of table.warnings) options.onWarning(`the partition table: ${warning}`);
+  const image = {
+    bytes: map.size,
+    read: (offset: number, length: number) => reader.read(offset, length),
+  };
+  const table = readPartitionTable(image, options.sectorBytes);
+  for (const warning of table.warnings) options.onWarning(warning);
+  const { sectorBytes, doubt } = table;
+  const extent = extentIn(table, number);
+  if (doubt !== null) {
+    options.onWarning(
+      `cannot tell whether the partition table counts in sectors of 512 or 4096 bytes: ${doubt}; ` +
+        `taking ${describeExtent(extent)} of the image, for ${sectorBytes}; ` +
+        describeOther(image, number, sectorBytes),
+    );
+  }
+  return extent;
+}
+
+function extentIn(table: PartitionTable, number: number): ImageExtent {
   const { offset, length } = findPartition(table, number);
   return { start: offset, end: offset + length, targetStart: 0 };
+}
+
+function describeExtent({ start, end }: ImageExtent): string {
+  return `bytes ${start} to ${end - 1}`;
+}
+
+/** Says what the option for the other sector size would give. */
+function describeOther(image: ImageSource, number: number, taken: SectorBytes): string {
+  const other = SECTOR_SIZES.find((sectorBytes) => sectorBytes !== taken)!;
+  try {
+    const extent = extentIn(readPartitionTable(image, other), number);
+    return `--sector-size=${other} takes ${describeExtent(extent)}`;
+  } catch (error) {
+    if (error instanceof UsageError) return `with ${other}, there is no such partition`;
+    throw error;
+  }
 }
 
 /** Reads an image here and there. Keeps the last chunk only. */

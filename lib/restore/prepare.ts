@@ -135,7 +135,7 @@ function readMap({ mapPath }: Found, onEvent: (event: RestoreEvent) => void): Re
 
 async function extentOf(
   map: RevisionMap,
-  { range, partition }: RestoreOptions,
+  { range, partition, sectorBytes }: RestoreOptions,
   { sources, onEvent }: { sources: readonly string[]; onEvent: (event: RestoreEvent) => void },
 ): Promise<ImageExtent> {
   if (range) return rangeOfImage(map.size, range);
@@ -143,7 +143,7 @@ async function extentOf(
   // Loads the codec into this thread, which few restores need.
   const { partitionOfImage } = await import("./partition.ts");
   const onWarning = (text: string) => onEvent({ type: "warning", text });
-  return partitionOfImage(map, partition, { sources, onWarning });
+  return partitionOfImage(map, partition, { sectorBytes, sources, onWarning });
 }
 
 /** @throws {UsageError} If parts of the image are asked for that no restore brings to the target. */

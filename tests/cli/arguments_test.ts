@@ -28,6 +28,7 @@ const DEFAULTS: RestoreCommand = {
   kind: "restore",
   revision: "REV",
   output: "-",
+  sectorBytes: undefined,
   ...{ spec: undefined, threads: undefined, sparse: "auto", update: false, base: undefined },
   ...{ verifyTarget: false, range: undefined, partition: undefined, format: "raw" },
   ...{ onError: "abort", also: [], reportFile: undefined, verify: true, sync: true },
@@ -83,6 +84,7 @@ const EACH_OPTION: Readonly<
   "verify-target": [["--verify-target"], { verifyTarget: true }],
   "range": [["--range", "1K:2M"], { range: { offset: 1024, length: 2_097_152 } }],
   "partition": [["--partition", "3"], { partition: 3 }],
+  "sector-size": [["--partition=1", "--sector-size=4096"], { partition: 1, sectorBytes: 4096 }],
   "format": [["--format=RBD-diff"], { format: "rbd-diff", output: "-" }],
   "on-error": [["--on-error", "ZERO"], { onError: "zero" }],
   "also": [["--also", "a", "--also=b"], { also: ["a", "b"] }],
@@ -124,6 +126,7 @@ Deno.test("parseExtractArguments() refuses bad values of each option that takes 
     "base": [""],
     "range": ["", ":", "1", "1:0", "1:2:3", "-1:2", "1KB:2", "1.5M:1", "9999999T:1"],
     "partition": ["", "0", "-1", "x", "1.5", "99999"],
+    "sector-size": ["", "0", "520", "4k", "4096B"],
     "format": ["", "qcow2", "rbd"],
     "on-error": ["", "skip", "0"],
     "also": [""],
@@ -148,6 +151,7 @@ Deno.test("parseExtractArguments() refuses bad values of each option that takes 
 /** For each contradiction, in the order of the table, a command line that has it and no earlier one. */
 const CONTRADICTIONS: readonly (readonly [args: readonly string[], message: string])[] = [
   [["--range=1:", "--partition=1"], '"--range" with "--partition": each chooses'],
+  [["--sector-size=512"], '"--sector-size" without "--partition": it says'],
   [["--update", "--base=B"], '"--update" with "--base": one reads'],
   [["--update", "-"], '"--update" with standard output: '],
   [["--verify-target", "-"], '"--verify-target" with standard output: '],
@@ -293,7 +297,10 @@ Deno.test("parseExtractArguments() reads --sparse in any case", () => {
 Deno.test("parseExtractArguments() knows the choices that the option table states", () => {
   for (const option of EXTRACT_OPTIONS) {
     const { choices }: OptionSpec = option;
-    for (const choice of choices ?? []) parseExtractArguments([`--${option.long}`, choice, "REV"]);
+    const needed = option.long === "sector-size" ? ["--partition=1"] : [];
+    for (const choice of choices ?? []) {
+      parseExtractArguments([`--${option.long}`, choice, ...needed, "REV"]);
+    }
   }
 });
 

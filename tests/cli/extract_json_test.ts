@@ -184,6 +184,7 @@ Deno.test("--json tells a restore as documented, and the image goes where it sho
   assertEquals(lines[0]!.arguments, {
     ...{ revision: store.revision.path, output: path, spec: null, threads: 3, sparse: "auto" },
     ...{ update: false, base: null, verifyTarget: false, range: null, partition: null },
+    sectorBytes: null,
     ...{ format: "raw", onError: "abort", also: [store.basedir], reportFile: null, verify: true },
     ...{ sync: true, lockTimeoutMs: null, readBytesPerSecond: null, force: false, dryRun: false },
   });

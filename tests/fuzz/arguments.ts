@@ -101,6 +101,7 @@ function argumentsOf(command: ExtractCommand): string[] {
       option("on-error", command.onError);
       option("base", command.base);
       option("partition", command.partition);
+      option("sector-size", command.sectorBytes);
       option("report", command.reportFile);
       for (const dir of command.also) option("also", dir);
       flag("update", command.update);

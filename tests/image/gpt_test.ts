@@ -42,7 +42,8 @@ for (const sectorBytes of [512, 4096]) {
       const table = readPartitionTable(gptImage(bytes, entries, sectorBytes).write(at, content));
       assertEquals(rangesOf(table), expected);
       assertEquals(table.warnings, [
-        `the partition table's first copy is ${word}, that at byte ${bytes - sectorBytes} is used`,
+        `the first copy of the partition table is ${word}; ` +
+        `the one at byte ${bytes - sectorBytes} is used`,
       ]);
     }
   });

@@ -17,6 +17,7 @@ Deno.test("readPartitionTable() reads primary partitions at their places", () =>
   assertEquals(readPartitionTable(image), {
     kind: "mbr",
     sectorBytes: 512,
+    doubt: "nothing in the image tells",
     partitions: [
       { number: 1, offset: MIB, length: 4096, role: "primary", type: "83", name: "", fault: null },
       {

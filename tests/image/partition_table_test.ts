@@ -39,7 +39,13 @@ Deno.test("findPartition() names the partitions there are", () => {
       name: "",
       fault: null,
     }));
-    const table: PartitionTable = { kind: "mbr", sectorBytes: 512, partitions, warnings };
+    const table: PartitionTable = {
+      kind: "mbr",
+      sectorBytes: 512,
+      doubt: null,
+      partitions,
+      warnings,
+    };
     return assertThrows(() => findPartition(table, 999), UsageError).message;
   };
   assertEquals(find([]), "Cannot find partition 999: the partition table is empty");
