@@ -45,18 +45,12 @@ export const Ioctl = {
   BLKGETSIZE64: 0x80081272,
   /** Logical sector size in bytes, into an int. */
   BLKSSZGET: 0x1268,
+  /** Whether a block device is read-only, into an int. */
+  BLKROGET: 0x125e,
 } as const;
 
 /** Modes of `access`. Source: unistd.h. */
 export const AccessMode = { W_OK: 2 } as const;
-
-/**
- * Byte offsets in C structs, checked against the compiler's in a test. `struct statvfs` is glibc's for 64-bit
- * machines (bits/statvfs.h).
- */
-export const StructLayout = {
-  statvfs: { f_frsize: 8, f_blocks: 16, f_bavail: 32, bytes: 112 },
-} as const;
 
 /** Throws unless the number is a whole one that C can take as a non-negative `off_t`. */
 export function requireOffset(name: string, value: number): void {
@@ -317,27 +311,6 @@ export function isTerminalFd(fd: number): boolean {
 export function tryAccess(path: string, mode: number): number {
   const name = cString(path);
   return libc().access(name, mode) === 0 ? 0 : lastErrno();
-}
-
-/**
- * Asks how full a file system is.
- *
- * @param path Any file or directory on it.
- * @returns Its size and what unprivileged users may still allocate, in bytes; both are 0 on file systems that
- *   keep no count, such as a tmpfs without a limit.
- * @throws {OsError} On any failure but EINTR.
- */
-export function fileSystemSpace(path: string): { totalBytes: number; availableBytes: number } {
-  const name = cString(path);
-  const layout = StructLayout.statvfs;
-  const result = new Uint8Array(new ArrayBuffer(layout.bytes));
-  retryOnEintr(() => libc().statvfs(name, result), { syscall: "statvfs", path });
-  const fields = new DataView(result.buffer);
-  const unitBytes = fields.getBigUint64(layout.f_frsize, true);
-  return {
-    totalBytes: Number(fields.getBigUint64(layout.f_blocks, true) * unitBytes),
-    availableBytes: Number(fields.getBigUint64(layout.f_bavail, true) * unitBytes),
-  };
 }
 
 /** Clears or sets O_NONBLOCK on a descriptor. @throws {OsError} On any failure. */

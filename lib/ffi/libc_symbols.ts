@@ -6,7 +6,7 @@
 
 import { prepareErrno } from "./errno.ts";
 
-// open, fcntl and ioctl are variadic in C. The System V ABI of x86_64 and the Linux ABI of aarch64 pass integer
+// open, fcntl, ioctl and syscall are variadic in C. The System V ABI of x86_64 and the Linux ABI of aarch64 pass integer
 // arguments of variadic functions like fixed ones, so a fixed arity is sound on Linux (not on macOS).
 const libcSymbols = {
   open: {
@@ -125,6 +125,15 @@ const libcSymbols = {
     ],
     result: "i32",
   },
+  fcntlLock: {
+    name: "fcntl",
+    parameters: [
+      "i32", // int fd
+      "i32", // int cmd
+      "buffer", // struct flock *lock
+    ],
+    result: "i32",
+  },
   ioctl: {
     parameters: [
       "i32", // int fd
@@ -164,12 +173,35 @@ const libcSymbols = {
     ],
     result: "i32",
   },
-  statvfs: {
+  statfs: {
     parameters: [
       "buffer", // const char *path
-      "buffer", // struct statvfs *buf
+      "buffer", // struct statfs *buf
     ],
     result: "i32",
+  },
+  fstatfs: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // struct statfs *buf
+    ],
+    result: "i32",
+  },
+  statx: {
+    name: "syscall",
+    parameters: [
+      "i64", // long number
+      "i32", // int dirfd
+      "buffer", // const char *pathname
+      "i32", // int flags
+      "u32", // unsigned int mask
+      "buffer", // struct statx *statxbuf
+    ],
+    result: "i64", // long
+  },
+  geteuid: {
+    parameters: [],
+    result: "u32", // uid_t
   },
   signal: {
     parameters: [

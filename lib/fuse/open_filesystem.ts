@@ -6,7 +6,7 @@
  * @module
  */
 
-import { fileSystemSpace } from "../ffi/libc.ts";
+import { fileSystemSpace } from "../ffi/file_system.ts";
 import { CatalogReader, type SkippedRevision } from "../store/catalog.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../store/layout.ts";
 import { ChunkLoader } from "./chunk_loader.ts";

@@ -6,8 +6,9 @@
 
 import { OsError } from "../errors.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
+import { statFd } from "../ffi/file_status.ts";
 import { blockDeviceBytes, logicalBlockBytes, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
-import { readTextOrNull, statFd, statOrNull } from "./file_info.ts";
+import { readTextOrNull, statOrNull } from "./file_info.ts";
 import { describeBackingUse, describeDeviceUse, deviceName } from "./in_use.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import type { CheckedTarget, PreflightOptions, Target, ZeroPolicy } from "./target.ts";

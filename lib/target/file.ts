@@ -8,9 +8,10 @@ import { basename, dirname, isAbsolute } from "node:path";
 
 import { OsError } from "../errors.ts";
 import { describeErrno, Errno, osError, reasonOf } from "../ffi/errno.ts";
+import { statFd } from "../ffi/file_status.ts";
+import { fileSystemSpace } from "../ffi/file_system.ts";
 import {
   AccessMode,
-  fileSystemSpace,
   FlockOperation,
   openFd,
   OpenFlag,
@@ -20,7 +21,7 @@ import {
   tryFallocate,
   tryFlock,
 } from "../ffi/libc.ts";
-import { nearestFolder, realPathOrNull, statFd, statOrNull } from "./file_info.ts";
+import { nearestFolder, realPathOrNull, statOrNull } from "./file_info.ts";
 import { describeBackingUse } from "./in_use.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import { storeOverlap } from "./store_overlap.ts";
@@ -253,7 +254,7 @@ class CheckedFile implements CheckedTarget {
   async #prepare(fd: number, signal: AbortSignal | undefined): Promise<ZeroPolicy> {
     const { extent, sparse, oldContent = "replaced" } = this.#options;
     try {
-      const bytes = Deno.statSync(`/proc/self/fd/${fd}`).size;
+      const bytes = statFd(fd).size;
       this.#oldBytes = bytes;
       // A length that the file system or a limit does not allow is refused here, with the old content still there.
       if (bytes < extent.end) truncateFd(fd, extent.end, this.path);

@@ -1,10 +1,11 @@
 /**
- * Questions about paths and descriptors whose answer may be "there is none".
+ * Questions about paths whose answer may be "there is none".
  *
  * @module
  */
 
 import { dirname } from "node:path";
+import type { FileStatus } from "../ffi/file_status.ts";
 import { readText } from "../ffi/small_files.ts";
 
 /** What a path leads to, symbolic links followed; `null` where that cannot be told. */
@@ -52,21 +53,12 @@ export function listNames(path: string): string[] {
 }
 
 /**
- * What a descriptor leads to, as `fstat` tells; the runtime has no call for descriptors it did not open.
- *
- * @throws {Error} If the descriptor is not open, or /proc is not mounted.
- */
-export function statFd(fd: number): Deno.FileInfo {
-  return Deno.statSync(`/proc/self/fd/${fd}`);
-}
-
-/**
  * Tells whether two answers are about one file, whatever its names.
  *
  * Inode numbers arrive as doubles, so neighbours above 2^53 (overlay file systems make such) look alike; size and
  * time tell those apart.
  */
-export function isSameFile(a: Deno.FileInfo, b: Deno.FileInfo): boolean {
+export function isSameFile(a: FileStatus, b: FileStatus): boolean {
   if (a.dev !== b.dev || a.ino !== b.ino) return false;
   return Number.isSafeInteger(a.ino) ||
     (a.size === b.size && a.mtime?.getTime() === b.mtime?.getTime());

@@ -6,6 +6,7 @@
 
 import { OsError } from "../errors.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
+import { statFd } from "../ffi/file_status.ts";
 import {
   isReadableFd,
   isTerminalFd,
@@ -18,7 +19,7 @@ import {
   trySetPipeBytes,
 } from "../ffi/libc.ts";
 import { checkDevice } from "./device.ts";
-import { readTextOrNull, realPathOrNull, statFd, statOrNull } from "./file_info.ts";
+import { readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import { storeOverlap } from "./store_overlap.ts";
 import {

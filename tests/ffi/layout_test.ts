@@ -1,6 +1,7 @@
 import { assertEquals } from "../assert.ts";
 import { AIOCB_LAYOUT } from "../../lib/ffi/aio.ts";
-import { StructLayout } from "../../lib/ffi/libc.ts";
+import { STATX } from "../../lib/ffi/file_status.ts";
+import { STATFS } from "../../lib/ffi/file_system.ts";
 import { POLLFD } from "../../lib/ffi/poll.ts";
 
 const hasCompiler = new Deno.Command("sh", { args: ["-c", "command -v cc"], stdout: "null" })
@@ -11,7 +12,8 @@ Deno.test({
   ignore: !hasCompiler,
   fn() {
     const structs = [
-      { type: "struct statvfs", layout: StructLayout.statvfs },
+      { type: "struct statfs", layout: STATFS },
+      { type: "struct statx", layout: STATX },
       { type: "struct pollfd", layout: POLLFD },
       { type: "struct aiocb", layout: AIOCB_LAYOUT },
     ];
@@ -27,11 +29,13 @@ Deno.test({
       }
     }
     const source = `
+      #define _GNU_SOURCE
       #include <aio.h>
       #include <poll.h>
       #include <stddef.h>
       #include <stdio.h>
-      #include <sys/statvfs.h>
+      #include <sys/stat.h>
+      #include <sys/vfs.h>
       int main(void) { ${lines.join("\n")} return 0; }
     `;
     const folder = Deno.makeTempDirSync();

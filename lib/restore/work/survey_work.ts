@@ -10,7 +10,7 @@ import type { ChunkRef } from "../../chunk/places.ts";
 import { ChunkCorruptError, ChunkMissingError } from "../../errors.ts";
 import { releaseFd } from "../../ffi/libc.ts";
 import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../../store/layout.ts";
-import { statFd } from "../../target/file_info.ts";
+import { statFd } from "../../ffi/file_status.ts";
 import { quote } from "../../wording.ts";
 import { Counter, type StartMessage, type Task } from "../messages.ts";
 import { type Notify, Work } from "./work.ts";

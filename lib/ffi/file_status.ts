@@ -1,0 +1,124 @@
+/**
+ * What a descriptor or path leads to, as `statx` tells: the runtime has no call for descriptors that it did not open, and
+ * /proc/self/fd, by which it could ask, is not there in every chroot.
+ *
+ * @module
+ */
+
+import { Errno, lastErrno, osError } from "./errno.ts";
+import { libc } from "./libc_symbols.ts";
+import { cString } from "./memory.ts";
+
+/** What there is to know about a file; the part of `Deno.FileInfo` that this project asks for. */
+export type FileStatus = Pick<
+  Deno.FileInfo,
+  | "isFile"
+  | "isDirectory"
+  | "isBlockDevice"
+  | "isCharDevice"
+  | "isFifo"
+  | "isSocket"
+  | "size"
+  | "mtime"
+  | "dev"
+  | "ino"
+  | "nlink"
+  | "rdev"
+  | "blocks"
+>;
+
+/** Byte offsets in `struct statx` (linux/stat.h), which is the same on all machines. */
+export const STATX = {
+  stx_attributes: 8,
+  stx_nlink: 16,
+  stx_mode: 28,
+  stx_ino: 32,
+  stx_size: 40,
+  stx_blocks: 48,
+  stx_mtime: 112,
+  stx_rdev_major: 128,
+  stx_dev_major: 136,
+  bytes: 256,
+} as const;
+
+/**
+ * Number of the system call (asm/unistd_64.h, asm-generic/unistd.h): glibc has a function of its own from 2.28 on only, and
+ * 2.27 is supported.
+ */
+const SYS_STATX = Deno.build.arch === "aarch64" ? 291n : 332n;
+
+/** Source: linux/fcntl.h, linux/stat.h. */
+const AT_FDCWD = -100, AT_EMPTY_PATH = 0x1000, STATX_BASIC_STATS = 0x7ff;
+const STATX_ATTR_IMMUTABLE = 0x10n, STATX_ATTR_APPEND = 0x20n;
+
+/** Bits of `st_mode` that tell the kind. Source: inode(7). */
+const S_IFMT = 0o170000;
+const S_IFSOCK = 0o140000, S_IFREG = 0o100000, S_IFBLK = 0o060000;
+const S_IFDIR = 0o040000, S_IFCHR = 0o020000, S_IFIFO = 0o010000;
+
+/**
+ * Asks what a descriptor leads to.
+ *
+ * @throws {OsError} If it is not open.
+ */
+export function statFd(fd: number): FileStatus {
+  const fields = statx(fd, "", AT_EMPTY_PATH);
+  if (typeof fields !== "number") return statusOf(fields);
+  // Kernels before 4.11, and containers whose filter of system calls does not know this one.
+  if (fields !== Errno.ENOSYS && fields !== Errno.EPERM) {
+    throw osError(fields, { syscall: "fstat", path: "" });
+  }
+  return Deno.statSync(`/proc/self/fd/${fd}`);
+}
+
+/** Which of `chattr`'s attributes keep a file or directory from being written; both `false` where that is not known. */
+export function writeBarriers(path: string): { isImmutable: boolean; isAppendOnly: boolean } {
+  const fields = statx(AT_FDCWD, path, 0);
+  const attributes = typeof fields === "number"
+    ? 0n
+    : fields.getBigUint64(STATX.stx_attributes, true);
+  return {
+    isImmutable: (attributes & STATX_ATTR_IMMUTABLE) !== 0n,
+    isAppendOnly: (attributes & STATX_ATTR_APPEND) !== 0n,
+  };
+}
+
+/** Calls `statx`. @returns The structure, or the positive errno. */
+function statx(dirFd: number, path: string, flags: number): DataView<ArrayBuffer> | number {
+  const name = cString(path);
+  const result = new Uint8Array(STATX.bytes);
+  const outcome = libc().statx(SYS_STATX, dirFd, name, flags, STATX_BASIC_STATS, result);
+  return outcome === 0n ? new DataView(result.buffer) : lastErrno();
+}
+
+function statusOf(fields: DataView): FileStatus {
+  const kind = fields.getUint16(STATX.stx_mode, true) & S_IFMT;
+  const number = (offset: number) => Number(fields.getBigUint64(offset, true));
+  const seconds = Number(fields.getBigInt64(STATX.stx_mtime, true));
+  const nanoseconds = fields.getUint32(STATX.stx_mtime + 8, true);
+  return {
+    isFile: kind === S_IFREG,
+    isDirectory: kind === S_IFDIR,
+    isBlockDevice: kind === S_IFBLK,
+    isCharDevice: kind === S_IFCHR,
+    isFifo: kind === S_IFIFO,
+    isSocket: kind === S_IFSOCK,
+    size: number(STATX.stx_size),
+    mtime: new Date(seconds * 1000 + Math.floor(nanoseconds / 1_000_000)),
+    dev: deviceNumber(fields, STATX.stx_dev_major),
+    ino: number(STATX.stx_ino),
+    nlink: fields.getUint32(STATX.stx_nlink, true),
+    rdev: deviceNumber(fields, STATX.stx_rdev_major),
+    blocks: number(STATX.stx_blocks),
+  };
+}
+
+/** Puts major and minor number together as `stat` returns them. Source: gnu_dev_makedev, sysmacros.h. */
+function deviceNumber(fields: DataView, offset: number): number {
+  const major = BigInt(fields.getUint32(offset, true));
+  const minor = BigInt(fields.getUint32(offset + 4, true));
+  return Number(
+    (major & 0xfffff000n) << 32n | (major & 0xfffn) << 8n | (minor & 0xffffff00n) << 12n |
+      minor & 0xffn,
+  );
+}
