@@ -126,6 +126,6 @@ complete -c backy-extract -n $restore -l no-verify -d 'Do not check chunk conten
 complete -c backy-extract -n $restore -l no-sync -d 'Do not flush the target to disk at the end'
 complete -c backy-extract -n $work -l lock-timeout -x -d 'Give up on the purge lock after so many seconds'
 complete -c backy-extract -n $work -l bwlimit -x -d 'Read at most so much of the backup in a second'
-complete -c backy-extract -n $restore -s f -l force -d 'Write to a target that is in use'
+complete -c backy-extract -n $restore -s f -l force -d 'Write to a target that is in use, or to another backup\'s file'
 complete -c backy-extract -n $restore -s n -l dry-run -d 'Check everything up to the first write'
 complete -c backy-extract -n $work -s q -l quiet -d 'No progress, only warnings and errors'

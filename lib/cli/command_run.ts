@@ -9,7 +9,7 @@ import { interruptedBy, SignalWatch } from "./interruption.ts";
 import { JsonReporter } from "./json_reporter.ts";
 import { ProgressReporter } from "./progress.ts";
 import type { Reporter } from "./reporter.ts";
-import { openSink, stderrDisplay } from "./terminal.ts";
+import { openSink, type Sink, stderrDisplay } from "./terminal.ts";
 import { VERSION } from "./version.ts";
 
 /** A command that is running, until it is disposed of. */
@@ -19,10 +19,18 @@ export interface CommandRun extends Disposable {
   readonly signal: AbortSignal;
 }
 
-/** Begins to listen and to report. */
-export function beginRun(tool: string, how: { quiet: boolean; json: boolean }): CommandRun {
+/**
+ * Begins to listen and to report.
+ *
+ * @param write Takes what is printed; default: standard error.
+ */
+export function beginRun(
+  tool: string,
+  how: { quiet: boolean; json: boolean },
+  write: Sink = openSink(),
+): CommandRun {
   const { quiet, json } = how;
-  const options = { tool, write: openSink(), quiet };
+  const options = { tool, write, quiet };
   const reporter = json
     ? new JsonReporter({ ...options, version: VERSION })
     : new ProgressReporter({ ...options, display: stderrDisplay() });

@@ -189,7 +189,11 @@ export const EXTRACT_OPTIONS = [
   { long: "no-sync", help: "do not flush the target to disk at the end" },
   LOCK_TIMEOUT_OPTION,
   BWLIMIT_OPTION,
-  { long: "force", short: "f", help: "write to a target that is in use" },
+  {
+    long: "force",
+    short: "f",
+    help: "write to a target that is in use, or to another backup's file",
+  },
   {
     long: "dry-run",
     short: "n",

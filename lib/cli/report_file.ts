@@ -6,8 +6,11 @@
 
 import { UsageError } from "../errors.ts";
 import { describeErrno, Errno, reasonOf } from "../ffi/errno.ts";
+import { statFd } from "../ffi/file_status.ts";
 import { fdatasyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { writeAll } from "../ffi/small_files.ts";
+import { describeHarm } from "../target/backup_files.ts";
+import { isSameFile as isSameStatus } from "../target/file_info.ts";
 import { quote } from "../wording.ts";
 import { renderJsonLine } from "./json_line.ts";
 
@@ -24,7 +27,8 @@ export interface ReportFile extends Disposable {
  * Creates a file for a report, or takes an empty one, as a restore that was killed leaves behind.
  *
  * @param target What is restored to.
- * @throws {UsageError} If it cannot be created, holds something, or is the target.
+ * @throws {UsageError} If it cannot be created, holds something, belongs to a backup, is the target, or takes what is
+ *   printed.
  */
 export function openReportFile(path: string, target: string): ReportFile {
   requireReportFile(path, target);
@@ -52,7 +56,7 @@ export function openReportFile(path: string, target: string): ReportFile {
 /** Finds out, as far as that goes without creating it, whether a report could be written. @throws {UsageError} */
 export function requireReportFile(path: string, target: string): void {
   const info = statOrNull(path);
-  if (info !== null && !info.isFile) throw cannotUse(path, "it is no regular file");
+  if (info !== null && !info.isFile) throw cannotUse(path, "it is not a regular file");
   if (info !== null && info.size > 0) throw cannotUse(path, "there is such a file already");
   let isFolder: boolean;
   try {
@@ -64,6 +68,23 @@ export function requireReportFile(path: string, target: string): void {
   if (!isFolder) throw cannotUse(path, describeErrno(Errno.ENOTDIR));
   if (target !== "-" && isSameFile(path, target)) {
     throw cannotUse(path, "the image is restored to it");
+  }
+  const folder = Deno.realPathSync(folderOf(path));
+  const realPath = info === null ? `${folder}/${nameOf(path)}` : Deno.realPathSync(path);
+  // Unlike a target it can as well lie elsewhere: no option overrides this.
+  const [harm] = describeHarm({ path, realPath, info });
+  if (harm !== undefined) throw cannotUse(path, `${harm}; name another file`);
+  for (const [fd, name] of [[1, "standard output"], [2, "standard error"]] as const) {
+    if (info !== null && isOpenAs(fd, info)) throw cannotUse(path, `${name} goes to it`);
+  }
+}
+
+/** Whether a descriptor leads to a file. */
+function isOpenAs(fd: number, info: Deno.FileInfo): boolean {
+  try {
+    return isSameStatus(statFd(fd), info);
+  } catch {
+    return false; // it is closed
   }
 }
 

@@ -18,15 +18,22 @@ import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import type { RestoreCommand } from "./extract_commands.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
 import { defaultThreads } from "./option_values.ts";
+import { findOutputClash } from "./output_clash.ts";
 import { openReportFile, requireReportFile } from "./report_file.ts";
 import { describeLoss, renderDryRun, renderReport } from "./report_text.ts";
 import type { Reporter } from "./reporter.ts";
-import { stderrColumns } from "./terminal.ts";
+import { openSink, stderrColumns } from "./terminal.ts";
 
 /** Runs a restore. @returns The exit code; everything there is to say was printed. */
 export async function runRestore(tool: string, command: RestoreCommand): Promise<ExitCode> {
-  using run = beginRun(tool, command);
+  const write = openSink();
+  const clash = findOutputClash(command.output, write);
+  using run = beginRun(tool, command, clash?.sink ?? write);
   const { reporter, signal } = run;
+  if (clash !== null) {
+    reporter.fail(clash.error, { fields: { incompleteTarget: null } });
+    return exitCodeFor(clash.error);
+  }
   const { kind, quiet: _quiet, json: _json, reportFile, ...asked } = command;
   const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
   reporter.start({ command: kind, arguments: { ...asked, threads, reportFile } });

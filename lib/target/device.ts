@@ -13,7 +13,7 @@ import { describeBackingUse, describeDeviceUse, deviceName } from "./in_use.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import type { CheckedTarget, PreflightOptions, Target, ZeroPolicy } from "./target.ts";
 import { quote } from "../wording.ts";
-import { describeBytes, refusal } from "./wording.ts";
+import { describeBytes, overriddenWarnings, refusal, requireHarmless } from "./wording.ts";
 
 /**
  * The least unit in which a device is deallocated, whatever its sectors: that of the page cache. If two workers have to do with one page,
@@ -41,12 +41,12 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
     }
     // A loop device over this one does not claim it.
     uses.push(...describeBackingUse(info));
-    if (uses.length > 0 && !options.force) throw inUse(path, uses);
+    requireHarmless(path, uses, options);
     return new CheckedDevice(path, {
       fd,
       blockBytes: Math.max(logicalBlockBytes(fd, path), PAGE_BYTES),
       zeroPolicy: ZERO_POLICIES[options.sparse],
-      warnings: uses.map((use) => `${quote(path)} is written although ${use}`),
+      warnings: overriddenWarnings(path, uses),
     });
   } catch (error) {
     releaseFd(fd);
@@ -72,7 +72,7 @@ function claim(path: string, options: PreflightOptions): { fd: number; uses: str
     if (!isBusy) throw refusal(path, reasonOf(error), error);
     const uses = describeDeviceUse(rdev);
     if (uses.length === 0) uses.push("another program or the kernel holds it exclusively");
-    if (!options.force) throw inUse(path, uses, error);
+    requireHarmless(path, uses, options, error);
     try {
       return { fd: openFd(path, access), uses };
     } catch (secondError) {
@@ -80,10 +80,6 @@ function claim(path: string, options: PreflightOptions): { fd: number; uses: str
       throw refusal(path, `${uses.join(", ")}, and the kernel forbids writing`, secondError);
     }
   }
-}
-
-function inUse(path: string, uses: readonly string[], cause?: unknown): Error {
-  return refusal(path, `${uses.join(", ")} (--force overrides this)`, cause);
 }
 
 class CheckedDevice implements CheckedTarget {

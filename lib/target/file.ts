@@ -21,6 +21,7 @@ import {
   tryFallocate,
   tryFlock,
 } from "../ffi/libc.ts";
+import { describeHarm } from "./backup_files.ts";
 import { nearestFolder, realPathOrNull, statOrNull } from "./file_info.ts";
 import { describeBackingUse } from "./in_use.ts";
 import { OpenedTarget } from "./opened_target.ts";
@@ -35,7 +36,7 @@ import type {
   ZeroPolicy,
 } from "./target.ts";
 import { quote } from "../wording.ts";
-import { describeBytes, refusal } from "./wording.ts";
+import { describeBytes, overriddenWarnings, refusal, requireHarmless } from "./wording.ts";
 
 /** `Deno.FileInfo.blocks` and `st_blocks` count in these, whatever the file system's block size. */
 const STAT_BLOCK_BYTES = 512;
@@ -71,13 +72,12 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
   try {
     const info = statFd(fd);
     if (!info.isFile) throw refusal(path, "it changed while it was looked at");
-    const overlap = storeOverlap({ realPath: realPathOrNull(path), info }, options);
+    const file = { path, realPath: realPathOrNull(path), info };
+    const overlap = storeOverlap(file, options);
     if (overlap !== null) throw refusal(path, overlap);
-    const uses = describeBackingUse(info);
+    const uses = [...describeHarm(file), ...describeBackingUse(info)];
     if (!tryClaim(fd)) uses.push("another program has locked it, perhaps another restore");
-    if (uses.length > 0 && !options.force) {
-      throw refusal(path, `${uses.join(", ")} (--force overrides this)`);
-    }
+    requireHarmless(path, uses, options);
     const { heldBytes = 0 } = options;
     if (info.size < heldBytes) {
       throw refusal(
@@ -88,8 +88,7 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     if (options.sparse === "never") {
       requireSpace(path, lengthOf(options), (info.blocks ?? 0) * STAT_BLOCK_BYTES);
     }
-    const warnings = uses.map((use) => `${quote(path)} is written although ${use}`);
-    return new CheckedFile(path, options, { fd, warnings });
+    return new CheckedFile(path, options, { fd, warnings: overriddenWarnings(path, uses) });
   } catch (error) {
     releaseFd(fd);
     throw error;
@@ -127,8 +126,11 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
   }
   if (wanted.endsWith("/")) throw refusal(path, "the directory does not exist");
   const realPath = `${folder === "/" ? "" : folder}/${basename(wanted)}`;
-  const overlap = storeOverlap({ realPath, info: null }, options);
+  const file = { realPath, info: null };
+  const overlap = storeOverlap(file, options);
   if (overlap !== null) throw refusal(path, overlap);
+  const harm = describeHarm(file);
+  requireHarmless(path, harm, options);
   const errno = tryAccess(folder, AccessMode.W_OK);
   if (errno !== 0) {
     throw refusal(
@@ -137,7 +139,10 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
     );
   }
   if (options.sparse === "never") requireSpace(path, lengthOf(options), 0, folder);
-  return new CheckedFile(path, options, { createAt: realPath, warnings: [] });
+  return new CheckedFile(path, options, {
+    createAt: realPath,
+    warnings: overriddenWarnings(path, harm),
+  });
 }
 
 /** The path that creating `path` would create: its own, or the one that dangling links lead to. */

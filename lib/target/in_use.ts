@@ -9,6 +9,7 @@
 
 import { basename, dirname } from "node:path";
 
+import type { FileStatus } from "../ffi/file_status.ts";
 import { isSameFile, listNames, readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
 import { quote } from "../wording.ts";
 
@@ -108,7 +109,7 @@ export function describeDeviceUse(rdev: number, root = ""): string[] {
  *
  * @param info The file.
  */
-export function describeBackingUse(info: Deno.FileInfo): string[] {
+export function describeBackingUse(info: FileStatus): string[] {
   const isSelf = (path: string) => {
     const other = statOrNull(path);
     if (other === null) return false;

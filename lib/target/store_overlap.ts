@@ -1,11 +1,12 @@
 /**
- * Keeps a restore from writing over the backup that it reads.
+ * Keeps a restore from writing over the backup that it reads, which no option overrides; `backup_files.ts` guards others.
  *
  * @module
  */
 
 import { basename, dirname, join } from "node:path";
 
+import type { FileToWrite } from "./backup_files.ts";
 import { isSameFile, realPathOrNull, statOrNull } from "./file_info.ts";
 import type { StoreInUse } from "./target.ts";
 
@@ -21,7 +22,7 @@ const OWN_NAMES: ReadonlySet<string> = new Set([".purge", ".backup", "config"]);
  * @returns The reason, or `null` if nothing speaks against it.
  */
 export function storeOverlap(
-  target: TargetFile,
+  target: FileToWrite,
   { stores }: { stores: readonly StoreInUse[] },
 ): string | null {
   for (const store of stores) {
@@ -31,13 +32,7 @@ export function storeOverlap(
   return null;
 }
 
-/** A file that is to be written. */
-interface TargetFile {
-  readonly realPath: string | null;
-  readonly info: Deno.FileInfo | null;
-}
-
-function overlapWith(store: StoreInUse, target: TargetFile): string | null {
+function overlapWith(store: StoreInUse, target: FileToWrite): string | null {
   const revision = store.revisionPath === undefined ? null : statOrNull(store.revisionPath);
   if (target.info && revision && isSameFile(target.info, revision)) {
     return "it is the revision that is to be restored";

@@ -6,7 +6,7 @@
 
 import { OsError } from "../errors.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
-import { statFd } from "../ffi/file_status.ts";
+import { type FileStatus, statFd } from "../ffi/file_status.ts";
 import {
   isReadableFd,
   isTerminalFd,
@@ -18,6 +18,7 @@ import {
   tryPipeBytes,
   trySetPipeBytes,
 } from "../ffi/libc.ts";
+import { describeHarm } from "./backup_files.ts";
 import { checkDevice } from "./device.ts";
 import { readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
 import { OpenedTarget } from "./opened_target.ts";
@@ -30,7 +31,13 @@ import {
   type Target,
 } from "./target.ts";
 import { quote } from "../wording.ts";
-import { refusal, STDOUT_NAME, stdoutRefusal } from "./wording.ts";
+import {
+  overriddenWarnings,
+  refusal,
+  requireHarmless,
+  STDOUT_NAME,
+  stdoutRefusal,
+} from "./wording.ts";
 
 /** A pipe's wanted capacity. At the default of 64 KiB writer and reader wake each other 64 times a chunk. */
 const PIPE_BYTES = 1_048_576;
@@ -63,7 +70,7 @@ export function checkCharDevice(path: string): CheckedTarget {
 
 /** Checks standard output. @throws {TargetError} If it is a terminal, not open for writing, or part of the backup. */
 export function checkStdout(options: PreflightOptions): CheckedTarget {
-  let info: Deno.FileInfo;
+  let info: FileStatus;
   try {
     info = statFd(STDOUT_FD);
   } catch (error) {
@@ -75,10 +82,14 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
   if (info.isDirectory || !isWritableFd(STDOUT_FD)) {
     throw stdoutRefusal("it is not open for writing");
   }
+  const harm: string[] = [];
   if (info.isFile) {
     const realPath = realPathOrNull(`/proc/self/fd/${STDOUT_FD}`);
-    const overlap = storeOverlap({ realPath, info }, options);
+    const file = { path: `/proc/self/fd/${STDOUT_FD}`, realPath, info };
+    const overlap = storeOverlap(file, options);
     if (overlap !== null) throw stdoutRefusal(overlap);
+    harm.push(...describeHarm(file));
+    requireHarmless(STDOUT_NAME, harm, options);
   }
   // A shell opened it, but nobody has looked at it: what holds for a device that is named holds for one that is not.
   const device = info.isBlockDevice
@@ -88,7 +99,8 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     kind: "stdout",
     fd: STDOUT_FD,
     hasStorage: info.isFile || device !== undefined,
-    warnings: device?.warnings ?? describeNowhere(info),
+    warnings: device?.warnings ??
+      [...overriddenWarnings(STDOUT_NAME, harm), ...describeNowhere(info)],
     ...(device && { claim: device }),
   });
 }
@@ -97,7 +109,7 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
  * Warns of a standard output that was closed by whoever started the program: the runtime puts /dev/null in its place, for
  * reading and writing, as shells do not. (Some programs open it so for their children, who then mean it.)
  */
-function describeNowhere(info: Deno.FileInfo): string[] {
+function describeNowhere(info: FileStatus): string[] {
   const isNull = info.isCharDevice === true && info.rdev === statOrNull("/dev/null")?.rdev;
   return isNull && isReadableFd(STDOUT_FD)
     ? ["standard output is closed or /dev/null, the image goes nowhere"]

@@ -34,6 +34,29 @@ export function refusal(path: string, reason: string, cause?: unknown): TargetEr
   return refusalOf(quote(path), { path, reason, cause });
 }
 
+/**
+ * Refuses a target for reasons that `--force` overrides.
+ *
+ * @param reasons Clauses such as `it is mounted at "/srv"`.
+ * @throws {TargetError} If there are any, unless they are overridden.
+ */
+export function requireHarmless(
+  path: string,
+  reasons: readonly string[],
+  { force }: { readonly force: boolean },
+  cause?: unknown,
+): void {
+  if (force || reasons.length === 0) return;
+  const reason = `${reasons.join(", ")} (--force overrides this)`;
+  throw path === STDOUT_NAME ? stdoutRefusal(reason, cause) : refusal(path, reason, cause);
+}
+
+/** What to warn of where `--force` has overridden reasons against a target. */
+export function overriddenWarnings(path: string, reasons: readonly string[]): string[] {
+  const subject = path === STDOUT_NAME ? STDOUT_NAME : quote(path);
+  return reasons.map((reason) => `${subject} is written although ${reason}`);
+}
+
 /** Like {@linkcode refusal}, for standard output. */
 export function stdoutRefusal(reason: string, cause?: unknown): TargetError {
   return refusalOf(STDOUT_NAME, { path: STDOUT_NAME, reason, cause });

@@ -202,8 +202,8 @@ Deno.test("--report is refused before anything is written if it could not be wri
     [store.revision.path, target, "there is such a file already"],
     [store.file("nowhere/report"), target, "No such file or directory (ENOENT)"],
     [`${used}/report`, target, "Not a directory (ENOTDIR)"],
-    [store.file("."), target, "it is no regular file"],
-    ["/dev/null", target, "it is no regular file"],
+    [store.file("."), target, "it is not a regular file"],
+    ["/dev/null", target, "it is not a regular file"],
     [empty, empty, "the image is restored to it"],
     [store.file("./this/new"), store.file("new"), "the image is restored to it"],
   ];

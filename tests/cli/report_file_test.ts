@@ -1,6 +1,7 @@
 import { openReportFile, requireReportFile } from "../../lib/cli/report_file.ts";
 import { UsageError } from "../../lib/errors.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
+import { makeStore } from "../fixtures/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
 
 const TARGET = "/nowhere/target";
@@ -47,8 +48,8 @@ Deno.test("openReportFile() and requireReportFile() refuse the same, and change 
   Deno.symlinkSync("nothing", scratch.file("dangling"));
   const cases: [path: string, target: string, state: string][] = [
     [full, TARGET, "there is such a file already"],
-    [scratch.path, TARGET, "it is no regular file"],
-    ["/dev/null", TARGET, "it is no regular file"],
+    [scratch.path, TARGET, "it is not a regular file"],
+    ["/dev/null", TARGET, "it is not a regular file"],
     [scratch.file("none/report"), TARGET, "No such file or directory (ENOENT)"],
     [`${full}/report`, TARGET, "Not a directory (ENOTDIR)"],
     [empty, empty, "the image is restored to it"],
@@ -56,6 +57,20 @@ Deno.test("openReportFile() and requireReportFile() refuse the same, and change 
     [scratch.file("new"), scratch.file("folder/new"), "the image is restored to it"],
     [scratch.file("new"), scratch.file("new"), "the image is restored to it"],
   ];
+  const store = scratch.file("vm0"), linked = scratch.file("linked", "");
+  makeStore(store);
+  Deno.linkSync(linked, scratch.file("second name"));
+  const inStore = `it lies in the backup directory "${store}"; name another file`;
+  cases.push(
+    [`${store}/report`, TARGET, inStore],
+    [`${store}/.purge`, TARGET, inStore],
+    [`${store}/chunks/new`, TARGET, inStore],
+    [
+      linked,
+      TARGET,
+      "it has 2 names (hard links), and would change under all of them; name another file",
+    ],
+  );
   const names = () => [...Deno.readDirSync(scratch.path)].map(({ name }) => name).sort();
   const before = names();
   for (const [path, target, state] of cases) {

@@ -115,10 +115,24 @@ Deno.test("preflightTarget() refuses the backup's own files", () => {
   assertRefused(link, store.options(), "it is one of the backup's own files");
 });
 
-Deno.test("preflightTarget() accepts another file in the backup directory", () => {
+Deno.test("preflightTarget() refuses any file in the backup directory, --force overrides that", () => {
   using store = new StoreFixture();
-  using checked = preflightTarget(`${store.basedir}/image`, store.options());
+  const path = `${store.basedir}/image`;
+  const reason = `it lies in the backup directory "${store.basedir}"`;
+  assertRefused(path, store.options(), `${reason} (--force overrides this)`);
+  using checked = preflightTarget(path, store.options({ force: true }));
   assertEquals(checked.isNew, true);
+  assertEquals(checked.warnings, [`"${path}" is written although ${reason}`]);
+});
+
+Deno.test("preflightTarget() refuses a file with other names, --force overrides that", () => {
+  using store = new StoreFixture();
+  const path = store.file("image", "old");
+  Deno.linkSync(path, store.file("second"));
+  const reason = "it has 2 names (hard links), and would change under all of them";
+  assertRefused(path, store.options(), `${reason} (--force overrides this)`);
+  using checked = preflightTarget(path, store.options({ force: true }));
+  assertEquals(checked.warnings, [`"${path}" is written although ${reason}`]);
 });
 
 Deno.test("preflightTarget() leaves an existing file as it is", () => {
@@ -254,15 +268,19 @@ Deno.test("preflightTarget() refuses standard output that is read-only or part o
     await refused(`>> '${store.chunkPath}'`),
     "it lies inside the chunks directory of the backup",
   );
+  using other = new StoreFixture();
+  const lies = `it lies in the backup directory "${other.basedir}" (--force overrides this)`;
+  assertEquals(await refused(`>> '${other.revisionPath}'`), lies);
+  assertEquals(await refused(`> '${other.basedir}/new'`), lies);
 });
 
 testUnless(loopDeviceProblem(), "preflightTarget() refuses a file behind a loop device", () => {
   using store = new StoreFixture();
   using device = new LoopDevice(1_048_576);
   const { backing } = device;
-  const hard = `${backing}.hard`;
-  Deno.linkSync(backing, hard);
-  for (const path of [backing, hard]) {
+  const symbolic = `${backing}.link`;
+  Deno.symlinkSync(backing, symbolic);
+  for (const path of [backing, symbolic]) {
     assertRefused(
       path,
       store.options(),

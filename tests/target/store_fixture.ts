@@ -20,6 +20,7 @@ export class StoreFixture implements Disposable {
     for (const name of ["RevisionA", "RevisionA.rev", "RevisionB", "RevisionB.rev", ".purge"]) {
       Deno.writeTextFileSync(`${this.basedir}/${name}`, `content of ${name}`);
     }
+    Deno.writeTextFileSync(`${this.basedir}/chunks/store`, "v2");
     Deno.writeTextFileSync(this.chunkPath, "content of a chunk");
     Deno.symlinkSync("RevisionA", `${this.basedir}/last`);
   }

@@ -1,0 +1,76 @@
+/**
+ * Keeps messages out of the image: standard error must not lead to where the image is written, as it does after
+ * `>image 2>&1`.
+ *
+ * @module
+ */
+
+import type { TargetError } from "../errors.ts";
+import { type FileStatus, statFd } from "../ffi/file_status.ts";
+import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
+import { writeAll } from "../ffi/small_files.ts";
+import { isSameFile, statOrNull } from "../target/file_info.ts";
+import { refusal, stdoutRefusal } from "../target/wording.ts";
+import type { Sink } from "./terminal.ts";
+
+const STDOUT_FD = 1, STDERR_FD = 2;
+
+/** A target that standard error leads to as well. */
+export interface OutputClash {
+  readonly error: TargetError;
+  /** Takes the message, or drops it where it could do harm only. */
+  readonly sink: Sink;
+}
+
+/**
+ * Finds out whether messages would be written into the image.
+ *
+ * @param output Path of a target; "-" for standard output.
+ * @param write Writes to standard error.
+ * @returns `null` if not.
+ */
+export function findOutputClash(output: string, write: Sink): OutputClash | null {
+  const messages = statFdOrNull(STDERR_FD);
+  const image = output === "-" ? statFdOrNull(STDOUT_FD) : statOrNull(output);
+  if (messages === null || image === null || !isSameOutput(image, messages)) return null;
+  const reason = "standard error goes to it too, and messages would stand in the image; " +
+    "send them elsewhere (2>FILE)";
+  return {
+    error: output === "-" ? stdoutRefusal(reason) : refusal(output, reason),
+    sink: mayTakeMessage(messages) ? write : writeToTerminal,
+  };
+}
+
+function statFdOrNull(fd: number): FileStatus | null {
+  try {
+    return statFd(fd);
+  } catch {
+    return null; // it is closed
+  }
+}
+
+/** Character devices keep nothing: /dev/null may be both. Terminals are refused as targets anyway. */
+function isSameOutput(image: FileStatus, messages: FileStatus): boolean {
+  if (image.isCharDevice || messages.isCharDevice) return false;
+  if (image.isBlockDevice) return messages.isBlockDevice === true && image.rdev === messages.rdev;
+  return isSameFile(image, messages);
+}
+
+/** A refused target stays as it is. An empty file has nothing to lose, and whoever reads a pipe had better be told. */
+function mayTakeMessage(messages: FileStatus): boolean {
+  return Boolean(messages.isFifo || messages.isSocket) || (messages.isFile && messages.size === 0);
+}
+
+/** Writes to the terminal that the user sits at, whatever the descriptors are; drops the text if there is none. */
+function writeToTerminal(text: string): void {
+  try {
+    const fd = openFd("/dev/tty", OpenFlag.O_WRONLY | OpenFlag.O_NOCTTY | OpenFlag.O_NONBLOCK);
+    try {
+      writeAll(fd, new TextEncoder().encode(text), "/dev/tty");
+    } finally {
+      releaseFd(fd);
+    }
+  } catch {
+    // The exit code is all there is.
+  }
+}
