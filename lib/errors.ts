@@ -45,8 +45,8 @@ export class StoreFormatError extends BackyError {
 /** A revision that a user may have meant. Texts are as in the store: quote them before they are shown. */
 export interface RevisionCandidate {
   readonly name: string;
-  /** The backup's start in ISO 8601, in UTC. */
-  readonly time: string;
+  /** The backup's start in ISO 8601, in UTC; `null` if it is unknown. */
+  readonly time: string | null;
   readonly tags: readonly string[];
 }
 

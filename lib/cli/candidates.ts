@@ -7,7 +7,7 @@
 import { RevisionError } from "../errors.ts";
 import { quote } from "../wording.ts";
 import { formatQuantity } from "./format.ts";
-import { formatLocalMinute } from "./local_time.ts";
+import { formatListedTime } from "./local_time.ts";
 
 const SHOWN_MAX = 20;
 
@@ -19,8 +19,12 @@ export function candidateLines(error: unknown): string[] {
   return [
     ...(more > 0 ? [`${formatQuantity(more, "candidate")} before these, not shown`] : []),
     ...candidates.slice(-SHOWN_MAX).map(({ name, time, tags }) =>
-      ["candidate:", formatLocalMinute(new Date(time)), name, ...tags.map((tag) => quote(tag, 40))]
-        .join(" ")
+      [
+        "candidate:",
+        formatListedTime(time === null ? null : new Date(time)),
+        name,
+        ...tags.map((tag) => quote(tag, 40)),
+      ].join(" ")
     ),
   ];
 }

@@ -2,14 +2,15 @@
  * `backy-extract list`: which revisions there are, as a table or as JSON. Only reads, and takes no lock: a map
  * that is removed meanwhile is shown as gone.
  *
- * With `--json`, one object a line, oldest revision first. Programs should skip types and fields that they do not know;
- * these keep their meaning:
+ * With `--json`, one object a line: first the revisions of unknown time, then the others, oldest first. Programs should
+ * skip types and fields that they do not know; these keep their meaning:
  *
  * | type       | fields                                                                                            |
  * | ---------- | ------------------------------------------------------------------------------------------------- |
- * | `revision` | `uuid`; `time`: when the backup began, ISO 8601 with the zone's offset; `tags`: an array of       |
- * |            | texts; `trust`: "trusted", "distrusted", "verified" or what stands there; `isComplete`: whether   |
- * |            | the backup ran to its end; `server`: where the image is, `null`: here; `parent`: uuid or `null`;  |
+ * | `revision` | `uuid`; `time`: when the backup began, ISO 8601 with the zone's offset, `null` if the metadata    |
+ * |            | has none that can be read; `tags`: an array of texts; `trust`: "trusted", "distrusted",           |
+ * |            | "verified" or what stands there; `isComplete`: whether the backup ran to its end; `server`: where |
+ * |            | the image is, `null`: here; `parent`: uuid or `null`;                                             |
  * |            | `bytesWritten`, `durationSeconds` of the backup, `null` where not recorded; `state` and `reason`, |
  * |            | see {@linkcode ListedRevision}; `sizeBytes`: size of the image; `distinctChunks`: number of its   |
  * |            | chunks, without zeros; `distinctBytes`: what they hold; these three are `null` unless the state   |
@@ -29,14 +30,19 @@ import {
   whyUnusable,
 } from "../store/catalog.ts";
 import { readRevisionMap } from "../store/revision_map.ts";
-import { noSuchRevision } from "../store/revision_meaning.ts";
-import { parseRevisionSpec, resolveRevisionSpec } from "../store/revision_spec.ts";
+import { listHint, noSuchRevision } from "../store/revision_meaning.ts";
+import {
+  parseRevisionSpec,
+  type ResolvedSpec,
+  resolveRevisionSpec,
+} from "../store/revision_spec.ts";
+import { warningAboutPassedOver } from "../store/revision_warnings.ts";
 import { openStore } from "../store/store.ts";
 import { quote } from "../wording.ts";
 import { ExitCode } from "./exit_code.ts";
 import { formatBytes, formatCount, formatQuantity } from "./format.ts";
 import { renderJsonLine } from "./json_line.ts";
-import { formatLocalIso, formatLocalMinute, localZone } from "./local_time.ts";
+import { formatListedTime, formatLocalIso, localZone } from "./local_time.ts";
 import { renderTable, type TableColumn } from "./table.ts";
 
 /**
@@ -97,7 +103,7 @@ export function* listRevisions(entries: Iterable<CatalogEntry>): Generator<Liste
  * @returns FAILURE if standard output cannot be written; nothing else is told by it.
  * @throws {StoreFormatError} If the directory cannot be read, or there is no revision and no chunk store in it.
  * @throws {UsageError} If the spec is not understood.
- * @throws {RevisionError} If the spec means no revision.
+ * @throws {RevisionError} If a part of the spec names a revision that does not exist. A set may be empty.
  */
 export function runList(command: ListCommand, output: ListOutput): ExitCode {
   const { dir, spec, json } = command;
@@ -105,12 +111,14 @@ export function runList(command: ListCommand, output: ListOutput): ExitCode {
   const catalog = readCatalog(dir);
   const { skipped } = catalog;
   if (catalog.revisions.length + skipped.length === 0) openStore(dir);
-  const entries = parsedSpec
-    ? resolveRevisionSpec(parsedSpec, catalog.revisions)
-    : catalog.revisions;
-  if (spec !== undefined && entries.length === 0) {
-    throw noSuchRevision(`${quote(spec, 200)} in ${quote(dir)}`, dir);
-  }
+  const { entries, passedOver }: ResolvedSpec = parsedSpec
+    ? resolveRevisionSpec(
+      parsedSpec,
+      catalog.revisions,
+      (state) =>
+        noSuchRevision(`${quote(spec ?? "", 200)} in ${quote(dir)}`, dir, [state, listHint(dir)]),
+    )
+    : { entries: catalog.revisions, passedOver: [] };
 
   const revisions: ListedRevision[] = [];
   const texts = json
@@ -126,7 +134,8 @@ export function runList(command: ListCommand, output: ListOutput): ExitCode {
   }
   for (const { state, reason } of revisions) if (state === "bad-map") output.warn(reason ?? "");
   for (const { name, reason } of skipped) output.warn(`skipped ${quote(name, 255)}: ${reason}`);
-  if (revisions.length === 0) output.warn(`there are no revisions in ${quote(dir)}`);
+  for (const line of warningAboutPassedOver(passedOver)) output.warn(line);
+  if (catalog.revisions.length === 0) output.warn(`there are no revisions in ${quote(dir)}`);
   return ExitCode.COMPLETE;
 }
 
@@ -170,7 +179,7 @@ function tableColumns(): TableColumn<ListedRevision>[] {
   return [
     {
       title: `Date (${localZone()})`,
-      cell: ({ entry }) => formatLocalMinute(entry.time),
+      cell: ({ entry }) => formatListedTime(entry.time),
       minCells: "2026-01-11 17:45".length,
     },
     { title: "Revision", cell: ({ entry }) => entry.name },
@@ -207,8 +216,16 @@ function noteOf({ entry, state }: ListedRevision): string {
 function renderRevisionLine({ entry, state, reason, facts }: ListedRevision): string {
   const { uuid, tags, trust, isComplete, server, parent, stats } = entry.info;
   return renderJsonLine({
-    ...{ type: "revision", uuid, time: formatLocalIso(entry.time), tags, trust, isComplete },
-    ...{ server: server === "" ? null : server, parent, state, reason },
+    type: "revision",
+    uuid,
+    time: entry.time && formatLocalIso(entry.time),
+    tags,
+    trust,
+    isComplete,
+    server: server === "" ? null : server,
+    parent,
+    state,
+    reason,
     bytesWritten: stats.bytesWritten ?? null,
     durationSeconds: stats.durationSeconds ?? null,
     ...facts ?? { sizeBytes: null, distinctChunks: null, distinctBytes: null },

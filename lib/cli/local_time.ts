@@ -9,6 +9,11 @@ export function formatLocalMinute(time: Date): string {
   return `${dateOf(time)} ${twoDigits(time.getHours())}:${twoDigits(time.getMinutes())}`;
 }
 
+/** Writes a revision's time for people, as {@linkcode formatLocalMinute}; "unknown" for one without. */
+export function formatListedTime(time: Date | null): string {
+  return time === null ? "unknown" : formatLocalMinute(time);
+}
+
 /** Writes ISO 8601 with the zone's offset of that time: "2026-01-11T17:45:25.666+01:00". */
 export function formatLocalIso(time: Date): string {
   const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(twoDigits).join(":");

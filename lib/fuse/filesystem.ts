@@ -31,6 +31,7 @@ import {
   type WithFlags,
 } from "deno-fuse";
 import { BackyError } from "../errors.ts";
+import type { CatalogEntry } from "../store/catalog.ts";
 import { errnoFor } from "./errno.ts";
 import { EXTENDED_NAMES, extendedAttribute } from "./extended_attributes.ts";
 import type { OpenImage, ReadBytes } from "./image.ts";
@@ -253,7 +254,7 @@ export class Filesystem implements Handlers {
       ino: LAST_INO,
       mode: FileType.S_IFLNK | 0o777,
       size: new TextEncoder().encode(last.entry.name).length,
-      mtimeMs: last.entry.time.getTime(),
+      mtimeMs: mtimeMsOf(last.entry),
     };
   }
 
@@ -263,7 +264,7 @@ export class Filesystem implements Handlers {
       ino,
       mode: FileType.S_IFREG | 0o644,
       size: guard(() => image.size),
-      mtimeMs: entry.time.getTime(),
+      mtimeMs: mtimeMsOf(entry),
     };
   }
 
@@ -278,6 +279,11 @@ export class Filesystem implements Handlers {
     if (!file) throw new FuseError(Errno.EBADF);
     return file;
   }
+}
+
+/** The backup's start; 1970 for one whose time is unknown, as a file must have some time. */
+function mtimeMsOf({ time }: CatalogEntry): number {
+  return time?.getTime() ?? 0;
 }
 
 /** Runs a function and gives its failure an errno value. */

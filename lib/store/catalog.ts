@@ -19,8 +19,11 @@ export interface CatalogEntry {
   /** The revision's name: that of its map, and its uuid. */
   readonly name: string;
   readonly info: RevisionInfo;
-  /** The backup's start; where the metadata has none, the metadata file's own time. */
-  readonly time: Date;
+  /**
+   * The backup's start; `null` if the metadata has none that can be read. Such a revision has no place in the order
+   * of the others, and must not be chosen by it. The file's own time says nothing: copying the directory changes it.
+   */
+  readonly time: Date | null;
   /** Path of the revision map, whether there is one or not. */
   readonly mapPath: string;
   readonly hasMap: boolean;
@@ -40,7 +43,7 @@ export interface SkippedRevision {
 
 /** What a backup directory holds. */
 export interface Catalog {
-  /** Oldest first; those of the same time by name. */
+  /** First those without a time, then oldest first; those of the same time by name. */
   readonly revisions: readonly CatalogEntry[];
   readonly skipped: readonly SkippedRevision[];
 }
@@ -59,15 +62,17 @@ export function whyUnusable(entry: CatalogEntry): string | null {
   return null;
 }
 
-/** Returns the newest revision whose backup ran to its end; `undefined` if there is none. */
+/**
+ * Returns the newest revision whose backup ran to its end; `undefined` if there is none. One without a time is never
+ * the newest.
+ */
 export function newestComplete(revisions: readonly CatalogEntry[]): CatalogEntry | undefined {
-  return revisions.findLast(({ info }) => info.isComplete);
+  return revisions.findLast(({ info, time }) => info.isComplete && time !== null);
 }
 
 /** What became of a metadata file when it was read, and by what one can tell that it has not changed since. */
 interface Remembered {
   readonly version: string;
-  readonly fileTime: Date;
   readonly result: RevisionInfo | { readonly reason: string };
 }
 
@@ -96,11 +101,11 @@ export class CatalogReader {
       else if (result.uuid !== name) {
         skipped.push({ name, reason: `it is the metadata of ${quote(result.uuid, 64)}` });
       } else {
-        revisions.push(this.#entryOf(result, file.fileTime, otherNames.has(name)));
+        revisions.push(this.#entryOf(result, otherNames.has(name)));
       }
     }
     this.#remembered = remembered;
-    revisions.sort((a, b) => a.time.getTime() - b.time.getTime() || compare(a.name, b.name));
+    revisions.sort((a, b) => compare(orderOf(a), orderOf(b)) || compare(a.name, b.name));
     skipped.sort((a, b) => compare(a.name, b.name));
     return { revisions, skipped };
   }
@@ -129,28 +134,26 @@ export class CatalogReader {
   /** Returns what a metadata file says; `null` if it is no longer there. */
   #readMetadata(name: string): Remembered | null {
     const path = this.#pathOf(name + METADATA_SUFFIX);
-    const fileTime = new Date(0);
     let version = "";
     try {
       const { mtime, size, ino } = Deno.lstatSync(path);
-      fileTime.setTime(mtime?.getTime() ?? 0);
-      version = `${ino} ${size} ${fileTime.getTime()}`;
+      version = `${ino} ${size} ${mtime?.getTime()}`;
       const before = this.#remembered.get(name);
       if (before?.version === version) return before;
-      return { version, fileTime, result: readRevisionInfo(path) };
+      return { version, result: readRevisionInfo(path) };
     } catch (error) {
       // Expired between the listing and now.
       if (error instanceof Deno.errors.NotFound) return null;
       const reason = error instanceof BackyError ? error.message : reasonOf(error);
-      return { version, fileTime, result: { reason } };
+      return { version, result: { reason } };
     }
   }
 
-  #entryOf(info: RevisionInfo, fileTime: Date, hasMap: boolean): CatalogEntry {
+  #entryOf(info: RevisionInfo, hasMap: boolean): CatalogEntry {
     return {
       name: info.uuid,
       info,
-      time: info.timestamp ?? fileTime,
+      time: info.timestamp,
       mapPath: this.#pathOf(info.uuid),
       hasMap,
       isLocal: info.server === "",
@@ -163,6 +166,10 @@ export class CatalogReader {
   }
 }
 
-function compare(a: string, b: string): number {
+function orderOf({ time }: CatalogEntry): number {
+  return time?.getTime() ?? -Infinity;
+}
+
+function compare<T extends string | number>(a: T, b: T): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -70,8 +70,13 @@ export function noSuchRevision(
   path: string,
   [state = "there is no such revision", ...more]: readonly (string | undefined)[] = [],
 ): RevisionError {
-  const states = [state, ...more].join("; ");
+  const states = [state, ...more].filter((text) => text !== undefined).join("; ");
   return new RevisionError(`Cannot open revision ${subject}: ${states}`, { path });
+}
+
+/** Names the command that shows what there is in a backup directory: the next step of whoever found nothing. */
+export function listHint(dir: string): string {
+  return `${quote(`backy-extract list ${dir}`)} shows what there is`;
 }
 
 function interpretIn(dir: string, text: string): RevisionMeaning {

@@ -14,27 +14,51 @@
  * day or the whole minute, so that what a listing shows finds its revision. Dates without a zone are in the host's one.
  * And `..2026-01-11` means nothing if all revisions are later; backy returns the oldest, which is not what was asked for.
  *
+ * A revision without a time has no place in the order: `last`, `first`, numbers, dates, ranges, `first(...)` and
+ * `last(...)` pass over it. Sets such as `all` and `tag:NAME` have it, before all others.
+ *
+ * As in backy, a uuid or number that does not exist, and `first(...)` or `last(...)` of nothing, is an error wherever it
+ * stands: `last(not(typo))` must not return the revision that was to be excluded. Sets may be empty.
+ *
  * @module
  */
 
+import { quote } from "../wording.ts";
 import type { CatalogEntry } from "./catalog.ts";
 import type { SpecDate } from "./revision_spec_date.ts";
 import type { RevisionSpec, SingleSpec } from "./revision_spec_parser.ts";
 
+// Of a name that is part of a message.
+const NAME_MAX_CHARS = 64;
+
 export { parseRevisionSpec, type RevisionSpec } from "./revision_spec_parser.ts";
+
+/** What a spec means in a catalog. */
+export interface ResolvedSpec {
+  /**
+   * Each revision once. First those without a time, then oldest first, save for `reverse(...)`; a list `a, b` is in the
+   * order in which it was written, and `first(...)` and `last(...)` go by such orders.
+   */
+  readonly entries: readonly CatalogEntry[];
+  /** Revisions without a time that might have been chosen if they had one. */
+  readonly passedOver: readonly CatalogEntry[];
+}
 
 /**
  * Finds the revisions that a spec means.
  *
- * @param entries Oldest first, as a catalog has them.
- * @returns Each revision once, none if there is no such one. Oldest first, save for `reverse(...)`; a list `a, b` is in
- *   the order in which it was written, and `first(...)` and `last(...)` go by such orders.
+ * @param entries In a catalog's order.
+ * @param refuse Makes the error for a part of the spec that means nothing; `state` says which: `there is no revision "x"`.
+ * @throws What `refuse` returns.
  */
 export function resolveRevisionSpec(
   spec: RevisionSpec,
   entries: readonly CatalogEntry[],
-): CatalogEntry[] {
-  return new Resolver(entries).resolve(spec).map((index) => entries[index]!);
+  refuse: (state: string) => Error,
+): ResolvedSpec {
+  const resolver = new Resolver(entries, refuse);
+  const found = resolver.resolve(spec).map((index) => entries[index]!);
+  return { entries: found, passedOver: resolver.passedOver };
 }
 
 /** Where a range's end lies in a catalog, as the indices from which and up to which a range reaches from there. */
@@ -46,9 +70,21 @@ interface RangeEnd {
 /** Finds indices in a catalog; the lists it returns have no duplicates. */
 class Resolver {
   readonly #entries: readonly CatalogEntry[];
+  readonly #refuse: (state: string) => Error;
+  /** Index from which on the entries have a time. */
+  readonly #firstDated: number;
+  readonly #passedOver = new Set<number>();
 
-  constructor(entries: readonly CatalogEntry[]) {
+  constructor(entries: readonly CatalogEntry[], refuse: (state: string) => Error) {
     this.#entries = entries;
+    this.#refuse = refuse;
+    const firstDated = entries.findIndex(({ time }) => time !== null);
+    this.#firstDated = firstDated < 0 ? entries.length : firstDated;
+  }
+
+  /** Revisions that `resolve` has passed over because they have no time. */
+  get passedOver(): CatalogEntry[] {
+    return [...this.#passedOver].sort((a, b) => a - b).map((index) => this.#entries[index]!);
   }
 
   resolve(spec: RevisionSpec): number[] {
@@ -83,10 +119,8 @@ class Resolver {
         });
       case "range":
         return this.#resolveRange(spec.from, spec.to);
-      default: {
-        const index = this.#findSingle(spec);
-        return index === undefined ? [] : [index];
-      }
+      default:
+        return [this.#findSingle(spec)];
     }
   }
 
@@ -98,26 +132,63 @@ class Resolver {
     return indices;
   }
 
-  #findSingle(spec: SingleSpec): number | undefined {
-    const count = this.#entries.length;
+  #findSingle(spec: SingleSpec): number {
     switch (spec.kind) {
       case "first":
-        return count === 0 ? undefined : 0;
+        return this.#datedOf(this.#all(), spec.kind)[0]!;
       case "last":
-        return count === 0 ? undefined : count - 1;
+        return this.#datedOf(this.#all(), spec.kind).at(-1)!;
       case "number":
-        return spec.back < count ? count - 1 - spec.back : this.#findName(spec.text);
+        return this.#findNumber(spec.back, spec.text);
       case "name":
-        return this.#findName(spec.name);
+        return this.#findName(spec.name) ??
+          this.#fail(`there is no revision ${quote(spec.name, NAME_MAX_CHARS)}`);
       case "date": {
+        this.#passOver(this.#all());
         const index = this.#findLastUntil(spec.date.end);
-        return index < 0 ? undefined : index;
+        return index >= 0 ? index : this.#fail("there is no revision as old as that date");
       }
       case "first-of":
-        return this.resolve(spec.of)[0];
+        return this.#datedOf(this.resolve(spec.of), "first(...)")[0]!;
       case "last-of":
-        return this.resolve(spec.of).at(-1);
+        return this.#datedOf(this.resolve(spec.of), "last(...)").at(-1)!;
     }
+  }
+
+  #all(): number[] {
+    return this.#where(() => true);
+  }
+
+  /** Leaves out what has no time. @throws If nothing is left; `purpose` is what one of them was to be chosen by. */
+  #datedOf(indices: readonly number[], purpose: string): number[] {
+    this.#passOver(indices);
+    const dated = indices.filter((index) => this.#isDated(index));
+    if (dated.length > 0) return dated;
+    const state = indices.length === 0
+      ? "there is no revision"
+      : "there is no revision whose time is known";
+    return this.#fail(`${state} that ${quote(purpose)} could choose from`);
+  }
+
+  #passOver(indices: readonly number[]): void {
+    for (const index of indices) if (!this.#isDated(index)) this.#passedOver.add(index);
+  }
+
+  #isDated(index: number): boolean {
+    return index >= this.#firstDated;
+  }
+
+  #findNumber(back: number, text: string): number {
+    const index = this.#entries.length - 1 - back;
+    if (this.#isDated(index)) {
+      this.#passOver(this.#all());
+      return index;
+    }
+    const named = this.#findName(text);
+    if (named !== undefined) return named;
+    const count = this.#entries.length - this.#firstDated;
+    const which = count === 0 ? "none can be counted" : `the oldest is ${count - 1}`;
+    return this.#fail(`there is no revision ${quote(text, NAME_MAX_CHARS)}, ${which}`);
   }
 
   #findName(name: string): number | undefined {
@@ -126,31 +197,41 @@ class Resolver {
   }
 
   #findLastUntil(time: number): number {
-    return this.#entries.findLastIndex((entry) => entry.time.getTime() <= time);
+    return this.#entries.findLastIndex((entry) =>
+      entry.time !== null && entry.time.getTime() <= time
+    );
   }
 
   #resolveRange(first: SingleSpec | null, last: SingleSpec | null): number[] {
+    this.#passOver(this.#all());
     const count = this.#entries.length;
-    const begin = first === null ? { from: 0, to: -1 } : this.#placeEnd(first);
+    const begin = first === null ? { from: this.#firstDated, to: -1 } : this.#placeEnd(first);
     const end = last === null ? { from: count, to: count - 1 } : this.#placeEnd(last);
-    if (begin === undefined || end === undefined) return [];
     const from = Math.min(begin.from, end.from);
     const to = Math.max(begin.to, end.to);
     return this.#where((_entry, index) => index >= from && index <= to);
   }
 
-  #placeEnd(spec: SingleSpec): RangeEnd | undefined {
+  #placeEnd(spec: SingleSpec): RangeEnd {
     if (spec.kind === "date") return this.#placeDate(spec.date);
     const index = this.#findSingle(spec);
-    return index === undefined ? undefined : { from: index, to: index };
+    if (this.#isDated(index)) return { from: index, to: index };
+    const name = quote(this.#entries[index]!.name, NAME_MAX_CHARS);
+    return this.#fail(`the time of revision ${name} is unknown, so no range can end there`);
   }
 
   /** Between two revisions, `from` is the later one and `to` the earlier, so that an empty range stays empty. */
   #placeDate({ start }: SpecDate): RangeEnd {
-    const firstSince = this.#entries.findIndex((entry) => entry.time.getTime() >= start);
+    const firstSince = this.#entries.findIndex((entry) =>
+      entry.time !== null && entry.time.getTime() >= start
+    );
     return {
       from: firstSince < 0 ? this.#entries.length : firstSince,
       to: this.#findLastUntil(start),
     };
+  }
+
+  #fail(state: string): never {
+    throw this.#refuse(state);
   }
 }

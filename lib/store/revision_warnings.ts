@@ -86,6 +86,15 @@ export function warningAboutLeftOut(leftOut: readonly SkippedRevision[]): string
   return warningAboutMissing(leftOut, "cannot be used");
 }
 
+/** Says which revisions could not be chosen by their place in the order: no line or one. */
+export function warningAboutPassedOver(revisions: readonly { readonly name: string }[]): string[] {
+  const count = revisions.length;
+  if (count === 0) return [];
+  const subject = count === 1 ? "1 revision was" : `${count} revisions were`;
+  const whose = count === 1 ? "its time is" : "their times are";
+  return [`${subject} passed over because ${whose} unknown: ${listed(revisions.map(nameOf))}`];
+}
+
 function warningAboutMissing(missing: readonly SkippedRevision[], state: string): string[] {
   const count = missing.length;
   if (count === 0) return [];

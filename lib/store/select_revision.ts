@@ -12,6 +12,7 @@ import { quote } from "../wording.ts";
 import type { CatalogEntry, SkippedRevision } from "./catalog.ts";
 import {
   interpretRevision,
+  listHint,
   noSuchRevision,
   type SelectOptions,
   type SpecMeaning,
@@ -21,6 +22,7 @@ import {
   describeRevisions,
   readRevisionWarnings,
   warningAboutLeftOut,
+  warningAboutPassedOver,
   warningAboutSkipped,
   warningsAbout,
 } from "./revision_warnings.ts";
@@ -78,7 +80,11 @@ export async function selectRevision(
   if (resolved.entries.length > 1) throw ambiguous(meaning, resolved.entries);
   const [revision] = resolved.usable;
   if (revision === undefined) throw unusable(meaning, resolved);
-  const warnings = [...warningsAbout([revision.entry]), ...warningAboutSkipped(resolved.skipped)];
+  const warnings = [
+    ...warningsAbout([revision.entry]),
+    ...warningAboutPassedOver(resolved.passedOver),
+    ...warningAboutSkipped(resolved.skipped),
+  ];
   return { ...revision, warnings };
 }
 
@@ -102,7 +108,7 @@ export async function selectRevisions(
 
   const specMeaning = meaning.kind === "spec" ? meaning : allOf(meaning.dir);
   const resolved = await resolve(specMeaning);
-  const { usable, leftOut, skipped } = resolved;
+  const { usable, leftOut, passedOver, skipped } = resolved;
   if (usable.length === 0) throw unusable(specMeaning, resolved);
   return {
     basedir: specMeaning.dir,
@@ -111,6 +117,7 @@ export async function selectRevisions(
     warnings: [
       ...warningsAbout(usable.map(({ entry }) => entry)),
       ...warningAboutLeftOut(leftOut),
+      ...warningAboutPassedOver(passedOver),
       ...warningAboutSkipped(skipped),
     ],
   };
@@ -135,6 +142,8 @@ interface Resolved {
   /** Those of them that can be used, and the others. */
   readonly usable: readonly ListedRevision[];
   readonly leftOut: readonly SkippedRevision[];
+  /** Those without a time that might have been meant if they had one. */
+  readonly passedOver: readonly CatalogEntry[];
   /** Those of the directory of which nobody knows whether the spec means them. */
   readonly skipped: readonly SkippedRevision[];
 }
@@ -144,11 +153,14 @@ async function resolve({ dir, spec, subject, path }: SpecMeaning): Promise<Resol
   // With it comes the YAML parser, which takes 13 ms to load.
   const { readCatalog, whyUnusable } = await import("./catalog.ts");
   const { revisions, skipped } = readCatalog(dir);
-  const entries = resolveRevisionSpec(spec, revisions);
-  if (entries.length === 0) {
-    const state = revisions.length === 0 ? `there is no revision in ${quote(dir)}` : undefined;
-    throw noSuchRevision(subject, path, [state, ...warningAboutSkipped(skipped)]);
-  }
+  const refuse = (state?: string) => {
+    const [reason, hint] = revisions.length === 0
+      ? [`there is no revision in ${quote(dir)}`]
+      : [state, listHint(dir)];
+    return noSuchRevision(subject, path, [reason, ...warningAboutSkipped(skipped), hint]);
+  };
+  const { entries, passedOver } = resolveRevisionSpec(spec, revisions, refuse);
+  if (entries.length === 0) throw refuse();
   const usable: ListedRevision[] = [];
   const leftOut: SkippedRevision[] = [];
   for (const entry of entries) {
@@ -157,7 +169,7 @@ async function resolve({ dir, spec, subject, path }: SpecMeaning): Promise<Resol
     if (reason !== null) leftOut.push({ name, reason });
     else usable.push({ ...locateRevision(mapPath), entry });
   }
-  return { entries, usable, leftOut, skipped };
+  return { entries, usable, leftOut, passedOver, skipped };
 }
 
 function isFile(path: string): boolean {
@@ -174,12 +186,14 @@ function ambiguous(
 ): RevisionError {
   const candidates = entries.map(({ name, time, info }) => ({
     name,
-    time: time.toISOString(),
+    time: time?.toISOString() ?? null,
     tags: info.tags,
   }));
+  const hint = entries.some(({ time }) => time !== null)
+    ? `the last of them is ${quote(`last(${text.trim()})`, 100)}`
+    : "name one by its uuid";
   return new RevisionError(
-    `Cannot open revision ${subject}: it means ${entries.length} revisions, ` +
-      `the last of them is ${quote(`last(${text.trim()})`, 100)}`,
+    `Cannot open revision ${subject}: it means ${entries.length} revisions, ${hint}`,
     { path, candidates },
   );
 }

@@ -186,7 +186,11 @@ const MISTAKES: readonly [args: readonly string[], code: number, message: RegExp
   [["--update", "DIR"], 2, /^Cannot use option "--update": no such option/],
   [["-r", "last", "DIR/SampleRevision"], 2, /is not a directory$/],
   [["DIR", "DIR/none"], 10, /^Cannot open revision "DIR\/none": there is no such revision$/],
-  [["-r", "tag:none", "DIR"], 10, /: there is no such revision$/],
+  [
+    ["-r", "tag:none", "DIR"],
+    10,
+    /: there is no such revision; "backy-extract list DIR" shows what/,
+  ],
   [["DIR/chunks"], 10, /^Cannot open backup directory "DIR\/chunks": it is not one/],
 ];
 

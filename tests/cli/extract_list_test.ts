@@ -69,6 +69,37 @@ Deno.test("list DIR SPEC shows what the spec means, in its order", async () => {
   assertEquals(await listed("2026-01-12..2026-01-14"), [UUID, "Unfinished"]);
 });
 
+Deno.test("list DIR SPEC prints nothing, without complaint, if the spec is an empty set", async () => {
+  for (const spec of ["tag:none", "server:other & clean", "not(all)", "2001-01-01..2001-12-31"]) {
+    for (const json of [[], ["--json"]]) {
+      assertEquals(textOf(await extract(["list", ...json, store.basedir, spec])), "", spec);
+    }
+  }
+});
+
+Deno.test("list shows that the time of a revision is unknown, before those that have one", async () => {
+  const path = `${store.basedir}/Undated`;
+  Deno.writeTextFileSync(path, '{"mapping": {}, "size": 4194304}');
+  Deno.writeTextFileSync(`${path}.rev`, "stats: {duration: 1}\ntimestamp: null\nuuid: Undated\n");
+  try {
+    const lines = textOf(await extract(["list", store.basedir])).split("\n");
+    assertMatch(lines[1]!, /^unknown {2,}Undated /);
+    const [undated, dated] = parseJsonLines(
+      textOf(await extract(["list", "--json", store.basedir])),
+    );
+    assertEquals([undated!.uuid, undated!.time], ["Undated", null]);
+    assertEquals(new Date(dated!.time).getUTCFullYear(), 2026);
+    const { code, stdout, stderr } = await extract(["list", store.basedir, "last(clean)"]);
+    assertEquals([code, new TextDecoder().decode(stdout).includes(UUID)], [0, false]);
+    assertEquals(
+      stderr,
+      'backy-extract: warning: 1 revision was passed over because its time is unknown: "Undated"\n',
+    );
+  } finally {
+    for (const suffix of ["", ".rev"]) Deno.removeSync(path + suffix);
+  }
+});
+
 Deno.test("list --json prints one object a line, with all that is known, sizes in bytes", async () => {
   const { code, stdout, stderr } = await extract(["list", "--json", store.basedir]);
   assertEquals([code, stderr], [0, ""]);
@@ -134,9 +165,10 @@ const MISTAKES: readonly [args: readonly string[], code: number, message: string
   [["list", "DIR", "--json=1"], USAGE, 'Cannot use option "--json": it takes no value'],
   [["list", "DIR", "last(("], USAGE, /^Cannot understand revision spec "last\(\(": /],
   [
-    ["list", "DIR", "tag:none"],
+    ["list", "DIR", "last(not(typo))"],
     STORE,
-    /^Cannot .* "tag:none" in "DIR": there is no such revision$/,
+    'Cannot open revision "last(not(typo))" in "DIR": there is no revision "typo"; ' +
+    '"backy-extract list DIR" shows what there is',
   ],
   [["list", "DIR/none"], STORE, /^Cannot .* "DIR\/none": No such file or directory \(ENOENT\)$/],
   [["list", "DIR/chunks"], STORE, /^Cannot open backup directory "DIR\/chunks": it is not one/],

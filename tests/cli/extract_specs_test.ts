@@ -119,11 +119,34 @@ Deno.test("Hostile tags among the candidates send nothing to the terminal", asyn
   assertMatch(lines[3]!, /candidate: .* Doubtful "\\x1b\]0;title\\x07\\u\{202e\}"$/);
 });
 
+const HINT = '; "backy-extract list DIR" shows what there is';
+
 const NOTHING: readonly [args: readonly string[], code: number, state: string | RegExp][] = [
-  [["-r", "tag:none", "DIR"], STORE, '"tag:none" in "DIR": there is no such revision'],
-  [["DIR/tag:none"], STORE, '"DIR/tag:none": there is no such revision'],
-  [["-r", "4", "DIR"], STORE, '"4" in "DIR": there is no such revision'],
-  [["-r", "2026-01-09", "DIR"], STORE, '"2026-01-09" in "DIR": there is no such revision'],
+  [["-r", "tag:none", "DIR"], STORE, `"tag:none" in "DIR": there is no such revision${HINT}`],
+  [["DIR/tag:none"], STORE, `"DIR/tag:none": there is no such revision${HINT}`],
+  [["-r", "4", "DIR"], STORE, `"4" in "DIR": there is no revision "4", the oldest is 3${HINT}`],
+  [
+    ["-r", "2026-01-09", "DIR"],
+    STORE,
+    `"2026-01-09" in "DIR": there is no revision as old as that date${HINT}`,
+  ],
+  ...["last(not(typo))", "typo,first", "clean & typo", "first..typo", "last(all,typo)"].map((
+    spec,
+  ): [string[], number, string] => [
+    ["-r", spec, "DIR"],
+    STORE,
+    `"${spec}" in "DIR": there is no revision "typo"${HINT}`,
+  ]),
+  [
+    ["DIR/99,0"],
+    STORE,
+    `"DIR/99,0": there is no revision "99", the oldest is 3${HINT}`,
+  ],
+  [
+    ["-r", "last(tag:none)", "DIR"],
+    STORE,
+    `"last(tag:none)" in "DIR": there is no revision that "last(...)" could choose from${HINT}`,
+  ],
   [["-r", "Nobody", "DIR"], STORE, '"Nobody" in "DIR": there is no such revision'],
   [["DIR/Nobody"], STORE, '"DIR/Nobody": there is no such revision'],
   [["DIR"], STORE, /^"DIR": it is a directory, name a revision in it \(.*-r SPEC\)$/],
@@ -149,6 +172,45 @@ Deno.test("A spec that means nothing, or is none, is one line, and nothing is ma
     });
   }
   assertEquals(store.namesBeside(), before);
+});
+
+Deno.test("A revision without a time is never restored by its place in the order, only by its name", async () => {
+  const path = `${store.basedir}/Undated`;
+  const { image } = store.add("Undated", [sampleBytes(5, 1000)], { timestamp: "null" });
+  // The newest file of all.
+  Deno.utimeSync(`${path}.rev`, 4_000_000_000, 4_000_000_000);
+  const passedOver = 'warning: 1 revision was passed over because its time is unknown: "Undated"';
+  const choices: readonly [spec: string, name: string, warned: boolean][] = [
+    ["last(clean)", "Doubtful", true],
+    ["first", "Oldest", true],
+    ["3", "Oldest", true],
+    ["last(tag:daily)", "Middle", true],
+    ["last(tag:weekly)", "Oldest", false],
+    ["2026-01-11T13:00Z", "Middle", true],
+  ];
+  try {
+    for (const [spec, name, warned] of choices) {
+      const outcome = await extract(["-q", "-r", spec, store.basedir]);
+      assertImage(outcome.stdout, store.images.get(name)!);
+      assertEquals(outcome.stderr.includes(passedOver), warned, spec);
+    }
+    for (const args of [[path], ["-r", "Undated", store.basedir]]) {
+      const outcome = await extract(["-q", ...args]);
+      assertSuccess(outcome);
+      assertImage(outcome.stdout, image);
+    }
+    assertFailure(await extract(["-r", "tag:daily", store.basedir, store.file("not-made")]), {
+      code: STORE,
+      says: [
+        /: it means 3 revisions, the last of them is "last\(tag:daily\)"$/,
+        'candidate: unknown Undated "daily"',
+        /^candidate: .* Oldest "daily" "weekly"$/,
+        /^candidate: .* Middle "daily"$/,
+      ],
+    });
+  } finally {
+    for (const suffix of ["", ".rev"]) Deno.removeSync(path + suffix);
+  }
 });
 
 Deno.test("What is unfinished or distrusted is said when it is named by its path, quiet or not", async () => {

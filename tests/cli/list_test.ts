@@ -199,7 +199,7 @@ Deno.test("runList() lists the revisions that a spec means, in its order", () =>
     run(store.dir, { json: true, spec }).written.map((text) => JSON.parse(text).uuid);
   assertEquals(uuids("trust:verified").slice(0, -1), ["remote"]);
   assertEquals(uuids("mapless, usable").slice(0, -1), ["mapless", "usable"]);
-  assertThrows(() => uuids("tag:none"), RevisionError, '"tag:none" in');
+  assertThrows(() => uuids("none"), RevisionError, 'there is no revision "none"');
   assertThrows(() => uuids("last(("), UsageError);
 });
 

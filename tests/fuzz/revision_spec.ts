@@ -6,21 +6,23 @@
  * @module
  */
 
-import { UsageError } from "../../lib/errors.ts";
+import { RevisionError, UsageError } from "../../lib/errors.ts";
 import { parseRevisionSpec, resolveRevisionSpec } from "../../lib/store/revision_spec.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals, assertThrows } from "../assert.ts";
 import type { Random } from "../fixtures/random.ts";
 import { fakeEntry } from "../fuse/fake_entry.ts";
 import { type FuzzTarget, inputOf, pick, requirePrintable, textOf } from "./fuzz_target.ts";
 
-const ENTRIES = ["a", "b", "77", "2", "last", "c.d-e_f", "VNzWKjnMqd6w58nzJwUZ98"].map((
+const UNDATED = "undated";
+
+const ENTRIES = [UNDATED, "a", "b", "77", "2", "last", "c.d-e_f", "VNzWKjnMqd6w58nzJwUZ98"].map((
   name,
   index,
-) => fakeEntry(name, 1 + index, {}, index % 3 !== 1));
+) => fakeEntry(name, 1 + index, name === UNDATED ? { time: null } : {}, index % 3 !== 1));
 
 const WORDS = [
   ...["last", "latest", "first", "all", "clean", "local", "remote", "0", "1", "2", "6", "77"],
-  ...["a", "b", "c.d-e_f", "VNzWKjnMqd6w58nzJwUZ98", "nobody", "tag:daily", "tag: none"],
+  ...["a", "b", UNDATED, "c.d-e_f", "VNzWKjnMqd6w58nzJwUZ98", "nobody", "tag:daily", "tag: none"],
   ...["tag:manual:before-upgrade", "trust:trusted", "trust:Distrusted", "server:", "server:x"],
   ...["2026-01-03", "2026-01-03 00:00", "2026-01-03T00:00:00.000Z", "2026-01-04 12:30+01:00"],
   ...["99999999999999999999", "-1", "tag:", "trust:x", "foo:bar", "2026-02-30", "\x1b[31m", ""],
@@ -51,7 +53,14 @@ function makeSpec(random: Random, depth: number): string {
 }
 
 function namesOf(text: string): string[] {
-  return resolveRevisionSpec(parseRevisionSpec(text), ENTRIES).map(({ name }) => name);
+  const refuse = (state: string) => new RevisionError(state, { path: "" });
+  const { entries } = resolveRevisionSpec(parseRevisionSpec(text), ENTRIES, refuse);
+  return entries.map(({ name }) => name);
+}
+
+/** Asserts that a spec is refused because it names what does not exist, or chooses from nothing. */
+function assertUnknown(text: string): void {
+  assertThrows(() => namesOf(text), RevisionError, "there is no revision");
 }
 
 /** Revision specs. */
@@ -79,7 +88,7 @@ export const revisionSpec: FuzzTarget = {
     try {
       names = namesOf(text);
     } catch (error) {
-      if (!(error instanceof UsageError)) throw error;
+      if (!(error instanceof UsageError || error instanceof RevisionError)) throw error;
       requirePrintable(error.message);
       return false;
     }
@@ -91,13 +100,18 @@ export const revisionSpec: FuzzTarget = {
     assertEquals(namesOf(` ${text}\t`), names);
     assertEquals(namesOf(`(${text}) & all`), names);
     assertEquals(namesOf(`${text},${text}`), names);
-    assertEquals(namesOf(`${text},nobody`), names);
+    for (const spec of [`${text},nobody`, `(${text}) & nobody`, `not((${text}) & 99)`]) {
+      assertUnknown(spec);
+    }
     assertEquals(namesOf(`not(${text})`), complement);
     assertEquals(namesOf(`(${text}) & not(${text})`), []);
     assertEquals(namesOf(`reverse(${text})`), names.toReversed());
     assertEquals(namesOf(`reverse(reverse(${text}))`), names);
-    assertEquals(namesOf(`first(${text})`), names.slice(0, 1));
-    assertEquals(namesOf(`last(${text})`), names.slice(-1));
+    const dated = names.filter((name) => name !== UNDATED);
+    for (const [spec, at] of [[`first(${text})`, 0], [`last(${text})`, -1]] as const) {
+      if (dated.length === 0) assertUnknown(spec);
+      else assertEquals(namesOf(spec), [dated.at(at)!]);
+    }
     assert(namesOf(`all,${text}`).length === ENTRIES.length);
     return true;
   },

@@ -113,10 +113,29 @@ Deno.test("readCatalog() takes no symbolic link for a revision, but for a map", 
   });
 });
 
-Deno.test("readCatalog() takes the file's time where the metadata has none", () => {
-  withDir({ "a.rev": "uuid: a" }, (dir) => {
-    Deno.utimeSync(`${dir}/a.rev`, 1000, 1000);
-    assertEquals(readCatalog(dir).revisions[0]!.time, new Date(1_000_000));
+Deno.test("readCatalog() gives no time to a revision whose metadata has none, and lists it first", () => {
+  withDir({
+    "dated.rev": metadata("dated", 1),
+    "absent.rev": "uuid: absent",
+    "null.rev": "uuid: 'null'\ntimestamp: null",
+    "empty.rev": "uuid: empty\ntimestamp:",
+    "odd.rev": "uuid: odd\ntimestamp: yesterday",
+    "unreal.rev": "uuid: unreal\ntimestamp: 2026-02-31 12:00:00+00:00",
+    "list.rev": "uuid: list\ntimestamp: [2026-01-01]",
+  }, (dir) => {
+    // Whatever the file's own time is.
+    Deno.utimeSync(`${dir}/absent.rev`, 4_000_000_000, 4_000_000_000);
+    const { revisions, skipped } = readCatalog(dir);
+    assertEquals(revisions.map(({ name, time }) => [name, time === null]), [
+      ["absent", true],
+      ["empty", true],
+      ["list", true],
+      ["null", true],
+      ["odd", true],
+      ["unreal", true],
+      ["dated", false],
+    ]);
+    assertEquals(skipped, []);
   });
 });
 
@@ -128,6 +147,17 @@ Deno.test("newestComplete() passes over backups that did not finish", () => {
   }, (dir) => {
     assertEquals(newestComplete(readCatalog(dir).revisions)?.name, "b");
     assertEquals(newestComplete([]), undefined);
+  });
+});
+
+Deno.test("newestComplete() passes over revisions of unknown time, even if there are no others", () => {
+  withDir({
+    "a.rev": metadata("a", 1),
+    "z.rev": "uuid: z\ntimestamp: null\nstats: {duration: 1}",
+  }, (dir) => {
+    const { revisions } = readCatalog(dir);
+    assertEquals(newestComplete(revisions)?.name, "a");
+    assertEquals(newestComplete(revisions.filter(({ name }) => name === "z")), undefined);
   });
 });
 

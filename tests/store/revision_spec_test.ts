@@ -1,7 +1,11 @@
 import { UsageError } from "../../lib/errors.ts";
 import type { CatalogEntry } from "../../lib/store/catalog.ts";
 import { parseRevisionInfo } from "../../lib/store/revision_info.ts";
-import { parseRevisionSpec, resolveRevisionSpec } from "../../lib/store/revision_spec.ts";
+import {
+  parseRevisionSpec,
+  type ResolvedSpec,
+  resolveRevisionSpec,
+} from "../../lib/store/revision_spec.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { cpuMs } from "../fixtures/cpu_time.ts";
 
@@ -25,7 +29,7 @@ function entryOf(name: string, row: Row): CatalogEntry {
   const info = parseRevisionInfo(lines.join("\n"), `${name}.rev`);
   const isLocal = info.server === "";
   const flags = { hasMap: isLocal, isLocal, isChunked: true };
-  return { name, info, time: info.timestamp!, mapPath: name, ...flags };
+  return { name, info, time: info.timestamp, mapPath: name, ...flags };
 }
 
 /** Oldest first, as in a catalog; the newest backup is running. */
@@ -41,9 +45,24 @@ const HISTORY: readonly CatalogEntry[] = Object.entries<Row>({
   e: { time: "2026-01-12 12:00:00+00:00", tags: ["daily"], isComplete: false },
 }).map(([name, row]) => entryOf(name, row));
 
-/** Names of what a spec means, as in "a b c". */
+class Refusal extends Error {}
+
+function resolve(spec: string, entries: readonly CatalogEntry[] = HISTORY): ResolvedSpec {
+  return resolveRevisionSpec(parseRevisionSpec(spec), entries, (state) => new Refusal(state));
+}
+
+function namesOf(entries: readonly CatalogEntry[]): string {
+  return entries.map(({ name }) => name).join(" ");
+}
+
+/** Names of what a spec means, as in "a b c"; why it means nothing, as in "!there is no revision "x"". */
 function named(spec: string, entries: readonly CatalogEntry[] = HISTORY): string {
-  return resolveRevisionSpec(parseRevisionSpec(spec), entries).map(({ name }) => name).join(" ");
+  try {
+    return namesOf(resolve(spec, entries).entries);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return `!${error.message}`;
+  }
 }
 
 function assertMeans(specs: Record<string, string>, entries = HISTORY): void {
@@ -51,6 +70,11 @@ function assertMeans(specs: Record<string, string>, entries = HISTORY): void {
     assertEquals(named(spec, entries), names, `of spec "${spec}"`);
   }
 }
+
+/** Why a name means nothing, and why nothing can be chosen, as {@linkcode named} has it. */
+const unknown = (name: string) => `!there is no revision "${name}"`;
+const nothingFor = (purpose: string) => `!there is no revision that "${purpose}" could choose from`;
+const TOO_OLD = "!there is no revision as old as that date";
 
 /** Runs a test in another time zone. */
 function inZone(zone: string, run: () => void): void {
@@ -73,19 +97,20 @@ Deno.test("resolveRevisionSpec() takes single revisions", () => {
     "0": "e",
     "1": "d",
     "4": "a",
-    "5": "",
-    "99999999999999999999": "",
+    "5": '!there is no revision "5", the oldest is 4',
+    "99999999999999999999": '!there is no revision "99999999999999999999", the oldest is 4',
     "b": "b",
-    "B": "",
-    "nobody": "",
-    "VNzWKjnMqd6w58nzJwUZ98": "",
-    "b3f1c2d4-0000-4000-8000-000000000000": "",
+    "B": unknown("B"),
+    "nobody": unknown("nobody"),
+    "VNzWKjnMqd6w58nzJwUZ98": unknown("VNzWKjnMqd6w58nzJwUZ98"),
+    "b3f1c2d4-0000-4000-8000-000000000000": unknown("b3f1c2d4-0000-4000-8000-000000000000"),
   });
 });
 
 Deno.test("resolveRevisionSpec() takes a uuid of digits that is no number counting back", () => {
   const entries = [entryOf("1", { time: "2026-01-01" }), entryOf("77", { time: "2026-01-02" })];
-  assertMeans({ "77": "77", "1": "1", "0": "77", "76": "" }, entries);
+  const noSuch = '!there is no revision "76", the oldest is 1';
+  assertMeans({ "77": "77", "1": "1", "0": "77", "76": noSuch }, entries);
 });
 
 Deno.test("resolveRevisionSpec() takes properties", () => {
@@ -114,8 +139,8 @@ Deno.test("resolveRevisionSpec() applies functions", () => {
     "first(tag:daily)": "a",
     "last(tag:daily)": "e",
     "last(tag:daily & clean & local)": "b",
-    "last(tag:none)": "",
-    "first(tag:none)": "",
+    "last(tag:none)": nothingFor("last(...)"),
+    "first(tag:none)": nothingFor("first(...)"),
     "not(tag:daily)": "d",
     "not(all)": "",
     "not(tag:none)": "a b c d e",
@@ -139,7 +164,6 @@ Deno.test("resolveRevisionSpec() keeps the order of a list, and each revision on
     "last(c,a)": "a",
     "reverse(a,b) & all": "b a",
     "all & reverse(a,b)": "a b",
-    "nobody,a": "a",
   });
 });
 
@@ -185,10 +209,6 @@ Deno.test("resolveRevisionSpec() takes ranges, whichever end is older", () => {
     "..last(remote)": "a b c",
     "(b)..(c)": "b c",
     "reverse(b..d)": "d c b",
-    "nobody..c": "",
-    "c..nobody": "",
-    "c..99": "",
-    "last(tag:none)..": "",
   });
 });
 
@@ -235,10 +255,10 @@ Deno.test("resolveRevisionSpec() takes a date by itself for the newest revision 
     "2026-01-11 17:45 +00": "d",
     "2026-01-11T16:46-0100": "d",
     "2026-01-11t17:46z": "d",
-    "2026-01-08T11:59:59Z": "",
+    "2026-01-08T11:59:59Z": TOO_OLD,
     "2026-01-08T12:00Z": "a",
     "2030-12-31T00:00Z": "e",
-    "0001-01-01T00:00Z": "",
+    "0001-01-01T00:00Z": TOO_OLD,
     "tag:daily & 2026-01-11T17:46Z": "",
     "last(tag:daily & ..2026-01-11T17:46Z)": "c",
   });
@@ -254,7 +274,7 @@ Deno.test("resolveRevisionSpec() takes a date by itself for all that it names, a
     "2026-01-11T17:45:25.6Z": "c",
   });
   inZone("UTC", () => {
-    assertMeans({ "2026-01-11": "d", "2026-01-10": "c", "2026-01-12": "e", "2026-01-07": "" });
+    assertMeans({ "2026-01-11": "d", "2026-01-10": "c", "2026-01-12": "e", "2026-01-07": TOO_OLD });
   });
 });
 
@@ -269,7 +289,7 @@ Deno.test("parseRevisionSpec() takes a date without a zone for one in the host's
   });
   const late = [entryOf("late", { time: "2026-01-11 23:30:00+00:00" })];
   inZone("Europe/Berlin", () => {
-    assertMeans({ "2026-01-11": "", "2026-01-12": "late", "2026-01-12..": "late" }, late);
+    assertMeans({ "2026-01-11": TOO_OLD, "2026-01-12": "late", "2026-01-12..": "late" }, late);
     assertMeans({ "2026-01-12 00:30..": "late", "2026-01-12 00:31..": "" }, late);
   });
   inZone("UTC", () => assertMeans({ "2026-01-11": "late", "2026-01-12..": "" }, late));
@@ -311,27 +331,138 @@ Deno.test("resolveRevisionSpec() takes all revisions of one time into a range th
   }, entries);
 });
 
-Deno.test("resolveRevisionSpec() finds nothing in an empty directory", () => {
+Deno.test("resolveRevisionSpec() refuses a name that does not exist, wherever it stands", () => {
   for (
     const spec of [
-      "last",
-      "first",
-      "0",
-      "all",
-      "clean",
-      "not(a)",
-      "..",
-      "first..",
-      "2026-01-11",
-      "2026-01-11..",
-      "..2026-01-11",
-      "last(all)",
-      "reverse(all)",
-      "a,b & c",
-      "remote",
+      "typo",
+      "(typo)",
+      "last(not(typo))",
+      "not(typo)",
+      "typo,first",
+      "first,typo",
+      "clean & typo",
+      "typo & tag:none",
+      "tag:none & typo",
+      "first..typo",
+      "typo..",
+      "..typo",
+      "2026-01-01..typo",
+      "reverse(typo)",
+      "first(typo,a)",
+      "all,(a & not(typo))",
     ]
   ) {
+    assertMeans({ [spec]: unknown("typo") });
+    assertMeans({ [spec.replace("typo", "99")]: '!there is no revision "99", the oldest is 4' });
+  }
+  assertMeans({ "last(not(2026-01-01))": TOO_OLD, "first,2026-01-01": TOO_OLD });
+  const long = "x".repeat(1000);
+  assertMeans({ [long]: `!there is no revision "${"x".repeat(64)}…"` });
+});
+
+Deno.test("resolveRevisionSpec() refuses to choose from nothing, wherever that stands", () => {
+  for (
+    const spec of [
+      "last(tag:none)",
+      "all,last(tag:none)",
+      "not(last(tag:none))",
+      "last(last(server:other))",
+      "last(tag:none)..",
+      "first..last(not(all))",
+      "last(a & b)",
+      "last(2026-01-01..2026-01-02)",
+    ]
+  ) {
+    assertMeans({ [spec]: nothingFor("last(...)") });
+  }
+  assertMeans({ "first(trust:verified & remote)": nothingFor("first(...)") });
+});
+
+Deno.test("resolveRevisionSpec() takes an empty set for what it is", () => {
+  assertMeans({
+    "tag:none": "",
+    "server:other": "",
+    "trust:verified & remote": "",
+    "not(tag:none)": "a b c d e",
+    "last(not(tag:none))": "e",
+    "reverse(tag:none)": "",
+    "tag:none,a": "a",
+    "a,tag:none & all": "a",
+    "not(all)": "",
+    "a & b": "",
+    "2020-01-01..2020-12-31": "",
+  });
+});
+
+Deno.test("resolveRevisionSpec() passes over revisions without a time unless they are named", () => {
+  const entries = [
+    entryOf("x", { time: "null", tags: ["daily", "odd"] }),
+    entryOf("y", { time: "someday", isComplete: false }),
+    ...HISTORY,
+  ];
+  const all = "x y a b c d e";
+  // What each spec means, and what it passes over.
+  const cases: Record<string, [string, string]> = {
+    "last": ["e", "x y"],
+    "first": ["a", "x y"],
+    "0": ["e", "x y"],
+    "4": ["a", "x y"],
+    "5": ['!there is no revision "5", the oldest is 4', ""],
+    "2026-01-10T13:00Z": ["c", "x y"],
+    "0001-01-01T00:00Z": [TOO_OLD, ""],
+    "..": ["a b c d e", "x y"],
+    "first..last": ["a b c d e", "x y"],
+    "..2026-01-09T12:00Z": ["a b", "x y"],
+    "2026-01-11T17:00Z..": ["d e", "x y"],
+    "0001-01-01..9999-01-01": ["a b c d e", "x y"],
+    "3..1": ["b c d", "x y"],
+    "last(all)": ["e", "x y"],
+    "first(all)": ["a", "x y"],
+    "first(tag:daily)": ["a", "x"],
+    "last(reverse(all))": ["a", "x y"],
+    "first(clean)": ["a", "x"],
+    "last(tag:weekly)": ["a", ""],
+    "last(not(x))": ["e", "y"],
+    "first(a..c)": ["a", "x y"],
+    "last(tag:odd)": [
+      '!there is no revision whose time is known that "last(...)" could choose from',
+      "",
+    ],
+    "last(x)": ['!there is no revision whose time is known that "last(...)" could choose from', ""],
+    "x..c": ['!the time of revision "x" is unknown, so no range can end there', ""],
+    "c..x": ['!the time of revision "x" is unknown, so no range can end there', ""],
+    // By name, or as what has a property.
+    "x": ["x", ""],
+    "x,last": ["x e", "x y"],
+    "all": [all, ""],
+    "clean": ["x a b c d", ""],
+    "tag:odd": ["x", ""],
+    "tag:daily": ["x a b c e", ""],
+    "local": ["x y a b d e", ""],
+    "reverse(all)": ["e d c b a y x", ""],
+    "not(last)": ["x y a b c d", "x y"],
+    "not(tag:daily)": ["y d", ""],
+  };
+  for (const [spec, [names, passedOver]] of Object.entries(cases)) {
+    assertMeans({ [spec]: names }, entries);
+    if (!names.startsWith("!")) {
+      assertEquals(namesOf(resolve(spec, entries).passedOver), passedOver, spec);
+    }
+  }
+  const undated = entries.slice(0, 2);
+  const nothing = '!there is no revision whose time is known that "last" could choose from';
+  assertMeans({ "last": nothing, "0": '!there is no revision "0", none can be counted' }, undated);
+  assertMeans({ "all": "x y", "..": "", "2026-01-01..": "" }, undated);
+});
+
+Deno.test("resolveRevisionSpec() finds sets empty and all else missing in an empty directory", () => {
+  for (const spec of ["all", "clean", "reverse(all)", "remote", "..", "..2026-01-11"]) {
     assertEquals(named(spec, []), "", spec);
+  }
+  for (
+    const spec of ["last", "first", "0", "not(a)", "first..", "2026-01-11", "last(all)", "a,b & c"]
+  ) {
+    assertEquals(named(spec, []).startsWith("!there is no revision"), true, spec);
   }
 });
 
@@ -414,7 +545,10 @@ Deno.test("parseRevisionSpec() refuses dates that do not exist", () => {
   ) {
     assertRefused(`${date}..`, `there is no such date or time at "${date}.."`);
   }
-  assertMeans({ "2024-02-29": "", "2026-01-11-0": "", "2026-01-11x": "", "2026-01": "" });
+  assertMeans({ "2024-02-29": TOO_OLD });
+  for (const name of ["2026-01-11-0", "2026-01-11x", "2026-01"]) {
+    assertMeans({ [name]: unknown(name) });
+  }
 });
 
 Deno.test("parseRevisionSpec() refuses ranges whose ends are more than one revision", () => {
@@ -475,7 +609,7 @@ Deno.test("parseRevisionSpec() refuses or takes any text, in bounded time", () =
       for (const third of parts) {
         const spec = first + second + third;
         try {
-          resolveRevisionSpec(parseRevisionSpec(spec), HISTORY);
+          named(spec);
         } catch (error) {
           assert(error instanceof UsageError, `${spec}: ${error}`);
         }

@@ -233,9 +233,18 @@ Deno.test("selectRevision() takes a name given as a spec for a file, whatever it
 
 Deno.test("selectRevision() says when a spec means nothing", async () => {
   await withVm(async () => {
-    for (const spec of ["tag:none", "17", "2026-01-01T00:00Z", "nobody..", "server:x"]) {
-      await assertRefused(`vm0/${spec}`, `"vm0/${spec}": there is no such revision`);
-      await assertRefused("vm0", `"${spec}" in "vm0": there is no such revision`, { spec });
+    const hint = '; "backy-extract list vm0" shows what there is';
+    for (
+      const [spec, state] of [
+        ["tag:none", "there is no such revision"],
+        ["server:x", "there is no such revision"],
+        ["17", 'there is no revision "17", the oldest is 4'],
+        ["2026-01-01T00:00Z", "there is no revision as old as that date"],
+        ["nobody..", 'there is no revision "nobody"'],
+      ] as const
+    ) {
+      await assertRefused(`vm0/${spec}`, `"vm0/${spec}": ${state}${hint}`);
+      await assertRefused("vm0", `"${spec}" in "vm0": ${state}${hint}`, { spec });
     }
     Deno.writeTextFileSync("vm0/bad\x1b.rev", "uuid: [");
     const { message } = await refusal("vm0/tag:none");
@@ -530,7 +539,8 @@ Deno.test("selectRevisions() refuses what leaves nothing", async () => {
     };
     assertEquals(
       await refused("vm0/tag:none"),
-      'Cannot open revision "vm0/tag:none": there is no such revision',
+      'Cannot open revision "vm0/tag:none": there is no such revision; ' +
+        '"backy-extract list vm0" shows what there is',
     );
     assertEquals(
       await refused("vm0", "remote"),
