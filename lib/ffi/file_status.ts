@@ -35,6 +35,7 @@ export const STATX = {
   stx_ino: 32,
   stx_size: 40,
   stx_blocks: 48,
+  stx_ctime: 96,
   stx_mtime: 112,
   stx_rdev_major: 128,
   stx_dev_major: 136,
@@ -62,7 +63,7 @@ const S_IFDIR = 0o040000, S_IFCHR = 0o020000, S_IFIFO = 0o010000;
  * @throws {OsError} If it is not open.
  */
 export function statFd(fd: number): FileStatus {
-  const fields = statx(fd, "", AT_EMPTY_PATH);
+  const fields = statxOf(fd);
   if (typeof fields !== "number") return statusOf(fields);
   // Kernels before 4.11, and containers whose filter of system calls does not know this one.
   if (fields !== Errno.ENOSYS && fields !== Errno.EPERM) {
@@ -73,7 +74,7 @@ export function statFd(fd: number): FileStatus {
 
 /** Which of `chattr`'s attributes keep a file or directory from being written; both `false` where that is not known. */
 export function writeBarriers(path: string): { isImmutable: boolean; isAppendOnly: boolean } {
-  const fields = statx(AT_FDCWD, path, 0);
+  const fields = statxOf(path);
   const attributes = typeof fields === "number"
     ? 0n
     : fields.getBigUint64(STATX.stx_attributes, true);
@@ -83,12 +84,20 @@ export function writeBarriers(path: string): { isImmutable: boolean; isAppendOnl
   };
 }
 
-/** Calls `statx`. @returns The structure, or the positive errno. */
-function statx(dirFd: number, path: string, flags: number): DataView<ArrayBuffer> | number {
+/** Calls `statx` on a path, symbolic links followed, or a descriptor. @returns The structure, or the positive errno. */
+export function statxOf(file: string | number): DataView<ArrayBuffer> | number {
+  const [dirFd, path, flags] = typeof file === "string"
+    ? [AT_FDCWD, file, 0]
+    : [file, "", AT_EMPTY_PATH];
   const name = cString(path);
   const result = new Uint8Array(STATX.bytes);
   const outcome = libc().statx(SYS_STATX, dirFd, name, flags, STATX_BASIC_STATS, result);
   return outcome === 0n ? new DataView(result.buffer) : lastErrno();
+}
+
+/** Whether an `st_mode` is that of a regular file. */
+export function isRegularMode(mode: number): boolean {
+  return (mode & S_IFMT) === S_IFREG;
 }
 
 function statusOf(fields: DataView): FileStatus {

@@ -5,14 +5,21 @@
  * @module
  */
 
-import { UsageError } from "../errors.ts";
+import { RevisionError, UsageError } from "../errors.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
-import { readRevisionMap, type RevisionMap } from "../store/revision_map.ts";
+import { describeChange } from "../store/map_file.ts";
+import {
+  isStillThere,
+  readRevisionMap,
+  type RevisionMap,
+  type StoredRevisionMap,
+} from "../store/revision_map.ts";
 import { selectRevision } from "../store/select_revision.ts";
 import { openStore } from "../store/store.ts";
 import { preflightTarget } from "../target/preflight.ts";
 import type { CheckedTarget, OldContent, SparseMode } from "../target/target.ts";
 import { refusal } from "../target/wording.ts";
+import { quote } from "../wording.ts";
 import {
   type ImageExtent,
   rangeOfImage,
@@ -33,6 +40,8 @@ export interface PreparedRestore extends Disposable {
   /** Backup directories to read chunks from, the revision's own first. */
   readonly sources: readonly string[];
   readonly target: CheckedTarget;
+  /** @throws {RevisionError} If the revision's map is not the one any more that the plan was made from. */
+  requireSameMap(): void;
 }
 
 /** Where a revision is read from. */
@@ -109,6 +118,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
   return {
     ...{ name: found.name, plan, sources, target },
     planAll: () => baseMap ? planRestore(map, { extent }) : plan,
+    requireSameMap: () => requireSameMap(map, found),
     [Symbol.dispose]: () => locks.dispose(),
   };
 }
@@ -128,9 +138,19 @@ async function findRevision(
   return { name, basedir, mapPath };
 }
 
-function readMap({ mapPath }: Found, onEvent: (event: RestoreEvent) => void): RevisionMap {
+function readMap({ mapPath }: Found, onEvent: (event: RestoreEvent) => void): StoredRevisionMap {
   onEvent({ type: "reading-map", path: mapPath });
   return readRevisionMap(mapPath, { onProgress: () => onEvent({ type: "reading-map-on" }) });
+}
+
+function requireSameMap(map: StoredRevisionMap, { name, mapPath }: Found): void {
+  if (isStillThere(map, mapPath)) return;
+  throw new RevisionError(
+    `Cannot restore revision ${quote(name)}: its map ${quote(mapPath)}: ${
+      describeChange("since it was read")
+    }`,
+    { path: mapPath },
+  );
 }
 
 async function extentOf(

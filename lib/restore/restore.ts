@@ -40,7 +40,7 @@ export type { RestoreEvent, RestoreOptions } from "./options.ts";
  *
  * @returns What was done. When it returns, the image is complete, but for `badRanges`, and, with `sync`, on disk.
  * @throws {StoreFormatError} If a directory is not a backup directory that is understood.
- * @throws {RevisionError} If there is no such revision or its map is not valid.
+ * @throws {RevisionError} If there is no such revision, its map is not valid, or changes before the end.
  * @throws {UsageError} If there is no such range or partition.
  * @throws {LockError} If the purge lock could not be taken.
  * @throws {TargetError} If the target is refused (it is untouched then), or fails, or does not hold what was written.
@@ -61,6 +61,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   // The event loop stood still while the map was read: a signal that came meanwhile must find the target untouched.
   await new Promise((resolve) => setTimeout(resolve, 0));
   signal?.throwIfAborted();
+  prepared.requireSameMap();
   const target = await prepared.target.open({
     ...(signal && { signal }),
     onWait: () => onEvent({ type: "reader-wait", target: prepared.target.path }),
@@ -110,6 +111,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     } else {
       await flush(() => target.finish({ sync }));
     }
+    // A backup that was running has written its map by now, perhaps: what was restored is not its image then.
+    prepared.requireSameMap();
     return makeReport(plan, pool.progress(), {
       ...{ elapsedMs: performance.now() - startMs, isVerified: verify, isSynced: sync },
       ...{ sources, rewrittenBytes, badRanges: damage.ranges() },

@@ -13,12 +13,12 @@
  * @module
  */
 
-import { RevisionError } from "../errors.ts";
+import { OsError, RevisionError } from "../errors.ts";
 import { Ascii, type ByteSource, END, JsonReader, MAX_FILL_BYTES } from "./json_reader.ts";
 import { CHUNK_ID_BYTES, CHUNK_ID_DIGITS, MAX_IMAGE_BYTES, seqCountOf } from "./layout.ts";
-import { isSystemError, reasonOf } from "../ffi/errno.ts";
-import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
-import { readAt } from "../ffi/read_at.ts";
+import { Errno } from "../ffi/errno.ts";
+import { type FileState, fileState } from "../ffi/file_state.ts";
+import { readMapFile } from "./map_file.ts";
 import { quote } from "../wording.ts";
 
 /** Which chunk stands at which seq of an image. Plain data: it can be posted to workers, `ids` is shared then. */
@@ -34,6 +34,11 @@ export interface RevisionMap {
   readonly ids: Uint8Array<SharedArrayBuffer>;
   /** Number of seqs that the mapping names. */
   readonly mappedCount: number;
+}
+
+/** A map, and the state that its file was in. */
+export interface StoredRevisionMap extends RevisionMap {
+  readonly state: FileState;
 }
 
 /** Options of {@linkcode readRevisionMap}. */
@@ -56,8 +61,10 @@ interface ParseOptions extends ReadMapOptions {
  * @param path A regular file.
  * @throws {RevisionError} If the file cannot be read, changes meanwhile, or is no valid map.
  */
-export function readRevisionMap(path: string, options: ReadMapOptions = {}): RevisionMap {
-  return withMapFile(path, (source) => parseRevisionMap(source, { ...options, path }));
+export function readRevisionMap(path: string, options: ReadMapOptions = {}): StoredRevisionMap {
+  const parse = (source: ByteSource) => parseRevisionMap(source, { ...options, path });
+  const { result, state } = readMapFile(path, parse);
+  return { ...result, state };
 }
 
 /**
@@ -69,7 +76,34 @@ export function readRevisionMap(path: string, options: ReadMapOptions = {}): Rev
  * @throws {RevisionError} If the file cannot be read, or no valid size is found.
  */
 export function readRevisionSize(path: string): number {
-  return withMapFile(path, (source) => parseRevisionSize(source, { path }));
+  return readMapFile(path, (source) => parseRevisionSize(source, { path })).result;
+}
+
+/**
+ * Tells whether a map still stands where it was read, by its file's state, and if that says nothing, by its content. A map
+ * that is gone has not changed: a revision may expire while it is restored.
+ */
+export function isStillThere(map: StoredRevisionMap, path: string): boolean {
+  let state: FileState;
+  try {
+    state = fileState(path);
+  } catch (error) {
+    return error instanceof OsError && error.errno === Errno.ENOENT;
+  }
+  if (state.version === map.state.version && map.state.isSettled) return true;
+  try {
+    return isSameMap(readRevisionMap(path), map);
+  } catch (error) {
+    if (error instanceof RevisionError) return false;
+    throw error;
+  }
+}
+
+/** Tells whether two maps stand for the same image. */
+export function isSameMap(a: RevisionMap, b: RevisionMap): boolean {
+  if (a.size !== b.size) return false;
+  const [one, other] = [a, b].map(({ ids }) => new BigUint64Array(ids.buffer));
+  return one!.every((word, index) => word === other![index]);
 }
 
 /** {@linkcode readRevisionMap} on any bytes. */
@@ -298,49 +332,4 @@ function faultAt(path: string): (problem: string, offset: number) => RevisionErr
       `Cannot read revision map ${quote(path)}: at byte ${offset}: ${problem}`,
       { path },
     );
-}
-
-/** Runs `parse` on a file's bytes, and refuses its result if the file was changed meanwhile. */
-function withMapFile<T>(path: string, parse: (source: ByteSource) => T): T {
-  const refuse = (state: string, cause?: unknown) =>
-    new RevisionError(
-      `Cannot read revision map ${quote(path)}: ${state}`,
-      { path },
-      cause === undefined ? undefined : { cause },
-    );
-  try {
-    // Before it is opened: opening a FIFO would wait for a writer.
-    if (!Deno.statSync(path).isFile) throw refuse("it is not a regular file");
-    using file = openMap(path);
-    const before = file.stat();
-    const result = parse({
-      length: before.size,
-      readAt(view, offset) {
-        // Nothing behind what is the file's length now: a link may lead to a file of /proc that waits for something to be read.
-        const part = view.subarray(0, Math.max(0, before.size - offset));
-        if (part.length === 0) return 0;
-        return readAt(file.fd, part, offset, path);
-      },
-    });
-    const after = file.stat();
-    if (after.size !== before.size || after.mtime?.getTime() !== before.mtime?.getTime()) {
-      throw refuse("the file changed while it was read");
-    }
-    return result;
-  } catch (error) {
-    if (error instanceof RevisionError) throw error;
-    if (isSystemError(error)) throw refuse(reasonOf(error), error);
-    throw error;
-  }
-}
-
-/** Opens a file for reading, whatever it has become: a FIFO does not make it wait. */
-function openMap(path: string): Disposable & { fd: number; stat: () => Deno.FileInfo } {
-  const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY);
-  return {
-    fd,
-    // The runtime has no call for descriptors that it did not open.
-    stat: () => Deno.statSync(`/proc/self/fd/${fd}`),
-    [Symbol.dispose]: () => releaseFd(fd),
-  };
 }

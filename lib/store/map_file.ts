@@ -1,0 +1,83 @@
+/**
+ * Reads a revision map's file while backy may be writing it: a running backup copies its parent's map, and writes the file
+ * anew, in place, when it ends. What is handed out was one state of the file from beginning to end. Parsing is
+ * `revision_map.ts`'s matter.
+ *
+ * @module
+ */
+
+import { RevisionError } from "../errors.ts";
+import { isSystemError, reasonOf } from "../ffi/errno.ts";
+import { fdState, type FileState, fileState } from "../ffi/file_state.ts";
+import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
+import { readAt } from "../ffi/read_at.ts";
+import { quote } from "../wording.ts";
+import type { ByteSource } from "./json_reader.ts";
+
+/**
+ * Opens a map's file and parses it.
+ *
+ * @param path A regular file.
+ * @returns What `parse` returns, and the file's state while it ran.
+ * @throws {RevisionError} If the file cannot be read or changes meanwhile, and whatever `parse` throws.
+ */
+export function readMapFile<T>(
+  path: string,
+  parse: (source: ByteSource) => T,
+): { result: T; state: FileState } {
+  const refuse = (reason: string, cause?: unknown) =>
+    new RevisionError(
+      `Cannot read revision map ${quote(path)}: ${reason}`,
+      { path },
+      cause === undefined ? undefined : { cause },
+    );
+  try {
+    // Before it is opened: opening a FIFO would wait for a writer.
+    if (!fileState(path).isFile) throw refuse("it is not a regular file");
+    using file = openMap(path);
+    const state = fdState(file.fd);
+    const hasChanged = () => fdState(file.fd).version !== state.version;
+    let result: T;
+    try {
+      result = parse(sourceOf(file.fd, state.size, path));
+    } catch (error) {
+      // Whatever is wrong with it is of no interest then.
+      if (error instanceof RevisionError && hasChanged()) {
+        throw refuse(describeChange("while it was read"), error);
+      }
+      throw error;
+    }
+    if (hasChanged()) throw refuse(describeChange("while it was read"));
+    return { result, state };
+  } catch (error) {
+    if (error instanceof RevisionError) throw error;
+    if (isSystemError(error)) throw refuse(reasonOf(error), error);
+    throw error;
+  }
+}
+
+/**
+ * Says that a map changed, and what to do about it.
+ *
+ * @param when Such as "while it was read".
+ */
+export function describeChange(when: string): string {
+  return `it changed ${when}: its backup is running; try again when it has finished`;
+}
+
+function sourceOf(fd: number, length: number, path: string): ByteSource {
+  return {
+    length,
+    readAt(view, offset) {
+      // Nothing behind what is the file's length now: a link may lead to a file of /proc that waits for something to be read.
+      const part = view.subarray(0, Math.max(0, length - offset));
+      return part.length === 0 ? 0 : readAt(fd, part, offset, path);
+    },
+  };
+}
+
+/** Opens a file for reading, whatever it has become: a FIFO does not make it wait. */
+function openMap(path: string): Disposable & { fd: number } {
+  const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY);
+  return { fd, [Symbol.dispose]: () => releaseFd(fd) };
+}

@@ -1,0 +1,71 @@
+/** A revision whose backup is still running: backy writes its map anew, in place, when it ends. */
+
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { sampleBytes, writeMap } from "../fixtures/store_builder.ts";
+import {
+  assertFailure,
+  assertSuccess,
+  extract,
+  makeFifo,
+  openIdleReader,
+  startExtract,
+} from "./harness.ts";
+import { SampleStore } from "./sample_store.ts";
+
+const STORE = 10;
+
+let store: SampleStore;
+Deno.test.beforeAll(() => void (store = new SampleStore()));
+Deno.test.afterAll(() => store[Symbol.dispose]());
+
+/** Restores a revision of two chunks to a FIFO, and does something when the restore has begun. */
+async function restoreWhile(change: (path: string) => void) {
+  const { path } = store.add("Running", [sampleBytes(1), sampleBytes(2)], { isComplete: false });
+  const fifo = makeFifo(store.file(`fifo ${crypto.randomUUID()}`));
+  const reader = openIdleReader(fifo);
+  try {
+    await using tool = startExtract([path, fifo]);
+    await tool.untilSaid("Restoring");
+    change(path);
+    const part = new Uint8Array(CHUNK_BYTES);
+    for (let left = 2 * CHUNK_BYTES; left > 0;) left -= (await reader.read(part))!;
+    return { path, outcome: await tool.outcome() };
+  } finally {
+    reader.close();
+  }
+}
+
+Deno.test("A map that is written anew while its revision is restored ends in exit 10", async () => {
+  const other = store.add("Other", [sampleBytes(1), sampleBytes(3)]);
+  const { path, outcome } = await restoreWhile(() => writeMap(store.basedir, "Running", other));
+  assertEquals(outcome.code, STORE, outcome.stderr);
+  assert(
+    outcome.stderr.includes(
+      `Cannot restore revision "Running": its map "${path}": it changed since it was read: ` +
+        "its backup is running; try again when it has finished\n",
+    ),
+    outcome.stderr,
+  );
+});
+
+Deno.test("A map that is touched, replaced by its like or deleted does not", async () => {
+  const changes: readonly ((path: string) => void)[] = [
+    (path) => Deno.utimeSync(path, 1, 1),
+    (path) => {
+      Deno.copyFileSync(path, `${path}.tmp`);
+      Deno.renameSync(`${path}.tmp`, path);
+    },
+    (path) => Deno.removeSync(path),
+  ];
+  for (const change of changes) assertEquals((await restoreWhile(change)).outcome.code, 0);
+});
+
+Deno.test("A map that is half written is refused, and restores when it is whole", async () => {
+  const { path } = store.add("Half", [sampleBytes(1)]);
+  const text = Deno.readTextFileSync(path);
+  Deno.writeTextFileSync(path, text.slice(0, -10));
+  assertFailure(await extract([path, "/dev/null"]), { code: STORE, says: [/truncated/] });
+  Deno.writeTextFileSync(path, text);
+  assertSuccess(await extract([path, "/dev/null"]));
+});
