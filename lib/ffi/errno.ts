@@ -165,7 +165,39 @@ const RUNTIME_ERRNO = /\(os error (\d+)\)/;
 /** Whether the system refused something, asked by this folder or through the runtime. */
 export function isSystemError(error: unknown): boolean {
   if (error instanceof BackyError) return error instanceof OsError;
-  return error instanceof Error && RUNTIME_ERRNO.test(error.message);
+  return errnoOf(error) !== null;
+}
+
+/** What says nothing of the file that was asked for, but of this process or the system, and what to do about it. */
+const LACKS: ReadonlyMap<number, string> = new Map([
+  [Errno.EMFILE, "raise the limit of open files (ulimit -n)"],
+  [Errno.ENFILE, "raise the system's limit of open files (fs.file-max)"],
+  [Errno.ENOMEM, "free some memory"],
+]);
+
+/**
+ * Throws an error on if it says that descriptors or memory are short: to call the file missing or bad for it would be wrong.
+ *
+ * @param error What was caught, of `Deno.*` or of this folder.
+ * @param path What was to be opened or read.
+ * @throws {OsError} Only then.
+ */
+export function rethrowLack(error: unknown, path: string): void {
+  const errno = errnoOf(error);
+  const advice = errno === null ? undefined : LACKS.get(errno);
+  if (errno === null || advice === undefined) return;
+  throw new OsError(
+    `Cannot read ${quote(path)}: ${describeErrno(errno)}; ${advice}`,
+    { errno, errnoName: errnoName(errno), syscall: "read", path },
+    { cause: error },
+  );
+}
+
+/** The errno of an error of `Deno.*` or of this folder; `null` if it has none. */
+export function errnoOf(error: unknown): number | null {
+  if (error instanceof OsError) return error.errno;
+  const match = error instanceof Error ? RUNTIME_ERRNO.exec(error.message) : null;
+  return match ? Number(match[1]) : null;
 }
 
 /** Longest text of an unknown error that a message takes over. */
@@ -178,8 +210,7 @@ const REASON_MAX_CHARS = 200;
  * @returns Such as "Permission denied (EACCES)".
  */
 export function reasonOf(error: unknown): string {
-  if (error instanceof OsError) return describeErrno(error.errno);
-  const message = error instanceof Error ? error.message : String(error);
-  const match = RUNTIME_ERRNO.exec(message);
-  return match ? describeErrno(Number(match[1])) : printable(message, REASON_MAX_CHARS);
+  const errno = errnoOf(error);
+  if (errno !== null) return describeErrno(errno);
+  return printable(error instanceof Error ? error.message : String(error), REASON_MAX_CHARS);
 }

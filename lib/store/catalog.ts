@@ -9,7 +9,7 @@
  */
 
 import { BackyError, StoreFormatError } from "../errors.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { quote } from "../wording.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
 import { readRevisionInfo, type RevisionInfo } from "./revision_info.ts";
@@ -122,6 +122,7 @@ export class CatalogReader {
         else if (!entry.isSymlink) metadataNames.push(entry.name.slice(0, -METADATA_SUFFIX.length));
       }
     } catch (error) {
+      rethrowLack(error, this.#basedir);
       throw new StoreFormatError(
         `Cannot list backup directory ${quote(this.#basedir)}: ${reasonOf(error)}`,
         { path: this.#basedir },
@@ -144,6 +145,8 @@ export class CatalogReader {
     } catch (error) {
       // Expired between the listing and now.
       if (error instanceof Deno.errors.NotFound) return null;
+      // It says nothing of this revision, which must not be left out for it.
+      rethrowLack(error, path);
       const reason = error instanceof BackyError ? error.message : reasonOf(error);
       return { version, result: { reason } };
     }

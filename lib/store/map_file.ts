@@ -7,7 +7,7 @@
  */
 
 import { RevisionError } from "../errors.ts";
-import { isSystemError, reasonOf } from "../ffi/errno.ts";
+import { isSystemError, reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { fdState, type FileState, fileState } from "../ffi/file_state.ts";
 import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { readAt } from "../ffi/read_at.ts";
@@ -51,6 +51,7 @@ export function readMapFile<T>(
     return { result, state };
   } catch (error) {
     if (error instanceof RevisionError) throw error;
+    rethrowLack(error, path);
     if (isSystemError(error)) throw refuse(reasonOf(error), error);
     throw error;
   }

@@ -11,7 +11,7 @@
  */
 
 import { LockError, OsError } from "../errors.ts";
-import { Errno, reasonOf } from "../ffi/errno.ts";
+import { Errno, reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { FlockOperation, openFd, OpenFlag, releaseFd, tryFlock } from "../ffi/libc.ts";
 import { describeHolders } from "./lock_holder.ts";
 import { PURGE_LOCK_FILE } from "./layout.ts";
@@ -125,6 +125,7 @@ function tryTake(path: string): Attempt {
       isKept = isStillAt(path, opened);
       if (isKept) return { state: "taken", fd: opened };
     } catch (error) {
+      rethrowLack(error, path);
       if (!(error instanceof OsError) || !noLocksErrnos.includes(error.errno)) {
         throw lockError(path, error);
       }
@@ -149,6 +150,7 @@ function openOrCreate(path: string): number | Attempt | undefined {
     // Nonblocking: should it have become a FIFO, opening it would wait for a writer.
     return openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY);
   } catch (error) {
+    rethrowLack(error, path);
     // A lock file that exists and is not for us to read is somebody's decision or mistake, unlike a lock that is
     // impossible: a purge may be running behind it. Who restores can become root or change the mode.
     if (!isOsError(error, Errno.ENOENT)) throw lockError(path, error);
@@ -161,6 +163,7 @@ function openOrCreate(path: string): number | Attempt | undefined {
     if (isOsError(error, Errno.ENOENT) || isOsError(error, Errno.ENOTDIR)) {
       throw lockError(path, error);
     }
+    rethrowLack(error, path);
     // Read-only media, somebody else's directory, a full disk. No purge takes a lock on such a store either, or it
     // would have made the file: going on is the lesser evil.
     const warning = `cannot create ${quote(path)} (${reasonOf(error)}), ` +

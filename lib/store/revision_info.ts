@@ -10,7 +10,7 @@
 import { parseDocument } from "yaml";
 import { RevisionError } from "../errors.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { printable, quote } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
 
@@ -63,6 +63,7 @@ export function readRevisionInfo(path: string): RevisionInfo {
     if (info.size > METADATA_MAX_BYTES) throw refuse("it is larger than 256 KiB");
     text = new TextDecoder().decode(readBeginning(path, METADATA_MAX_BYTES));
   } catch (error) {
+    rethrowLack(error, path);
     throw error instanceof RevisionError ? error : refuse(reasonOf(error), error);
   }
   return parseRevisionInfo(text, path);

@@ -7,7 +7,7 @@
 
 import { RevisionError, StoreFormatError } from "../errors.ts";
 import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { quote } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
 
@@ -148,6 +148,7 @@ function tryStat(path: string, refuse: Refuse): Deno.FileInfo | null {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
       return null;
     }
+    rethrowLack(error, path);
     return refuse(reasonOf(error), error);
   }
 }
@@ -156,6 +157,7 @@ function lstat(path: string, refuse: Refuse): Deno.FileInfo {
   try {
     return Deno.lstatSync(path);
   } catch (error) {
+    rethrowLack(error, path);
     return refuse(reasonOf(error), error);
   }
 }
@@ -164,6 +166,7 @@ function realPath(path: string, refuse: Refuse): string {
   try {
     return Deno.realPathSync(path);
   } catch (error) {
+    rethrowLack(error, path);
     return refuse(reasonOf(error), error);
   }
 }
@@ -174,6 +177,7 @@ function readTag(path: string, refuse: Refuse): string {
     const text = new TextDecoder().decode(bytes);
     return bytes.length === TAG_MAX_BYTES ? text : text.trim();
   } catch (error) {
+    rethrowLack(error, path);
     return refuse(`"${STORE_TAG_FILE}" in it cannot be read: ${reasonOf(error)}`, error);
   }
 }
