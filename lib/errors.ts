@@ -170,6 +170,11 @@ export class OsError extends BackyError {
   }
 }
 
+/** The system gives less than the least that a run needs: descriptors, threads, memory. */
+export class ResourceError extends BackyError {
+  override readonly code = "resources";
+}
+
 /** A worker ended or misbehaved; always a bug or a lack of memory, never the data's fault. */
 export class WorkerError extends BackyError {
   override readonly code = "worker";
@@ -206,6 +211,7 @@ const withoutFields: Readonly<
   "usage": UsageError,
   "lock": LockError,
   "mount": MountError,
+  "resources": ResourceError,
   "worker": WorkerError,
 };
 

@@ -45,7 +45,7 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
     /\bconsole\s*\.|\bDeno\s*\.\s*(exit|exitCode|env|stdin|stdout|stderr|args|consoleSize|addSignalListener)\b/,
     ["lib/cli", "main.ts", "fuse.ts"],
   ],
-  ["workers", /\bnew Worker\b/, ["lib/restore/pool.ts", "lib/fuse"]],
+  ["workers", /\bnew Worker\b/, ["lib/restore/crew.ts", "lib/fuse"]],
   // For /proc, /sys and /dev the runtime demands all permissions, which the executables do not have: lib/ffi opens files.
   [
     "the runtime's ways to open files",

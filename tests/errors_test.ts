@@ -24,6 +24,7 @@ const MAKERS: readonly ((options?: ErrorOptions) => errors.BackyError)[] = [
   (options) => new errors.InterruptedError("Interrupted", { signal: "SIGINT" }, options),
   (options) => new errors.InterruptedError("Interrupted", { signal: "SIGTERM" }, options),
   (options) => new errors.OsError("Cannot write", OS, options),
+  (options) => new errors.ResourceError("Cannot start", options),
   (options) => new errors.WorkerError("Cannot go on", options),
 ];
 

@@ -11,6 +11,7 @@
  * @module
  */
 
+import { WorkerCrew } from "../restore/crew.ts";
 import type { PoolProgress } from "../restore/pool.ts";
 import { WorkerPool } from "../restore/pool.ts";
 import type { PlanSummary } from "../restore/plan.ts";
@@ -38,6 +39,7 @@ export type CheckEvent =
     readonly progress: () => PoolProgress;
   }
   | { readonly type: "bad-chunk"; readonly chunkId: string; readonly detail: string }
+  | { readonly type: "notice"; readonly text: string }
   | { readonly type: "warning"; readonly text: string };
 
 /** What to check, and how. */
@@ -48,7 +50,7 @@ export interface CheckOptions {
   readonly spec?: string | undefined;
   /** Share of the distinct chunks that is checked, more than 0 and at most 1 (the default). */
   readonly share?: number;
-  /** Decoding workers, >= 1. */
+  /** Decoding workers, >= 1; a limit of the system may make them fewer. */
   readonly threads: number;
   /** Bound of the rate at which chunk files are read, in bytes a second. */
   readonly readBytesPerSecond?: number | undefined;
@@ -141,7 +143,7 @@ async function checkDirectory(
   found: readonly Found[],
   options: CheckOptions,
 ): Promise<Omit<CheckReport, "elapsedMs">> {
-  const { threads, signal, share = 1, readBytesPerSecond: rate } = options;
+  const { signal, share = 1, readBytesPerSecond: rate } = options;
   const onEvent = options.onEvent ?? (() => {});
   openStore(basedir);
   onEvent({ type: "locking", basedir });
@@ -161,10 +163,15 @@ async function checkDirectory(
   }
   const plan = union.plan(share);
   const finder = new DamageFinder({ basedir, plan });
+  using crew = await WorkerCrew.start({
+    threads: options.threads,
+    onNotice: (text) => onEvent({ type: "notice", text }),
+    signal,
+  });
   const pool = new WorkerPool({
     ...{
+      crew,
       plan,
-      threads,
       sources: [basedir],
       verify: true,
       onError: "zero",
@@ -179,7 +186,7 @@ async function checkDirectory(
   });
   const progress = () => pool.progress();
   onEvent({
-    ...{ type: "checking", basedir, revisions: found.length, threads },
+    ...{ type: "checking", basedir, revisions: found.length, threads: crew.workers.length },
     ...{ plan, progress },
   });
   await pool.run(signal);

@@ -81,6 +81,8 @@ function tell(reporter: Reporter, badChunks: BadChunkWarnings, event: CheckEvent
       return trackCheck(reporter, event);
     case "bad-chunk":
       return badChunks.tell(event.detail);
+    case "notice":
+      return reporter.message(event.text);
     case "warning":
       return reporter.warn(event.text);
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { raiseDescriptorLimit } from "../ffi/headroom.ts";
 import { ExitCode } from "./exit_code.ts";
 import { interruptedBy, SignalWatch } from "./interruption.ts";
 import { JsonReporter } from "./json_reporter.ts";
@@ -30,6 +31,7 @@ export function beginRun(
   write: Sink = openSink(),
 ): CommandRun {
   const { quiet, json } = how;
+  raiseDescriptorLimit();
   const options = { tool, write, quiet };
   const reporter = json
     ? new JsonReporter({ ...options, version: VERSION })

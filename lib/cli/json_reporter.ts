@@ -23,7 +23,8 @@
  * |            | `chunk-corrupt`); `path`, `offset` (of `target`); `path` (of `revision`, `store-format`), and     |
  * |            | `candidates`, `candidateCount` (of `revision`, if several are meant); `signal` (of `interrupted`);|
  * |            | of a restore that failed `incompleteTarget` (`null` if the target is as it was).                  |
- * |            | Other codes: `usage`, `lock`, `mount`, `os`; `internal` for bugs, `failure` for all else          |
+ * |            | Other codes: `usage`, `lock`, `mount`, `os`, `resources` (less room than one worker needs);       |
+ * |            | `internal` for bugs, `failure` for all else                                                       |
  * | `summary`  | what was done, of a restore: `imageBytes`, `extent` (`start`, `end`, `targetStart`), `dataSeqs`,  |
  * |            | `dataBytes`, `zeroSeqs`, `zeroBytes`, `keptSeqs`, `keptBytes`, `distinctChunks`, `distinctBytes`, |
  * |            | `readBytes`, `decodedBytes`, `writtenBytes`, `sameBytes`, `rewrittenBytes` (`null` unless the     |

@@ -144,6 +144,8 @@ class EventTeller {
         return reporter.step("Flushing", { name: "flush" });
       case "bad-chunk":
         return this.#badChunks.tell(event.detail);
+      case "notice":
+        return reporter.message(event.text);
       case "warning":
         return reporter.warn(event.text);
     }

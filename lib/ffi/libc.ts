@@ -52,6 +52,11 @@ export const Ioctl = {
 /** Modes of `access`. Source: unistd.h. */
 export const AccessMode = { W_OK: 2 } as const;
 
+/** Opens the C library for the calling thread, which the first call does otherwise: what that lacks is to show early. */
+export function openLibc(): void {
+  libc();
+}
+
 /** Throws unless the number is a whole one that C can take as a non-negative `off_t`. */
 export function requireOffset(name: string, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) {

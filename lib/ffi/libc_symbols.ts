@@ -98,6 +98,38 @@ const libcSymbols = {
     ],
     result: "i32",
   },
+  mmap: {
+    parameters: [
+      "pointer", // void *addr
+      "usize", // size_t length
+      "i32", // int prot
+      "i32", // int flags
+      "i32", // int fd
+      "i64", // off_t offset
+    ],
+    result: "usize", // void *, or MAP_FAILED, which is (void *) -1
+  },
+  munmap: {
+    parameters: [
+      "usize", // void *addr
+      "usize", // size_t length
+    ],
+    result: "i32",
+  },
+  getrlimit: {
+    parameters: [
+      "i32", // __rlimit_resource_t resource
+      "buffer", // struct rlimit *rlim
+    ],
+    result: "i32",
+  },
+  setrlimit: {
+    parameters: [
+      "i32", // __rlimit_resource_t resource
+      "buffer", // const struct rlimit *rlim
+    ],
+    result: "i32",
+  },
   fsync: {
     parameters: [
       "i32", // int fd

@@ -5,6 +5,7 @@
  */
 
 import type { TargetKind } from "../target/target.ts";
+import { WorkerCrew } from "./crew.ts";
 import { DamageCollector } from "./damage.ts";
 import type { RestoreOptions } from "./options.ts";
 import { WorkerPool } from "./pool.ts";
@@ -18,15 +19,20 @@ import { type DryRunReport, makeDryRunReport } from "./report.ts";
  * @throws What `restore` throws before it touches the target.
  */
 export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
-  const { threads, signal } = options;
+  const { signal } = options;
   const onEvent = options.onEvent ?? (() => {});
   const startMs = performance.now();
   using prepared = await prepareRestore(options);
   const { name, plan, sources } = prepared;
   for (const text of prepared.target.warnings) onEvent({ type: "warning", text });
+  using crew = await WorkerCrew.start({
+    threads: options.threads,
+    onNotice: (text) => onEvent({ type: "notice", text }),
+    signal,
+  });
   const damage = new DamageCollector(plan.extent);
   const pool = new WorkerPool({
-    ...{ plan, sources, threads, verify: true, onError: "zero", throttle: null },
+    ...{ crew, plan, sources, verify: true, onError: "zero", throttle: null },
     task: { kind: "survey", countsPlaces: isStream(prepared.target.kind) },
     onNote(note) {
       if (note.type !== "bad-chunk") return;
@@ -35,7 +41,7 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
     },
   });
   const progress = () => pool.progress();
-  onEvent({ type: "surveying", revision: name, threads, plan, progress });
+  onEvent({ type: "surveying", revision: name, threads: crew.workers.length, plan, progress });
   await pool.run(signal);
   return makeDryRunReport(plan, pool.progress(), {
     ...{ elapsedMs: performance.now() - startMs, sources, badRanges: damage.ranges() },

@@ -74,7 +74,7 @@ export type Task =
     readonly countsPlaces: boolean;
   };
 
-/** What tells a worker what to do; the first and only message to it. */
+/** What tells a worker what to do; the only message to it, once for each run of work. */
 export interface StartMessage {
   readonly task: Task;
   readonly plan: RestorePlan;
@@ -110,11 +110,16 @@ export type Note =
   /** The target does not hold what it should; in bytes of the target. */
   | { readonly type: "mismatch"; readonly offset: number; readonly length: number };
 
-/** Ends a worker's work; its last message. */
+/** A worker has all that it needs, and waits for work; its first message. */
+export interface ReadyMessage {
+  readonly type: "ready";
+}
+
+/** Ends a worker's run of work. */
 export type EndMessage =
   | { readonly type: "done" }
   | { readonly type: "stopped" }
   | { readonly type: "failed"; readonly error: WireError };
 
 /** What comes from a worker. */
-export type WorkerMessage = Note | EndMessage;
+export type WorkerMessage = ReadyMessage | Note | EndMessage;

@@ -29,6 +29,8 @@ export type RestoreEvent =
   | ({ readonly type: "surveying" } & RunningWork)
   /** A chunk is bad, and the work goes on. */
   | { readonly type: "bad-chunk"; readonly chunkId: string; readonly detail: string }
+  /** Something that need not worry anybody, in one line. */
+  | { readonly type: "notice"; readonly text: string }
   | { readonly type: "warning"; readonly text: string };
 
 /** Work that workers are doing. */
@@ -55,7 +57,7 @@ export interface RestoreOptions {
   readonly spec?: string | undefined;
   /** File or device; "-": standard output. */
   readonly output: string;
-  /** Decoding workers, >= 1. */
+  /** Decoding workers, >= 1; a limit of the system may make them fewer. */
   readonly threads: number;
   /** What becomes of zeros; default "auto". */
   readonly sparse?: SparseMode;

@@ -1,5 +1,5 @@
 /**
- * Step 3 of a restore: starts the workers, watches over them, and ends them.
+ * Step 4 of a restore: gives work to the workers that `crew.ts` has started, and watches over them.
  *
  * Touches no files. Work goes to the workers through shared memory (messages.ts); this thread stays free for progress and
  * signals.
@@ -8,6 +8,7 @@
  */
 
 import { type BackyError, fromWireError, WorkerError } from "../errors.ts";
+import type { CrewWorker, WorkerCrew } from "./crew.ts";
 import {
   Control,
   CONTROL_CELLS,
@@ -42,8 +43,8 @@ export interface PoolProgress {
 
 /** What a pool is made for: a {@linkcode StartMessage} without what the pool adds. */
 export interface PoolOptions extends Omit<StartMessage, "control" | "counters" | "prefetchDepth"> {
-  /** Number of workers, >= 1. */
-  readonly threads: number;
+  /** Who does the work. */
+  readonly crew: WorkerCrew;
   /** Called with what workers tell while they work. */
   readonly onNote?: (note: Note) => void;
 }
@@ -51,7 +52,7 @@ export interface PoolOptions extends Omit<StartMessage, "control" | "counters" |
 /** Chunk files requested ahead, for each worker: enough to keep a disk with a command queue busy. */
 const PREFETCH_PER_WORKER = 4;
 
-/** The workers of one run over a plan. */
+/** One run of a crew over a plan. */
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #control = new Int32Array(new SharedArrayBuffer(CONTROL_CELLS * 4));
@@ -64,19 +65,20 @@ export class WorkerPool {
   }
 
   /**
-   * Does all the work.
+   * Does all the work. After a failure or an abort the crew may still be at it, and must be disposed of.
    *
    * @param signal Stops the workers; they end after the piece they are at.
-   * @returns When every worker has ended.
+   * @returns When every worker has ended its part.
    * @throws The first error of a worker; the signal's reason if it was aborted first.
    */
   async run(signal?: AbortSignal): Promise<void> {
-    const { threads, onNote = () => {}, ...work } = this.#options;
-    const start = {
-      ...{ ...work, control: this.#control, counters: this.#counters },
-      prefetchDepth: PREFETCH_PER_WORKER * threads,
+    const { crew: { workers }, onNote = () => {}, ...work } = this.#options;
+    const start: StartMessage = {
+      ...work,
+      control: this.#control,
+      counters: this.#counters,
+      prefetchDepth: PREFETCH_PER_WORKER * workers.length,
     };
-    const workers: Worker[] = [];
     const stop = Promise.withResolvers<"stopped">();
     let graceTimer: ReturnType<typeof setTimeout> | undefined;
     // After a failure as after an abort: the other workers may be blocked for as long as a reader likes.
@@ -87,14 +89,11 @@ export class WorkerPool {
     try {
       if (signal?.aborted) throw signal.reason;
       signal?.addEventListener("abort", endSoon, { once: true });
-      // Creating a worker blocks for some 15 ms; each gets its work before the next is created.
-      const ends: Promise<BackyError | null>[] = [];
-      for (let index = 0; index < threads; index++) {
-        const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-        workers.push(worker);
-        ends.push(endOf(worker, onNote));
-        worker.postMessage(start satisfies StartMessage);
-      }
+      const ends = workers.map((worker) => {
+        const end = endOf(worker, onNote);
+        worker.postMessage(start);
+        return end;
+      });
       // Resolved in the order in which workers fail, as the first failure makes the others stop.
       let firstError: BackyError | null = null;
       const watched = ends.map(async (end) => {
@@ -108,7 +107,6 @@ export class WorkerPool {
     } finally {
       clearTimeout(graceTimer);
       signal?.removeEventListener("abort", endSoon);
-      for (const worker of workers) worker.terminate();
     }
   }
 
@@ -133,8 +131,8 @@ export class WorkerPool {
   }
 }
 
-/** Resolves when a worker has ended, to the error that ended it. What it told before has arrived by then. */
-function endOf(worker: Worker, onNote: (note: Note) => void): Promise<BackyError | null> {
+/** Resolves when a worker has ended its work, to the error that ended it. What it told before has arrived by then. */
+function endOf(worker: CrewWorker, onNote: (note: Note) => void): Promise<BackyError | null> {
   return new Promise((resolve) => {
     worker.onmessage = ({ data: message }: MessageEvent<WorkerMessage>) => {
       switch (message.type) {
@@ -143,6 +141,8 @@ function endOf(worker: Worker, onNote: (note: Note) => void): Promise<BackyError
           return resolve(null);
         case "failed":
           return resolve(fromWireError(message.error));
+        case "ready":
+          return;
         default:
           return onNote(message);
       }

@@ -4,7 +4,7 @@
  * 1. this file; `prepare.ts` finds the store and the revision, takes the purge lock and reads the map;
  * 2. `plan.ts`: which chunk is decoded when, which ranges are zeros (`extent.ts`: which part of the image goes where);
  * 3. `../target/preflight.ts`: may the target be written? Up to here nothing is changed;
- * 4. `pool.ts`, `messages.ts`: workers, and how they share the work;
+ * 4. `crew.ts`, `pool.ts`, `messages.ts`: workers are started, then the target is opened; how they share the work;
  * 5. `worker.ts`, `work/`: chunk file -> decoded -> verified (`../chunk/`) -> written (6: `../target/writer.ts`);
  * 7. flush, `read_back.ts` on request, and `report.ts`.
  *
@@ -21,9 +21,11 @@ import { chunkIdToHex } from "../store/layout.ts";
 import { writeStreamPart } from "../target/stream_part.ts";
 import { streamFrame } from "../target/stream_frame.ts";
 import type { TargetHandle } from "../target/target.ts";
+import { WorkerCrew } from "./crew.ts";
 import { DamageCollector } from "./damage.ts";
 import type { Task } from "./messages.ts";
 import type { RestoreOptions } from "./options.ts";
+import { orAborted } from "./or_aborted.ts";
 import { idOfSeq, type RestorePlan, seqsOfJob } from "./plan.ts";
 import { type PoolOptions, WorkerPool } from "./pool.ts";
 import { prepareRestore } from "./prepare.ts";
@@ -43,12 +45,13 @@ export type { RestoreEvent, RestoreOptions } from "./options.ts";
  * @throws {RevisionError} If there is no such revision, its map is not valid, or changes before the end.
  * @throws {UsageError} If there is no such range or partition.
  * @throws {LockError} If the purge lock could not be taken.
+ * @throws {ResourceError} If the system gives less than one worker needs; the target is untouched then.
  * @throws {TargetError} If the target is refused (it is untouched then), or fails, or does not hold what was written.
  * @throws {ChunkMissingError} If a chunk cannot be read; the target is incomplete then.
  * @throws {ChunkCorruptError} If a chunk is not what its name says; the target is incomplete then.
  */
 export async function restore(options: RestoreOptions): Promise<RestoreReport> {
-  const { threads, verify = true, sync = true, onError = "abort", signal } = options;
+  const { verify = true, sync = true, onError = "abort", signal } = options;
   const onEvent = options.onEvent ?? (() => {});
   const startMs = performance.now();
   ignoreWriteSignals();
@@ -58,7 +61,13 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   // An update may not need it: the target may hold it already.
   if (onError === "abort" && !options.update) requireFirstChunk(plan, sources);
   for (const text of prepared.target.warnings) onEvent({ type: "warning", text });
-  // The event loop stood still while the map was read: a signal that came meanwhile must find the target untouched.
+  // A signal that came while the map was read or the workers were started must find the target untouched.
+  using crew = await WorkerCrew.start({
+    threads: options.threads,
+    onNotice: (text) => onEvent({ type: "notice", text }),
+    signal,
+  });
+  const threads = crew.workers.length;
   await new Promise((resolve) => setTimeout(resolve, 0));
   signal?.throwIfAborted();
   prepared.requireSameMap();
@@ -72,7 +81,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     const damage = new DamageCollector(plan.extent);
     const rate = options.readBytesPerSecond;
     const work: Omit<PoolOptions, "task"> = {
-      ...{ plan, sources, verify, onError, threads },
+      ...{ crew, plan, sources, verify, onError },
       throttle: rate === undefined ? null : createThrottle(rate),
       onNote(note) {
         if (note.type !== "bad-chunk") return;
@@ -147,18 +156,4 @@ function requireFirstChunk(plan: RestorePlan, sources: readonly string[]): void 
     }
   }
   throw firstFault;
-}
-
-/** Waits for a promise, or throws the signal's reason if that is aborted before. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return await promise;
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.throwIfAborted();
-  signal.addEventListener("abort", onAbort);
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }

@@ -4,12 +4,14 @@
  * the files in `work/`.
  *
  * It reads chunk files, writes to the target's descriptor and touches nothing else. It sleeps only while it waits for
- * its turn on a stream or because its reading is limited, and ends by one message.
+ * its turn on a stream or because its reading is limited. It says first that it is ready, and ends each run of work by one
+ * message.
  *
  * @module
  */
 
 import { toWireError } from "../errors.ts";
+import { openLibc } from "../ffi/libc.ts";
 import { Control, type EndMessage, type StartMessage, type WorkerMessage } from "./messages.ts";
 import { CheckWork } from "./work/check_work.ts";
 import { RandomAccessWork } from "./work/random_access_work.ts";
@@ -51,3 +53,5 @@ declare const self: {
 };
 
 self.onmessage = (event) => self.postMessage(work(event.data));
+openLibc();
+self.postMessage({ type: "ready" });

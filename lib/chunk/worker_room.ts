@@ -1,0 +1,106 @@
+/**
+ * How many workers fit into what the system gives this process.
+ *
+ * The runtime aborts the process where it gets no descriptor, thread or memory for a worker, so that has to be known before.
+ * It is asked before a target is emptied or a mount made; the workers are started (and have said so) before that too.
+ *
+ * @module
+ */
+
+import { ResourceError } from "../errors.ts";
+import { freeMemoryBytes } from "../ffi/free_memory.ts";
+import { hasAddressSpace, spareDescriptors, spareThreads } from "../ffi/headroom.ts";
+
+const MIB = 1_048_576;
+const GIB = 1024 * MIB;
+
+/** What one worker takes, and all of a run beside its workers; each with a little to spare. */
+interface Need {
+  readonly worker: number;
+  readonly beside: number;
+}
+
+/**
+ * Measured with Deno 2.6.8 (x86_64, 1 to 64 workers; the highest values of /proc/PID/fd and /proc/PID/status): 7 descriptors,
+ * 2 threads, 4.6 GiB of address space (4 of them for the codec's memory to grow into) and 13 to 15 MiB of memory a worker.
+ */
+const NEEDS = {
+  descriptors: { worker: 8, beside: 8 },
+  threads: { worker: 2, beside: 4 },
+  addressBytes: { worker: 5 * GIB, beside: GIB / 4 },
+  memoryBytes: { worker: 20 * MIB, beside: 16 * MIB },
+} as const satisfies Record<string, Need>;
+
+/** What the system has left; each function gets how much is wanted, and need not look for more. */
+export interface Headroom {
+  readonly descriptors: (wanted: number) => number;
+  readonly threads: (wanted: number) => number;
+  readonly addressBytes: (wanted: number) => number;
+  /** Bytes of memory, `null` if unknown. */
+  readonly memoryBytes: () => number | null;
+}
+
+const SYSTEM: Headroom = {
+  descriptors: spareDescriptors,
+  threads: spareThreads,
+  addressBytes: spareAddressBytes,
+  memoryBytes: freeMemoryBytes,
+};
+
+/** How many workers fit. */
+export interface WorkerRoom {
+  /** 1 to the number that was asked for. */
+  readonly threads: number;
+  /** Why it is less than that, in a line for people; `null` if it is not. */
+  readonly notice: string | null;
+}
+
+/**
+ * Finds out how many workers can be started.
+ *
+ * @param wanted Number of workers, >= 1.
+ * @param system Default: the system.
+ * @throws {ResourceError} If there is no room for one; the message names the limit.
+ */
+export function roomForWorkers(wanted: number, system: Headroom = SYSTEM): WorkerRoom {
+  const limits = [
+    limitOf(NEEDS.descriptors, wanted, system.descriptors, "open files (ulimit -n, fs.file-max)"),
+    limitOf(NEEDS.threads, wanted, system.threads, "threads (ulimit -u, or pids.max of a cgroup)"),
+    limitOf(NEEDS.addressBytes, wanted, system.addressBytes, "address space (ulimit -v)"),
+    limitOf(
+      NEEDS.memoryBytes,
+      wanted,
+      (bytes) => system.memoryBytes() ?? bytes,
+      "memory (of the machine, or of a cgroup)",
+    ),
+  ];
+  const narrowest = limits.reduce((least, limit) => limit.workers < least.workers ? limit : least);
+  const { workers: threads, name } = narrowest;
+  if (threads < 1) {
+    throw new ResourceError(
+      `Cannot start a worker: the limit of ${name} leaves too little; raise it`,
+    );
+  }
+  const notice = threads >= wanted
+    ? null
+    : `Using ${threads} of ${wanted} workers: the limit of ${name} leaves no room for more`;
+  return { threads, notice };
+}
+
+function limitOf(
+  { worker, beside }: Need,
+  wanted: number,
+  spare: (wanted: number) => number,
+  name: string,
+): { workers: number; name: string } {
+  const amount = spare(beside + worker * wanted);
+  return { workers: Math.min(wanted, Math.floor((amount - beside) / worker)), name };
+}
+
+/** Looks for the most address space that there is for some workers. */
+function spareAddressBytes(wanted: number): number {
+  const { worker } = NEEDS.addressBytes;
+  let bytes = wanted;
+  while (bytes > 0 && !hasAddressSpace(bytes)) bytes -= worker;
+  return Math.max(0, bytes);
+}

@@ -1,0 +1,153 @@
+/**
+ * How much more the system gives this process: descriptors, threads, address space.
+ *
+ * What is asked for is taken and given back at once. There are many limits (of the process, its user, its control groups, the
+ * whole system), some cannot be read everywhere, and root escapes some of them: an attempt meets them all. Others may take
+ * what was found here before it is used, so callers ask for a little more than they need.
+ *
+ * @module
+ */
+
+import { OsError } from "../errors.ts";
+import { openFd, OpenFlag, releaseFd } from "./libc.ts";
+import { libc } from "./libc_symbols.ts";
+
+// Part of libc since glibc 2.34, which still has a library of this name.
+const THREAD_LIBRARY = "libpthread.so.0";
+
+const threadSymbols = {
+  pthread_attr_init: {
+    parameters: [
+      "buffer", // pthread_attr_t *attr
+    ],
+    result: "i32", // the error number itself
+  },
+  pthread_attr_setstacksize: {
+    parameters: [
+      "buffer", // pthread_attr_t *attr
+      "usize", // size_t stacksize
+    ],
+    result: "i32", // the error number itself
+  },
+  pthread_create: {
+    parameters: [
+      "buffer", // pthread_t *thread
+      "buffer", // const pthread_attr_t *attr
+      "pointer", // void *(*start_routine)(void *)
+      "buffer", // void *arg
+    ],
+    result: "i32", // the error number itself
+  },
+  pthread_join: {
+    parameters: [
+      "u64", // pthread_t thread
+      "pointer", // void **retval
+    ],
+    result: "i32", // the error number itself
+  },
+  sem_init: {
+    parameters: [
+      "buffer", // sem_t *sem
+      "i32", // int pshared
+      "u32", // unsigned int value
+    ],
+    result: "i32",
+  },
+  sem_post: {
+    parameters: [
+      "buffer", // sem_t *sem
+    ],
+    result: "i32",
+  },
+  sem_destroy: {
+    parameters: [
+      "buffer", // sem_t *sem
+    ],
+    result: "i32",
+  },
+  // int sem_wait(sem_t *sem), as what a thread does: it takes one pointer, and nobody looks at its result.
+  semWait: { name: "sem_wait", type: "pointer" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** Sizes of C types, no less than those of x86_64 and aarch64. Source: bits/pthreadtypes-arch.h, bits/semaphore.h. */
+export const ThreadLayout = { pthread_attr_t: 64, sem_t: 32 } as const;
+
+/** Stack of the threads that only wait; no less than PTHREAD_STACK_MIN, which is 128 KiB on aarch64. */
+const STACK_BYTES = 262_144n;
+
+/** `RLIMIT_NOFILE`. Source: asm-generic/resource.h. */
+const RLIMIT_NOFILE = 7;
+
+/** More than this is of no use here, and a child that closes all descriptors it could have would be at it for long. */
+const DESCRIPTORS_MAX = 65_536n;
+
+/** Raises the soft limit of open descriptors to the hard one, but not beyond 65,536; what is not allowed is left as it is. */
+export function raiseDescriptorLimit(): void {
+  // struct rlimit { rlim_t rlim_cur, rlim_max; }, both 64 bits wide.
+  const limit = new BigUint64Array(2);
+  const bytes = new Uint8Array(limit.buffer);
+  if (libc().getrlimit(RLIMIT_NOFILE, bytes) !== 0) return;
+  const [soft, hard] = limit as unknown as [bigint, bigint];
+  const wanted = hard < DESCRIPTORS_MAX ? hard : DESCRIPTORS_MAX;
+  if (soft >= wanted) return;
+  limit[0] = wanted;
+  libc().setrlimit(RLIMIT_NOFILE, bytes);
+}
+
+/** Tells how many of some descriptors can be opened now. */
+export function spareDescriptors(wanted: number): number {
+  const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
+  const fds: number[] = [];
+  try {
+    while (fds.length < wanted) {
+      const [first] = fds;
+      const fd = first === undefined
+        ? openFd("/", OpenFlag.O_RDONLY)
+        : libc().fcntl(first, F_DUPFD_CLOEXEC, 0n);
+      if (fd < 0) break;
+      fds.push(fd);
+    }
+  } catch (error) {
+    if (!(error instanceof OsError)) throw error;
+  } finally {
+    fds.forEach(releaseFd);
+  }
+  return fds.length;
+}
+
+/** Tells how many of some threads can be started now. */
+export function spareThreads(wanted: number): number {
+  // Closed at the end, when nothing can call into it any more.
+  const library = Deno.dlopen(THREAD_LIBRARY, threadSymbols);
+  const { symbols } = library;
+  // Small arrays may lie where the garbage collector moves them, unless they are given memory of their own.
+  const memory = (bytes: number) => new Uint8Array(new ArrayBuffer(bytes));
+  const semaphore = memory(ThreadLayout.sem_t);
+  const attributes = memory(ThreadLayout.pthread_attr_t);
+  const ids = new BigUint64Array(wanted);
+  symbols.sem_init(semaphore, 0, 0);
+  symbols.pthread_attr_init(attributes);
+  symbols.pthread_attr_setstacksize(attributes, STACK_BYTES);
+  let count = 0;
+  for (; count < wanted; count++) {
+    const id = new Uint8Array(ids.buffer, 8 * count, 8);
+    if (symbols.pthread_create(id, attributes, symbols.semWait, semaphore) !== 0) break;
+  }
+  for (let index = 0; index < count; index++) symbols.sem_post(semaphore);
+  for (let index = 0; index < count; index++) symbols.pthread_join(ids[index]!, null);
+  // Also keeps it from the garbage collector until no thread looks at it.
+  symbols.sem_destroy(semaphore);
+  library.close();
+  return count;
+}
+
+/** Tells whether so many bytes of address space can be reserved now, which is what `ulimit -v` limits. */
+export function hasAddressSpace(bytes: number): boolean {
+  const PROT_NONE = 0, MAP_PRIVATE = 0x02, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000; // mman-common.h
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  const MAP_FAILED = 2n ** 64n - 1n;
+  const address = libc().mmap(null, BigInt(bytes), PROT_NONE, flags, -1, 0n);
+  if (address === MAP_FAILED) return false;
+  libc().munmap(address, BigInt(bytes));
+  return true;
+}

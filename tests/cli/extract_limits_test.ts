@@ -1,0 +1,111 @@
+/** Limits of the process: whatever they are, the target ends up right or untouched, and what can be said is said. */
+
+import { assert, assertEquals } from "../assert.ts";
+import { programProblem, testUnless } from "../target/machine.ts";
+import { assertImage, extract, messagesOf, type Outcome } from "./harness.ts";
+import { SampleStore } from "./sample_store.ts";
+
+const OLD = "what was there before";
+const GIB = 2 ** 30;
+
+let store: SampleStore;
+Deno.test.beforeAll(() => void (store = new SampleStore()));
+Deno.test.afterAll(() => store[Symbol.dispose]());
+
+const prlimit = programProblem("prlimit");
+
+/** Restores under limits and asserts what holds under all of them. */
+async function restoreUnder(limits: string, options: readonly string[]): Promise<Outcome> {
+  const output = store.file("image", OLD);
+  const outcome = await extract([...options, store.revision.path, output], {
+    shell: `ulimit -c 0; exec prlimit ${limits} -- "$@"`,
+  });
+  const { code, stderr } = outcome;
+  if (code === 0) assertImage(Deno.readFileSync(output), store.image);
+  else assertEquals(Deno.readTextFileSync(output), OLD, `${limits}: ${stderr}`);
+  // Before that the runtime has the say.
+  if (hasBegun(outcome)) {
+    assert(code <= 1 && !stderr.includes("panicked"), `${limits}: ${code} ${stderr}`);
+  }
+  return outcome;
+}
+
+/** Whether the tool has come to where it reads the backup. */
+function hasBegun({ stderr }: Outcome): boolean {
+  return stderr.includes("Obtaining purge lock");
+}
+
+/** The number of workers that a restore had; 0 if it had none. */
+function workersOf({ stderr }: Outcome): number {
+  return Number(/ with (\d+) workers?$/m.exec(stderr)?.[1] ?? 0);
+}
+
+/** Restores under ever higher limits, until four workers fit. */
+async function raise(limits: Iterable<string>, name: string): Promise<void> {
+  const counts = new Set<number>();
+  for (const limit of limits) {
+    const outcome = await restoreUnder(limit, ["-t", "4"]);
+    const workers = workersOf(outcome);
+    counts.add(workers);
+    const said = messagesOf(outcome.stderr).join("\n") + outcome.stderr;
+    if (hasBegun(outcome) && workers === 0) {
+      const refusals = [`Cannot start a worker: the limit of ${name}`, "(EMFILE); raise the limit"];
+      assert(refusals.some((refusal) => said.includes(refusal)), said);
+    }
+    if (workers > 0 && workers < 4) {
+      const why = `Using ${workers} of 4 workers: the limit of ${name} leaves no room for more`;
+      assert(said.includes(why), said);
+    }
+    if (workers === 4) break;
+  }
+  assert(counts.has(1) && counts.has(4), `${[...counts]}`);
+}
+
+function* steps(from: number, to: number, by: number): Generator<number, void> {
+  for (let value = from; value <= to; value += by) yield value;
+}
+
+testUnless(prlimit, "Few descriptors: fewer workers, down to one, then a refusal", async () => {
+  const limits = [...steps(4, 80, 4)].map((count) => `--nofile=${count}:${count}`);
+  await raise(limits, "open files (ulimit -n, fs.file-max)");
+});
+
+testUnless(prlimit, "The soft limit of descriptors is raised to the hard one", async () => {
+  const outcome = await restoreUnder("--nofile=30:1000", ["-t", "16"]);
+  assertEquals(outcome.code, 0, outcome.stderr);
+  assertEquals(workersOf(outcome), 16);
+});
+
+testUnless(prlimit, "Little address space: fewer workers", async () => {
+  // Below some 40 GiB the runtime may fail to start.
+  for (const gib of [1, 30, 36, 40, 44, 60, 100]) {
+    await restoreUnder(`--as=${gib * GIB}`, ["-t", "8"]);
+  }
+  const outcome = await restoreUnder(`--as=${100 * GIB}`, ["-t", "32"]);
+  assertEquals(outcome.code, 0, outcome.stderr);
+  const workers = workersOf(outcome);
+  assert(workers >= 8 && workers < 32, `${workers}`);
+});
+
+testUnless(prlimit, "Small and large stacks", async () => {
+  for (const kib of [32, 128, 256, 1024, 65_536]) {
+    await restoreUnder(`--stack=${kib * 1024}`, ["-t", "2"]);
+  }
+  assertEquals((await restoreUnder("--stack=unlimited", ["-t", "2"])).code, 0);
+});
+
+testUnless(prlimit, "check and a dry run take fewer workers too, or refuse", async () => {
+  const shell = 'exec prlimit --nofile=44:44 -- "$@"';
+  const refused = 'exec prlimit --nofile=24:24 -- "$@"';
+  for (const args of [["check", store.revision.path], ["-n", store.revision.path, "-"]]) {
+    const outcome = await extract([...args, "-t", "16"], { shell });
+    assertEquals(outcome.code, 0, outcome.stderr);
+    assert(
+      /Using [12] of 16 workers: the limit of open files/.test(outcome.stderr),
+      outcome.stderr,
+    );
+    const failed = await extract([...args, "-t", "16"], { shell: refused });
+    assertEquals(failed.code, 1, failed.stderr);
+    assert(!failed.stderr.includes("panicked"), failed.stderr);
+  }
+});
