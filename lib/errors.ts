@@ -118,15 +118,18 @@ export class TargetError extends BackyError {
   readonly path: string;
   /** Byte of the image at which writing failed; `null` where no byte is concerned. */
   readonly offset: number | null;
+  /** Whether `path` leads to something else, or to nothing, since the target was opened. */
+  readonly isDisplaced: boolean;
 
   constructor(
     message: string,
-    fields: { path: string; offset: number | null },
+    fields: { path: string; offset: number | null; isDisplaced?: boolean },
     options?: ErrorOptions,
   ) {
     super(message, options);
     this.path = fields.path;
     this.offset = fields.offset;
+    this.isDisplaced = fields.isDisplaced ?? false;
   }
 }
 

@@ -20,7 +20,8 @@
  * | `warning`  | `message`                                                                                         |
  * | `error`    | `message`, `code`, `exitCode`, `notes` (an array of texts: what follows from it), and by `code`:  |
  * |            | `chunkId`, `seqs` (the first 100), `seqCount`, `path`, `reason` (of `chunk-missing`,              |
- * |            | `chunk-corrupt`); `path`, `offset` (of `target`); `path` (of `revision`, `store-format`), and     |
+ * |            | `chunk-corrupt`); `path`, `offset`, `isDisplaced` (of `target`: `path` leads elsewhere since it   |
+ * |            | was opened); `path` (of `revision`, `store-format`), and                                          |
  * |            | `candidates`, `candidateCount` (of `revision`, if several are meant); `signal` (of `interrupted`);|
  * |            | of a restore that failed `incompleteTarget` (`null` if the target is as it was).                  |
  * |            | Other codes: `usage`, `lock`, `mount`, `os`, `resources` (less room than one worker needs);       |

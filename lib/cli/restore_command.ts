@@ -9,7 +9,6 @@ import { restore, type RestoreEvent } from "../restore/restore.ts";
 import type { RunningWork, TargetWork } from "../restore/options.ts";
 import { type DryRunReport, type RestoreReport, summaryOf } from "../restore/report.ts";
 import { reasonOf } from "../ffi/errno.ts";
-import { STDOUT_NAME } from "../target/wording.ts";
 import { quote } from "../wording.ts";
 import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
 import { candidateLines } from "./candidates.ts";
@@ -17,6 +16,7 @@ import { beginRun, type CommandRun } from "./command_run.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import type { RestoreCommand } from "./extract_commands.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
+import { nameOfTarget, targetNotes, type TouchedTarget } from "./next_step.ts";
 import { defaultThreads } from "./option_values.ts";
 import { findOutputClash } from "./output_clash.ts";
 import { openReportFile, requireReportFile } from "./report_file.ts";
@@ -64,10 +64,9 @@ export async function runRestore(tool: string, command: RestoreCommand): Promise
   } catch (error) {
     events.end();
     const { touchedTarget } = events;
-    const notes = touchedTarget === null ? [] : [`${nameTarget(touchedTarget)} is incomplete`];
     reporter.fail(error, {
-      notes: [...candidateLines(error), ...notes],
-      fields: { incompleteTarget: touchedTarget },
+      notes: [...candidateLines(error), ...targetNotes(error, touchedTarget, command)],
+      fields: { incompleteTarget: touchedTarget?.path ?? null },
     });
     return exitCodeFor(error);
   }
@@ -95,7 +94,7 @@ class EventTeller {
   readonly #reporter: Reporter;
   readonly #badChunks: BadChunkWarnings;
   /** The target, as soon as it may have been changed. */
-  touchedTarget: string | null = null;
+  touchedTarget: TouchedTarget | null = null;
   /** The revision's name, as soon as it is known. */
   revision: string | null = null;
   #locks = 0;
@@ -123,9 +122,9 @@ class EventTeller {
       case "reading-map-on":
         return reporter.refresh();
       case "reader-wait":
-        return reporter.warn(`waiting for a reader of ${nameTarget(event.target)}`);
+        return reporter.warn(`waiting for a reader of ${nameOfTarget(event.target)}`);
       case "restoring":
-        this.touchedTarget = event.target;
+        this.touchedTarget = { path: event.target, access: event.access };
         this.revision = event.revision;
         return this.#track(event, {
           verb: event.isUpdate ? "Updating" : "Restoring",
@@ -168,7 +167,7 @@ class EventTeller {
     const preposition = how.name.startsWith("read-back") ? "from" : "to";
     this.#reporter.track(
       `${how.verb} ${revision} (${formatBytes(totalBytes)}, ${chunks}) ${preposition} ` +
-        `${nameTarget(target)} with ${formatQuantity(threads, "worker")}`,
+        `${nameOfTarget(target)} with ${formatQuantity(threads, "worker")}`,
       how.verb,
       () => {
         const { imageBytes: doneBytes, decodedBytes, badBytes } = progress();
@@ -192,9 +191,4 @@ class EventTeller {
       { name: "survey", fields: { revision, threads, ...summaryOf(plan) } },
     );
   }
-}
-
-/** Quotes a target's path; standard output is no path. */
-function nameTarget(path: string): string {
-  return path === STDOUT_NAME ? path : quote(path);
 }

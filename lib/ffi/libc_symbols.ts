@@ -72,6 +72,15 @@ const libcSymbols = {
     ],
     result: "i32",
   },
+  ftruncateAsync: {
+    name: "ftruncate",
+    parameters: [
+      "i32", // int fd
+      "i64", // off_t length
+    ],
+    result: "i32", // without errno, which a nonblocking call loses
+    nonblocking: true,
+  },
   fallocate: {
     parameters: [
       "i32", // int fd
@@ -80,6 +89,17 @@ const libcSymbols = {
       "i64", // off_t len
     ],
     result: "i32",
+  },
+  fallocateAsync: {
+    name: "fallocate",
+    parameters: [
+      "i32", // int fd
+      "i32", // int mode
+      "i64", // off_t offset
+      "i64", // off_t len
+    ],
+    result: "i32", // without errno, which a nonblocking call loses
+    nonblocking: true,
   },
   posix_fadvise: {
     parameters: [

@@ -10,7 +10,7 @@ import { FileAdvice, fill, requireOffset } from "./libc.ts";
 import { libc } from "./libc_symbols.ts";
 
 /** Values of `whence`. Source: unistd.h of glibc. */
-const Whence = { SEEK_END: 2, SEEK_DATA: 3, SEEK_HOLE: 4 } as const;
+const Whence = { SEEK_SET: 0, SEEK_END: 2, SEEK_DATA: 3, SEEK_HOLE: 4 } as const;
 
 /**
  * Reads at an offset until the buffer is full or the file ends.
@@ -52,6 +52,14 @@ export function lengthOfFd(fd: number, path = ""): number {
   const end = seek(fd, 0, Whence.SEEK_END);
   if (end < 0) throw osError(-end, { syscall: "lseek", path });
   return end;
+}
+
+/**
+ * Tells whether a file may be so long, as far as the kernel knows: it lets no descriptor be moved beyond the longest file that
+ * the file system allows (`generic_file_llseek_size` in fs/read_write.c).
+ */
+export function canSeekTo(fd: number, offset: number): boolean {
+  return seek(fd, offset, Whence.SEEK_SET) !== -Errno.EINVAL;
 }
 
 /**

@@ -1,62 +1,26 @@
 /**
- * Regular files as targets: their checks, and how they are made ready.
+ * Regular files as targets: their checks. How they are made ready is in `checked_file.ts`.
  *
  * @module
  */
 
 import { basename, dirname, isAbsolute } from "node:path";
 
-import { OsError } from "../errors.ts";
-import { describeErrno, Errno, osError, reasonOf } from "../ffi/errno.ts";
+import { describeErrno, reasonOf } from "../ffi/errno.ts";
 import { statFd } from "../ffi/file_status.ts";
 import { fileSystemSpace } from "../ffi/file_system.ts";
-import {
-  AccessMode,
-  FlockOperation,
-  openFd,
-  OpenFlag,
-  releaseFd,
-  truncateFd,
-  tryAccess,
-  tryFallocate,
-  tryFlock,
-} from "../ffi/libc.ts";
+import { AccessMode, openFd, OpenFlag, releaseFd, tryAccess } from "../ffi/libc.ts";
 import { describeHarm } from "./backup_files.ts";
+import { CheckedFile, tryClaim } from "./checked_file.ts";
 import { nearestFolder, realPathOrNull, statOrNull } from "./file_info.ts";
 import { describeBackingUse } from "./in_use.ts";
-import { OpenedTarget } from "./opened_target.ts";
 import { storeOverlap } from "./store_overlap.ts";
-import type {
-  CheckedTarget,
-  OpenOptions,
-  PreflightOptions,
-  Target,
-  TargetExtent,
-  TargetHandle,
-  ZeroPolicy,
-} from "./target.ts";
+import { type CheckedTarget, type PreflightOptions, STAT_BLOCK_BYTES } from "./target.ts";
 import { quote } from "../wording.ts";
 import { describeBytes, overriddenWarnings, refusal, requireHarmless } from "./wording.ts";
 
-/** `Deno.FileInfo.blocks` and `st_blocks` count in these, whatever the file system's block size. */
-const STAT_BLOCK_BYTES = 512;
-
-/** Allocation goes on in pieces, between which the event loop runs: on tmpfs each takes a tenth of a second. */
-const ALLOCATE_PIECE_BYTES = 268_435_456;
-
 /** Symbolic links that are followed before a path counts as endless. Source: MAXSYMLINKS, linux/namei.h. */
 const MAX_SYMLINKS = 40;
-
-/** Errors of `fallocate` that mean: this file system cannot allocate in advance. */
-const CANNOT_ALLOCATE: ReadonlySet<number> = new Set([
-  Errno.EOPNOTSUPP,
-  Errno.ENOSYS,
-  Errno.ENODEV,
-  Errno.EINVAL,
-]);
-
-/** What becomes of zeros in a file whose old content stays. */
-const KEPT_ZERO_POLICIES = { auto: "deallocate", always: "trust", never: "write" } as const;
 
 /** Checks an existing regular file. @throws {TargetError} If it must not or cannot be written. */
 export function checkExistingFile(path: string, options: PreflightOptions): CheckedTarget {
@@ -91,20 +55,6 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     return new CheckedFile(path, options, { fd, warnings: overriddenWarnings(path, uses) });
   } catch (error) {
     releaseFd(fd);
-    throw error;
-  }
-}
-
-/**
- * Locks a file as long as it is open: two restores into one file would both be complete and neither right.
- *
- * @returns `false` if somebody else has locked it.
- */
-function tryClaim(fd: number): boolean {
-  try {
-    return tryFlock(fd, FlockOperation.LOCK_EX);
-  } catch (error) {
-    if (error instanceof OsError) return true; // a file system without locks
     throw error;
   }
 }
@@ -183,136 +133,4 @@ function requireSpace(path: string, bytes: number, givenBackBytes: number, at = 
     `the image needs ${describeBytes(bytes)}, the file system has room for ` +
       describeBytes(availableBytes + givenBackBytes),
   );
-}
-
-class CheckedFile implements CheckedTarget {
-  readonly path: string;
-  readonly kind = "file";
-  readonly isNew: boolean;
-  readonly warnings: readonly string[];
-  readonly #options: PreflightOptions;
-  readonly #createAt: string;
-  #fd: number | null;
-  /** Whether the old content is gone. */
-  #isEmptied = false;
-  /** Its length before it was changed; `null` as long as it was not. */
-  #oldBytes: number | null = null;
-
-  constructor(
-    path: string,
-    options: PreflightOptions,
-    found: { fd?: number; createAt?: string; warnings: readonly string[] },
-  ) {
-    this.path = path;
-    this.isNew = found.fd === undefined;
-    this.warnings = found.warnings;
-    this.#options = options;
-    this.#createAt = found.createAt ?? path;
-    this.#fd = found.fd ?? null;
-  }
-
-  async open(options: OpenOptions = {}): Promise<Target> {
-    const fd = this.isNew ? this.#create() : this.#fd;
-    if (fd === null) {
-      throw new TypeError(`Cannot open ${quote(this.path)}: it was opened before`);
-    }
-    this.#fd = null;
-    try {
-      const zeroPolicy = await this.#prepare(fd, options.signal);
-      const handle: TargetHandle = {
-        fd,
-        path: this.path,
-        access: "random",
-        zeroPolicy,
-        blockBytes: 1,
-      };
-      return new OpenedTarget({
-        handle,
-        kind: this.kind,
-        isNew: this.isNew,
-        hasStorage: true,
-        ...(this.isNew ? { newEntryIn: dirname(this.#createAt) } : {}),
-      });
-    } catch (error) {
-      this.#giveUp(fd);
-      throw error;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    if (this.#fd !== null) releaseFd(this.#fd);
-    this.#fd = null;
-  }
-
-  #create(): number {
-    try {
-      const access = this.#options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY;
-      const fd = openFd(this.#createAt, access | OpenFlag.O_CREAT | OpenFlag.O_EXCL);
-      tryClaim(fd); // nobody else can have locked a file that has just come to be
-      return fd;
-    } catch (error) {
-      throw refusal(this.path, `it cannot be created: ${reasonOf(error)}`, error);
-    }
-  }
-
-  /** Gives the file its length, empties it before unless its content stays, and puts storage behind it for `never`. */
-  async #prepare(fd: number, signal: AbortSignal | undefined): Promise<ZeroPolicy> {
-    const { extent, sparse, oldContent = "replaced" } = this.#options;
-    try {
-      const bytes = statFd(fd).size;
-      this.#oldBytes = bytes;
-      // A length that the file system or a limit does not allow is refused here, with the old content still there.
-      if (bytes < extent.end) truncateFd(fd, extent.end, this.path);
-      if (oldContent === "replaced") {
-        this.#isEmptied = true;
-        truncateFd(fd, 0, this.path);
-      }
-      const isAllocated = sparse === "never" && await allocate(fd, extent, signal);
-      const isTooLong = bytes > extent.end && oldContent === "updated";
-      // A file that is right already is not touched: to give it its own length would change its time.
-      if (this.#isEmptied || isTooLong) truncateFd(fd, extent.end, this.path);
-      const isBlank = this.#isEmptied || this.isNew;
-      if (!isBlank) return KEPT_ZERO_POLICIES[sparse];
-      return sparse === "never" && !isAllocated ? "write" : "skip";
-    } catch (error) {
-      if (!(error instanceof OsError)) throw error;
-      const why = `it cannot be made ${describeBytes(extent.end)} long: ${reasonOf(error)}`;
-      const loss = this.#isEmptied && !this.isNew ? "; what it held before is gone" : "";
-      throw refusal(this.path, why + loss, error);
-    }
-  }
-
-  /** Leaves no file of zeros behind that could pass for an image, nor the space it took. */
-  #giveUp(fd: number): void {
-    try {
-      if (this.#isEmptied) truncateFd(fd, 0);
-      else if (this.#oldBytes !== null) truncateFd(fd, this.#oldBytes);
-      if (this.isNew) Deno.removeSync(this.#createAt);
-    } catch {
-      // The failure that led here is what the caller reports.
-    }
-    releaseFd(fd);
-  }
-}
-
-/**
- * Allocates a range of a file.
- *
- * @returns `false` if the file system cannot; then nothing is allocated.
- * @throws {OsError} On any other failure, such as ENOSPC.
- */
-async function allocate(
-  fd: number,
-  { start, end }: TargetExtent,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  for (let offset = start; offset < end; offset += ALLOCATE_PIECE_BYTES) {
-    signal?.throwIfAborted();
-    const length = Math.min(ALLOCATE_PIECE_BYTES, end - offset);
-    const errno = tryFallocate(fd, 0, { offset, length });
-    if (CANNOT_ALLOCATE.has(errno)) return false;
-    if (errno !== 0) throw osError(errno, { syscall: "fallocate", path: "" });
-    await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-  return true;
 }

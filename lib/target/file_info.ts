@@ -26,6 +26,15 @@ export function realPathOrNull(path: string): string | null {
   }
 }
 
+/** What a symbolic link holds; `null` where that cannot be told. */
+export function linkOrNull(path: string): string | null {
+  try {
+    return Deno.readLinkSync(path);
+  } catch {
+    return null;
+  }
+}
+
 /** The nearest folder above a path that exists, symbolic links resolved. */
 export function nearestFolder(path: string): string | null {
   for (let folder = dirname(path);; folder = dirname(folder)) {

@@ -8,7 +8,9 @@ import { OsError, TargetError } from "../errors.ts";
 import { flushFd } from "../ffi/aio.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
 import { closeFd, fsyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
+import { fillUp } from "./file_length.ts";
 import { STDOUT_FD, type Target, type TargetHandle, type TargetKind } from "./target.ts";
+import { requireNamedBy } from "./target_name.ts";
 import { nameTarget } from "./wording.ts";
 
 /**
@@ -24,8 +26,10 @@ export interface OpenedTargetFields {
   readonly isNew: boolean;
   /** Whether the descriptor leads to storage that can be flushed, as a file or device does and a pipe does not. */
   readonly hasStorage: boolean;
-  /** Directory whose entry for a new file has to be flushed too. */
-  readonly newEntryIn?: string;
+  /** The length that a file is given when all was written, which its file system would take long for; else `null`. */
+  readonly missingBytes?: number | null;
+  /** Directory whose entry for a new file has to be flushed too; else `null`. */
+  readonly newEntryIn?: string | null;
 }
 
 /** The one implementation of {@linkcode Target}. */
@@ -34,26 +38,33 @@ export class OpenedTarget implements Target {
   readonly kind: TargetKind;
   readonly isNew: boolean;
   readonly #hasStorage: boolean;
-  readonly #newEntryIn: string | undefined;
+  readonly #newEntryIn: string | null;
+  #missingBytes: number | null;
   #isOpen = true;
+  /** Whether a call on another thread is using the descriptor. */
+  #isLent = false;
 
   constructor(fields: OpenedTargetFields) {
     this.handle = fields.handle;
     this.kind = fields.kind;
     this.isNew = fields.isNew;
     this.#hasStorage = fields.hasStorage;
-    this.#newEntryIn = fields.newEntryIn;
+    this.#newEntryIn = fields.newEntryIn ?? null;
+    this.#missingBytes = fields.missingBytes ?? null;
   }
 
   flush(): Promise<void> {
     return this.#orFail(async () => {
-      if (this.#hasStorage) await this.#flush();
+      await this.#fillUp();
+      await this.#flush();
     });
   }
 
   finish(options: { sync: boolean }): Promise<void> {
     return this.#orFail(async () => {
-      if (options.sync && this.#hasStorage) await this.#flush();
+      await this.#fillUp();
+      if (options.sync) await this.#flush();
+      else this.#requireName();
       // A file system may keep a write error until the close (close(2), NFS), so this is part of the restore.
       this.#closeOnce();
     });
@@ -73,6 +84,7 @@ export class OpenedTarget implements Target {
       await store();
     } catch (error) {
       this.close();
+      if (error instanceof TargetError) throw error;
       throw new TargetError(
         `Cannot flush ${nameTarget(this.handle)}: ${reasonOf(error)}`,
         { path: this.handle.path, offset: null },
@@ -82,19 +94,45 @@ export class OpenedTarget implements Target {
   }
 
   async #flush(): Promise<void> {
+    if (!this.#hasStorage) return;
     try {
       await flushFd(this.handle.fd, this.handle.path);
     } catch (error) {
       if (!(error instanceof OsError && NOTHING_TO_FLUSH.has(error.errno))) throw error;
     }
-    if (this.#newEntryIn !== undefined) flushDirectory(this.#newEntryIn);
+    this.#requireName();
+    if (this.#newEntryIn !== null) flushDirectory(this.#newEntryIn);
+  }
+
+  /** Gives the file its length, where that was put off. */
+  async #fillUp(): Promise<void> {
+    const bytes = this.#missingBytes;
+    if (bytes === null) return;
+    const { fd, path } = this.handle;
+    this.#isLent = true;
+    try {
+      await fillUp(fd, bytes, { path, shouldStop: () => !this.#isOpen });
+    } finally {
+      this.#isLent = false;
+      if (!this.#isOpen) releaseFd(fd);
+    }
+    if (!this.#isOpen) throw new TypeError("Cannot flush a target: it was closed meanwhile");
+    this.#missingBytes = null;
+  }
+
+  /** @throws {TargetError} If the image is not to be found under the target's name. */
+  #requireName(): void {
+    if (this.kind === "file" || this.kind === "block") {
+      requireNamedBy(this.handle.fd, this.handle.path);
+    }
   }
 
   #closeOnce(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    // Standard output belongs to the process, not to one restore in it.
-    if (this.handle.fd !== STDOUT_FD) closeFd(this.handle.fd, this.handle.path);
+    // Standard output belongs to the process, not to one restore in it. A descriptor that is lent is closed when it is back:
+    // before that its number must not become another file's.
+    if (this.handle.fd !== STDOUT_FD && !this.#isLent) closeFd(this.handle.fd, this.handle.path);
   }
 }
 

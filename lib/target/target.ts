@@ -19,6 +19,9 @@ export type SparseMode = "auto" | "never" | "always";
 /** Zeros are told from data in pieces of this size; a run of zeros shorter than one is written as data. */
 export const GRANULE_BYTES = 65_536;
 
+/** `Deno.FileInfo.blocks` and `st_blocks` count in these, whatever the file system's block size. */
+export const STAT_BLOCK_BYTES = 512;
+
 /** Descriptor of standard output; no other target ever has it, for the runtime keeps 0 to 2 open. */
 export const STDOUT_FD = 1;
 

@@ -107,7 +107,7 @@ const ERRORS: Readonly<Record<string, Shape>> = {
   "lock": {},
   "chunk-missing": CHUNK_ERROR,
   "chunk-corrupt": { ...CHUNK_ERROR, reason: REASON },
-  "target": { path: isText, offset: orNull(isCount) },
+  "target": { path: isText, offset: orNull(isCount), isDisplaced: isFlag },
   "revision": { path: isText, candidates: arrayOf(CANDIDATE), candidateCount: isCount },
   "store-format": { path: isText },
   "interrupted": { signal: oneOf("SIGINT", "SIGTERM") },

@@ -146,7 +146,7 @@ testUnless(
       code: TARGET,
       says: [
         new RegExp(`^Cannot write "${path}" at byte \\d+: No space left on device \\(ENOSPC\\)$`),
-        `"${path}" is incomplete`,
+        `"${path}" is incomplete: make room, then run the same command with --update`,
       ],
     });
     Deno.removeSync(path);

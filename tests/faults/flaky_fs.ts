@@ -38,6 +38,8 @@ export interface Faults {
   readonly shortWrites?: boolean;
   readonly openErrno?: number;
   readonly truncateErrno?: number;
+  /** Changes of a file's size are not answered until this is taken back. */
+  readonly truncateWaits?: boolean;
   readonly fsyncErrno?: number;
   /** Closing fails. */
   readonly closeErrno?: number;
@@ -113,6 +115,9 @@ class FlakyFs implements Handlers {
     const path = this.#pathOf(ino);
     if (changes.size !== undefined) {
       fail((await this.#faultsOf(path)).truncateErrno);
+      while ((await this.#faultsOf(path)).truncateWaits) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
       orErrno(() => Deno.truncateSync(path, changes.size));
     }
     return { attributes: this.#attributesOf(ino) };

@@ -109,15 +109,32 @@ Deno.test("restore() of a range goes to the end of the image if it is not told h
   assert(allocatedBytes(output) < 2 * CHUNK_BYTES, "what lies before has storage");
 });
 
-Deno.test("restore() of a range trusts zeros only if it is told to", async () => {
+Deno.test("restore() of a range of a file makes holes of zeros, whatever it was told of them", async () => {
   const [start, end] = [CHUNK_BYTES, 3 * CHUNK_BYTES + 5];
-  const output = scene.file(fill(SIZE, OLD));
-  const range = { offset: start, length: end - start };
-  await restore({ output, range, sparse: "always" });
-  const content = Deno.readFileSync(output);
-  assert(content.subarray(2 * CHUNK_BYTES, end).every((byte) => byte === OLD));
-  assertImage(content.subarray(0, start), fill(start, OLD));
+  for (const sparse of ["auto", "always"] as const) {
+    const output = scene.file(fill(SIZE, OLD));
+    await restore({ output, range: { offset: start, length: end - start }, sparse });
+    const before = fill(SIZE, OLD);
+    assertImage(
+      Deno.readFileSync(output),
+      patched(before, start, revision.image.subarray(start, end)),
+    );
+  }
 });
+
+testUnless(
+  loopDeviceProblem(),
+  "restore() of a range of a device trusts zeros only if it is told to",
+  async () => {
+    const [start, end] = [CHUNK_BYTES, 3 * CHUNK_BYTES + 5];
+    using device = new LoopDevice(SIZE + 512 - SIZE % 512);
+    const range = { offset: start, length: end - start };
+    await restore({ output: device.path, range, sparse: "always" });
+    const content = device.read();
+    assert(content.subarray(2 * CHUNK_BYTES, end).every((byte) => byte === 0xaa));
+    assertImage(content.subarray(0, start), fill(start, 0xaa));
+  },
+);
 
 Deno.test("restore() refuses a range that does not lie in the image", async () => {
   const ranges: [number, number | null][] = [[SIZE, 1], [SIZE, null], [0, SIZE + 1], [SIZE - 1, 2]];

@@ -38,20 +38,35 @@ Deno.test("CheckedTarget.open() empties an existing file, longer or shorter", as
   }
 });
 
-Deno.test("CheckedTarget.open() writes to the file that was checked, not to what took its name since", async () => {
+Deno.test("CheckedTarget.open() refuses a file whose name leads elsewhere since it was checked", async () => {
   using store = new StoreFixture();
-  const path = store.file("image", "old");
-  using checked = preflightTarget(path, store.options());
-  Deno.renameSync(path, store.file("moved"));
-  Deno.symlinkSync(store.revisionPath, path);
-  const target = await checked.open();
-  new RandomAccessWriter(target.handle, { extent: { start: 0, end: 1 } }).writeData(
-    Uint8Array.of(0x78),
-    0,
-  );
-  await target.finish({ sync: true });
-  assertEquals(Deno.readTextFileSync(store.file("moved")), "x");
-  assertEquals(Deno.readTextFileSync(store.revisionPath), "content of RevisionA");
+  const path = store.file("image"), moved = store.file("moved");
+  const changes = [
+    () => Deno.renameSync(path, moved),
+    () => {
+      Deno.renameSync(path, moved);
+      Deno.symlinkSync(store.revisionPath, path);
+    },
+    () => {
+      Deno.linkSync(path, moved);
+      Deno.writeTextFileSync(`${path}.new`, "another one");
+      Deno.renameSync(`${path}.new`, path);
+    },
+  ];
+  for (const change of changes) {
+    Deno.writeTextFileSync(path, "old");
+    using checked = preflightTarget(path, store.options());
+    change();
+    const error = await assertRejects(() => checked.open(), TargetError);
+    assertEquals(
+      error.message,
+      `Cannot restore to "${path}": it was deleted or replaced since it was looked at`,
+    );
+    assertEquals(Deno.readTextFileSync(moved), "old");
+    assertEquals(Deno.readTextFileSync(store.revisionPath), "content of RevisionA");
+    Deno.removeSync(moved);
+    if (changes.indexOf(change) > 0) Deno.removeSync(path);
+  }
 });
 
 Deno.test("CheckedTarget.open() does not take over a file that appeared since the check", async () => {
@@ -137,6 +152,22 @@ testUnless(
         "No space left on device (ENOSPC)",
     );
     assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
+  },
+);
+
+testUnless(
+  mountProblem(),
+  "CheckedTarget.open() that fails does not remove what has taken its file's name",
+  async () => {
+    using store = new StoreFixture();
+    using mount = new Mount("-t", "tmpfs", "-o", "size=2m", "tmpfs");
+    const path = `${mount.path}/image`;
+    using checked = preflightTarget(path, store.options({ imageBytes: 2 * MIB, sparse: "never" }));
+    Deno.writeFileSync(`${mount.path}/other`, new Uint8Array(MIB));
+    const opening = checked.open();
+    Deno.renameSync(`${mount.path}/other`, path);
+    await assertRejects(() => opening, TargetError, "No space left on device");
+    assertEquals(Deno.statSync(path).size, MIB);
   },
 );
 

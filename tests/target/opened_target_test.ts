@@ -2,53 +2,137 @@ import { TargetError } from "../../lib/errors.ts";
 import { openFd, OpenFlag } from "../../lib/ffi/libc.ts";
 import { OpenedTarget } from "../../lib/target/opened_target.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
+import type { Target } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
 import { programProblem, run, testUnless } from "./machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
-Deno.test("Target.finish() flushes the directory of a new file, and of no other", async () => {
-  using store = new StoreFixture();
-  const folder = store.file("folder"), moved = store.file("moved");
-  // A directory that is not found any more cannot be flushed: so it shows that it was tried.
-  const finish = async (sync: boolean) => {
-    Deno.mkdirSync(folder);
-    using checked = preflightTarget(`${folder}/image`, store.options());
-    const target = await checked.open();
-    Deno.renameSync(folder, moved);
-    try {
-      await target.finish({ sync });
-    } finally {
-      Deno.removeSync(moved, { recursive: true });
-    }
-  };
-  const error = await assertRejects(() => finish(true), TargetError);
-  assert(error.message.startsWith(`Cannot flush "${folder}/image": `), error.message);
-  await finish(false);
-
+/** A new file behind a link, with its folder moved and the link following it: its folder's old name leads nowhere. */
+async function withMovedFolder(
+  store: StoreFixture,
+  use: (target: Target, path: string) => Promise<void>,
+): Promise<void> {
+  const folder = store.file("folder"), moved = store.file("moved"), link = store.file("link");
   Deno.mkdirSync(folder);
-  Deno.writeTextFileSync(`${folder}/image`, "old");
-  using checked = preflightTarget(`${folder}/image`, store.options());
+  Deno.symlinkSync(`${folder}/image`, link);
+  using checked = preflightTarget(link, store.options());
   const target = await checked.open();
   Deno.renameSync(folder, moved);
-  await target.finish({ sync: true });
+  Deno.removeSync(link);
+  Deno.symlinkSync(`${moved}/image`, link);
+  try {
+    await use(target, link);
+  } finally {
+    Deno.removeSync(moved, { recursive: true });
+    Deno.removeSync(link);
+  }
+}
+
+Deno.test("Target.finish() flushes the directory of a new file, and of no other", async () => {
+  using store = new StoreFixture();
+  // A directory that is not found any more cannot be flushed: so it shows that it was tried.
+  await withMovedFolder(store, async (target, path) => {
+    const error = await assertRejects(() => target.finish({ sync: true }), TargetError);
+    assert(error.message.startsWith(`Cannot flush "${path}": `), error.message);
+  });
+  await withMovedFolder(store, (target) => target.finish({ sync: false }));
 });
 
 Deno.test("Target.flush() flushes as finish() does, and leaves the target open", async () => {
   using store = new StoreFixture();
-  const folder = store.file("folder");
-  Deno.mkdirSync(folder);
-  using checked = preflightTarget(`${folder}/image`, store.options());
+  await withMovedFolder(store, async (target) => {
+    await assertRejects(() => target.flush(), TargetError, "Cannot flush");
+    // After a failure nothing is left that could be flushed.
+    assertThrows(() => Deno.statSync(`/proc/self/fd/${target.handle.fd}`), Deno.errors.NotFound);
+    await assertRejects(() => target.flush(), TypeError);
+    await assertRejects(() => target.finish({ sync: true }), TypeError);
+  });
+  using checked = preflightTarget(store.file("image"), store.options());
   const target = await checked.open();
   await target.flush();
   await target.flush();
   assert(Deno.statSync(`/proc/self/fd/${target.handle.fd}`).isFile);
-  Deno.renameSync(folder, store.file("moved"));
-  await assertRejects(() => target.flush(), TargetError);
-  // After a failure nothing is left that could be flushed.
-  assertThrows(() => Deno.statSync(`/proc/self/fd/${target.handle.fd}`), Deno.errors.NotFound);
-  await assertRejects(() => target.flush(), TypeError);
-  await assertRejects(() => target.finish({ sync: true }), TypeError);
+  target.close();
+});
+
+for (const isNew of [true, false]) {
+  for (const end of ["flush", "finish", "finish without a flush"] as const) {
+    Deno.test(`Target.${end} fails if the name of ${isNew ? "a new" : "an old"} file leads elsewhere`, async () => {
+      using store = new StoreFixture();
+      const path = store.file("image"), moved = store.file("moved");
+      const replace = () => Deno.writeTextFileSync(path, "another");
+      const nowhere = "it was deleted or renamed while it was written";
+      const taken = "something else has taken its name while it was written";
+      const gone = "what was written is gone, restore it once more";
+      const there = `the image is complete in "${moved}"`;
+      const fates: readonly [change: () => void, says: string][] = [
+        [() => Deno.removeSync(path), `${nowhere}; ${gone}`],
+        [() => Deno.renameSync(path, moved), `${nowhere}; ${there}`],
+        [() => (Deno.removeSync(path), replace()), `${taken}; ${gone}`],
+        [() => (Deno.renameSync(path, moved), replace()), `${taken}; ${there}`],
+        [() => (Deno.renameSync(path, moved), Deno.mkdirSync(path)), `${taken}; ${there}`],
+      ];
+      for (const [change, says] of fates) {
+        if (!isNew) Deno.writeTextFileSync(path, "old");
+        using checked = preflightTarget(path, store.options());
+        const target = await checked.open();
+        change();
+        const failing = () =>
+          end === "flush" ? target.flush() : target.finish({ sync: end === "finish" });
+        const error = await assertRejects(failing, TargetError);
+        assertEquals(error.message, `Cannot finish "${path}": ${says}`);
+        assertEquals([error.path, error.isDisplaced], [path, true]);
+        for (const left of [path, moved]) {
+          try {
+            Deno.removeSync(left);
+          } catch {
+            // It is not there in all cases.
+          }
+        }
+      }
+    });
+  }
+}
+
+Deno.test("Target.finish() is content with any path that leads to the file", async () => {
+  using store = new StoreFixture();
+  const path = store.file("image"), moved = store.file("moved");
+  using checked = preflightTarget(path, store.options());
+  const target = await checked.open();
+  Deno.renameSync(path, moved);
+  Deno.symlinkSync(moved, path);
+  await target.finish({ sync: true });
+  assertEquals(Deno.statSync(path).size, 1);
+});
+
+testUnless(loopDeviceProblem(), "Target.finish() looks where a device's name leads", async () => {
+  using store = new StoreFixture();
+  using device = new LoopDevice(1_048_576);
+  using other = new LoopDevice(1_048_576);
+  const link = store.file("link");
+  const finish = async (...targets: string[]) => {
+    Deno.symlinkSync(device.path, link);
+    using checked = preflightTarget(link, store.options());
+    const target = await checked.open();
+    Deno.removeSync(link);
+    for (const to of targets) Deno.symlinkSync(to, link);
+    try {
+      await target.finish({ sync: true });
+    } finally {
+      for (const _ of targets) Deno.removeSync(link);
+    }
+  };
+  await finish(device.path);
+  const rdev = Deno.statSync(device.path).rdev ?? 0;
+  const node = store.file("node");
+  run("mknod", node, "b", String(rdev >> 8), String(rdev & 0xff));
+  await finish(node);
+  for (const targets of [[], [other.path], [store.file("file", "")]]) {
+    const error = await assertRejects(() => finish(...targets), TargetError);
+    const place = "the image is complete on the device that had it";
+    assert(error.message.endsWith(place), error.message);
+  }
 });
 
 testUnless(

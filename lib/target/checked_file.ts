@@ -1,0 +1,202 @@
+/**
+ * A regular file that passed its checks (`file.ts`), and how it is made ready to be written: created, claimed, emptied, and
+ * given its length and storage (`file_length.ts`).
+ *
+ * @module
+ */
+
+import { dirname } from "node:path";
+
+import { OsError } from "../errors.ts";
+import { reasonOf } from "../ffi/errno.ts";
+import { statFd } from "../ffi/file_status.ts";
+import { FlockOperation, openFd, OpenFlag, releaseFd, truncateFd, tryFlock } from "../ffi/libc.ts";
+import { quote } from "../wording.ts";
+import { allocate, FileLength } from "./file_length.ts";
+import { OpenedTarget } from "./opened_target.ts";
+import type {
+  CheckedTarget,
+  OpenOptions,
+  PreflightOptions,
+  Target,
+  TargetHandle,
+  ZeroPolicy,
+} from "./target.ts";
+import { isNamedBy } from "./target_name.ts";
+import { describeBytes, refusal } from "./wording.ts";
+
+/**
+ * What becomes of zeros in a file whose old content stays. Only a device can be trusted to hold zeros: "always" stands for
+ * holes in files.
+ */
+const KEPT_ZERO_POLICIES = { auto: "deallocate", always: "deallocate", never: "write" } as const;
+
+/**
+ * Locks a file as long as it is open: two restores into one file would both be complete and neither right.
+ *
+ * @returns `false` if somebody else has locked it.
+ */
+export function tryClaim(fd: number): boolean {
+  try {
+    return tryFlock(fd, FlockOperation.LOCK_EX);
+  } catch (error) {
+    if (error instanceof OsError) return true; // a file system without locks
+    throw error;
+  }
+}
+
+/** A file that may be written, or created. */
+export class CheckedFile implements CheckedTarget {
+  readonly path: string;
+  readonly kind = "file";
+  readonly isNew: boolean;
+  readonly warnings: readonly string[];
+  readonly #options: PreflightOptions;
+  readonly #createAt: string;
+  #fd: number | null;
+  /** Whether the old content is gone. */
+  #isEmptied = false;
+  /** Its length before it was changed; `null` as long as it was not. */
+  #oldBytes: number | null = null;
+
+  /**
+   * @param found.fd Descriptor of a file that exists and is claimed; owned by this object from here on.
+   * @param found.createAt Where a file that does not exist is to be created, links resolved.
+   */
+  constructor(
+    path: string,
+    options: PreflightOptions,
+    found: { fd?: number; createAt?: string; warnings: readonly string[] },
+  ) {
+    this.path = path;
+    this.isNew = found.fd === undefined;
+    this.warnings = found.warnings;
+    this.#options = options;
+    this.#createAt = found.createAt ?? path;
+    this.#fd = found.fd ?? null;
+  }
+
+  async open(options: OpenOptions = {}): Promise<Target> {
+    const fd = this.isNew ? this.#create() : this.#takeChecked();
+    try {
+      const { zeroPolicy, missingBytes } = await this.#prepare(fd, options.signal);
+      const handle: TargetHandle = {
+        fd,
+        path: this.path,
+        access: "random",
+        zeroPolicy,
+        blockBytes: 1,
+      };
+      return new OpenedTarget({
+        handle,
+        kind: this.kind,
+        isNew: this.isNew,
+        hasStorage: true,
+        missingBytes,
+        newEntryIn: this.isNew ? dirname(this.#createAt) : null,
+      });
+    } catch (error) {
+      this.#giveUp(fd);
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== null) releaseFd(this.#fd);
+    this.#fd = null;
+  }
+
+  /** @returns The descriptor that was checked. @throws {TargetError} If the path leads elsewhere since. */
+  #takeChecked(): number {
+    const fd = this.#fd;
+    if (fd === null) {
+      throw new TypeError(`Cannot open ${quote(this.path)}: it was opened before`);
+    }
+    // Another restore may have removed the file it had created, before its lock could be taken over.
+    if (!isNamedBy(fd, this.path)) {
+      throw refusal(this.path, "it was deleted or replaced since it was looked at");
+    }
+    this.#fd = null;
+    return fd;
+  }
+
+  /** Creates the file and claims it. @throws {TargetError} If it is there by now, or somebody else's. */
+  #create(): number {
+    let fd: number;
+    try {
+      const access = this.#options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY;
+      fd = openFd(this.#createAt, access | OpenFlag.O_CREAT | OpenFlag.O_EXCL);
+    } catch (error) {
+      throw refusal(this.path, `it cannot be created: ${reasonOf(error)}`, error);
+    }
+    // Before the lock another restore can find the file, lock it and write to it, and may even have ended. Then it is that
+    // one's file, to be neither changed nor removed.
+    if (tryClaim(fd) && statFd(fd).size === 0 && isNamedBy(fd, this.#createAt)) return fd;
+    releaseFd(fd);
+    throw refusal(this.path, "another program, perhaps another restore, took it first");
+  }
+
+  /**
+   * Empties the file unless its content stays, gives it its length, and puts storage behind it for `never`.
+   *
+   * @returns How zeros are written, and the length it is to get at the end where it could not get it at once.
+   */
+  async #prepare(
+    fd: number,
+    signal: AbortSignal | undefined,
+  ): Promise<{ zeroPolicy: ZeroPolicy; missingBytes: number | null }> {
+    const { extent, sparse, oldContent = "replaced" } = this.#options;
+    try {
+      const oldBytes = statFd(fd).size;
+      this.#oldBytes = oldBytes;
+      const isReplaced = oldContent === "replaced" && !this.isNew;
+      const length = new FileLength(fd, { path: this.path, wantedBytes: extent.end });
+      // A length that the file system or a limit does not allow is refused here, with the old content still there.
+      await length.grow();
+      if (isReplaced) {
+        this.#isEmptied = true;
+        await length.empty();
+      }
+      const isAllocated = sparse === "never" && await allocate(fd, extent, signal);
+      await length.grow();
+      // A file that is right already is not touched: to give it its own length would change its time.
+      if (oldContent === "updated") await length.cut();
+      const { missingBytes } = length;
+      if (!this.isNew && !isReplaced) {
+        return { zeroPolicy: KEPT_ZERO_POLICIES[sparse], missingBytes };
+      }
+      return { zeroPolicy: sparse === "never" && !isAllocated ? "write" : "skip", missingBytes };
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      const why = `it cannot be made ${describeBytes(extent.end)} long: ${reasonOf(error)}`;
+      const loss = this.#isEmptied ? "; what it held before is gone" : "";
+      throw refusal(this.path, why + loss, error);
+    }
+  }
+
+  /** Leaves no file of zeros behind that could pass for an image, nor the space it took. */
+  #giveUp(fd: number): void {
+    // The failure that led here is what the caller reports, and what fails here does not keep the rest from being done.
+    const attempt = (undo: () => void) => {
+      try {
+        undo();
+      } catch {
+        // See above.
+      }
+    };
+    if (this.isNew) {
+      // By now the name may be another file's.
+      attempt(() => {
+        if (isNamedBy(fd, this.#createAt)) Deno.removeSync(this.#createAt);
+      });
+    } else if (this.#isEmptied) {
+      attempt(() => truncateFd(fd, 0));
+    } else if (this.#oldBytes !== null) {
+      const oldBytes = this.#oldBytes;
+      attempt(() => {
+        if (statFd(fd).size !== oldBytes) truncateFd(fd, oldBytes);
+      });
+    }
+    releaseFd(fd);
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Whether a target's name still leads to what is open: a file can be deleted, renamed or replaced while it is written, and what
+ * was written is then not where it is looked for.
+ *
+ * @module
+ */
+
+import { TargetError } from "../errors.ts";
+import { statFd } from "../ffi/file_status.ts";
+import { quote } from "../wording.ts";
+import { isSameFile, linkOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
+
+/** Whether a path leads to the file or device that a descriptor has open. */
+export function isNamedBy(fd: number, path: string): boolean {
+  const opened = statFd(fd), named = statOrNull(path);
+  if (named === null) return false;
+  // A device node may be made anew for the same device.
+  if (opened.isBlockDevice) return named.isBlockDevice === true && named.rdev === opened.rdev;
+  if (isSameFile(opened, named)) return true;
+  // Some network file systems number a file anew at each look.
+  return opened.dev === named.dev && opened.size === named.size &&
+    opened.mtime?.getTime() === named.mtime?.getTime() &&
+    linkOfFd(fd) === realPathOrNull(path);
+}
+
+/** @throws {TargetError} If a path does not lead to the file or device that a descriptor has open; it says where the image is. */
+export function requireNamedBy(fd: number, path: string): void {
+  if (isNamedBy(fd, path)) return;
+  const what = statOrNull(path) === null
+    ? "it was deleted or renamed while it was written"
+    : "something else has taken its name while it was written";
+  throw new TargetError(
+    `Cannot finish ${quote(path)}: ${what}; ${whereItIs(fd)}`,
+    { path, offset: null, isDisplaced: true },
+  );
+}
+
+function whereItIs(fd: number): string {
+  const opened = statFd(fd);
+  if (opened.isBlockDevice) return "the image is complete on the device that had it";
+  const link = linkOfFd(fd);
+  if (link !== null && isNamedBy(fd, link)) return `the image is complete in ${quote(link)}`;
+  if (opened.nlink === 0) return "what was written is gone, restore it once more";
+  return `the image is complete in the file that has inode ${opened.ino} there`;
+}
+
+/** Where the kernel saw the file last; it adds " (deleted)" to a name that the file has lost. */
+function linkOfFd(fd: number): string | null {
+  return linkOrNull(`/proc/self/fd/${fd}`);
+}

@@ -1,0 +1,51 @@
+import { type ResumedCommand, targetNotes } from "../../lib/cli/next_step.ts";
+import { TargetError } from "../../lib/errors.ts";
+import { Errno, osError } from "../../lib/ffi/errno.ts";
+import { assertEquals } from "../assert.ts";
+import "../fixtures/libraries.ts";
+
+const FILE = { path: "/t", access: "random" } as const;
+const PLAIN: ResumedCommand = { update: false, base: undefined, sparse: "auto" };
+
+function failure(errno: number): TargetError {
+  const cause = osError(errno, { syscall: "write", path: "/t" });
+  return new TargetError("Cannot write", { path: "/t", offset: 1 }, { cause });
+}
+
+Deno.test("targetNotes() names the command that completes a target that failed", () => {
+  const cases: readonly [errno: number, command: ResumedCommand, says: string][] = [
+    [Errno.EIO, PLAIN, "the same command with --update writes what is missing"],
+    [Errno.ENOSPC, PLAIN, "make room, then run the same command with --update"],
+    [Errno.EDQUOT, PLAIN, "make room, then run the same command with --update"],
+    [Errno.EIO, { ...PLAIN, update: true }, "the same command writes what is missing"],
+    [Errno.ENOSPC, { ...PLAIN, update: true }, "make room, then run the same command"],
+    [
+      Errno.EIO,
+      { ...PLAIN, base: "last" },
+      "the same command with --update instead of --base writes what is missing",
+    ],
+    [
+      Errno.EIO,
+      { ...PLAIN, sparse: "always" },
+      "the same command with --update instead of --sparse=always writes what is missing",
+    ],
+  ];
+  for (const [errno, command, says] of cases) {
+    assertEquals(targetNotes(failure(errno), FILE, command), [`"/t" is incomplete: ${says}`]);
+  }
+});
+
+Deno.test("targetNotes() promises nothing where an update does not help", () => {
+  const incomplete = ['"/t" is incomplete'];
+  const stream = { path: "/t", access: "stream" } as const;
+  assertEquals(targetNotes(failure(Errno.EPIPE), stream, PLAIN), incomplete);
+  const stdout = { path: "standard output", access: "stream" } as const;
+  assertEquals(targetNotes(failure(Errno.ENOSPC), stdout, PLAIN), [
+    "standard output is incomplete",
+  ]);
+  const mismatch = new TargetError("It differs", { path: "/t", offset: 1 });
+  assertEquals(targetNotes(mismatch, FILE, PLAIN), incomplete);
+  const lost = new TargetError("Renamed", { path: "/t", offset: null, isDisplaced: true });
+  assertEquals(targetNotes(lost, FILE, PLAIN), []);
+  assertEquals(targetNotes(failure(Errno.EIO), null, PLAIN), []);
+});

@@ -1,0 +1,151 @@
+/** Files on file systems that are slow or unable to give them a length or storage. */
+
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
+import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { fuseProblem, fuseTest } from "../cli/fuse_harness.ts";
+import {
+  assertImage,
+  assertSuccess,
+  type Outcome,
+  RunningTool,
+  startExtract,
+  TOOL,
+  until,
+} from "../cli/harness.ts";
+import { LoopDevice, loopDeviceProblem, Mount, programProblem } from "../target/machine.ts";
+import { run, testUnless } from "../target/machine.ts";
+import { FaultStore } from "./fault_store.ts";
+import { FlakyMount } from "./flaky_mount.ts";
+
+const TARGET = 4;
+const MIB = 1_048_576;
+
+let store: FaultStore;
+Deno.test.beforeAll(() => void (store = new FaultStore({ chunks: 4, lastBytes: 100_001 })));
+Deno.test.afterAll(() => store[Symbol.dispose]());
+
+fuseTest(
+  "A file system that takes its time to make a file longer keeps no signal waiting",
+  async (site) => {
+    const mount = await FlakyMount.start(site);
+    const path = `${mount.path}/image`;
+    mount.set({ truncateWaits: true });
+    await using tool = startExtract([store.revision.path, path]);
+    const isMade = () => [...Deno.readDirSync(mount.directory)].length > 0;
+    await until(() => isMade() || tool.hasEnded, "the file");
+    // Nothing else happens on that thread between the making of the file and the change of its length.
+    const before = tool.said;
+    tool.signal("SIGUSR1");
+    await until(() => tool.said !== before || tool.hasEnded, "the status");
+    assert(!tool.hasEnded, tool.said);
+    mount.set();
+    assertSuccess(await tool.outcome());
+    assertImage(Deno.readFileSync(`${mount.directory}/image`), store.image);
+  },
+);
+
+/** Runs the tool with a system call that fails. */
+async function extractWithout(
+  call: string,
+  error: string,
+  args: readonly string[],
+): Promise<Outcome> {
+  await using tool = new RunningTool([
+    ...["strace", "-f", "-qq", "-o", "/dev/null"],
+    ...["-e", `trace=${call}`, "-e", `inject=${call}:error=${error}`],
+    ...[...TOOL, ...args],
+  ]);
+  return await tool.outcome();
+}
+
+for (const errno of ["EPERM", "EOPNOTSUPP"]) {
+  testUnless(
+    programProblem("strace"),
+    `--sparse=never writes zeros where fallocate fails with ${errno}`,
+    async () => {
+      for (const content of [undefined, new Uint8Array(store.image.length).fill(0xaa)]) {
+        const path = store.file(`image ${errno} ${content?.length}`, content);
+        assertSuccess(
+          await extractWithout("fallocate", errno, ["-s", "never", store.revision.path, path]),
+        );
+        assertImage(Deno.readFileSync(path), store.image);
+        assert(Deno.statSync(path).blocks! * 512 >= store.image.length);
+      }
+    },
+  );
+}
+
+testUnless(
+  programProblem("strace"),
+  "A new file that cannot be given its length is not left behind, an old one is as it was",
+  async () => {
+    const path = store.file("no length");
+    const refused = async () => {
+      const outcome = await extractWithout("ftruncate", "EFBIG", [store.revision.path, path]);
+      assertEquals(outcome.code, TARGET, outcome.stderr);
+      assertStringIncludes(outcome.stderr, "long: File too large (EFBIG)");
+    };
+    await refused();
+    assertEquals(
+      [...Deno.readDirSync(path.slice(0, path.lastIndexOf("/")))].some(({ name }) =>
+        name === "no length"
+      ),
+      false,
+    );
+    Deno.writeTextFileSync(path, "old");
+    await refused();
+    assertEquals(Deno.readTextFileSync(path), "old");
+  },
+);
+
+const exfatProblem = fuseProblem ?? loopDeviceProblem() ??
+  programProblem("mkfs.exfat", "mount.exfat-fuse", "strace");
+
+/** An exFAT file system, which has no holes: a file that is made longer is filled with zeros. */
+class Exfat implements Disposable {
+  readonly #device = new LoopDevice(96 * MIB);
+  readonly #mount: Mount;
+
+  constructor() {
+    run("mkfs.exfat", this.#device.path);
+    this.#mount = new Mount("-t", "exfat-fuse", this.#device.path);
+  }
+
+  get path(): string {
+    return this.#mount.path;
+  }
+
+  [Symbol.dispose](): void {
+    this.#mount[Symbol.dispose]();
+    this.#device[Symbol.dispose]();
+  }
+}
+
+for (const old of [null, "shorter", "longer"] as const) {
+  for (const options of [[], ["--update"], ["-s", "never"], ["--verify-target"]]) {
+    testUnless(
+      exfatProblem,
+      `A file system without holes fills no byte of a file twice (${old ?? "new"}, ${options})`,
+      async () => {
+        using disk = new Exfat();
+        const path = `${disk.path}/image`, log = store.file("strace");
+        const oldBytes = { shorter: CHUNK_BYTES, longer: store.image.length + 10 };
+        if (old !== null) Deno.writeFileSync(path, new Uint8Array(oldBytes[old]).fill(0xaa));
+        await using tool = new RunningTool([
+          ...["strace", "-f", "-qq", "-o", log, "-e", "trace=execve,ftruncate"],
+          ...[...TOOL, ...options, store.revision.path, path],
+        ]);
+        assertSuccess(await tool.outcome());
+        assertImage(Deno.readFileSync(path), store.image);
+        const lines = Deno.readTextFileSync(log);
+        const calls = [...lines.matchAll(/^(\d+) +ftruncate\(\d+, (\d+)\)/gm)];
+        const [, mainThread] = /^(\d+) +execve/.exec(lines) ?? [];
+        assert(mainThread !== undefined, lines);
+        assert(calls.every(([, thread]) => thread !== mainThread), "the main thread made a call");
+        const filled = calls.filter(([, , bytes]) => Number(bytes) > CHUNK_BYTES + MIB);
+        // The last piece, if the image ended in zeros; else what was written made the file long.
+        assert(filled.length <= 1, `${calls.map(([call]) => call).join("\n")}`);
+      },
+    );
+  }
+}
