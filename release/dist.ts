@@ -17,7 +17,7 @@ import { renderTar, type TarEntry } from "./tar.ts";
 import { requireTarget, ROOT, TARGETS, TOOLS } from "./targets.ts";
 
 const DOCUMENTS = ["LICENSE", "CHANGELOG.md", "README.md"];
-const FOLDERS = ["man", "completions", "release/licenses"];
+const FOLDERS = ["docs", "man", "completions", "release/licenses"];
 const SUMS = "SHA256SUMS";
 
 /** What to pack. */

@@ -68,7 +68,7 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
     [
       ...["-rwxr-xr-x backy-extract", "-rwxr-xr-x backy-fuse"],
       ...["CHANGELOG.md", "LICENSE", "README.md", "SHA256SUMS"].map(plain),
-      ...[...inFolder("man"), ...inFolder("completions")],
+      ...["docs", "man", "completions"].flatMap(inFolder),
       ...["licenses/deno.txt", "licenses/yaml.txt"].map(plain),
     ].toSorted(),
   );
@@ -88,6 +88,35 @@ testUnless(problem, "A release's checksums are right, inside and beside the arch
   assertEquals(checked.split("\n").length, files.length - 1);
   assertEquals(run(`${scratch.file(NAME)}/backy-fuse`), "backy-fuse");
 });
+
+testUnless(
+  problem,
+  "The README's commands install all of a release where no folder is there yet",
+  () => {
+    using scratch = new Scratch();
+    run("tar", "-C", scratch.path, "-xzf", pack(standIns(scratch, "a"), scratch.file("out")));
+    const root = scratch.file("root");
+    const readme = Deno.readTextFileSync(`${ROOT}README.md`);
+    const commands = [...readme.matchAll(/^# (install .*)$/gm)].map(([, command]) => command!);
+    assert(commands.length > 0);
+    const script = commands.join("\n").replaceAll(/ \/(?=usr|etc)/g, ' "$1"/');
+    run("sh", "-ec", `cd "$2"; ${script}`, "sh", root, scratch.file(NAME));
+    const installed = run("sh", "-c", 'cd "$1" && find . -type f -printf "%m %P\n"', "sh", root);
+    const expected = ["backy-extract", "backy-fuse"].flatMap((tool) => [
+      `644 usr/share/bash-completion/completions/${tool}`,
+      `644 usr/local/share/zsh/site-functions/_${tool}`,
+      `644 etc/fish/completions/${tool}.fish`,
+      `644 usr/local/share/man/man1/${tool}.1`,
+      `755 usr/local/bin/${tool}`,
+    ]);
+    assertEquals(installed.split("\n").toSorted(), expected.toSorted());
+    run(
+      "cmp",
+      `${root}/usr/share/bash-completion/completions/backy-fuse`,
+      `${ROOT}completions/backy-fuse.bash`,
+    );
+  },
+);
 
 Deno.test("renderTar() refuses names that ustar cannot hold, and two of a kind", () => {
   const entry = (name: string) => ({ name, mode: 0o644, content: new Uint8Array() });

@@ -1,0 +1,203 @@
+/**
+ * Runs the commands that README.md and docs/mounting.md show, on images of machines that were running: what they need was
+ * in the journals only.
+ *
+ * @module
+ */
+
+import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
+import { fuseTest, hashesBelow, run, sh, type Site, TOOL, tryRun } from "./fuse_harness.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const README = "README.md";
+const MOUNTING = "docs/mounting.md";
+
+/** How many files are in the journal only, beside etc/fstab. */
+const NEW_FILES = 200;
+const FSTAB = "/dev/vda1 / auto defaults 0 1\n";
+const PROGRAMS = ["mkfs.ext4", "mkfs.xfs", "xfs_io", "sfdisk", "partx", "fdisk"];
+
+/** Where partition 1 of the disk begins, and how many sectors it has, as docs/mounting.md says. */
+const PARTITION = { start: 2048, sectors: 81_920 } as const;
+
+/** The commands of a console block below a heading, in which a "#" stands for the prompt. */
+function recipe(file: string, heading: string, number = 0): string[] {
+  const section = Deno.readTextFileSync(ROOT + file).split(/^## /m)
+    .find((part) => part.startsWith(`${heading}\n`));
+  assert(section !== undefined, `${file} has no section "${heading}"`);
+  const blocks = [...section.matchAll(/^```console\n(.*?)^```$/gms)].map(([, block]) => block!);
+  const block = blocks[number];
+  assert(block !== undefined, `${file}, "${heading}" has ${blocks.length} blocks`);
+  return block.trimEnd().split("\n").map((line) => {
+    assertMatch(line, /^# /);
+    return line.slice(2);
+  });
+}
+
+/**
+ * Makes an image of a file system that was in use: files were written and flushed, so they are in the journal, and then
+ * the machine stopped.
+ */
+async function makeDirty(site: Site, type: "ext4" | "xfs", mib: number): Promise<string> {
+  const image = site.file(`${type}.img`);
+  await run("truncate", "-s", `${mib}M`, image);
+  await run(`mkfs.${type}`, "-q", image);
+  const live = await site.mountDevice("-o", "loop", image);
+  await sh(
+    `mkdir "$1/etc"
+     for i in $(seq ${NEW_FILES}); do touch "$1/new $i"; done
+     printf %s "$2" >"$1/etc/fstab"
+     sync "$1/etc/fstab"
+     xfs_io -x -c shutdown "$1"`,
+    live,
+    FSTAB,
+  );
+  await run("umount", live);
+  return image;
+}
+
+/** Makes an image of a disk whose first partition is a file system. */
+async function makeDisk(site: Site, partition: string): Promise<string> {
+  const disk = site.file("disk.img");
+  const { start, sectors } = PARTITION;
+  await sh(
+    `truncate -s 103M "$1"
+     printf 'label: gpt\\n start=${start}, size=${sectors}\\n start=104448, size=20480\\n' | sfdisk -q "$1"
+     dd if="$2" of="$1" bs=512 seek=${start} conv=notrunc,sparse status=none`,
+    disk,
+    partition,
+  );
+  return disk;
+}
+
+/**
+ * Runs commands with this site's folders in place of those that they name.
+ *
+ * @param at.revision What is taken for the newest one.
+ * @returns What they brought to /root.
+ */
+async function follow(
+  site: Site,
+  commands: readonly string[],
+  at: { mountPoint: string; revision: string },
+): Promise<string> {
+  const restore = site.folder();
+  const home = site.folder();
+  const quoted = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
+  const script = commands.flatMap((command) => {
+    const here = command
+      .replaceAll("/mnt/backy-fuse/last", `${quoted(at.mountPoint)}/${at.revision}`)
+      .replaceAll("/mnt/backy-fuse", quoted(at.mountPoint))
+      .replaceAll("/srv/backy/vm0", quoted(site.basedir))
+      .replaceAll("/mnt/restore", quoted(restore))
+      .replaceAll("/root/", `${quoted(home)}/`);
+    // Where the kernel knows no partition tables, and where nothing makes device nodes.
+    return / -P /.test(command) ? [here, "make_partition_nodes"] : [here];
+  });
+  await sh(
+    `backy-fuse() { ${TOOL.map(quoted).join(" ")} "$@"; }
+     make_partition_nodes() {
+       local number=/sys/class/block/\${loop#/dev/}p1/dev
+       [ -e "$number" ] || partx -a "$loop"
+       [ -b "$loop"p1 ] || mknod "$loop"p1 b $(tr : ' ' <"$number")
+     }
+     clean_up() {
+       umount ${quoted(restore)} || true
+       [ -z "$loop" ] || losetup -d "$loop"
+     }
+     loop=
+     trap '[ $? = 0 ] || clean_up' EXIT
+     ${script.join("\n")}`,
+  );
+  return await sh('cat "$1"/fstab || true', home);
+}
+
+fuseTest("README's commands bring a file out of an ext4 with a dirty journal", async (site) => {
+  site.addImage("Ext4", await makeDirty(site, "ext4", 64));
+  const before = await hashesBelow(site.basedir);
+  const [, wait] = recipe(MOUNTING, "Mount the backup").slice(-2);
+  const commands = recipe(README, "Mounting").flatMap((line) => {
+    if (/^backy-fuse .* &/.test(line)) return [`${line}\npid=$!`, wait!];
+    // The file system is the whole image.
+    return [line.replace(" -P ", " ")];
+  });
+  const at = { mountPoint: site.folder(), revision: "Ext4" };
+  assertEquals(await follow(site, [...commands, "wait"], at), FSTAB);
+  assertEquals(await hashesBelow(site.basedir), before);
+}, { programs: PROGRAMS });
+
+fuseTest("The commands for scripts mount, or give up", async (site) => {
+  site.addImage("Ext4", await makeDirty(site, "ext4", 64));
+  const at = { mountPoint: site.folder(), revision: "Ext4" };
+  const start = recipe(MOUNTING, "Mount the backup");
+  const end = recipe(MOUNTING, "The end");
+  const copy = recipe(MOUNTING, "An image that is one file system");
+  assertEquals(await follow(site, [...start, ...copy, ...end, "wait $pid"], at), FSTAB);
+  const commands = start.map((line) => line.replace("/srv/backy/vm0", "/srv/backy/vm0/none"));
+  const error = await assertRejects(() => follow(site, [...commands, "sleep 1000"], at), Error);
+  assertMatch(error.message, /exit 1: .*\n?.*Cannot /);
+}, { programs: PROGRAMS });
+
+for (const number of [0, 1]) {
+  fuseTest(
+    `The commands for an image with partitions replay a journal: block ${number + 1}`,
+    async (site) => {
+      const mib = PARTITION.sectors * 512 / 1_048_576;
+      site.addImage("Disk", await makeDisk(site, await makeDirty(site, "ext4", mib)));
+      const before = await hashesBelow(site.basedir);
+      const { path } = await site.mount();
+      const at = { mountPoint: path, revision: "Disk" };
+      const commands = recipe(MOUNTING, "An image with partitions", number);
+      assertEquals(await follow(site, commands, at), FSTAB);
+      assertEquals(await hashesBelow(site.basedir), before);
+    },
+    { programs: PROGRAMS },
+  );
+}
+
+fuseTest(
+  "A read-only loop device fails on a dirty journal, as docs/mounting.md says",
+  async (site) => {
+    site.addImage("Ext4", await makeDirty(site, "ext4", 64));
+    site.addImage("Xfs", await makeDirty(site, "xfs", 320));
+    const mount = await site.mount();
+    for (const name of ["Ext4", "Xfs"]) {
+      const { code, stderr } = await tryRun(
+        ...["mount", "-o", "ro,loop", mount.file(name), site.folder()] as const,
+      );
+      assertEquals(code, 32);
+      assertMatch(stderr, /cannot mount \/dev\/loop\d+ read-only/);
+    }
+  },
+  { programs: PROGRAMS },
+);
+
+fuseTest(
+  "The commands for XFS replay a log beside another file system of its UUID",
+  async (site) => {
+    const image = await makeDirty(site, "xfs", 320);
+    site.addImage("Xfs", image);
+    const before = await hashesBelow(site.basedir);
+    const mount = await site.mount();
+    await site.mountDevice("-o", "loop", image);
+    const at = { mountPoint: mount.path, revision: "Xfs" };
+    const commands = recipe(MOUNTING, "XFS");
+    assertEquals(await follow(site, commands, at), FSTAB);
+    const without = commands.map((line) => line.replace("ro,nouuid", "ro"));
+    const error = await assertRejects(() => follow(site, without, at), Error);
+    assertMatch(error.message, /wrong fs type, bad option, bad superblock/);
+    assertEquals(await hashesBelow(site.basedir), before);
+  },
+  { programs: PROGRAMS },
+);
+
+fuseTest("The last resort mounts an XFS without what was written last", async (site) => {
+  site.addImage("Xfs", await makeDirty(site, "xfs", 320));
+  const mount = await site.mount();
+  const at = { mountPoint: mount.path, revision: "Xfs" };
+  const commands = recipe(MOUNTING, "If the journal cannot be replayed");
+  const found = commands.map((line) =>
+    line === "ls -l /mnt/restore" ? "ls /mnt/restore >/root/fstab" : line
+  );
+  assertEquals(await follow(site, found, at), "");
+}, { programs: PROGRAMS });
