@@ -13,7 +13,7 @@ const ROOT = new URL("..", import.meta.url);
  * format's numbers, which `chunk` and `target` build on.
  */
 const LAYERS: readonly (readonly string[])[] = [
-  ["lib/errors.ts", "lib/wording.ts"],
+  ["lib/errors.ts", "lib/slices.ts", "lib/wording.ts"],
   ["lib/ffi", "wasm"],
   ["lib/deno_fuse"],
   ["lib/store", "lib/image"],

@@ -7,9 +7,13 @@
 
 import { NO_SEQ, type RestorePlan } from "../restore/plan.ts";
 import { ZeroTest } from "../restore/seq_kinds.ts";
+import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
-import { readRevisionMap } from "../store/revision_map.ts";
+import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
+
+/** Chunks that are chosen between two pauses. */
+const CHUNKS_PER_STEP = 0x1_0000;
 
 /** Collects chunk ids. */
 export class ChunkUnion {
@@ -21,19 +25,28 @@ export class ChunkUnion {
   }
 
   /**
-   * Adds the chunks of a revision.
+   * Adds the chunks of a revision, all or none of them.
    *
    * @returns Size of its image in bytes.
    * @throws {RevisionError} As `readRevisionMap` does.
    */
-  addMap(mapPath: string, onProgress: () => void): number {
-    const { ids, seqCount, size } = readRevisionMap(mapPath, { onProgress });
-    const zeroTest = new ZeroTest(ids);
-    const words = new Uint32Array(ids.buffer, ids.byteOffset, ids.byteLength / 4);
-    for (let seq = 0; seq < seqCount; seq++) {
-      if (!zeroTest.isZero(seq)) this.#ids.add(words, 4 * seq);
+  *addMap(mapPath: string, options: ReadMapOptions = {}): Steps<number> {
+    const ids = this.#ids;
+    const sizeBefore = ids.size;
+    let isWhole = false;
+    try {
+      const { size } = yield* scanRevisionMap(mapPath, {
+        begin: () => {},
+        take({ ids: bytes, words, count }) {
+          const zeroTest = new ZeroTest(bytes);
+          return ids.addAll(words, count, (index) => !zeroTest.isZero(index));
+        },
+      }, options);
+      isWhole = true;
+      return size;
+    } finally {
+      if (!isWhole) ids.truncate(sizeBefore);
     }
-    return size;
   }
 
   /**
@@ -41,37 +54,41 @@ export class ChunkUnion {
    *
    * @param share Share of the chunks that become jobs, more than 0 and at most 1; they are chosen at random, at least one.
    */
-  plan(share: number): RestorePlan {
+  *plan(share: number): Steps<RestorePlan> {
     const ids = this.#ids.toSharedIds();
     const seqCount = this.size;
-    const jobs = share >= 1 ? allOf(seqCount) : sampleOf(seqCount, Math.ceil(seqCount * share));
-    const firstSeqs = new Uint32Array(new SharedArrayBuffer(jobs.length * 4));
-    firstSeqs.set(jobs);
+    const jobCount = share >= 1 ? seqCount : Math.ceil(seqCount * share);
+    const firstSeqs = new Uint32Array(new SharedArrayBuffer(jobCount * 4));
+    yield* chooseSome(firstSeqs, seqCount);
     const imageBytes = seqCount * CHUNK_BYTES;
-    const distinctBytes = jobs.length * CHUNK_BYTES;
+    const distinctBytes = jobCount * CHUNK_BYTES;
     return {
-      ...{ imageBytes, extent: { start: 0, end: imageBytes, targetStart: 0 }, seqCount },
-      ...{ dataSeqs: jobs.length, dataBytes: distinctBytes, zeroSeqs: 0, zeroBytes: 0 },
-      ...{ keptSeqs: 0, keptBytes: 0, distinctChunks: jobs.length, distinctBytes },
-      ...{ ids, firstSeqs, streamItems: null },
+      imageBytes,
+      extent: { start: 0, end: imageBytes, targetStart: 0 },
+      seqCount,
+      dataSeqs: jobCount,
+      dataBytes: distinctBytes,
+      zeroSeqs: 0,
+      zeroBytes: 0,
+      keptSeqs: 0,
+      keptBytes: 0,
+      distinctChunks: jobCount,
+      distinctBytes,
+      ids,
+      firstSeqs,
+      streamItems: null,
       nextSeqs: new Uint32Array(new SharedArrayBuffer(seqCount * 4)).fill(NO_SEQ),
       zeroRanges: new Float64Array(new SharedArrayBuffer(0)),
     };
   }
 }
 
-function allOf(count: number): Uint32Array {
-  return new Uint32Array(count).map((_, index) => index);
-}
-
-/** Chooses some of the numbers below `count`, each as likely as any other; ascending. */
-function sampleOf(count: number, size: number): Uint32Array {
-  const numbers = allOf(count);
-  for (let index = 0; index < size; index++) {
-    const other = index + Math.floor(Math.random() * (count - index));
-    const swapped = numbers[other]!;
-    numbers[other] = numbers[index]!;
-    numbers[index] = swapped;
+/** Fills `chosen` with numbers below `count`, each as likely as any other; ascending. */
+function* chooseSome(chosen: Uint32Array, count: number): Steps<void> {
+  let found = 0;
+  for (let number = 0; number < count && found < chosen.length; number++) {
+    if (number % CHUNKS_PER_STEP === 0) yield;
+    // As likely as places are still to be filled, among the numbers that are left (Knuth, selection sampling).
+    if ((count - number) * Math.random() < chosen.length - found) chosen[found++] = number;
   }
-  return numbers.subarray(0, size).sort();
 }

@@ -1,16 +1,24 @@
 /**
  * Step 3 of a check: finds the places in images at which bad chunks stand, by reading the maps again.
  *
+ * A chunk may stand at millions of places, and millions of chunks may be bad. Neighbouring places of a chunk are one range.
+ * What is known of a bad chunk is kept of the first ones only, and so are ranges; the totals of a revision are complete.
+ *
  * @module
  */
 
+import { chunkPath } from "../chunk/chunk_file.ts";
 import type { ChunkReason, Note } from "../restore/messages.ts";
 import { bytesOfSeq, idOfSeq, type RestorePlan } from "../restore/plan.ts";
-import { CHUNK_BYTES, chunkIdToHex } from "../store/layout.ts";
-import { readRevisionMap } from "../store/revision_map.ts";
+import { wordsOf } from "../restore/seq_kinds.ts";
+import type { Steps } from "../slices.ts";
+import { ChunkIdSet } from "../store/chunk_id_set.ts";
+import { CHUNK_BYTES, chunkIdFromHex, chunkIdToHex } from "../store/layout.ts";
+import type { MapBatch, MappedImage, MapVisitor } from "../store/map_parser.ts";
+import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
 import { quote } from "../wording.ts";
 
-/** A place of a bad chunk. */
+/** A range of places of a bad chunk. */
 export interface DamagedPlace {
   /** The revision's name. */
   readonly revision: string;
@@ -25,68 +33,224 @@ export interface DamagedChunk {
   readonly basedir: string;
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
+  /** Path of the chunk's file. */
+  readonly path: string;
   readonly reason: ChunkReason;
   /** One line. */
   readonly detail: string;
   readonly places: readonly DamagedPlace[];
 }
 
+/** What bad chunks cost a revision. */
+export interface RevisionDamage {
+  /** Number of its chunks that are bad. */
+  readonly chunks: number;
+  /** Number of its bytes that are lost. */
+  readonly bytes: number;
+  /** Number of ranges of its image that are lost. */
+  readonly ranges: number;
+}
+
 /** What is known against a chunk. */
 interface Suspect {
+  readonly chunkId: string;
   readonly reason: ChunkReason;
   readonly detail: string;
-  /** Bytes that it has; places that need no more are not damaged. */
-  readonly bytes: number;
   readonly places: DamagedPlace[];
 }
+
+/** Bad chunks of which more is kept than their ids. */
+const SUSPECTS_MAX = 50_000;
+
+/** Ranges that are kept in all. */
+export const DAMAGED_PLACES_MAX = 100_000;
 
 /** Collects what workers tell of chunks. */
 export class DamageFinder {
   readonly #basedir: string;
   readonly #plan: RestorePlan;
-  readonly #suspects = new Map<string, Suspect>();
+  readonly #ids = new ChunkIdSet();
+  /** By the number of the chunk in the set. */
+  readonly #suspects: Suspect[] = [];
+  /** Bytes that short chunks have, by number; places that need no more are not damaged. */
+  readonly #shortBytes = new Map<number, number>();
+  /** Those that stand somewhere where they are missed. */
+  readonly #missed = new BitSet();
+  #places = 0;
 
   constructor(options: { basedir: string; plan: RestorePlan }) {
     this.#basedir = options.basedir;
     this.#plan = options.plan;
   }
 
+  /** Number of chunks that workers told of. */
+  get suspectCount(): number {
+    return this.#ids.size;
+  }
+
+  /** Number of chunks that are bad at some place that was found so far. */
+  get damagedCount(): number {
+    return this.#missed.count;
+  }
+
   /** Takes a note. */
   add(note: Note): void {
     if (note.type === "bad-chunk") {
       const { chunkId, reason, detail } = note;
-      this.#suspects.set(chunkId, { reason, detail, bytes: 0, places: [] });
+      this.#add({ chunkId, reason, detail, places: [] });
     } else if (note.type === "short-chunk") {
       const chunkId = chunkIdToHex(idOfSeq(this.#plan, note.seq));
       const detail = `Cannot use chunk ${quote(chunkId)} in full: it holds ${note.bytes} bytes`;
-      this.#suspects.set(chunkId, { reason: "size", detail, bytes: note.bytes, places: [] });
+      const number = this.#add({ chunkId, reason: "size", detail, places: [] });
+      this.#shortBytes.set(number, note.bytes);
     }
   }
 
+  #add(suspect: Suspect): number {
+    const number = this.#ids.size;
+    this.#ids.add(wordsOf(chunkIdFromHex(suspect.chunkId)), 0);
+    if (number < SUSPECTS_MAX) this.#suspects.push(suspect);
+    return number;
+  }
+
   /**
-   * Finds the places of all chunks.
+   * Finds the places of all bad chunks in a revision.
    *
-   * @returns Those that are damaged, a short chunk only if some place needs more of it.
-   * @throws {RevisionError} If a map cannot be read any more.
+   * @throws {RevisionError} If the map cannot be read any more.
    */
-  find(revisions: readonly { name: string; mapPath: string }[]): DamagedChunk[] {
-    if (this.#suspects.size === 0) return [];
-    for (const revision of revisions) this.#findIn(revision);
-    return [...this.#suspects].filter(([, { places }]) => places.length > 0).map(
-      ([chunkId, { reason, detail, places }]) => ({
-        ...{ basedir: this.#basedir, chunkId, reason, detail, places },
+  *findIn(
+    { name, mapPath }: { name: string; mapPath: string },
+    options: ReadMapOptions = {},
+  ): Steps<RevisionDamage> {
+    if (this.#ids.size === 0) return { chunks: 0, bytes: 0, ranges: 0 };
+    const room = DAMAGED_PLACES_MAX - this.#places;
+    const collector = new RangeCollector({ ids: this.#ids, shortBytes: this.#shortBytes, room });
+    yield* scanRevisionMap(mapPath, collector, options);
+    collector.end();
+    for (const { number, offset, length } of collector.kept()) {
+      this.#suspects[number]?.places.push({ revision: name, offset, length });
+    }
+    this.#places += collector.kept().length;
+    this.#missed.addAll(collector.missed);
+    const { bytes, ranges } = collector;
+    return { chunks: collector.missed.count, bytes, ranges };
+  }
+
+  /** Lists the bad chunks with the places that were found; a short one only if some place needs more of it. */
+  damaged(): DamagedChunk[] {
+    return this.#suspects.filter(({ places }) => places.length > 0).map(
+      ({ chunkId, reason, detail, places }) => ({
+        basedir: this.#basedir,
+        chunkId,
+        path: chunkPath(this.#basedir, chunkId),
+        reason,
+        detail,
+        places,
       }),
     );
   }
+}
 
-  #findIn({ name, mapPath }: { name: string; mapPath: string }): void {
-    const map = readRevisionMap(mapPath);
-    for (let seq = 0; seq < map.seqCount; seq++) {
-      const suspect = this.#suspects.get(chunkIdToHex(idOfSeq(map, seq)));
-      if (!suspect) continue;
-      const needed = bytesOfSeq(map.size, seq);
-      if (needed <= suspect.bytes) continue;
-      suspect.places.push({ revision: name, offset: seq * CHUNK_BYTES, length: needed });
+/** Neighbouring places of one chunk, in bytes of the image. */
+interface ChunkRange {
+  /** Of the chunk. */
+  readonly number: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Collects the ranges in which some chunks stand in an image. */
+class RangeCollector implements MapVisitor {
+  readonly #ids: ChunkIdSet;
+  readonly #shortBytes: ReadonlyMap<number, number>;
+  readonly #room: number;
+  readonly #kept: ChunkRange[] = [];
+  #imageBytes = 0;
+  // The range that may go on: of which chunk, and its first seq and that behind it.
+  #number = -1;
+  #firstSeq = 0;
+  #endSeq = 0;
+  /** Bytes, and number of ranges, all of them. */
+  bytes = 0;
+  ranges = 0;
+  /** The chunks by their numbers. */
+  readonly missed = new BitSet();
+
+  /** @param options.room Ranges that are kept at most. */
+  constructor(
+    options: { ids: ChunkIdSet; shortBytes: ReadonlyMap<number, number>; room: number },
+  ) {
+    this.#ids = options.ids;
+    this.#shortBytes = options.shortBytes;
+    this.#room = options.room;
+  }
+
+  begin({ size }: MappedImage): void {
+    this.#imageBytes = size;
+  }
+
+  take({ count, seqs, words }: MapBatch): void {
+    for (let index = 0; index < count; index++) {
+      const number = this.#ids.numberOf(words, 4 * index);
+      if (number >= 0) this.#add(number, seqs[index]!);
+    }
+  }
+
+  /** Ends the last range. */
+  end(): void {
+    if (this.#number < 0) return;
+    const offset = this.#firstSeq * CHUNK_BYTES;
+    const length = Math.min(this.#endSeq * CHUNK_BYTES, this.#imageBytes) - offset;
+    this.bytes += length;
+    this.ranges++;
+    this.missed.add(this.#number);
+    if (this.#kept.length < this.#room) this.#kept.push({ number: this.#number, offset, length });
+    this.#number = -1;
+  }
+
+  /** The first ranges in the file's order, in the order of the image. */
+  kept(): readonly ChunkRange[] {
+    return this.#kept.sort((a, b) => a.offset - b.offset);
+  }
+
+  #add(number: number, seq: number): void {
+    const shortBytes = this.#shortBytes.get(number);
+    if (shortBytes !== undefined && bytesOfSeq(this.#imageBytes, seq) <= shortBytes) return;
+    if (number === this.#number && seq === this.#endSeq) {
+      this.#endSeq++;
+      return;
+    }
+    this.end();
+    this.#number = number;
+    this.#firstSeq = seq;
+    this.#endSeq = seq + 1;
+  }
+}
+
+/** A set of small numbers, a bit for each. */
+class BitSet {
+  #bits = new Uint32Array(64);
+  /** Number of them. */
+  count = 0;
+
+  add(number: number): void {
+    const word = number >>> 5, bit = 1 << (number & 31);
+    while (word >= this.#bits.length) {
+      const bits = new Uint32Array(2 * this.#bits.length);
+      bits.set(this.#bits);
+      this.#bits = bits;
+    }
+    if ((this.#bits[word]! & bit) !== 0) return;
+    this.#bits[word]! |= bit;
+    this.count++;
+  }
+
+  addAll(others: BitSet): void {
+    for (const [word, bits] of others.#bits.entries()) {
+      for (let bit = 0; bits >>> bit !== 0; bit++) {
+        if ((bits >>> bit & 1) !== 0) this.add(32 * word + bit);
+        if (bit === 31) break;
+      }
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Warnings of bad chunks while a run goes on: the first few, so that a person sees what is going on; all stand in the
+ * Warnings of bad chunks or maps while a run goes on: the first few, so that a person sees what is going on; all stand in the
  * report at the end.
  *
  * @module
@@ -13,10 +13,13 @@ const TOLD_MAX = 10;
 /** Tells a reporter of bad chunks. */
 export class BadChunkWarnings {
   readonly #reporter: Reporter;
+  readonly #noun: string;
   #count = 0;
 
-  constructor(reporter: Reporter) {
+  /** @param noun What is bad, such as "chunk". */
+  constructor(reporter: Reporter, noun = "chunk") {
     this.#reporter = reporter;
+    this.#noun = noun;
   }
 
   /** Takes what is wrong with one more chunk, in a line. */
@@ -27,7 +30,9 @@ export class BadChunkWarnings {
   /** Says how many there were beyond those that were told. */
   end(): void {
     const more = this.#count - TOLD_MAX;
-    if (more > 0) this.#reporter.warn(`${formatQuantity(more, "more chunk")} missing or corrupt`);
+    if (more > 0) {
+      this.#reporter.warn(`${formatQuantity(more, `more ${this.#noun}`)} missing or corrupt`);
+    }
     this.#count = 0;
   }
 }

@@ -1,24 +1,39 @@
 /**
  * `backy-extract check` as a command. What is damaged goes to standard output, how the check goes to standard error.
  *
- * With `--json` standard output gets an object for each range that is damaged: `type` "damage", `basedir`, `revision`,
- * `offset` and `length` in its image, `chunkId`, `reason` ("missing", "header", "lzo", "size", "hash"), `detail`.
+ * Without damage nothing goes to standard output. With damage it gets a table of the damaged ranges and one of all revisions.
+ *
+ * With `--json` standard output gets one object a line, without damage too. Programs should skip types and fields that they
+ * do not know; these keep their meaning:
+ *
+ * | type       | fields                                                                                            |
+ * | ---------- | ------------------------------------------------------------------------------------------------- |
+ * | `damage`   | a range of an image that is lost because of one chunk: `basedir`, `revision`, `offset`, `length`, |
+ * |            | `chunkId`, `path` (of the chunk's file), `reason` ("missing", "header", "lzo", "size", "hash"),   |
+ * |            | `detail`; 100,000 of them at most                                                                 |
+ * | `revision` | each revision: `basedir`, `revision`, `path` (of its map), `state` ("intact", "damaged",          |
+ * |            | "bad-map": the map cannot be read, "unknown": no damage found, but not all of its chunks were     |
+ * |            | checked), `reason` (what is wrong with the map, or `null`), `sizeBytes` (`null` if not known),    |
+ * |            | `damagedBytes`, `damagedRanges`, `damagedChunks`: of all ranges, also of those not printed        |
+ *
+ * Exit code 3 if anything is damaged, be it all maps; 130 or 143 after an interruption, which prints what is known by then.
  *
  * @module
  */
 
-import { check, type CheckEvent, type CheckReport } from "../check/check.ts";
+import { check, type CheckedState, type CheckEvent, type CheckReport } from "../check/check.ts";
 import { reasonOf } from "../ffi/errno.ts";
+import { printable, quote } from "../wording.ts";
 import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
 import { candidateLines } from "./candidates.ts";
-import { renderCheckedDamage } from "./check_table.ts";
+import { renderFindings, renderJsonFindings } from "./check_table.ts";
 import { beginRun } from "./command_run.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import type { CheckCommand } from "./extract_commands.ts";
 import { formatBytes, formatCount, formatDuration, formatQuantity, formatRate } from "./format.ts";
 import { defaultThreads } from "./option_values.ts";
 import type { Reporter } from "./reporter.ts";
-import { stdoutColumns, writeFully } from "./terminal.ts";
+import { stdoutColumns, writeAll } from "./terminal.ts";
 
 /** Runs a check. @returns The exit code; everything there is to say was printed. */
 export async function runCheck(tool: string, command: CheckCommand): Promise<ExitCode> {
@@ -28,44 +43,82 @@ export async function runCheck(tool: string, command: CheckCommand): Promise<Exi
   const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
   reporter.start({ command: kind, arguments: { ...asked, threads } });
   const badChunks = new BadChunkWarnings(reporter);
-  let lastType: CheckEvent["type"] | undefined;
+  const badMaps = new BadChunkWarnings(reporter, "map");
   try {
     const report = await check({
       ...{ ...asked, threads, signal },
-      onEvent(event) {
-        // Many maps are one step.
-        const isNextMap = event.type === "reading-map" && lastType?.startsWith("reading-map");
-        lastType = event.type;
-        if (isNextMap) reporter.refresh();
-        else tell(reporter, badChunks, event);
-      },
+      onEvent: (event) => tell(reporter, { badChunks, badMaps }, event),
     });
+    badMaps.end();
     badChunks.end();
-    const { damaged, revisions, ...numbers } = report;
-    if (damaged.length > 0) printDamage(reporter, report, json);
-    reporter.summary([renderSummary(report)], {
-      ...{ ...numbers, revisions: revisions.length, damagedChunks: damaged.length },
-    });
-    return damaged.length === 0 ? ExitCode.COMPLETE : ExitCode.DATA;
+    const { damaged: _damaged, revisions, interruption, ...numbers } = report;
+    // The bar may be on the same terminal.
+    reporter.stop();
+    await printFindings(reporter, report, { json, isSample: command.share < 1, signal });
+    const fields = {
+      ...numbers,
+      revisions: revisions.length,
+      intactRevisions: countOf(report, "intact"),
+      damagedRevisions: countOf(report, "damaged") + countOf(report, "bad-map"),
+    };
+    if (signal.aborted) {
+      const known = interruption === null || report.checkedChunks === 0 ? [] : describe(report);
+      reporter.fail(signal.reason, { notes: known, fields });
+      return exitCodeFor(signal.reason);
+    }
+    reporter.summary(describe(report), fields);
+    return isDamaged(report) ? ExitCode.DATA : ExitCode.COMPLETE;
   } catch (error) {
+    badMaps.end();
     badChunks.end();
     reporter.fail(error, { notes: candidateLines(error) });
     return exitCodeFor(error);
   }
 }
 
-function printDamage(reporter: Reporter, report: CheckReport, json: boolean): void {
-  const lines = renderCheckedDamage(report.damaged, { json, maxCells: stdoutColumns() });
-  // The bar may be on the same terminal.
-  reporter.stop();
+/** Time for output after an interruption, should nobody read it. */
+const LAST_OUTPUT_MS = 400;
+
+/** Prints findings to standard output, until they are printed or nobody wants them any more. */
+async function printFindings(
+  reporter: Reporter,
+  report: CheckReport,
+  { json, isSample, signal }: { json: boolean; isSample: boolean; signal: AbortSignal },
+): Promise<void> {
+  const given = Promise.withResolvers<void>();
+  // A reader that has stopped reading must not keep an interrupted check alive.
+  const giveUp = () => given.resolve();
+  const timer = signal.aborted ? setTimeout(giveUp, LAST_OUTPUT_MS) : undefined;
+  signal.addEventListener("abort", giveUp);
   try {
-    for (const line of lines) writeFully(Deno.stdout, `${line}\n`);
+    await Promise.race([write(), given.promise]);
   } catch (error) {
     reporter.warn(`Cannot write standard output: ${reasonOf(error)}`);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", giveUp);
+  }
+
+  async function write(): Promise<void> {
+    const lines = json
+      ? [...renderJsonFindings(report)]
+      : renderFindings({ ...report, isSample }, { maxCells: stdoutColumns() }).map((line) =>
+        `${line}\n`
+      );
+    for (let at = 0; at < lines.length; at += LINES_AT_ONCE) {
+      const text = lines.slice(at, at + LINES_AT_ONCE).join("");
+      if (!await writeAll(Deno.stdout, text)) return;
+    }
   }
 }
 
-function tell(reporter: Reporter, badChunks: BadChunkWarnings, event: CheckEvent): void {
+const LINES_AT_ONCE = 256;
+
+function tell(
+  reporter: Reporter,
+  warnings: { badChunks: BadChunkWarnings; badMaps: BadChunkWarnings },
+  event: CheckEvent,
+): void {
   switch (event.type) {
     case "locking":
       return reporter.step("Obtaining purge lock", {
@@ -73,14 +126,19 @@ function tell(reporter: Reporter, badChunks: BadChunkWarnings, event: CheckEvent
       });
     case "lock-wait":
       return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
-    case "reading-map":
-      return reporter.step("Loading revision maps", { name: "read-map" });
-    case "reading-map-on":
-      return reporter.refresh();
+    case "reading-maps":
+      return event.purpose === "chunks"
+        ? reporter.step("Loading revision maps", { name: "read-map", counts: event.progress })
+        : reporter.step("Looking up the places of chunks", {
+          name: "find-places",
+          counts: event.progress,
+        });
+    case "bad-map":
+      return warnings.badMaps.tell(event.detail);
     case "checking":
       return trackCheck(reporter, event);
     case "bad-chunk":
-      return badChunks.tell(event.detail);
+      return warnings.badChunks.tell(event.detail);
     case "notice":
       return reporter.message(event.text);
     case "warning":
@@ -103,16 +161,64 @@ function trackCheck(reporter: Reporter, event: Extract<CheckEvent, { type: "chec
   );
 }
 
-function renderSummary(report: CheckReport): string {
-  const { revisions, distinctChunks, checkedChunks, readBytes, damaged } = report;
+/** Says what was checked, and which revisions are good. */
+function describe(report: CheckReport): string[] {
+  const { revisions, distinctChunks, checkedChunks, readBytes } = report;
   const seconds = report.elapsedMs / 1000;
   const rate = formatRate(readBytes / Math.max(seconds, 0.001));
-  const chunks = checkedChunks === distinctChunks
+  const isWhole = checkedChunks === distinctChunks;
+  const chunks = isWhole
     ? formatQuantity(distinctChunks, "distinct chunk")
     : `${formatCount(checkedChunks)} of ${formatQuantity(distinctChunks, "distinct chunk")}`;
-  const verdict = damaged.length === 0
-    ? checkedChunks === distinctChunks ? "all are good" : "these are good"
-    : `${formatCount(damaged.length)} damaged`;
-  return `Checked ${chunks} of ${formatQuantity(revisions.length, "revision")} in ` +
-    `${formatDuration(seconds)} (${formatBytes(readBytes)} read, ${rate}): ${verdict}`;
+  return [
+    `Checked ${chunks} of ${formatQuantity(revisions.length, "revision")} in ` +
+    `${formatDuration(seconds)} (${formatBytes(readBytes)} read, ${rate}): ${verdict(report)}`,
+    ...namesLine(report, "bad-map", "Map unreadable"),
+    ...namesLine(report, "damaged", "Damaged"),
+    ...report.interruption === null ? [] : namesLine(report, "unknown", "Not fully checked"),
+    ...namesLine(report, "intact", "Intact"),
+  ];
+}
+
+function verdict(report: CheckReport): string {
+  const { checkedChunks, distinctChunks, damagedChunks, revisions } = report;
+  const badMaps = countOf(report, "bad-map");
+  const bad = [
+    ...damagedChunks > 0 ? [`${formatQuantity(damagedChunks, "chunk")} damaged`] : [],
+    ...badMaps > 0 ? [`${formatQuantity(badMaps, "map")} unreadable`] : [],
+  ];
+  const intact = `${formatCount(countOf(report, "intact"))} of ` +
+    `${formatQuantity(revisions.length, "revision")} intact`;
+  if (bad.length > 0) return `${bad.join(", ")}, ${intact}`;
+  if (report.interruption !== null) return "no damage found so far";
+  return checkedChunks === distinctChunks ? "all are intact" : "no damage found in the sample";
+}
+
+/** Names that are listed of the revisions in one state. */
+const NAMES_MAX = 20;
+
+/** Names the revisions in a state, with their directory. */
+function namesLine(
+  { revisions }: CheckReport,
+  state: CheckedState,
+  title: string,
+): string[] {
+  const byDirectory = Map.groupBy(
+    revisions.filter((revision) => revision.state === state),
+    ({ basedir }) => basedir,
+  );
+  return [...byDirectory].map(([basedir, members]) => {
+    const names = members.slice(0, NAMES_MAX).map(({ name }) => printable(name, 64));
+    const more = members.length - names.length;
+    return `${title} in ${quote(basedir)}: ${names.join(", ")}` +
+      (more > 0 ? ` and ${formatCount(more)} more` : "");
+  });
+}
+
+function countOf({ revisions }: CheckReport, state: CheckedState): number {
+  return revisions.filter((revision) => revision.state === state).length;
+}
+
+function isDamaged(report: CheckReport): boolean {
+  return countOf(report, "damaged") + countOf(report, "bad-map") > 0;
 }

@@ -1,13 +1,23 @@
 /**
- * What a check found to be damaged, as a table or as JSON. Pure.
+ * What a check found, as tables or as JSON. Pure.
  *
  * @module
  */
 
+import type { CheckedRevision, CheckedState } from "../check/check.ts";
 import type { DamagedChunk } from "../check/damage_places.ts";
 import { describeReason } from "./damage_table.ts";
+import { formatBytes, formatCount, formatPercent, formatQuantity } from "./format.ts";
 import { renderJsonLine } from "./json_line.ts";
 import { renderTable, type TableColumn } from "./table.ts";
+
+/** What a table shows of a check. */
+export interface CheckFindings {
+  readonly revisions: readonly CheckedRevision[];
+  readonly damaged: readonly DamagedChunk[];
+  /** Whether only some of the chunks were to be checked. */
+  readonly isSample: boolean;
+}
 
 /** A damaged range of one revision. */
 interface Row {
@@ -16,31 +26,102 @@ interface Row {
   readonly offset: number;
   readonly length: number;
   readonly chunkId: string;
+  readonly path: string;
   readonly reason: DamagedChunk["reason"];
   readonly detail: string;
 }
 
-const COLUMNS: readonly TableColumn<Row>[] = [
+// Paths last and in full, also where a terminal is too narrow: they are for pasting.
+const RANGE_COLUMNS: readonly TableColumn<Row>[] = [
   { title: "Revision", cell: ({ revision }) => revision },
   { title: "Offset", align: "right", cell: ({ offset }) => String(offset) },
   { title: "Length", align: "right", cell: ({ length }) => String(length) },
-  { title: "Chunk", cell: ({ chunkId }) => chunkId },
-  { title: "Reason", cell: ({ reason }) => describeReason(reason), minCells: 7 },
+  { title: "Reason", cell: ({ reason }) => describeReason(reason) },
+  { title: "File", cell: ({ path }) => path },
 ];
 
-/** Renders damage, by revision and offset, one line a range. */
-export function renderCheckedDamage(
-  damaged: readonly DamagedChunk[],
-  options: { json: boolean; maxCells: number | undefined },
+/** Says in words what is known of a revision. */
+export function describeState(state: CheckedState, isSample: boolean): string {
+  const words: Readonly<Record<CheckedState, string>> = {
+    "intact": "intact",
+    "damaged": "damaged",
+    "bad-map": "map unreadable",
+    "unknown": isSample ? "no damage found in the sample" : "not fully checked",
+  };
+  return words[state];
+}
+
+/**
+ * Renders what a person is shown of damage: the ranges, by revision and offset, then what became of each revision.
+ *
+ * @returns Lines; none if nothing is damaged.
+ */
+export function renderFindings(
+  findings: CheckFindings,
+  options: { maxCells: number | undefined },
 ): string[] {
+  const { revisions, damaged, isSample } = findings;
+  if (revisions.every(({ state }) => state !== "damaged" && state !== "bad-map")) return [];
+  const rows = rowsOf(damaged);
+  const ranges = revisions.reduce((sum, { damage }) => sum + damage.ranges, 0);
+  const columns: readonly TableColumn<CheckedRevision>[] = [
+    { title: "Revision", cell: ({ name }) => name },
+    { title: "State", cell: ({ state }) => describeState(state, isSample) },
+    { title: "Damaged", align: "right", cell: ({ damage }) => formatBytes(damage.bytes) },
+    {
+      title: "of",
+      align: "right",
+      cell: ({ imageBytes }) => imageBytes === null ? "-" : formatBytes(imageBytes),
+    },
+    { title: "Share", align: "right", cell: shareOfDamage },
+    { title: "Chunks", align: "right", cell: ({ damage }) => formatCount(damage.chunks) },
+    { title: "Map", cell: ({ mapPath }) => mapPath },
+  ];
+  return [
+    ...rows.length > 0 ? [...renderTable(rows, { ...options, columns: RANGE_COLUMNS })] : [],
+    ...ranges > rows.length ? [`and ${formatQuantity(ranges - rows.length, "more range")}`] : [],
+    ...rows.length > 0 ? [""] : [],
+    ...renderTable(revisions, { ...options, columns }),
+  ];
+}
+
+/** Writes the findings as lines of JSON: the ranges, then all revisions. */
+export function* renderJsonFindings(
+  { revisions, damaged }: Pick<CheckFindings, "revisions" | "damaged">,
+): Generator<string, void> {
+  for (const row of rowsOf(damaged)) yield renderJsonLine({ type: "damage", ...row });
+  for (const { basedir, name, mapPath, state, imageBytes, reason, damage } of revisions) {
+    yield renderJsonLine({
+      type: "revision",
+      basedir,
+      revision: name,
+      path: mapPath,
+      state,
+      reason,
+      sizeBytes: imageBytes,
+      damagedBytes: damage.bytes,
+      damagedRanges: damage.ranges,
+      damagedChunks: damage.chunks,
+    });
+  }
+}
+
+function rowsOf(damaged: readonly DamagedChunk[]): Row[] {
   const rows = damaged.flatMap(({ places, ...chunk }) =>
     places.map((place): Row => ({ ...chunk, ...place }))
   );
   rows.sort((a, b) =>
     compare(a.basedir, b.basedir) || compare(a.revision, b.revision) || a.offset - b.offset
   );
-  if (!options.json) return renderTable(rows, { ...options, columns: COLUMNS });
-  return rows.map((row) => renderJsonLine({ type: "damage", ...row }).trimEnd());
+  return rows;
+}
+
+function shareOfDamage({ damage, imageBytes }: CheckedRevision): string {
+  if (imageBytes === null) return "-";
+  if (damage.bytes === 0) return "0%";
+  const percent = formatPercent(damage.bytes, imageBytes);
+  // Some damage is never none.
+  return Number.parseFloat(percent) === 0 ? "<0.1%" : percent;
 }
 
 function compare(a: string, b: string): number {

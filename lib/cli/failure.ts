@@ -27,6 +27,8 @@ export function printAnswer(text: string, tool: string, write: Sink): ExitCode {
     writeFully(Deno.stdout, text);
     return ExitCode.COMPLETE;
   } catch (error) {
+    // `--help | head` has what it wanted.
+    if (error instanceof Deno.errors.BrokenPipe) return ExitCode.COMPLETE;
     write(`${tool}: Cannot write standard output: ${reasonOf(error)}\n`);
     return ExitCode.FAILURE;
   }

@@ -12,7 +12,7 @@
  * |            | `restore`, `update`, `read-back`, `read-back-again` and `survey` (a dry run): `revision`,         |
  * |            | `target` (but of `survey`), `threads` and the numbers of `summary` up to `distinctBytes`; of      |
  * |            | `check`: `basedir`, `revisions`, `threads`, `distinctChunks`, `distinctBytes`. Other steps:       |
- * |            | `read-map`, `flush`                                                                               |
+ * |            | `read-map`, `plan` (of a large image), `find-places` (of bad chunks), `flush`                     |
  * | `progress` | once a second, and when SIGUSR1 asks: `step` (`null` between steps), `doneBytes`, `totalBytes`    |
  * |            | (`null` for steps that cannot be measured), `rateBytesPerSecond` and `etaSeconds` (`null` as long |
  * |            | as they cannot be told), `elapsedSeconds` since the step began                                    |
@@ -32,8 +32,8 @@
  * |            | target was read back), `badRanges` (an array of `offset`, `length`, `chunkId`, `reason`,          |
  * |            | `detail`), `lentChunks` (an array of `dir`, `chunks`), `elapsedMs`, `isVerified`, `isSynced`; of  |
  * |            | a dry run the same without what only a restore can know, and `mayWriteLess`; of a check           |
- * |            | `revisions`, `distinctChunks`, `checkedChunks`, `damagedChunks`, `readBytes`, `decodedBytes`,     |
- * |            | `elapsedMs`                                                                                       |
+ * |            | `revisions`, `intactRevisions`, `damagedRevisions`, `distinctChunks`, `checkedChunks`,            |
+ * |            | `damagedChunks`, `readBytes`, `decodedBytes`, `elapsedMs`; an interrupted one has them in `error` |
  *
  * The last object of a run is `summary` or `error`; where the arguments are not understood, `error` is the only one. Quiet
  * leaves out `step`, `message` and the regular `progress`. Nothing unprintable stands there raw (`json_line.ts`).
@@ -97,7 +97,7 @@ export class JsonReporter implements Reporter {
   }
 
   step(text: string, options: StepOptions = {}): void {
-    this.#begin(text, options.name ?? text, { fields: options.fields });
+    this.#begin(text, options.name ?? text, options);
   }
 
   track(
@@ -107,10 +107,10 @@ export class JsonReporter implements Reporter {
     options: StepOptions = {},
   ): void {
     this.#begin(text, options.name ?? label, { fields: options.fields, counts });
-    this.refresh();
+    this.#showIfDue();
   }
 
-  refresh(): void {
+  #showIfDue(): void {
     const dueMs = this.#lastProgressMs + PROGRESS_MS - PROGRESS_SLACK_MS;
     if (this.#quiet || this.#activity === undefined || this.#clock.now() < dueMs) return;
     this.status();
@@ -173,14 +173,14 @@ export class JsonReporter implements Reporter {
   #begin(
     text: string,
     name: string,
-    about: { fields?: JsonFields | undefined; counts?: () => ProgressCounts },
+    about: { fields?: JsonFields | undefined; counts?: (() => ProgressCounts) | undefined },
   ): void {
     this.stop();
     const { fields, counts } = about;
     this.#activity = new Activity(name, { counts, startMs: this.#clock.now() });
     if (this.#quiet) return;
     this.#emit("step", { step: name, text, ...fields });
-    this.#stopTicking = this.#clock.every(PROGRESS_MS, () => this.refresh());
+    this.#stopTicking = this.#clock.every(PROGRESS_MS, () => this.#showIfDue());
   }
 
   #emit(type: string, fields: JsonFields): void {

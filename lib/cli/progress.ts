@@ -46,7 +46,6 @@ export class ProgressReporter implements Reporter {
   #activity: Activity | undefined;
   #stopTicking: (() => void) | undefined;
   #lastPlainMs = 0;
-  #lastTickMs = 0;
   #isLineDrawn = false;
 
   constructor(options: ReporterOptions) {
@@ -59,8 +58,8 @@ export class ProgressReporter implements Reporter {
 
   start(_asked: StartFields): void {}
 
-  step(text: string, _options?: StepOptions): void {
-    this.#begin(text, text, undefined);
+  step(text: string, options: StepOptions = {}): void {
+    this.#begin(text, text, options.counts);
   }
 
   track(
@@ -70,12 +69,8 @@ export class ProgressReporter implements Reporter {
     _options?: StepOptions,
   ): void {
     this.#begin(text, label, counts);
-  }
-
-  refresh(): void {
-    const { canRedraw } = this.#display;
-    const dueMs = this.#lastTickMs + (canRedraw ? REDRAW_MS : PLAIN_TICK_MS);
-    if (!this.#quiet && this.#clock.now() >= dueMs) this.#tick();
+    // A step without measure is often over at once; its line comes with the first tick.
+    if (!this.#quiet) this.#tick();
   }
 
   status(): void {
@@ -126,21 +121,17 @@ export class ProgressReporter implements Reporter {
     this.#activity = new Activity(label, { counts, startMs });
     if (this.#quiet) return;
     this.#lastPlainMs = startMs;
-    this.#lastTickMs = startMs;
     const { canRedraw } = this.#display;
     this.#stopTicking = this.#clock.every(
       canRedraw ? REDRAW_MS : PLAIN_TICK_MS,
       () => this.#tick(),
     );
-    // A step without measure is often over at once; its line comes with the first tick.
-    if (counts !== undefined) this.#tick();
   }
 
   #tick(): void {
     const activity = this.#activity;
     if (activity === undefined) return;
     const nowMs = this.#clock.now();
-    this.#lastTickMs = nowMs;
     const state = activity.measure(nowMs);
     if (this.#display.canRedraw) {
       // The last column stays free: terminals differ in when they wrap.

@@ -25,6 +25,8 @@ export interface StepOptions {
   readonly name?: string;
   /** More about it, by stable names in camelCase. */
   readonly fields?: JsonFields;
+  /** How far a step is that may be over at once or last for long; asked several times a second. */
+  readonly counts?: () => ProgressCounts;
 }
 
 /** What there is to say about a failure beside the error. */
@@ -51,9 +53,6 @@ export interface Reporter extends Disposable {
    * @param counts Asked for the state of affairs several times a second; must be quick.
    */
   track(text: string, label: string, counts: () => ProgressCounts, options?: StepOptions): void;
-
-  /** Shows progress if it is time; for work that keeps timers from running, which calls this again and again. */
-  refresh(): void;
 
   /** Shows once how far the step is, quiet or not; what SIGUSR1 asks for. */
   status(): void;

@@ -118,9 +118,9 @@ class EventTeller {
       case "lock-wait":
         return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
       case "reading-map":
-        return reporter.step("Loading revision map", { name: "read-map" });
-      case "reading-map-on":
-        return reporter.refresh();
+        return reporter.step("Loading revision map", { name: "read-map", counts: event.progress });
+      case "planning":
+        return reporter.step("Planning", { name: "plan" });
       case "reader-wait":
         return reporter.warn(`waiting for a reader of ${nameOfTarget(event.target)}`);
       case "restoring":

@@ -68,6 +68,31 @@ export function writeFully(writer: SyncWriter, text: string): void {
   }
 }
 
+/** The part of `Deno.stdout` that is written to while the event loop goes on. */
+export interface AsyncWriter {
+  write(data: Uint8Array): Promise<number>;
+}
+
+/**
+ * Writes all of the text, while the event loop goes on: who reads it may take as long as he likes, and signals are heeded.
+ *
+ * @returns Whether there is somebody who reads it; `false` once a pipe's reader has gone, as `head` does.
+ * @throws {Error} What `write` throws, but for `WouldBlock`, which is waited out, and `BrokenPipe`.
+ */
+export async function writeAll(writer: AsyncWriter, text: string): Promise<boolean> {
+  let rest: Uint8Array = new TextEncoder().encode(text);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(await writer.write(rest));
+    } catch (error) {
+      if (error instanceof Deno.errors.BrokenPipe) return false;
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, BLOCKED_PAUSE_MS));
+    }
+  }
+  return true;
+}
+
 /**
  * A sink for messages that nothing depends on: once it cannot be written to (closed, broken pipe, full
  * disk), text is dropped in silence, for a restore must not fail because its log did.

@@ -16,9 +16,14 @@ export type RestoreEvent =
   | { readonly type: "locking"; readonly basedir: string }
   /** The purge lock is held by someone else; the restore waits. */
   | { readonly type: "lock-wait"; readonly holder: string }
-  | { readonly type: "reading-map"; readonly path: string }
-  /** Comes many times while a large map is read, in which the event loop stands still. */
-  | { readonly type: "reading-map-on" }
+  | {
+    readonly type: "reading-map";
+    readonly path: string;
+    /** Returns how far the reading has come; valid until the next event. */
+    readonly progress: () => MapProgress;
+  }
+  /** A plan is made of an image so large that this takes a while. */
+  | { readonly type: "planning" }
   /** A FIFO has no reader yet; the restore waits. */
   | { readonly type: "reader-wait"; readonly target: string }
   | ({ readonly type: "restoring"; readonly isUpdate: boolean } & TargetWork)
@@ -32,6 +37,12 @@ export type RestoreEvent =
   /** Something that need not worry anybody, in one line. */
   | { readonly type: "notice"; readonly text: string }
   | { readonly type: "warning"; readonly text: string };
+
+/** How much of one or several revision maps has been read. */
+export interface MapProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
 
 /** Work that workers are doing. */
 export interface RunningWork {

@@ -9,12 +9,16 @@
 
 import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
-import { zeroRanges } from "../target/zero_runs.ts";
+import { runSteps, type Steps } from "../slices.ts";
+import { type ZeroRange, ZeroRangeGrouper } from "../target/zero_runs.ts";
 import { type ImageExtent, seqsOfExtent, wholeImage } from "./extent.ts";
 import { hasSameId, SeqTest, wordsOf } from "./seq_kinds.ts";
 
 /** Ends the list of seqs at which a chunk stands. Seqs lie below it, as images end at 256 TiB. */
 export const NO_SEQ = 0x7fff_ffff;
+
+/** Seqs between two pauses: some milliseconds. */
+const SEQS_PER_STEP = 0x1_0000;
 
 /** Marks, while a plan is made, a seq that is not the first of its chunk. */
 const HAS_PREDECESSOR = 0x8000_0000;
@@ -100,18 +104,24 @@ export function seqsOfJob(plan: Pick<RestorePlan, "nextSeqs">, firstSeq: number)
  * @param map Read as is; its ids become part of the plan.
  */
 export function planRestore(map: RevisionMap, options: PlanOptions = {}): RestorePlan {
+  return runSteps(planSteps(map, options));
+}
+
+/** {@linkcode planRestore} in steps: the plan of a 256 TiB image takes seconds. */
+export function* planSteps(map: RevisionMap, options: PlanOptions = {}): Steps<RestorePlan> {
   const { size: imageBytes, seqCount, ids } = map;
   const { extent = wholeImage(imageBytes), base, asRecords = false } = options;
   const test = new SeqTest(map, base);
   const { firstSeq, endSeq } = seqsOfExtent(extent);
   const nextSeqs = shared(seqCount);
-  const distinctChunks = linkSeqs(ids, { firstSeq, endSeq, test, nextSeqs });
+  const distinctChunks = yield* linkSeqs(ids, { firstSeq, endSeq, test, nextSeqs });
 
   const firstSeqs = shared(distinctChunks);
   const seqs = { data: 0, zero: 0, kept: 0 };
   const bytes = { data: 0, zero: 0, kept: 0 };
   let jobCount = 0;
   for (let seq = firstSeq; seq < endSeq; seq++) {
+    if (seq % SEQS_PER_STEP === 0) yield;
     const kind = test.isData(seq) ? "data" : test.isZero(seq) ? "zero" : "kept";
     seqs[kind]++;
     bytes[kind] += Math.min((seq + 1) * CHUNK_BYTES, extent.end) -
@@ -124,7 +134,7 @@ export function planRestore(map: RevisionMap, options: PlanOptions = {}): Restor
   // Only the image's last seq may be short, and then it is the only seq of which its chunk's job is short.
   const lastJob = firstSeqs[jobCount - 1];
   const missing = lastJob === undefined ? 0 : CHUNK_BYTES - bytesOfSeq(imageBytes, lastJob);
-  const ranges = sharedZeroRanges(test, extent);
+  const ranges = yield* sharedZeroRanges(test, extent);
   return {
     imageBytes,
     extent,
@@ -137,20 +147,23 @@ export function planRestore(map: RevisionMap, options: PlanOptions = {}): Restor
     firstSeqs,
     nextSeqs,
     zeroRanges: ranges,
-    streamItems: asRecords ? streamItems(test, { firstSeq, endSeq }, ranges, seqs.data) : null,
+    streamItems: asRecords
+      ? yield* streamItems(test, { firstSeq, endSeq }, ranges, seqs.data)
+      : null,
   };
 }
 
 /** Puts seqs of data and ranges of zeros into the order of the image. */
-function streamItems(
+function* streamItems(
   test: SeqTest,
   { firstSeq, endSeq }: { firstSeq: number; endSeq: number },
   ranges: Float64Array,
   dataSeqs: number,
-): Uint32Array<SharedArrayBuffer> {
+): Steps<Uint32Array<SharedArrayBuffer>> {
   const items = shared(dataSeqs + ranges.length / 2);
   let count = 0, range = 0;
   for (let seq = firstSeq; seq < endSeq; seq++) {
+    if (seq % SEQS_PER_STEP === 0) yield;
     // A range begins at a seq, or in the first one; the seqs behind are part of it.
     while (2 * range < ranges.length && ranges[2 * range]! < (seq + 1) * CHUNK_BYTES) {
       items[count++] = ZERO_RANGE_ITEM + range++;
@@ -169,14 +182,17 @@ function streamItems(
  *
  * @returns The number of distinct chunks.
  */
-function linkSeqs(
+function* linkSeqs(
   ids: Uint8Array<SharedArrayBuffer>,
   span: { firstSeq: number; endSeq: number; test: SeqTest; nextSeqs: Uint32Array },
-): number {
+): Steps<number> {
   const { firstSeq, endSeq, test, nextSeqs } = span;
   const words = wordsOf(ids);
   let dataSeqs = 0;
-  for (let seq = firstSeq; seq < endSeq; seq++) if (test.isData(seq)) dataSeqs++;
+  for (let seq = firstSeq; seq < endSeq; seq++) {
+    if (seq % SEQS_PER_STEP === 0) yield;
+    if (test.isData(seq)) dataSeqs++;
+  }
 
   const slotBits = Math.ceil(Math.log2(dataSeqs * 1.5 + 2));
   const slots = 2 ** slotBits;
@@ -186,6 +202,7 @@ function linkSeqs(
   const heads = new Uint32Array(slots); // seq + 1; 0: empty
   let distinct = 0;
   for (let seq = endSeq - 1; seq >= firstSeq; seq--) {
+    if (seq % SEQS_PER_STEP === 0) yield;
     if (!test.isData(seq)) continue;
     const at = seq * 4;
     let hash = Math.imul(words[at]! ^ m3, m0);
@@ -217,18 +234,37 @@ function shared(length: number): Uint32Array<SharedArrayBuffer> {
 }
 
 /** Collects the ranges of zeros. Counts them first: a list that grows would cost a huge image more than the result. */
-function sharedZeroRanges(test: SeqTest, extent: ImageExtent): Float64Array<SharedArrayBuffer> {
-  const { start, end } = extent;
-  const { firstSeq, endSeq } = seqsOfExtent(extent);
-  const options = { chunkBytes: CHUNK_BYTES, start, end, maxBytes: ZERO_RANGE_BYTES };
-  const ranges = () => zeroRanges(test.zeroSeqs(firstSeq, endSeq), options);
+function* sharedZeroRanges(
+  test: SeqTest,
+  extent: ImageExtent,
+): Steps<Float64Array<SharedArrayBuffer>> {
   let count = 0;
-  for (const _ of ranges()) count++;
+  yield* eachZeroRange(test, extent, () => count++);
   const pairs = new Float64Array(new SharedArrayBuffer(2 * count * 8));
   let at = 0;
-  for (const { offset, length } of ranges()) {
+  yield* eachZeroRange(test, extent, ({ offset, length }) => {
     pairs[at++] = offset;
     pairs[at++] = length;
-  }
+  });
   return pairs;
+}
+
+function* eachZeroRange(
+  test: SeqTest,
+  extent: ImageExtent,
+  onRange: (range: ZeroRange) => void,
+): Steps<void> {
+  const { firstSeq, endSeq } = seqsOfExtent(extent);
+  const { start, end } = extent;
+  const grouper = new ZeroRangeGrouper({
+    chunkBytes: CHUNK_BYTES,
+    start,
+    end,
+    maxBytes: ZERO_RANGE_BYTES,
+  }, onRange);
+  for (let seq = firstSeq; seq < endSeq; seq++) {
+    if (seq % SEQS_PER_STEP === 0) yield;
+    if (test.isZero(seq)) grouper.add(seq);
+  }
+  grouper.end();
 }

@@ -7,10 +7,11 @@
 
 import { RevisionError, UsageError } from "../errors.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
+import { Slices, type Steps } from "../slices.ts";
 import { describeChange } from "../store/map_file.ts";
 import {
   isStillThere,
-  readRevisionMap,
+  readMapSteps,
   type RevisionMap,
   type StoredRevisionMap,
 } from "../store/revision_map.ts";
@@ -27,8 +28,8 @@ import {
   targetOffsetOf,
   wholeImage,
 } from "./extent.ts";
-import type { RestoreEvent, RestoreOptions } from "./options.ts";
-import { planRestore, type RestorePlan } from "./plan.ts";
+import type { MapProgress, RestoreEvent, RestoreOptions } from "./options.ts";
+import { planSteps, type RestorePlan } from "./plan.ts";
 
 /** A restore that could begin. Disposing it gives the locks back, and the target as it was unless it was opened. */
 export interface PreparedRestore extends Disposable {
@@ -36,13 +37,16 @@ export interface PreparedRestore extends Disposable {
   readonly name: string;
   readonly plan: RestorePlan;
   /** Makes a plan of all that the target will hold, without regard to a base. */
-  readonly planAll: () => RestorePlan;
+  readonly planAll: () => Promise<RestorePlan>;
   /** Backup directories to read chunks from, the revision's own first. */
   readonly sources: readonly string[];
   readonly target: CheckedTarget;
   /** @throws {RevisionError} If the revision's map is not the one any more that the plan was made from. */
-  requireSameMap(): void;
+  readonly requireSameMap: () => Promise<void>;
 }
+
+/** A plan of less, 4 TiB, is made within a second. */
+const PLANNING_TOLD_SEQS = 1_048_576;
 
 /** Where a revision is read from. */
 interface Found {
@@ -84,8 +88,9 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     });
     stack.use(lock);
   }
-  const map = readMap(found, onEvent);
-  const baseMap = base ? readMap(base, onEvent) : undefined;
+  const slices = new Slices({ signal });
+  const map = await readMap(found, { slices, onEvent });
+  const baseMap = base ? await readMap(base, { slices, onEvent }) : undefined;
   const extent = await extentOf(map, options, { sources, onEvent });
   if (baseMap && options.partition !== undefined) {
     // The target holds what the base has there, which is the same only where it is the same place.
@@ -95,7 +100,8 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     });
     requireSameExtent(extent, held, options.partition);
   }
-  const plan = planRestore(map, { extent, base: baseMap, asRecords });
+  if (map.seqCount >= PLANNING_TOLD_SEQS) onEvent({ type: "planning" });
+  const plan = await slices.run(planSteps(map, { extent, base: baseMap, asRecords }));
   const target = preflightTarget(options.output, {
     extent: { start: extent.targetStart, end: targetEndOf(extent) },
     sparse: sparseModeOf(options),
@@ -117,8 +123,8 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
   const locks = stack.move();
   return {
     ...{ name: found.name, plan, sources, target },
-    planAll: () => baseMap ? planRestore(map, { extent }) : plan,
-    requireSameMap: () => requireSameMap(map, found),
+    planAll: async () => baseMap ? await slices.run(planSteps(map, { extent })) : plan,
+    requireSameMap: () => slices.run(requireSameMap(map, found)),
     [Symbol.dispose]: () => locks.dispose(),
   };
 }
@@ -138,13 +144,19 @@ async function findRevision(
   return { name, basedir, mapPath };
 }
 
-function readMap({ mapPath }: Found, onEvent: (event: RestoreEvent) => void): StoredRevisionMap {
-  onEvent({ type: "reading-map", path: mapPath });
-  return readRevisionMap(mapPath, { onProgress: () => onEvent({ type: "reading-map-on" }) });
+async function readMap(
+  { mapPath }: Found,
+  { slices, onEvent }: { slices: Slices; onEvent: (event: RestoreEvent) => void },
+): Promise<StoredRevisionMap> {
+  let progress: MapProgress = { doneBytes: 0, totalBytes: 0 };
+  onEvent({ type: "reading-map", path: mapPath, progress: () => progress });
+  return await slices.run(readMapSteps(mapPath, {
+    onProgress: (doneBytes, totalBytes) => progress = { doneBytes, totalBytes },
+  }));
 }
 
-function requireSameMap(map: StoredRevisionMap, { name, mapPath }: Found): void {
-  if (isStillThere(map, mapPath)) return;
+function* requireSameMap(map: StoredRevisionMap, { name, mapPath }: Found): Steps<void> {
+  if (yield* isStillThere(map, mapPath)) return;
   throw new RevisionError(
     `Cannot restore revision ${quote(name)}: its map ${quote(mapPath)}: ${
       describeChange("since it was read")

@@ -70,7 +70,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   const threads = crew.workers.length;
   await new Promise((resolve) => setTimeout(resolve, 0));
   signal?.throwIfAborted();
-  prepared.requireSameMap();
+  await prepared.requireSameMap();
   const target = await prepared.target.open({
     ...(signal && { signal }),
     onWait: () => onEvent({ type: "reader-wait", target: prepared.target.path }),
@@ -110,7 +110,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     if (options.verifyTarget) {
       await flush(() => target.flush());
       // The base is part of what is compared: that the target holds it was a promise.
-      rewrittenBytes = await readBack({ ...work, plan: prepared.planAll() }, {
+      rewrittenBytes = await readBack({ ...work, plan: await prepared.planAll() }, {
         ...{ target: handle, damage, signal },
         flush: () => flush(() => target.flush()),
         onRound: (round, progress) =>
@@ -121,7 +121,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       await flush(() => target.finish({ sync }));
     }
     // A backup that was running has written its map by now, perhaps: what was restored is not its image then.
-    prepared.requireSameMap();
+    await prepared.requireSameMap();
     return makeReport(plan, pool.progress(), {
       ...{ elapsedMs: performance.now() - startMs, isVerified: verify, isSynced: sync },
       ...{ sources, rewrittenBytes, badRanges: damage.ranges() },

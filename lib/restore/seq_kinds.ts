@@ -12,7 +12,7 @@ import type { RevisionMap } from "../store/revision_map.ts";
 export class ZeroTest {
   readonly #words: Uint32Array;
 
-  constructor(ids: Uint8Array<SharedArrayBuffer>) {
+  constructor(ids: Uint8Array) {
     this.#words = wordsOf(ids);
   }
 
@@ -79,14 +79,10 @@ export class SeqTest {
   isZero(seq: number): boolean {
     return this.#zeroTest.isZero(seq) && !this.isKept(seq);
   }
-
-  *zeroSeqs(firstSeq: number, endSeq: number): Generator<number, void> {
-    for (let seq = firstSeq; seq < endSeq; seq++) if (this.isZero(seq)) yield seq;
-  }
 }
 
 /** Ids as words, four an id. */
-export function wordsOf(ids: Uint8Array<SharedArrayBuffer>): Uint32Array {
+export function wordsOf(ids: Uint8Array): Uint32Array {
   return new Uint32Array(ids.buffer, ids.byteOffset, ids.byteLength / 4);
 }
 

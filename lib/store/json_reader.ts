@@ -8,6 +8,8 @@
  * @module
  */
 
+import type { Steps } from "../slices.ts";
+
 /** Random access to bytes, such as a file. */
 export interface ByteSource {
   /** Number of bytes when it was opened. */
@@ -48,6 +50,15 @@ const DEFAULT_BLOCK_BYTES = 1024 * 1024;
 const MAX_DEPTH = 64;
 const NUMBER_KEPT_CHARS = 32;
 
+/** Values that are skipped between two pauses. */
+const VALUES_PER_STEP = 8192;
+
+/**
+ * Bytes that a step may take. Only white space, or one text or number, of this length takes more than some
+ * milliseconds; no producer writes such a thing, and it would keep signals waiting.
+ */
+const STEP_MAX_BYTES = 8 * 1024 * 1024;
+
 /** What the byte after a backslash stands for: `"` `\\` `/` themselves, and b f n r t; "u" is not among them. */
 const simpleEscapes: ReadonlyMap<number, number> = new Map([
   [0x22, 0x22],
@@ -79,8 +90,9 @@ export class JsonReader {
   readonly buffer: Uint8Array<ArrayBuffer>;
   position = 0;
   end = 0;
-  /** Number of bytes read from the source. */
+  /** Number of bytes read from the source, now and when the step began. */
   #loaded = 0;
+  #loadedBefore = 0;
   readonly #source: ByteSource;
   readonly #blockBytes: number;
   readonly #options: JsonReaderOptions;
@@ -88,9 +100,16 @@ export class JsonReader {
   constructor(source: ByteSource, options: JsonReaderOptions) {
     this.#source = source;
     this.#options = options;
-    this.#blockBytes = options.blockBytes ?? DEFAULT_BLOCK_BYTES;
+    // A directory may hold ten thousand small maps, each with a reader of its own.
+    this.#blockBytes = options.blockBytes ??
+      Math.max(1, Math.min(DEFAULT_BLOCK_BYTES, source.length));
     // Fewer than MAX_FILL_BYTES unread ones, one block, and the zeros that `fill` puts after the last.
     this.buffer = new Uint8Array(this.#blockBytes + 2 * MAX_FILL_BYTES);
+  }
+
+  /** Says that a pause was made: what is read from now on is the next step. */
+  beginStep(): void {
+    this.#loadedBefore = this.#loaded;
   }
 
   /** Where in the source the next unread byte is. */
@@ -110,6 +129,9 @@ export class JsonReader {
       this.buffer.copyWithin(0, this.position, this.end);
       this.end -= this.position;
       this.position = 0;
+      if (this.#loaded - this.#loadedBefore > STEP_MAX_BYTES) {
+        this.fail("white space, a text or a number is too long to be a revision map's");
+      }
       const block = this.buffer.subarray(this.end, this.end + this.#blockBytes);
       const read = this.#source.readAt(block, this.#loaded);
       if (read === 0) {
@@ -214,27 +236,35 @@ export class JsonReader {
   }
 
   /** Skips any value; objects and arrays may lie 64 deep. */
-  skipValue(depth = 0): void {
-    const byte = this.skipSpace();
-    if (byte === Ascii.QUOTE) {
-      this.#skipString();
-    } else if (byte === Ascii.OPEN_BRACE || byte === Ascii.OPEN_BRACKET) {
-      if (depth >= MAX_DEPTH) this.fail(`values are nested more than ${MAX_DEPTH} deep`);
-      const isObject = byte === Ascii.OPEN_BRACE;
-      const close = isObject ? Ascii.CLOSE_BRACE : Ascii.CLOSE_BRACKET;
-      if (!this.readOpening(byte, close)) return;
-      do {
-        if (isObject) {
-          if (this.skipSpace() !== Ascii.QUOTE) this.failUnexpected("a quoted key");
-          this.#skipString();
-          this.expect(Ascii.COLON);
+  *skipValue(): Steps<void> {
+    // The bytes that end the objects and arrays around the value.
+    const closers: number[] = [];
+    for (let values = 1;; values++) {
+      if (values % VALUES_PER_STEP === 0) {
+        yield;
+        this.beginStep();
+      }
+      const byte = this.skipSpace();
+      if (byte === Ascii.OPEN_BRACE || byte === Ascii.OPEN_BRACKET) {
+        if (closers.length >= MAX_DEPTH) this.fail(`values are nested more than ${MAX_DEPTH} deep`);
+        const close = byte === Ascii.OPEN_BRACE ? Ascii.CLOSE_BRACE : Ascii.CLOSE_BRACKET;
+        if (this.readOpening(byte, close)) {
+          closers.push(close);
+          if (close === Ascii.CLOSE_BRACE) this.#skipKey();
+          continue;
         }
-        this.skipValue(depth + 1);
-      } while (this.readSeparator(close));
-    } else if (byte === Ascii.MINUS || isDigit(byte)) {
-      this.readNumber();
-    } else {
-      this.#skipLiteral();
+      } else {
+        this.#skipScalar(byte);
+      }
+      for (;;) {
+        const close = closers.at(-1);
+        if (close === undefined) return;
+        if (this.readSeparator(close)) {
+          if (close === Ascii.CLOSE_BRACE) this.#skipKey();
+          break;
+        }
+        closers.pop();
+      }
     }
   }
 
@@ -262,6 +292,18 @@ export class JsonReader {
     if (byte < 0x20) this.failUnexpected("a character of a string or its closing quote");
     this.position++;
     return byte;
+  }
+
+  #skipKey(): void {
+    if (this.skipSpace() !== Ascii.QUOTE) this.failUnexpected("a quoted key");
+    this.#skipString();
+    this.expect(Ascii.COLON);
+  }
+
+  #skipScalar(firstByte: number): void {
+    if (firstByte === Ascii.QUOTE) this.#skipString();
+    else if (firstByte === Ascii.MINUS || isDigit(firstByte)) this.readNumber();
+    else this.#skipLiteral();
   }
 
   #skipString(): void {

@@ -1,7 +1,7 @@
 /**
  * Reads a revision map's file while backy may be writing it: a running backup copies its parent's map, and writes the file
  * anew, in place, when it ends. What is handed out was one state of the file from beginning to end. Parsing is
- * `revision_map.ts`'s matter.
+ * `map_parser.ts`'s matter.
  *
  * @module
  */
@@ -11,6 +11,7 @@ import { isSystemError, reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { fdState, type FileState, fileState } from "../ffi/file_state.ts";
 import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { readAt } from "../ffi/read_at.ts";
+import type { Steps } from "../slices.ts";
 import { quote } from "../wording.ts";
 import type { ByteSource } from "./json_reader.ts";
 
@@ -21,10 +22,10 @@ import type { ByteSource } from "./json_reader.ts";
  * @returns What `parse` returns, and the file's state while it ran.
  * @throws {RevisionError} If the file cannot be read or changes meanwhile, and whatever `parse` throws.
  */
-export function readMapFile<T>(
+export function* readMapFile<T>(
   path: string,
-  parse: (source: ByteSource) => T,
-): { result: T; state: FileState } {
+  parse: (source: ByteSource) => Steps<T>,
+): Steps<{ result: T; state: FileState }> {
   const refuse = (reason: string, cause?: unknown) =>
     new RevisionError(
       `Cannot read revision map ${quote(path)}: ${reason}`,
@@ -39,7 +40,7 @@ export function readMapFile<T>(
     const hasChanged = () => fdState(file.fd).version !== state.version;
     let result: T;
     try {
-      result = parse(sourceOf(file.fd, state.size, path));
+      result = yield* parse(sourceOf(file.fd, state.size, path));
     } catch (error) {
       // Whatever is wrong with it is of no interest then.
       if (error instanceof RevisionError && hasChanged()) {

@@ -58,33 +58,51 @@ export function* zeroRuns(flags: Uint8Array, chunkBytes: number): Generator<Run,
   }
 }
 
-/**
- * Yields the ranges of an image that chunks of zeros cover, neighbours joined.
- *
- * @param seqs Numbers of the chunks, ascending.
- * @param options.chunkBytes Size of a chunk; the image's last one ends with the image.
- * @param options.start First byte of the image that counts; the first chunk may lie before it in part.
- * @param options.end Byte behind the last one that counts; chunks at or beyond it yield nothing.
- * @param options.maxBytes Longest range: longer ones are split there, so that several workers share them.
- */
-export function* zeroRanges(
-  seqs: Iterable<number>,
-  options: { chunkBytes: number; start: number; end: number; maxBytes: number },
-): Generator<ZeroRange, void> {
-  const { chunkBytes, start, end } = options;
-  const maxChunks = Math.max(1, Math.floor(options.maxBytes / chunkBytes));
-  let first = 0, next = 0; // chunks first to next - 1 are the range so far
-  const range = () => {
-    const offset = Math.max(first * chunkBytes, start);
-    return { offset, length: Math.min(next * chunkBytes, end) - offset };
-  };
-  for (const seq of seqs) {
-    if (seq * chunkBytes >= end) continue;
-    if (seq !== next || next - first >= maxChunks) {
-      if (next > first) yield range();
-      first = seq;
-    }
-    next = seq + 1;
+/** Groups chunks of zeros into ranges of an image, neighbours joined. */
+export class ZeroRangeGrouper {
+  readonly #chunkBytes: number;
+  readonly #start: number;
+  readonly #end: number;
+  readonly #maxChunks: number;
+  readonly #onRange: (range: ZeroRange) => void;
+  // Chunks first to next - 1 are the range so far.
+  #first = 0;
+  #next = 0;
+
+  /**
+   * @param options.chunkBytes Size of a chunk; the image's last one ends with the image.
+   * @param options.start First byte of the image that counts; the first chunk may lie before it in part.
+   * @param options.end Byte behind the last one that counts; chunks at or beyond it make no range.
+   * @param options.maxBytes Longest range: longer ones are split there, so that several workers share them.
+   * @param onRange Takes each range, as soon as it is complete.
+   */
+  constructor(
+    options: { chunkBytes: number; start: number; end: number; maxBytes: number },
+    onRange: (range: ZeroRange) => void,
+  ) {
+    this.#chunkBytes = options.chunkBytes;
+    this.#start = options.start;
+    this.#end = options.end;
+    this.#maxChunks = Math.max(1, Math.floor(options.maxBytes / options.chunkBytes));
+    this.#onRange = onRange;
   }
-  if (next > first) yield range();
+
+  /** Adds a chunk, by its number; numbers ascend. */
+  add(seq: number): void {
+    if (seq * this.#chunkBytes >= this.#end) return;
+    if (seq !== this.#next || seq - this.#first >= this.#maxChunks) {
+      this.end();
+      this.#first = seq;
+    }
+    this.#next = seq + 1;
+  }
+
+  /** Ends the range that was begun. */
+  end(): void {
+    if (this.#next <= this.#first) return;
+    const offset = Math.max(this.#first * this.#chunkBytes, this.#start);
+    const length = Math.min(this.#next * this.#chunkBytes, this.#end) - offset;
+    this.#first = this.#next;
+    this.#onRange({ offset, length });
+  }
 }

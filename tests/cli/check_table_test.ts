@@ -1,4 +1,5 @@
-import { renderCheckedDamage } from "../../lib/cli/check_table.ts";
+import { renderFindings, renderJsonFindings } from "../../lib/cli/check_table.ts";
+import type { CheckedRevision } from "../../lib/check/check.ts";
 import type { DamagedChunk } from "../../lib/check/damage_places.ts";
 import { assert, assertEquals } from "../assert.ts";
 
@@ -12,52 +13,113 @@ function damaged(
 ): DamagedChunk {
   return {
     ...{ basedir, chunkId, reason: "hash", detail: "Cannot use chunk" },
+    path: `${basedir}/${chunkId}`,
     places: places.map(([revision, offset]) => ({ revision, offset, length: 4 * MIB })),
   };
 }
+
+function revision(name: string, fields: Partial<CheckedRevision> = {}): CheckedRevision {
+  const basedir = fields.basedir ?? "/srv/vm";
+  return {
+    ...{ basedir, name, mapPath: `${basedir}/${name}`, state: "intact", imageBytes: 64 * MIB },
+    ...{ reason: null, damage: { chunks: 0, bytes: 0, ranges: 0 } },
+    ...fields,
+  };
+}
+
+const hit = (chunks: number, bytes: number, ranges: number): Partial<CheckedRevision> => ({
+  state: "damaged",
+  damage: { chunks, bytes, ranges },
+});
 
 const DAMAGED = [
   damaged(ID, [["b", 9 * MIB], ["a", 20 * MIB], ["a", 3 * MIB]]),
   damaged(OTHER_ID, [["a", 4 * MIB]]),
   { ...damaged(ID, [["z", 0]], "/srv/aa"), reason: "missing" as const },
 ];
+const REVISIONS = [
+  revision("z", { ...hit(1, 4 * MIB, 1), basedir: "/srv/aa" }),
+  revision("a", hit(2, 12 * MIB, 3)),
+  revision("b", { ...hit(1, 4 * MIB, 1), imageBytes: 2 ** 40 }),
+  revision("good"),
+  revision("cut", { state: "bad-map", imageBytes: null, reason: "no map" }),
+];
+const FINDINGS = { revisions: REVISIONS, damaged: DAMAGED, isSample: false };
 
-Deno.test("renderCheckedDamage() sorts ranges by directory, revision and offset", () => {
-  assertEquals(renderCheckedDamage(DAMAGED, { json: false, maxCells: undefined }), [
-    "Revision    Offset   Length  Chunk                             Reason",
-    `z                0  4194304  ${ID}  missing`,
-    `a          3145728  4194304  ${ID}  wrong content`,
-    `a          4194304  4194304  ${OTHER_ID}  wrong content`,
-    `a         20971520  4194304  ${ID}  wrong content`,
-    `b          9437184  4194304  ${ID}  wrong content`,
+Deno.test("renderFindings() sorts ranges by directory, revision and offset, and lists all revisions", () => {
+  assertEquals(renderFindings(FINDINGS, { maxCells: undefined }), [
+    "Revision    Offset   Length  Reason         File",
+    `z                0  4194304  missing        /srv/aa/${ID}`,
+    `a          3145728  4194304  wrong content  /srv/vm/${ID}`,
+    `a          4194304  4194304  wrong content  /srv/vm/${OTHER_ID}`,
+    `a         20971520  4194304  wrong content  /srv/vm/${ID}`,
+    `b          9437184  4194304  wrong content  /srv/vm/${ID}`,
+    "",
+    "Revision  State           Damaged      of  Share  Chunks  Map",
+    "z         damaged           4 MiB  64 MiB   6.2%       1  /srv/aa/z",
+    "a         damaged          12 MiB  64 MiB  18.7%       2  /srv/vm/a",
+    "b         damaged           4 MiB   1 TiB  <0.1%       1  /srv/vm/b",
+    "good      intact              0 B  64 MiB     0%       0  /srv/vm/good",
+    "cut       map unreadable      0 B       -      -       0  /srv/vm/cut",
   ]);
 });
 
-Deno.test("renderCheckedDamage() shortens the reason for a terminal, and nothing that is pasted", () => {
-  const lines = renderCheckedDamage(DAMAGED, { json: false, maxCells: 72 });
-  for (const line of lines) assert(line.length <= 72, line);
-  assert(lines[2]!.endsWith(`${ID}  wrong c…`) || lines[2]!.includes(ID), lines[2]);
-  assert(lines.slice(1).every((line) => / (4194304) {2}[0-9a-f]{32} /.test(line)));
+Deno.test("renderFindings() says of how many ranges nothing is shown", () => {
+  const revisions = [revision("a", hit(2, 12 * MIB, 1_000_004))];
+  const lines = renderFindings({ ...FINDINGS, revisions }, { maxCells: undefined });
+  assert(lines.includes("and 999,999 more ranges"), lines.join("\n"));
 });
 
-Deno.test("renderCheckedDamage() with json gives an object a line, with all that is known", () => {
-  const lines = renderCheckedDamage(DAMAGED, { json: true, maxCells: 10 });
-  assertEquals(lines.length, 5);
-  assertEquals(JSON.parse(lines[0]!), {
+Deno.test("renderFindings() calls no revision intact that was checked in part", () => {
+  const revisions = [revision("a", hit(1, 4 * MIB, 1)), revision("b", { state: "unknown" })];
+  for (const isSample of [true, false]) {
+    const [line = ""] = renderFindings({ ...FINDINGS, revisions, isSample }, {
+      maxCells: undefined,
+    })
+      .slice(-1);
+    const state = isSample ? "no damage found in the sample" : "not fully checked";
+    assert(line.startsWith(`b         ${state}  `), line);
+  }
+});
+
+Deno.test("renderFindings() of no damage is nothing", () => {
+  const revisions = [revision("good")];
+  assertEquals(renderFindings({ revisions, damaged: [], isSample: false }, { maxCells: 80 }), []);
+});
+
+Deno.test("renderFindings() leaves whole what is pasted, however narrow the terminal is", () => {
+  assertEquals(
+    renderFindings(FINDINGS, { maxCells: 20 }),
+    renderFindings(FINDINGS, { maxCells: undefined }),
+  );
+});
+
+Deno.test("renderJsonFindings() gives an object a line, with all that is known", () => {
+  const lines = [...renderJsonFindings(FINDINGS)].map((line) => JSON.parse(line));
+  assertEquals(lines.map(({ type, revision }) => `${type} ${revision}`), [
+    ...["damage z", "damage a", "damage a", "damage a", "damage b"],
+    ...["revision z", "revision a", "revision b", "revision good", "revision cut"],
+  ]);
+  assertEquals(lines[0], {
     ...{ type: "damage", basedir: "/srv/aa", revision: "z", offset: 0, length: 4 * MIB },
-    ...{ chunkId: ID, reason: "missing", detail: "Cannot use chunk" },
+    ...{ chunkId: ID, path: `/srv/aa/${ID}`, reason: "missing", detail: "Cannot use chunk" },
   });
+  assertEquals(lines[6], {
+    ...{ type: "revision", basedir: "/srv/vm", revision: "a", path: "/srv/vm/a", reason: null },
+    ...{ state: "damaged", sizeBytes: 64 * MIB, damagedBytes: 12 * MIB, damagedRanges: 3 },
+    damagedChunks: 2,
+  });
+  assertEquals([lines[9].state, lines[9].reason, lines[9].sizeBytes], ["bad-map", "no map", null]);
 });
 
-Deno.test("renderCheckedDamage() of nothing is no line of JSON", () => {
-  assertEquals(renderCheckedDamage([], { json: true, maxCells: undefined }), []);
-});
-
-Deno.test("renderCheckedDamage() escapes hostile names", () => {
-  const hostile = [damaged(ID, [["x\x1b[2J\n\u202e", 0]], "/srv\x9b")];
-  for (const json of [true, false]) {
-    const lines = renderCheckedDamage(hostile, { json, maxCells: undefined });
-    assertEquals(lines.length, json ? 1 : 2);
-    for (const line of lines) assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(line), line);
+Deno.test("Findings escape hostile names", () => {
+  const name = "x\x1b[2J\n\u202e";
+  const damagedChunks = [damaged(ID, [[name, 0]], "/srv\x9b")];
+  const revisions = [revision(name, { ...hit(1, 4 * MIB, 1), basedir: "/srv\x9b" })];
+  const findings = { revisions, damaged: damagedChunks, isSample: false };
+  const lines = renderFindings(findings, { maxCells: undefined });
+  assertEquals(lines.length, 5);
+  for (const line of [...lines, ...renderJsonFindings(findings)]) {
+    assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(line.trimEnd()), line);
   }
 });

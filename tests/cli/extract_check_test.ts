@@ -26,10 +26,11 @@ Deno.test.beforeAll(() => {
 });
 Deno.test.afterAll(() => store[Symbol.dispose]());
 
-/** Cells of a table, without its titles. */
-function cellsOf(stdout: Uint8Array): string[][] {
-  const [, ...lines] = new TextDecoder().decode(stdout).trimEnd().split("\n");
-  return lines.map((line) => line.trim().split(/ {2,}/));
+/** Cells of the two tables, of ranges and of revisions, without their titles. */
+function tablesOf(stdout: Uint8Array): string[][][] {
+  return new TextDecoder().decode(stdout).trimEnd().split("\n\n").map((table) =>
+    table.split("\n").slice(1).map((line) => line.trim().split(/ {2,}/))
+  );
 }
 
 function corrupt(path: string, content: Uint8Array<ArrayBuffer>): void {
@@ -44,15 +45,18 @@ Deno.test("check of good revisions says so, prints nothing to standard output an
   assertSuccess(outcome);
   assertEquals(outcome.stdout.length, 0);
   const lines = outcome.stderr.trimEnd().split("\n");
-  assertEquals(lines.slice(0, -1), [
+  assertEquals(lines.slice(0, -2), [
     "Obtaining purge lock",
     "Loading revision maps",
     "Checking 5 distinct chunks (20 MiB) of 2 revisions with 2 workers",
+    // One is shorter than a chunk in full.
+    "Looking up the places of chunks",
   ]);
   assertMatch(
-    lines.at(-1)!,
-    /^Checked 5 distinct chunks of 2 revisions in \S+ s \(\S+ MiB read, \S+ \wiB\/s\): all are good$/,
+    lines.at(-2)!,
+    /^Checked 5 distinct chunks of 2 revisions in \S+ s \(\S+ MiB read, \S+ \wiB\/s\): all are intact$/,
   );
+  assertEquals(lines.at(-1), `Intact in "${store.basedir}": Other, SampleRevision`);
   assertEquals(snapshot(), before);
   const quiet = await extract(["check", "-q", store.revision.path]);
   assertEquals([quiet.code, quiet.stderr, quiet.stdout.length], [0, "", 0]);
@@ -89,23 +93,34 @@ Deno.test("check prints each damaged range of each revision as a table: exit 3",
       const [first, last] = [store.idAt(Seq.FIRST), store.idAt(Seq.LAST)];
       const lastOffset = String(Seq.LAST * CHUNK_BYTES);
       const length = String(CHUNK_BYTES);
-      const rows = cellsOf(outcome.stdout);
-      const [{ 4: reason = "" } = []] = rows;
+      const pathOf = (seq: number) => store.chunkFileAt(seq);
+      const [rows = [], states] = tablesOf(outcome.stdout);
+      const [{ 3: reason = "" } = []] = rows;
       assertMatch(reason, /^(wrong content|bad LZO data|wrong size)$/);
       assertEquals(rows, [
-        ["Other", length, length, first, reason],
-        ["SampleRevision", "0", length, first, reason],
-        ["SampleRevision", String(Seq.REPEATED * CHUNK_BYTES), length, first, reason],
+        ["Other", length, length, reason, pathOf(Seq.FIRST)],
+        ["SampleRevision", "0", length, reason, pathOf(Seq.FIRST)],
         [
-          "SampleRevision",
-          lastOffset,
-          String(store.image.length - Number(lastOffset)),
-          last,
-          "missing",
+          ...["SampleRevision", String(Seq.REPEATED * CHUNK_BYTES), length],
+          ...[reason, pathOf(Seq.FIRST)],
+        ],
+        [
+          ...["SampleRevision", lastOffset, String(store.image.length - Number(lastOffset))],
+          ...["missing", pathOf(Seq.LAST)],
+        ],
+      ]);
+      assertEquals(states, [
+        ["Other", "damaged", "4 MiB", "8.0 MiB", "49.9%", "1", `${store.basedir}/Other`],
+        [
+          ...["SampleRevision", "damaged", "9.0 MiB", "33.0 MiB", "27.2%", "2"],
+          store.revision.path,
         ],
       ]);
       assertEquals(outcome.code, DATA);
-      assertMatch(outcome.stderr, /: 2 damaged\n$/);
+      assertMatch(
+        outcome.stderr,
+        /: 2 chunks damaged, 0 of 2 revisions intact\nDamaged in ".*": .*\n$/,
+      );
       // Places in no image are not spoken of.
       const warnings = messagesOf(outcome.stderr).sort();
       assertEquals(warnings.length, 2, outcome.stderr);
@@ -119,18 +134,25 @@ Deno.test("check --json prints an object for each damaged range, and its report 
   await store.withDamage(chunkFile(store.basedir, ownId), () => {}, async () => {
     const { code, stdout, stderr } = await extract(["check", "--json", store.basedir]);
     assertEquals(code, DATA);
-    const [damage, ...more] = parseJsonLines(stdout);
-    assertEquals(more, []);
+    const [damage, ...revisions] = parseJsonLines(stdout);
+    assertEquals(revisions.map(({ revision, state, path }) => [revision, state, path]), [
+      ["Other", "damaged", `${store.basedir}/Other`],
+      ["SampleRevision", "intact", store.revision.path],
+    ]);
+    const { damagedBytes, damagedChunks, damagedRanges, sizeBytes, reason } = revisions[0]!;
+    assertEquals([damagedBytes, damagedChunks, damagedRanges], [SHORT_BYTES, 1, 1]);
+    assertEquals([sizeBytes, reason], [2 * CHUNK_BYTES + SHORT_BYTES, null]);
     const { detail, ...fields } = damage!;
     assertEquals<unknown>(fields, {
       ...{ type: "damage", basedir: store.basedir, revision: "Other", chunkId: ownId },
       ...{ offset: 2 * CHUNK_BYTES, length: SHORT_BYTES, reason: "missing" },
+      path: chunkFile(store.basedir, ownId),
     });
     assertMatch(detail, /^Cannot read chunk "[0-9a-f]{32}": there is no file ".*"$/);
     const lines = parseJsonLines(stderr);
     const names = lines.map(({ type, step }) => type === "step" ? step : type);
     assertEquals(names.filter((name) => name !== "progress"), [
-      ...["start", "lock", "read-map", "check", "warning", "summary"],
+      ...["start", "lock", "read-map", "check", "warning", "find-places", "summary"],
     ]);
     assertEquals(lines.at(-1)!.damagedChunks, 1);
   });
@@ -146,8 +168,9 @@ Deno.test("check finds a chunk that is too short for one of its places, and only
   const short = sampleBytes(91, 5000);
   const { path, ids } = store.add("ShortTwice", [short, short], CHUNK_BYTES + 5000);
   const { code, stdout } = await extract(["check", path]);
-  assertEquals(cellsOf(stdout), [
-    ["ShortTwice", "0", String(CHUNK_BYTES), ids[0]!, "wrong size"],
+  const [rows] = tablesOf(stdout);
+  assertEquals(rows, [
+    ["ShortTwice", "0", String(CHUNK_BYTES), "wrong size", chunkFile(store.basedir, ids[0]!)],
   ]);
   assertEquals(code, DATA);
   Deno.removeSync(path);
@@ -163,7 +186,11 @@ Deno.test("check --sample checks that share of the chunks, at least one", async 
     assertEquals([code, distinctChunks, checkedChunks], [0, 5, chunks], stderr);
   }
   const { stderr } = await extract(["check", "--sample=60", store.basedir]);
-  assertMatch(stderr, /^Checked 3 of 5 distinct chunks of 2 revisions in .*: these are good$/m);
+  assertMatch(
+    stderr,
+    /^Checked 3 of 5 distinct chunks of 2 revisions in .*: no damage found in the sample$/m,
+  );
+  assert(!stderr.includes("ntact"), stderr);
 });
 
 Deno.test("check of two backup directories tells them apart", async () => {
@@ -171,8 +198,12 @@ Deno.test("check of two backup directories tells them apart", async () => {
   Deno.removeSync(other.chunkFileAt(Seq.UNALIGNED_ZEROS));
   const { code, stdout } = await extract(["check", "--json", store.basedir, other.revision.path]);
   assertEquals(code, DATA);
-  assertEquals(parseJsonLines(stdout).map(({ basedir, revision }) => [basedir, revision]), [
-    [other.basedir, "SampleRevision"],
+  const lines = parseJsonLines(stdout);
+  assertEquals(lines.map(({ type, basedir, revision }) => [type, basedir, revision]), [
+    ["damage", other.basedir, "SampleRevision"],
+    ["revision", store.basedir, "Other"],
+    ["revision", store.basedir, "SampleRevision"],
+    ["revision", other.basedir, "SampleRevision"],
   ]);
 });
 
@@ -208,7 +239,14 @@ Deno.test("check shows how far it is: regularly in JSON, and when SIGUSR1 asks",
   const status = /^Checking: [1-9]\d*\.\d%, \d+ MiB of 16 MiB, .*\/s, \S+ elapsed, \S+ left\n$/m;
   await askUntilSaid(tool, status);
   tool.signal("SIGINT");
-  assertFailure(await tool.outcome(), { code: 130, says: ["Interrupted by SIGINT"] });
+  assertFailure(await tool.outcome(), {
+    code: 130,
+    says: [
+      "Interrupted by SIGINT",
+      /^Checked [1-3] of 4 distinct chunks of 1 revision in .*: no damage found so far$/,
+      `Not fully checked in "${store.basedir}": SampleRevision`,
+    ],
+  });
 
   const { stderr } = await extract([
     "check",
@@ -225,4 +263,73 @@ Deno.test("check shows how far it is: regularly in JSON, and when SIGUSR1 asks",
       return doneBytes;
     });
   assert(done.length >= 3 && done.some((bytes) => bytes > 0 && bytes < 4 * CHUNK_BYTES), `${done}`);
+});
+
+Deno.test("check goes on after an unreadable map, and names what is intact: exit 3", async () => {
+  const { path } = store.add("BadMap", []);
+  Deno.writeTextFileSync(path, '{"mapping": {');
+  try {
+    const outcome = await extract(["check", store.basedir]);
+    assertEquals(outcome.code, DATA, outcome.stderr);
+    const [states] = tablesOf(outcome.stdout);
+    assertEquals(states?.map(([name, state]) => [name, state]), [
+      ["BadMap", "map unreadable"],
+      ["Other", "intact"],
+      ["SampleRevision", "intact"],
+    ]);
+    assertMatch(
+      outcome.stderr,
+      /^backy-extract: warning: Cannot read revision map "\S+\/BadMap": at byte 13: .*$/m,
+    );
+    const directory = `in "${store.basedir}"`;
+    assertEquals(outcome.stderr.trimEnd().split("\n").slice(-3), [
+      outcome.stderr.match(/^Checked 5 distinct .*: 1 map unreadable, 2 of 3 revisions intact$/m)
+        ?.[0]!,
+      `Map unreadable ${directory}: BadMap`,
+      `Intact ${directory}: Other, SampleRevision`,
+    ]);
+    const alone = await extract(["check", "--json", path]);
+    assertEquals(alone.code, DATA, alone.stderr);
+    assertEquals(parseJsonLines(alone.stdout).map(({ state }) => state), ["bad-map"]);
+  } finally {
+    Deno.removeSync(path);
+    Deno.removeSync(`${path}.rev`);
+  }
+});
+
+Deno.test("check that is interrupted prints the damage that it has found", async () => {
+  await store.withDamage(store.chunkFileAt(Seq.FIRST), () => {}, async () => {
+    // A missing chunk takes no time, the first that is there minutes.
+    const args = ["check", "-t1", "--bwlimit=10KiB", store.revision.path, `${store.basedir}/Other`];
+    await using tool = startExtract(args);
+    await tool.untilSaid("Cannot read chunk");
+    tool.signal("SIGTERM");
+    const outcome = await tool.outcome();
+    assertEquals(outcome.code, 143, outcome.stderr);
+    const [rows, states] = tablesOf(outcome.stdout);
+    assertEquals(rows?.map(([name, offset]) => [name, offset]), [
+      ["Other", String(CHUNK_BYTES)],
+      ["SampleRevision", "0"],
+      ["SampleRevision", String(Seq.REPEATED * CHUNK_BYTES)],
+    ]);
+    assertEquals(states?.map(([name, state]) => [name, state]), [
+      ["SampleRevision", "damaged"],
+      ["Other", "damaged"],
+    ]);
+    assertMatch(
+      outcome.stderr,
+      /^backy-extract: Checked [12] of 5 distinct .*: 1 chunk damaged, /m,
+    );
+  });
+});
+
+Deno.test("check says nothing of a reader that has gone, and tells by its exit code what it found", async () => {
+  await store.withDamage(store.chunkFileAt(Seq.FIRST), () => {}, async () => {
+    for (const json of [[], ["--json"]]) {
+      const options = { shell: '"$@" | true; exit ${PIPESTATUS[0]}' };
+      const { code, stderr } = await extract(["check", "-q", ...json, store.basedir], options);
+      assertEquals(code, DATA, stderr);
+      assert(!/standard output|EPIPE|Broken/.test(stderr), stderr);
+    }
+  });
 });

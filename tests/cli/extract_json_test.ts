@@ -71,7 +71,8 @@ const SUMMARIES: Readonly<Record<string, Shape>> = {
   },
   dryRun: { ...PLAN, ...FOUND, mayWriteLess: isFlag },
   check: {
-    ...{ revisions: isCount, distinctChunks: isCount, checkedChunks: isCount },
+    ...{ revisions: isCount, intactRevisions: isCount, damagedRevisions: isCount },
+    ...{ distinctChunks: isCount, checkedChunks: isCount },
     ...{ damagedChunks: isCount, readBytes: isCount, decodedBytes: isCount, elapsedMs: isNumber },
   },
 };
@@ -79,6 +80,8 @@ const WORK: Shape = { revision: isText, threads: isCount, ...PLAN };
 const STEPS: Readonly<Record<string, Shape>> = {
   "lock": { basedir: isText },
   "read-map": {},
+  "plan": {},
+  "find-places": {},
   "flush": {},
   "restore": { ...WORK, target: isText },
   "update": { ...WORK, target: isText },
@@ -226,7 +229,8 @@ Deno.test("--json tells all kinds of runs as documented", async () => {
   }
   const checked = await extract(["check", "--json", store.basedir]);
   const lines = assertDocumented(checked, SUMMARIES.check);
-  assertEquals(typesOf(lines), ["start", "lock", "read-map", "check", "summary"]);
+  const steps = ["lock", "read-map", "check", "find-places"];
+  assertEquals(typesOf(lines), ["start", ...steps, "summary"]);
 });
 
 Deno.test("--json tells gaps in warnings and in the summary: exit 3", async () => {

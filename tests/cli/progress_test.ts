@@ -197,20 +197,6 @@ Deno.test("ProgressReporter escapes what it prints and uses colour only where it
   }
 });
 
-Deno.test("ProgressReporter.refresh() moves the bar while timers cannot run, but not all the time", () => {
-  const { clock, reporter, writes } = setUp({});
-  reporter.step("Loading revision map");
-  const before = writes.length;
-  reporter.refresh();
-  assertEquals(writes.length, before);
-  clock.block(1000);
-  reporter.refresh();
-  reporter.refresh();
-  assertEquals(writes.length, before + 1);
-  reporter.stop();
-  reporter.refresh();
-});
-
 Deno.test("ProgressReporter.status() prints a whole line, above the bar and when quiet", () => {
   for (const terminal of [true, false]) {
     for (const quiet of [true, false]) {
@@ -232,12 +218,13 @@ Deno.test("ProgressReporter.status() prints a whole line, above the bar and when
   }
 });
 
-Deno.test("ProgressReporter.refresh() shows nothing when quiet", () => {
-  const { clock, reporter, track, writes } = setUp({ quiet: true });
-  track();
-  clock.block(60_000);
-  reporter.refresh();
-  assertEquals(writes, []);
+Deno.test("ProgressReporter shows how far a step is that may be over at once, when it lasts", () => {
+  const { clock, reporter, shown } = setUp({});
+  const counts = () => ({ doneBytes: 1, totalBytes: 4 });
+  reporter.step("Loading revision map", { counts });
+  assertEquals(shown(), ["Loading revision map", ""]);
+  clock.advance(200);
+  assertMatch(shown().at(-1)!, / Loading revision map +25\.0% /);
   reporter.stop();
 });
 

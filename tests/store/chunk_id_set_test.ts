@@ -73,3 +73,51 @@ Deno.test("ChunkIdSet does not take for ever with ids that were made to collide"
     assertEquals(set.size, count);
   }
 });
+
+/** Ids that are all different. */
+function manyIds(count: number, seed: number): Words[] {
+  return Array.from({ length: count }, (_, at) => [at, seed, at ^ seed, 7] as const);
+}
+
+Deno.test("ChunkIdSet numbers its ids, also after it was emptied again and again", () => {
+  const set = new ChunkIdSet();
+  for (const [round, count] of [3, 5000, 1, 20_000, 0, 7].entries()) {
+    const words = wordsOf(...manyIds(count, round));
+    for (const _ of [1, 2]) for (let at = 0; at < count; at++) set.add(words, 4 * at);
+    assertEquals(set.size, count);
+    for (let at = 0; at < count; at++) assertEquals(set.numberOf(words, 4 * at), at);
+    assertEquals(set.numberOf(wordsOf([1, 99, 2, 3]), 0), -1);
+    set.clear();
+    assertEquals([set.size, set.toSharedIds().length], [0, 0]);
+    for (let at = 0; at < count; at++) assert(!set.has(words, 4 * at));
+  }
+});
+
+Deno.test("ChunkIdSet.truncate() removes what was added last, and finds the others", () => {
+  const set = new ChunkIdSet();
+  const words = wordsOf(...manyIds(9000, 1));
+  const addAll = () => {
+    for (let at = 0; at < 9000; at++) set.add(words, 4 * at);
+  };
+  addAll();
+  for (const size of [8999, 700, 0]) {
+    set.truncate(size);
+    assertEquals(set.size, size);
+    for (let at = 0; at < 9000; at++) {
+      assertEquals(set.numberOf(words, 4 * at), at < size ? at : -1);
+    }
+  }
+  addAll();
+  assertEquals(set.size, 9000);
+});
+
+Deno.test("ChunkIdSet.addAll() adds what is wanted, in many steps where it grows", () => {
+  const set = new ChunkIdSet();
+  const count = 400_000;
+  const words = new Uint32Array(4 * count).map((_, at) => Math.imul(at + 1, 0x9e3779b1));
+  let steps = 0;
+  for (const _ of set.addAll(words, count, (index) => index % 4 !== 0)) steps++;
+  assertEquals(set.size, 300_000);
+  assert(steps >= 3, `${steps} steps`);
+  assert(!set.has(words, 0) && set.numberOf(words, 4) === 0);
+});

@@ -1,6 +1,11 @@
 import { assertEquals, assertThrows } from "../assert.ts";
 import { GRANULE_BYTES } from "../../lib/target/target.ts";
-import { type Run, zeroRanges, zeroRuns } from "../../lib/target/zero_runs.ts";
+import {
+  type Run,
+  type ZeroRange,
+  ZeroRangeGrouper,
+  zeroRuns,
+} from "../../lib/target/zero_runs.ts";
 
 const MIB = 1_048_576;
 
@@ -51,35 +56,44 @@ Deno.test("zeroRuns() covers every chunk in alternating runs", () => {
   }
 });
 
+/** The ranges of chunks with these numbers. */
+function zeroRanges(seqs: readonly number[], options: typeof sizes): ZeroRange[] {
+  const ranges: ZeroRange[] = [];
+  const grouper = new ZeroRangeGrouper(options, (range) => void ranges.push(range));
+  for (const seq of seqs) grouper.add(seq);
+  grouper.end();
+  return ranges;
+}
+
 const sizes = { chunkBytes: 4 * MIB, start: 0, end: 40 * MIB, maxBytes: 1024 * MIB };
 
-Deno.test("zeroRanges() joins neighbouring chunks", () => {
-  assertEquals([...zeroRanges([0, 1, 2, 5, 7, 8], sizes)], [
+Deno.test("ZeroRangeGrouper joins neighbouring chunks", () => {
+  assertEquals(zeroRanges([0, 1, 2, 5, 7, 8], sizes), [
     { offset: 0, length: 12 * MIB },
     { offset: 20 * MIB, length: 4 * MIB },
     { offset: 28 * MIB, length: 8 * MIB },
   ]);
 });
 
-Deno.test("zeroRanges() splits at maxBytes", () => {
-  assertEquals([...zeroRanges([2, 3, 4, 5, 6], { ...sizes, maxBytes: 9 * MIB })], [
+Deno.test("ZeroRangeGrouper splits at maxBytes", () => {
+  assertEquals(zeroRanges([2, 3, 4, 5, 6], { ...sizes, maxBytes: 9 * MIB }), [
     { offset: 8 * MIB, length: 8 * MIB },
     { offset: 16 * MIB, length: 8 * MIB },
     { offset: 24 * MIB, length: 4 * MIB },
   ]);
-  assertEquals([...zeroRanges([0, 1], { ...sizes, maxBytes: 1 })].length, 2);
+  assertEquals(zeroRanges([0, 1], { ...sizes, maxBytes: 1 }).length, 2);
 });
 
-Deno.test("zeroRanges() begins with the part that counts", () => {
-  assertEquals([...zeroRanges([1, 2], { ...sizes, start: 5 * MIB, end: 11 * MIB })], [
+Deno.test("ZeroRangeGrouper begins with the part that counts", () => {
+  assertEquals(zeroRanges([1, 2], { ...sizes, start: 5 * MIB, end: 11 * MIB }), [
     { offset: 5 * MIB, length: 6 * MIB },
   ]);
 });
 
-Deno.test("zeroRanges() ends with the image", () => {
-  assertEquals([...zeroRanges([8, 9, 10, 11], { ...sizes, end: 40 * MIB - 5 })], [
+Deno.test("ZeroRangeGrouper ends with the image", () => {
+  assertEquals(zeroRanges([8, 9, 10, 11], { ...sizes, end: 40 * MIB - 5 }), [
     { offset: 32 * MIB, length: 8 * MIB - 5 },
   ]);
-  assertEquals([...zeroRanges([], sizes)], []);
-  assertEquals([...zeroRanges([0], { ...sizes, end: 0 })], []);
+  assertEquals(zeroRanges([], sizes), []);
+  assertEquals(zeroRanges([0], { ...sizes, end: 0 }), []);
 });
