@@ -5,10 +5,10 @@
  * @module
  */
 
-import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
+import { assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { fuseTest, hashesBelow, run, sh, type Site, TOOL, tryRun } from "./fuse_harness.ts";
+import { recipe, shellQuote } from "./recipes.ts";
 
-const ROOT = new URL("../../", import.meta.url).pathname;
 const README = "README.md";
 const MOUNTING = "docs/mounting.md";
 
@@ -19,20 +19,6 @@ const PROGRAMS = ["mkfs.ext4", "mkfs.xfs", "xfs_io", "sfdisk", "partx", "fdisk"]
 
 /** Where partition 1 of the disk begins, and how many sectors it has, as docs/mounting.md says. */
 const PARTITION = { start: 2048, sectors: 81_920 } as const;
-
-/** The commands of a console block below a heading, in which a "#" stands for the prompt. */
-function recipe(file: string, heading: string, number = 0): string[] {
-  const section = Deno.readTextFileSync(ROOT + file).split(/^## /m)
-    .find((part) => part.startsWith(`${heading}\n`));
-  assert(section !== undefined, `${file} has no section "${heading}"`);
-  const blocks = [...section.matchAll(/^```console\n(.*?)^```$/gms)].map(([, block]) => block!);
-  const block = blocks[number];
-  assert(block !== undefined, `${file}, "${heading}" has ${blocks.length} blocks`);
-  return block.trimEnd().split("\n").map((line) => {
-    assertMatch(line, /^# /);
-    return line.slice(2);
-  });
-}
 
 /**
  * Makes an image of a file system that was in use: files were written and flushed, so they are in the journal, and then
@@ -83,26 +69,25 @@ async function follow(
 ): Promise<string> {
   const restore = site.folder();
   const home = site.folder();
-  const quoted = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
   const script = commands.flatMap((command) => {
     const here = command
-      .replaceAll("/mnt/backy-fuse/last", `${quoted(at.mountPoint)}/${at.revision}`)
-      .replaceAll("/mnt/backy-fuse", quoted(at.mountPoint))
-      .replaceAll("/srv/backy/vm0", quoted(site.basedir))
-      .replaceAll("/mnt/restore", quoted(restore))
-      .replaceAll("/root/", `${quoted(home)}/`);
+      .replaceAll("/mnt/backy-fuse/last", `${shellQuote(at.mountPoint)}/${at.revision}`)
+      .replaceAll("/mnt/backy-fuse", shellQuote(at.mountPoint))
+      .replaceAll("/srv/backy/vm0", shellQuote(site.basedir))
+      .replaceAll("/mnt/restore", shellQuote(restore))
+      .replaceAll("/root/", `${shellQuote(home)}/`);
     // Where the kernel knows no partition tables, and where nothing makes device nodes.
     return / -P /.test(command) ? [here, "make_partition_nodes"] : [here];
   });
   await sh(
-    `backy-fuse() { ${TOOL.map(quoted).join(" ")} "$@"; }
+    `backy-fuse() { ${TOOL.map(shellQuote).join(" ")} "$@"; }
      make_partition_nodes() {
        local number=/sys/class/block/\${loop#/dev/}p1/dev
        [ -e "$number" ] || partx -a "$loop"
        [ -b "$loop"p1 ] || mknod "$loop"p1 b $(tr : ' ' <"$number")
      }
      clean_up() {
-       umount ${quoted(restore)} || true
+       umount ${shellQuote(restore)} || true
        [ -z "$loop" ] || losetup -d "$loop"
      }
      loop=
