@@ -6,6 +6,7 @@
 
 import { freeMemoryBytes } from "../ffi/free_memory.ts";
 import { type BackupMount, mountBackup, type MountEvent } from "../fuse/mount.ts";
+import { raiseDescriptorLimit } from "../ffi/headroom.ts";
 import { quote } from "../wording.ts";
 import { type MountCommand, parseFuseArguments } from "./fuse_arguments.ts";
 import { defaultCacheBytes, defaultThreads } from "./option_values.ts";
@@ -47,6 +48,7 @@ async function runMount(command: MountCommand): Promise<ExitCode> {
     display: stderrDisplay(),
     quiet: false,
   });
+  raiseDescriptorLimit();
   const interruption = new AbortController();
   let mounted: BackupMount | undefined;
   // A lost connection to the rescue host must not leave a dead mount behind.
@@ -88,6 +90,8 @@ function showEvent(reporter: ProgressReporter, event: MountEvent): void {
       return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
     case "mounting":
       return reporter.step("Mounting");
+    case "notice":
+      return reporter.message(event.text);
     case "warning":
       return reporter.warn(event.text);
   }

@@ -15,6 +15,11 @@ export interface MountOptions {
    * loop ("receive"). The caller of such a request gets EIO.
    */
   readonly onError: ErrorListener;
+  /**
+   * Called when all was checked that can be, right before the mount is made: the last moment to get ready for requests. If it
+   * throws, nothing is mounted.
+   */
+  readonly beforeMount?: () => Promise<void>;
   /** What mount(8) shows as the source. */
   readonly fsname?: string;
   /** Part of the type that mount(8) shows, `fuse.SUBTYPE`. */

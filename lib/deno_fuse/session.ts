@@ -85,6 +85,7 @@ export async function mount(
 ): Promise<FuseSession> {
   const library = openLibfuse3();
   const path = await requireMountable(mountpoint, options.mountOptions ?? []);
+  await options.beforeMount?.();
   const session = new Session(library, path, handlers, options);
   await session.start();
   return session;

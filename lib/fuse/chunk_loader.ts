@@ -7,7 +7,8 @@
  * @module
  */
 
-import { fromWireError, WorkerError } from "../errors.ts";
+import { fromWireError, ResourceError, WorkerError } from "../errors.ts";
+import { reasonOf } from "../ffi/errno.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 import type { Job, JobAnswer, Result, WorkerMessage } from "./messages.ts";
 import type { ChunkPlace, Loading, PageLoader } from "./page_cache.ts";
@@ -57,6 +58,8 @@ interface Seat {
   readonly worker: JobWorker;
   /** `null` until the worker has said where it is. */
   memory: PageMemory | null;
+  /** Settles when it has said that, to `null`, or when it ended before, to the reason. */
+  readonly ready: PromiseWithResolvers<string | null>;
   readonly tasks: Task[];
 }
 
@@ -74,12 +77,25 @@ export class ChunkLoader implements PageLoader, Disposable {
     this.#createWorker = options.createWorker ?? startWorker;
   }
 
-  /** Starts all workers, so that the first reader need not wait for them. If it fails, the first job will say so. */
-  start(): void {
-    try {
-      while (!this.#isClosed && this.#seats.size < this.#options.threads) this.#openSeat();
-    } catch {
-      // See above.
+  /**
+   * Starts all workers. What they lack shows now, and the first reader need not wait for them.
+   *
+   * @returns When they are ready; some that could not be started are done without.
+   * @throws {ResourceError} If none could be started.
+   */
+  async start(): Promise<void> {
+    const starting: Promise<string | null>[] = [];
+    while (!this.#isClosed && this.#seats.size < this.#options.threads) {
+      try {
+        starting.push(this.#openSeat().ready.promise);
+      } catch (error) {
+        starting.push(Promise.resolve(reasonOf(error)));
+        break;
+      }
+    }
+    const failure = (await Promise.all(starting)).find((reason) => reason !== null);
+    if (this.#seats.size === 0) {
+      throw new ResourceError(`Cannot start a worker: ${failure ?? ENDED}`);
     }
   }
 
@@ -136,7 +152,10 @@ export class ChunkLoader implements PageLoader, Disposable {
   [Symbol.dispose](): void {
     this.#isClosed = true;
     const open = [...this.#seats].flatMap(({ tasks }) => tasks);
-    for (const { worker } of this.#seats) worker.terminate();
+    for (const { worker, ready } of this.#seats) {
+      worker.terminate();
+      ready.resolve(ENDED);
+    }
     this.#seats.clear();
     for (const { answer } of open) answer.reject(new WorkerError(ENDED));
     this.#failWaiting(ENDED);
@@ -189,11 +208,14 @@ export class ChunkLoader implements PageLoader, Disposable {
   }
 
   #openSeat(): Seat {
-    const seat: Seat = { worker: this.#createWorker(), memory: null, tasks: [] };
+    const worker = this.#createWorker();
+    const ready = Promise.withResolvers<string | null>();
+    const seat: Seat = { worker, memory: null, ready, tasks: [] };
     this.#seats.add(seat);
     seat.worker.onmessage = ({ data }) => {
-      if (data.type === "memory") seat.memory = new PageMemory(data);
-      else this.#finish(seat, data);
+      if (data.type !== "memory") return this.#finish(seat, data);
+      seat.memory = new PageMemory(data);
+      seat.ready.resolve(null);
     };
     seat.worker.onerror = (event) => {
       // Without this the error would end the process.
@@ -229,6 +251,7 @@ export class ChunkLoader implements PageLoader, Disposable {
 
   #bury(seat: Seat, reason: string): void {
     seat.worker.terminate();
+    seat.ready.resolve(reason);
     this.#seats.delete(seat);
     const [task, ...rest] = seat.tasks;
     task?.answer.reject(new WorkerError(`Cannot go on: ${reason}`));

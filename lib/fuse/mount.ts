@@ -15,6 +15,7 @@
  */
 
 import { type FuseSession, mount } from "deno-fuse";
+import { roomForWorkers } from "../chunk/worker_room.ts";
 import { MountError } from "../errors.ts";
 import { reasonOf } from "../ffi/errno.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
@@ -30,6 +31,8 @@ export type MountEvent =
   /** The purge lock is held by someone else; the mount waits. */
   | { readonly type: "lock-wait"; readonly holder: string }
   | { readonly type: "mounting"; readonly mountpoint: string }
+  /** Something that need not worry anybody, in one line. */
+  | { readonly type: "notice"; readonly text: string }
   /** A revision is left out, a read or write failed, a lock is impossible: one line. */
   | { readonly type: "warning"; readonly text: string };
 
@@ -43,7 +46,7 @@ export interface MountOptions {
   readonly mountOptions: readonly string[];
   /** Bound of the read cache, and of the changes in memory, in bytes each; at least 16 MiB. */
   readonly cacheBytes: number;
-  /** Decoding workers, >= 1. */
+  /** Decoding workers, >= 1; a limit of the system may make them fewer. */
   readonly threads: number;
   /** Where changed chunks go when there is no room for them; default the backup directory. */
   readonly spill?: string | undefined;
@@ -78,10 +81,11 @@ const READ_AHEAD_BYTES = 4 * 1024 * 1024;
  * @returns When the mount is ready for use. The purge lock is held until it is gone.
  * @throws {StoreFormatError} If the directory is not a backup directory that is understood.
  * @throws {LockError} If the purge lock could not be taken.
+ * @throws {ResourceError} If the system gives less than one worker needs.
  * @throws {MountError} If it cannot be mounted there; the message says what to do.
  */
 export async function mountBackup(options: MountOptions): Promise<BackupMount> {
-  const { basedir, mountpoint, cacheBytes, threads, verify, onEvent } = options;
+  const { basedir, mountpoint, cacheBytes, verify, onEvent } = options;
   const spillDir = options.spill ?? basedir;
   const warn = (text: string) => onEvent({ type: "warning", text });
   openStore(basedir);
@@ -99,6 +103,8 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     }),
   );
   onEvent({ type: "mounting", mountpoint });
+  const { threads, notice } = roomForWorkers(options.threads);
+  if (notice !== null) onEvent({ type: "notice", text: notice });
   const filesystem = cleanup.use(openFilesystem({
     ...{ basedir, spillDir, cacheBytes, threads, verify },
     owner: { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 },
@@ -111,10 +117,10 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     // The kernel checks modes: with allow_other nobody but the owner may write.
     mountOptions: [...new Set([...options.mountOptions, "default_permissions"])],
     readAheadBytes: READ_AHEAD_BYTES,
+    // What they lack must show before there is a mount, and the first reader is not to wait for them.
+    beforeMount: () => filesystem.start(),
     onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
   });
-  // Now, so that the first reader does not wait for it.
-  filesystem.start();
   return new Mounted(session, filesystem, cleanup.move());
 }
 

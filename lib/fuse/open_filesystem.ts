@@ -50,8 +50,12 @@ export interface OpenedFilesystem extends Disposable {
   /** Number of revisions that are served. */
   readonly revisionCount: number;
   readonly counts: CacheCounts;
-  /** Starts the workers, which otherwise start with the first read that needs them. */
-  start(): void;
+  /**
+   * Starts the workers, which otherwise start with the first read that needs them.
+   *
+   * @throws {ResourceError} If there is no room for one.
+   */
+  start(): Promise<void>;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { ChunkMissingError, toWireError, WorkerError } from "../../lib/errors.ts";
+import { ChunkMissingError, ResourceError, toWireError, WorkerError } from "../../lib/errors.ts";
 import { adviseHugePages } from "../../lib/ffi/libc.ts";
 import { ChunkLoader, type JobWorker } from "../../lib/fuse/chunk_loader.ts";
 import type { DecodeJob, Job, WorkerMessage } from "../../lib/fuse/messages.ts";
@@ -161,17 +161,18 @@ Deno.test("ChunkLoader loses one job with a worker that dies, and starts another
   assertEquals(await loadings[1]!.done + await loadings[2]!.done, 2);
 });
 
-Deno.test("ChunkLoader has chunks decoded into the worker's own memory, once it is known", () => {
+Deno.test("ChunkLoader has chunks decoded into the worker's own memory, once it is known", async () => {
   const { workers, loader } = setUp(2);
   const pool = new PagePool(8 * CHUNK_BYTES);
   const load = (id: string) => {
     const takePage = (memory: PageMemory | null) => pool.take(memory);
     loader.load({ dir: "/a", id }, { isAhead: false, takePage })!.done.catch(() => {});
   };
-  loader.start();
+  const started = loader.start();
   assertEquals(workers.length, 2);
   for (const id of ["a", "b"]) load(id);
   for (const worker of workers) worker.tellMemory();
+  await started;
   for (const id of ["c", "d"]) load(id);
   const pages = (worker: FakeWorker) => (worker.jobs as DecodeJob[]).map(({ page }) => page);
   const [[a, c], [b, d]] = workers.map(pages) as [DecodeJob["page"][], DecodeJob["page"][]];
@@ -213,4 +214,21 @@ Deno.test("ChunkLoader tells when no worker can be started", async () => {
   };
   const loader = new ChunkLoader({ threads: 2, verify: true, createWorker });
   await assertRejects(() => loader.readMap("/a"), WorkerError, "no threads");
+  await assertRejects(
+    () => loader.start(),
+    ResourceError,
+    "Cannot start a worker: no threads",
+  );
+});
+
+Deno.test("ChunkLoader starts with the workers that do not end at once", async () => {
+  const { workers, loader } = setUp(3);
+  const started = loader.start();
+  workers[1]!.die();
+  for (const index of [0, 2]) workers[index]!.tellMemory();
+  await started;
+  const { workers: dying, loader: without } = setUp(2);
+  const failed = without.start();
+  for (const worker of dying) worker.die();
+  await assertRejects(() => failed, ResourceError, "Cannot start a worker: a worker ended: gone");
 });

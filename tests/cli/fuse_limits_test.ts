@@ -1,0 +1,56 @@
+/** Limits of the process: fewer workers, or a refusal that leaves no mount behind, and never a panic with one. */
+
+import { assert, assertEquals } from "../assert.ts";
+import { sampleBytes } from "../fixtures/store_builder.ts";
+import { assertContent, FuseMount, fuseTest, mountsAt, type Site } from "./fuse_harness.ts";
+
+const GIB = 2 ** 30;
+
+/** Mounts under limits that prlimit(1) sets, and reads the image. @returns What was said. */
+async function mountUnder(
+  site: Site,
+  limits: string,
+  image: Uint8Array,
+): Promise<{ isMounted: boolean; said: string }> {
+  const path = site.folder();
+  const tool = site.start(["-t", "4", path], {
+    shell: `ulimit -c 0; exec prlimit ${limits} -- "$@"`,
+  });
+  // It ends without that where it is refused.
+  await tool.untilSaid("To unmount: ").catch(() => {});
+  if (tool.said.includes("To unmount: ")) {
+    await using mount = new FuseMount(path, tool);
+    await assertContent(mount.file("R"), image);
+    const { stderr } = await mount.end();
+    return { isMounted: true, said: stderr };
+  }
+  const { code, stderr } = await tool.outcome();
+  assertEquals(mountsAt(path), [], `${limits}: ${stderr}`);
+  // Before it has begun the runtime has the say.
+  if (stderr.includes("Obtaining purge lock")) {
+    assert(code === 1 && !stderr.includes("panicked"), `${limits}: ${code} ${stderr}`);
+  }
+  return { isMounted: false, said: stderr };
+}
+
+fuseTest("Few descriptors: fewer workers, or no mount", async (site) => {
+  const { image } = site.add("R", [sampleBytes(1), "absent", sampleBytes(2)]);
+  const said: string[] = [];
+  for (let count = 8; count <= 80; count += 6) {
+    const outcome = await mountUnder(site, `--nofile=${count}:${count}`, image);
+    said.push(outcome.said);
+    if (outcome.isMounted && !outcome.said.includes("Using ")) break;
+  }
+  const all = said.join("");
+  const name = "the limit of open files (ulimit -n, fs.file-max) leaves";
+  assert(all.includes(`backy-fuse: Cannot start a worker: ${name} too little; raise it`), all);
+  assert(all.includes(`\nUsing 1 of 4 workers: ${name} no room for more\n`), all);
+  assert(!said.at(-1)!.includes("Using "), all);
+}, { programs: ["prlimit"] });
+
+fuseTest("Little address space: fewer workers, or no mount", async (site) => {
+  const { image } = site.add("R", [sampleBytes(1), "absent", sampleBytes(2)]);
+  for (const gib of [20, 40, 100]) await mountUnder(site, `--as=${gib * GIB}`, image);
+  const { isMounted, said } = await mountUnder(site, "--nofile=30:1000", image);
+  assert(isMounted && !said.includes("Using "), said);
+}, { programs: ["prlimit"] });
