@@ -55,17 +55,14 @@ export interface ToolSpec {
   readonly commands?: readonly CommandSpec[];
 }
 
-/**
- * Number of decoding workers that may be asked for. The runtime holds some 7 descriptors for each, and aborts the process
- * where it gets none: 128 stay below the usual limit of 1024.
- */
-export const THREADS_RANGE = { min: 1, max: 128 } as const;
+/** Number of decoding workers that may be asked for, as with the reference tool; 0 stands for the default. */
+export const THREADS_RANGE = { min: 0, max: 255 } as const;
 
 const THREADS_OPTION = {
   long: "threads",
   short: "t",
   value: "N",
-  help: `decoding workers, ${THREADS_RANGE.min} to ${THREADS_RANGE.max}`,
+  help: `decoding workers, up to ${THREADS_RANGE.max}; 0 for the default`,
   default: "one a CPU, but 2 to 24",
 } as const satisfies OptionSpec;
 

@@ -27,10 +27,11 @@ export function defaultThreads(cpuCount: number): number {
 /**
  * Reads the value of `--threads`.
  *
+ * @returns `undefined` where the choice is left to {@linkcode defaultThreads}.
  * @throws {UsageError} unless it is a whole decimal number in {@linkcode THREADS_RANGE}.
  */
-export function parseThreads(text: string): number {
-  return parseWhole("threads", text, THREADS_RANGE);
+export function parseThreads(text: string): number | undefined {
+  return parseWhole("threads", text, THREADS_RANGE) || undefined;
 }
 
 /**

@@ -121,7 +121,7 @@ Deno.test("parseExtractArguments() takes the last of an option given twice, but 
 Deno.test("parseExtractArguments() refuses bad values of each option that takes one, by its name", () => {
   const bad: Readonly<Record<string, readonly string[]>> = {
     "revision": [""],
-    "threads": ["", "0", "x"],
+    "threads": ["", "256", "x"],
     "sparse": ["", "yes"],
     "base": [""],
     "range": ["", ":", "1", "1:0", "1:2:3", "-1:2", "1KB:2", "1.5M:1", "9999999T:1"],
@@ -323,9 +323,9 @@ Deno.test("parseExtractArguments() reads lock timeouts to the millisecond, never
 
 Deno.test("parseExtractArguments() refuses bad numbers", () => {
   for (
-    const text of ["", "0", "129", "4x", "x", "1.5", "+4", " 4", "0x4", "1e1", "٤", "9".repeat(400)]
+    const text of ["", "256", "4x", "x", "1.5", "+4", " 4", "0x4", "1e1", "٤", "9".repeat(400)]
   ) {
-    assertMatch(usageMessage([`--threads=${text}`, "REV"]), /whole number from 1 to 128$/);
+    assertMatch(usageMessage([`--threads=${text}`, "REV"]), /whole number from 0 to 255$/);
   }
   assertMatch(usageMessage(["-t=4", "REV"]), /"--threads": "=4" is not/);
   for (
@@ -350,8 +350,14 @@ Deno.test("parseExtractArguments() refuses bad numbers", () => {
   }
 });
 
-Deno.test("parseExtractArguments() accepts 1 to 128 threads", () => {
-  for (const threads of [1, 2, 24, 25, 128]) assertParses([`-t${threads}`, "REV"], { threads });
+Deno.test("parseExtractArguments() accepts up to 255 threads, and takes 0 for the default", () => {
+  for (const threads of [1, 2, 24, 25, 255]) assertParses([`-t${threads}`, "REV"], { threads });
+  for (const text of ["0", "00"]) assertParses(["-t", text, "REV"], { threads: undefined });
+  assertParses(["-t4", "-t0", "REV"], { threads: undefined });
+  const check = parseExtractArguments(["check", "-t0", "REV"]);
+  assert(check.kind === "check" && check.threads === undefined);
+  const mount = parseFuseArguments(["-t", "0", "/mnt"]);
+  assert(mount.kind === "mount" && mount.threads === undefined);
 });
 
 Deno.test("parseExtractArguments() names what is wrong, in one line", () => {

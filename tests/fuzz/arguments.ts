@@ -21,7 +21,7 @@ import type { Random } from "../fixtures/random.ts";
 import { type FuzzTarget, inputOf, pick, requirePrintable, textOf } from "./fuzz_target.ts";
 
 const VALUES = [
-  ...["0", "1", "2", "24", "128", "129", "007", "1.5", ".5", "5.", "1e3", "-1", "+1", "0x10", ""],
+  ...["0", "1", "2", "24", "255", "256", "007", "1.5", ".5", "5.", "1e3", "-1", "+1", "0x10", ""],
   ...["1K", "1KiB", "1kib", "2MiB/s", "1GB", "8t", "99999999999999999999", "1T:1G", "4096:", ":1"],
   ...["0:0", "1:2:3", ":", "50%", "100", "100.0%", "101", "0%", "auto", "ALWAYS", "zero", "raw"],
   ...["rbd-diff", "abort", "never", "x", "-", "--", "-x", "/srv/backy/vm0/last", "a,b,,c", "\n"],
@@ -119,7 +119,7 @@ function argumentsOf(command: ExtractCommand): string[] {
 function requireSaneNumbers(command: ExtractCommand): void {
   if (command.kind !== "restore" && command.kind !== "check") return;
   const { threads, lockTimeoutMs, readBytesPerSecond } = command;
-  assert(threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= 128));
+  assert(threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= 255));
   assert(lockTimeoutMs === undefined || (lockTimeoutMs >= 0 && lockTimeoutMs < 2 ** 31));
   assert(
     readBytesPerSecond === undefined ||
