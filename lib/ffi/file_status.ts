@@ -49,7 +49,8 @@ export const STATX = {
 const SYS_STATX = Deno.build.arch === "aarch64" ? 291n : 332n;
 
 /** Source: linux/fcntl.h, linux/stat.h. */
-const AT_FDCWD = -100, AT_EMPTY_PATH = 0x1000, STATX_BASIC_STATS = 0x7ff;
+const AT_FDCWD = -100, AT_EMPTY_PATH = 0x1000, AT_STATX_DONT_SYNC = 0x4000;
+const STATX_BASIC_STATS = 0x7ff;
 const STATX_ATTR_IMMUTABLE = 0x10n, STATX_ATTR_APPEND = 0x20n;
 
 /** Bits of `st_mode` that tell the kind. Source: inode(7). */
@@ -72,6 +73,17 @@ export function statFd(fd: number): FileStatus {
   return Deno.statSync(`/proc/self/fd/${fd}`);
 }
 
+/**
+ * Asks what a path leads to without asking a server, whose answer may never come: an old answer will do. For files that others
+ * have open, which may lie anywhere.
+ *
+ * @returns `null` if it leads nowhere.
+ */
+export function statUnsynced(path: string): FileStatus | null {
+  const fields = statxOf(path, AT_STATX_DONT_SYNC);
+  return typeof fields === "number" ? null : statusOf(fields);
+}
+
 /** Which of `chattr`'s attributes keep a file or directory from being written; both `false` where that is not known. */
 export function writeBarriers(path: string): { isImmutable: boolean; isAppendOnly: boolean } {
   const fields = statxOf(path);
@@ -84,14 +96,26 @@ export function writeBarriers(path: string): { isImmutable: boolean; isAppendOnl
   };
 }
 
-/** Calls `statx` on a path, symbolic links followed, or a descriptor. @returns The structure, or the positive errno. */
-export function statxOf(file: string | number): DataView<ArrayBuffer> | number {
+/**
+ * Calls `statx` on a path, symbolic links followed, or a descriptor.
+ *
+ * @param moreFlags Such as AT_STATX_DONT_SYNC.
+ * @returns The structure, or the positive errno.
+ */
+export function statxOf(file: string | number, moreFlags = 0): DataView<ArrayBuffer> | number {
   const [dirFd, path, flags] = typeof file === "string"
     ? [AT_FDCWD, file, 0]
     : [file, "", AT_EMPTY_PATH];
   const name = cString(path);
   const result = new Uint8Array(STATX.bytes);
-  const outcome = libc().statx(SYS_STATX, dirFd, name, flags, STATX_BASIC_STATS, result);
+  const outcome = libc().statx(
+    SYS_STATX,
+    dirFd,
+    name,
+    flags | moreFlags,
+    STATX_BASIC_STATS,
+    result,
+  );
   return outcome === 0n ? new DataView(result.buffer) : lastErrno();
 }
 

@@ -45,8 +45,6 @@ export const Ioctl = {
   BLKGETSIZE64: 0x80081272,
   /** Logical sector size in bytes, into an int. */
   BLKSSZGET: 0x1268,
-  /** Whether a block device is read-only, into an int. */
-  BLKROGET: 0x125e,
 } as const;
 
 /** Modes of `access`. Source: unistd.h. */

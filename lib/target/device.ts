@@ -5,15 +5,23 @@
  */
 
 import { OsError } from "../errors.ts";
+import { isReadOnlyDevice } from "../ffi/block_device.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
 import { statFd } from "../ffi/file_status.ts";
 import { blockDeviceBytes, logicalBlockBytes, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { readTextOrNull, statOrNull } from "./file_info.ts";
-import { describeBackingUse, describeDeviceUse, deviceName } from "./in_use.ts";
+import { describeDeviceUsers } from "./file_users.ts";
+import { describeDeviceUse, deviceName } from "./in_use.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import type { CheckedTarget, PreflightOptions, Target, ZeroPolicy } from "./target.ts";
 import { quote } from "../wording.ts";
-import { describeBytes, overriddenWarnings, refusal, requireHarmless } from "./wording.ts";
+import {
+  describeBytes,
+  doubtWarnings,
+  overriddenWarnings,
+  refusal,
+  requireHarmless,
+} from "./wording.ts";
 
 /**
  * The least unit in which a device is deallocated, whatever its sectors: that of the page cache. If two workers have to do with one page,
@@ -39,14 +47,14 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
           describeBytes(neededBytes),
       );
     }
-    // A loop device over this one does not claim it.
-    uses.push(...describeBackingUse(info));
+    const { reasons, doubt } = describeDeviceUsers({ path, fd, info });
+    uses.push(...reasons);
     requireHarmless(path, uses, options);
     return new CheckedDevice(path, {
       fd,
       blockBytes: Math.max(logicalBlockBytes(fd, path), PAGE_BYTES),
       zeroPolicy: ZERO_POLICIES[options.sparse],
-      warnings: overriddenWarnings(path, uses),
+      warnings: [...overriddenWarnings(path, uses), ...doubtWarnings(path, doubt)],
     });
   } catch (error) {
     releaseFd(fd);
@@ -62,9 +70,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
 function claim(path: string, options: PreflightOptions): { fd: number; uses: string[] } {
   const access = options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY;
   const rdev = statOrNull(path)?.rdev ?? 0;
-  if (readTextOrNull(`/sys/dev/block/${deviceName(rdev)}/ro`)?.trim() === "1") {
-    throw refusal(path, "the device is read-only");
-  }
+  if (isReadOnly(path, rdev)) throw refusal(path, "the device is read-only");
   try {
     return { fd: openFd(path, access | OpenFlag.O_EXCL), uses: [] };
   } catch (error) {
@@ -79,6 +85,20 @@ function claim(path: string, options: PreflightOptions): { fd: number; uses: str
       // A kernel built without CONFIG_BLK_DEV_WRITE_MOUNTED has the last word.
       throw refusal(path, `${uses.join(", ")}, and the kernel forbids writing`, secondError);
     }
+  }
+}
+
+/** Whether a device is read-only, which the kernel calls "Permission denied" or lets pass, as the case may be. */
+function isReadOnly(path: string, rdev: number): boolean {
+  try {
+    const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
+    try {
+      return isReadOnlyDevice(fd, path);
+    } finally {
+      releaseFd(fd);
+    }
+  } catch {
+    return readTextOrNull(`/sys/dev/block/${deviceName(rdev)}/ro`)?.trim() === "1";
   }
 }
 

@@ -6,32 +6,38 @@
 
 import { basename, dirname, isAbsolute } from "node:path";
 
-import { describeErrno, reasonOf } from "../ffi/errno.ts";
+import { describeErrno, Errno } from "../ffi/errno.ts";
+import { hasWriters } from "../ffi/file_claims.ts";
 import { statFd } from "../ffi/file_status.ts";
 import { fileSystemSpace } from "../ffi/file_system.ts";
 import { AccessMode, openFd, OpenFlag, releaseFd, tryAccess } from "../ffi/libc.ts";
 import { describeHarm } from "./backup_files.ts";
 import { CheckedFile, tryClaim } from "./checked_file.ts";
 import { nearestFolder, realPathOrNull, statOrNull } from "./file_info.ts";
-import { describeBackingUse } from "./in_use.ts";
+import { describeBarriers, describeFileUse, whyNotOpened } from "./file_users.ts";
 import { storeOverlap } from "./store_overlap.ts";
 import { type CheckedTarget, type PreflightOptions, STAT_BLOCK_BYTES } from "./target.ts";
 import { quote } from "../wording.ts";
-import { describeBytes, overriddenWarnings, refusal, requireHarmless } from "./wording.ts";
+import {
+  describeBytes,
+  doubtWarnings,
+  overriddenWarnings,
+  refusal,
+  requireHarmless,
+} from "./wording.ts";
 
 /** Symbolic links that are followed before a path counts as endless. Source: MAXSYMLINKS, linux/namei.h. */
 const MAX_SYMLINKS = 40;
 
 /** Checks an existing regular file. @throws {TargetError} If it must not or cannot be written. */
 export function checkExistingFile(path: string, options: PreflightOptions): CheckedTarget {
+  // Before it is opened here, which makes us one of them.
+  const isWritten = hasWriters(path);
   let fd: number;
   try {
     fd = openFd(path, options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY);
   } catch (error) {
-    // ETXTBSY is how the kernel protects swap files and running programs; swap is found by name below.
-    const info = statOrNull(path);
-    const reason = (info && describeBackingUse(info)[0]) ?? reasonOf(error);
-    throw refusal(path, reason, error);
+    throw refusal(path, whyNotOpened(path, error), error);
   }
   try {
     const info = statFd(fd);
@@ -39,8 +45,9 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     const file = { path, realPath: realPathOrNull(path), info };
     const overlap = storeOverlap(file, options);
     if (overlap !== null) throw refusal(path, overlap);
-    const uses = [...describeHarm(file), ...describeBackingUse(info)];
-    if (!tryClaim(fd)) uses.push("another program has locked it, perhaps another restore");
+    const isClaimed = tryClaim(fd);
+    const use = describeFileUse({ path, fd, info }, { isWritten, isClaimed });
+    const uses = [...describeHarm(file), ...use.reasons];
     requireHarmless(path, uses, options);
     const { heldBytes = 0 } = options;
     if (info.size < heldBytes) {
@@ -52,7 +59,8 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     if (options.sparse === "never") {
       requireSpace(path, lengthOf(options), (info.blocks ?? 0) * STAT_BLOCK_BYTES);
     }
-    return new CheckedFile(path, options, { fd, warnings: overriddenWarnings(path, uses) });
+    const warnings = [...overriddenWarnings(path, uses), ...doubtWarnings(path, use.doubt)];
+    return new CheckedFile(path, options, { fd, warnings });
   } catch (error) {
     releaseFd(fd);
     throw error;
@@ -85,7 +93,8 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
   if (errno !== 0) {
     throw refusal(
       path,
-      `the directory ${quote(folder)} cannot be written: ${describeErrno(errno)}`,
+      `the directory ${quote(folder)} cannot be written: ${describeErrno(errno)}` +
+        (errno === Errno.EPERM ? describeBarriers(folder) : ""),
     );
   }
   if (options.sparse === "never") requireSpace(path, lengthOf(options), 0, folder);

@@ -1,5 +1,5 @@
 /**
- * Finds who uses a block device, or a file that a device is made of.
+ * Says what a block device that the kernel calls busy is used for.
  *
  * The kernel's own answer is `open` with O_EXCL, which fails with EBUSY when the device, or for a whole disk one of
  * its partitions, is claimed; this module only finds words for it, in what /proc and /sys tell.
@@ -9,8 +9,7 @@
 
 import { basename, dirname } from "node:path";
 
-import type { FileStatus } from "../ffi/file_status.ts";
-import { isSameFile, listNames, readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
+import { listNames, readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
 import { quote } from "../wording.ts";
 
 /** One mounted file system. */
@@ -81,21 +80,12 @@ export function deviceName(rdev: number): string {
  *   mounted in another namespace.
  */
 export function describeDeviceUse(rdev: number, root = ""): string[] {
-  const self = deviceName(rdev);
-  const mounts = parseMountinfo(readTextOrNull(`${root}/proc/self/mountinfo`) ?? "");
-  const swaps = parseSwaps(readTextOrNull(`${root}/proc/swaps`) ?? "");
   const sys = `${root}/sys`;
+  const self = deviceName(rdev);
   const reasons: string[] = [];
-  for (const { device, relation } of relatedDevices(sys, self)) {
-    const subject = device === self ? "it" : `its ${relation} ${quote(devicePath(sys, device))}`;
-    for (const mount of mounts) {
-      if (isMountOf(mount, device)) {
-        reasons.push(`${subject} is mounted at ${quote(mount.mountPoint)}`);
-      }
-    }
-    if (swaps.some((path) => blockDeviceAt(path) === device)) {
-      reasons.push(`${subject} is swap space`);
-    }
+  for (const { device, relation, name } of relatedDevices(root, self)) {
+    const subject = device === self ? "it" : `its ${relation} ${quote(name)}`;
+    reasons.push(...describeMounts(device, { root, subject }));
     for (const holder of listNames(`${sys}/dev/block/${device}/holders`).sort()) {
       reasons.push(`${subject} is held by ${describeHolder(sys, holder)}`);
     }
@@ -104,39 +94,43 @@ export function describeDeviceUse(rdev: number, root = ""): string[] {
 }
 
 /**
- * Says what a regular file or block device is used for beyond being open: as backing store of a loop device, or as
- * swap space.
+ * Says where a device is mounted, and whether it is swapped to.
  *
- * @param info The file.
+ * @param device Its number, or that as "major:minor".
  */
-export function describeBackingUse(info: FileStatus): string[] {
-  const isSelf = (path: string) => {
-    const other = statOrNull(path);
-    if (other === null) return false;
-    if (info.isBlockDevice) return other.isBlockDevice && other.rdev === info.rdev;
-    return isSameFile(info, other);
-  };
-  const reasons: string[] = [];
-  for (const name of listNames("/sys/block")) {
-    if (!name.startsWith("loop")) continue;
-    // The kernel ends the line with a newline; the path is not escaped.
-    const backing = readTextOrNull(`/sys/block/${name}/loop/backing_file`)?.replace(/\n$/, "");
-    if (backing && isSelf(backing)) reasons.push(`it is behind the loop device "/dev/${name}"`);
-  }
-  if (info.isFile && parseSwaps(readTextOrNull("/proc/swaps") ?? "").some(isSelf)) {
-    reasons.push("it is swap space");
-  }
+export function describeMounts(
+  device: number | string,
+  { root = "", subject = "it" }: { root?: string; subject?: string } = {},
+): string[] {
+  const name = typeof device === "number" ? deviceName(device) : device;
+  const mounts = parseMountinfo(readTextOrNull(`${root}/proc/self/mountinfo`) ?? "");
+  const reasons = mounts.filter((mount) => isMountOf(mount, name))
+    .map(({ mountPoint }) => `${subject} is mounted at ${quote(mountPoint)}`);
+  const swaps = parseSwaps(readTextOrNull(`${root}/proc/swaps`) ?? "");
+  if (swaps.some((path) => blockDeviceAt(path) === name)) reasons.push(`${subject} is swap space`);
   return reasons;
 }
 
+/** A device whose use counts as another's. */
+interface RelatedDevice {
+  /** "major:minor". */
+  readonly device: string;
+  /** "partition", "disk", or "" for the device itself. */
+  readonly relation: string;
+  /** Path of its node. */
+  readonly name: string;
+}
+
 /** The device itself, and those whose use the kernel counts as its use: its partitions, or the disk it is part of. */
-function relatedDevices(sys: string, device: string): { device: string; relation: string }[] {
-  const related = [{ device, relation: "" }];
+function relatedDevices(root: string, device: string): RelatedDevice[] {
+  const self = { device, relation: "", name: "" };
+  const sys = `${root}/sys`;
   const folder = realPathOrNull(`${sys}/dev/block/${device}`);
-  if (folder === null) return related;
+  if (folder === null) return [self, ...relatedByName(root, device)];
+  const related: RelatedDevice[] = [self];
   const add = (path: string, relation: string) => {
     const found = readTextOrNull(`${path}/dev`)?.trim();
-    if (found) related.push({ device: found, relation });
+    if (found) related.push({ device: found, relation, name: devicePath(basename(path)) });
   };
   const isPartition = (path: string) => statOrNull(`${path}/partition`) !== null;
   if (isPartition(folder)) {
@@ -147,6 +141,28 @@ function relatedDevices(sys: string, device: string): { device: string; relation
     }
   }
   return related;
+}
+
+/** Without /sys, tells disks and partitions by the names in /proc/partitions: sda1 is part of sda, nvme0n1p1 of nvme0n1. */
+function relatedByName(root: string, device: string): RelatedDevice[] {
+  const devices = parsePartitions(readTextOrNull(`${root}/proc/partitions`) ?? "");
+  const self = devices.find((found) => found.device === device);
+  if (self === undefined) return [];
+  const isPartOf = (part: string, disk: string) =>
+    part.startsWith(disk) && /^\d+$/.test(part.slice(disk.length).replace(/^p(?=\d)/, "")) &&
+    /\d$/.test(disk) === /^p/.test(part.slice(disk.length));
+  return devices.flatMap(({ device, name }): RelatedDevice[] => {
+    if (isPartOf(name, self.name)) {
+      return [{ device, relation: "partition", name: devicePath(name) }];
+    }
+    return isPartOf(self.name, name) ? [{ device, relation: "disk", name: devicePath(name) }] : [];
+  });
+}
+
+/** Parses the text of /proc/partitions: major, minor, blocks and name. Format: proc_partitions(5). */
+export function parsePartitions(text: string): { device: string; name: string }[] {
+  return [...text.matchAll(/^\s*(\d+)\s+(\d+)\s+\d+\s+(\S+)$/gm)]
+    .map(([, major, minor, name]) => ({ device: `${major}:${minor}`, name: name! }));
 }
 
 function isMountOf(mount: MountEntry, device: string): boolean {
@@ -161,14 +177,13 @@ function blockDeviceAt(path: string): string | null {
   return info?.isBlockDevice && info.rdev !== null ? deviceName(info.rdev) : null;
 }
 
-function devicePath(sys: string, device: string): string {
-  // The kernel writes the slash of names such as "cciss/c0d0" as "!".
-  const name = basename(realPathOrNull(`${sys}/dev/block/${device}`) ?? device);
+/** The kernel writes the slash of names such as "cciss/c0d0" as "!". */
+function devicePath(name: string): string {
   return `/dev/${name.replaceAll("!", "/")}`;
 }
 
 /** Names a holder as administrators know it: device mapper nodes by their table's name. */
 function describeHolder(sys: string, name: string): string {
   const mapperName = readTextOrNull(`${sys}/block/${name}/dm/name`)?.trim();
-  return quote(mapperName ? `/dev/mapper/${mapperName}` : `/dev/${name.replaceAll("!", "/")}`);
+  return quote(mapperName ? `/dev/mapper/${mapperName}` : devicePath(name));
 }

@@ -20,7 +20,8 @@ import {
 } from "../ffi/libc.ts";
 import { describeHarm } from "./backup_files.ts";
 import { checkDevice } from "./device.ts";
-import { readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
+import { describeFileUse } from "./file_users.ts";
+import { isSameFile, listNames, readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import { storeOverlap } from "./store_overlap.ts";
 import {
@@ -32,6 +33,7 @@ import {
 } from "./target.ts";
 import { quote } from "../wording.ts";
 import {
+  doubtWarnings,
   overriddenWarnings,
   refusal,
   requireHarmless,
@@ -82,27 +84,51 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
   if (info.isDirectory || !isWritableFd(STDOUT_FD)) {
     throw stdoutRefusal("it is not open for writing");
   }
-  const harm: string[] = [];
+  const warnings = describeNowhere(info);
   if (info.isFile) {
-    const realPath = realPathOrNull(`/proc/self/fd/${STDOUT_FD}`);
+    const realPath = pathOfStdout(info);
     const file = { path: `/proc/self/fd/${STDOUT_FD}`, realPath, info };
     const overlap = storeOverlap(file, options);
     if (overlap !== null) throw stdoutRefusal(overlap);
-    harm.push(...describeHarm(file));
+    // It has one writer at least, and a lock taken here would outlast this process: the shell shares the open file.
+    const use = describeFileUse({ path: STDOUT_NAME, fd: STDOUT_FD, info }, {
+      isWritten: null,
+      isClaimed: true,
+    });
+    const harm = [...describeHarm(file), ...use.reasons];
     requireHarmless(STDOUT_NAME, harm, options);
+    warnings.push(...overriddenWarnings(STDOUT_NAME, harm));
+    warnings.push(...doubtWarnings(STDOUT_NAME, use.doubt));
   }
   // A shell opened it, but nobody has looked at it: what holds for a device that is named holds for one that is not.
-  const device = info.isBlockDevice
-    ? checkDevice(realPathOrNull(`/proc/self/fd/${STDOUT_FD}`) ?? STDOUT_NAME, options)
-    : undefined;
+  const device = info.isBlockDevice ? checkDevice(nodeOfStdout(info), options) : undefined;
   return new CheckedStream(STDOUT_NAME, {
     kind: "stdout",
     fd: STDOUT_FD,
     hasStorage: info.isFile || device !== undefined,
-    warnings: device?.warnings ??
-      [...overriddenWarnings(STDOUT_NAME, harm), ...describeNowhere(info)],
+    warnings: device?.warnings ?? warnings,
     ...(device && { claim: device }),
   });
+}
+
+/** Its path; `null` if it has none, or if there is something else by now, or in this chroot. */
+function pathOfStdout(info: FileStatus): string | null {
+  const path = realPathOrNull(`/proc/self/fd/${STDOUT_FD}`);
+  const found = path === null ? null : statOrNull(path);
+  if (found === null) return null;
+  const isDevice = info.isBlockDevice && found.isBlockDevice && found.rdev === info.rdev;
+  return isDevice || isSameFile(found, info) ? path : null;
+}
+
+/** A node of the device that standard output is, by which it can be claimed. @throws {TargetError} If there is none. */
+function nodeOfStdout(info: FileStatus): string {
+  const path = pathOfStdout(info);
+  if (path !== null) return path;
+  for (const name of listNames("/dev")) {
+    const found = statOrNull(`/dev/${name}`);
+    if (found?.isBlockDevice && found.rdev === info.rdev) return `/dev/${name}`;
+  }
+  throw stdoutRefusal("it is a device without a node here, and cannot be looked at; name it");
 }
 
 /**

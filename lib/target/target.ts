@@ -2,7 +2,7 @@
  * What a restore writes to. Read this first; the other files of this folder are its parts:
  *
  * 1. `preflight.ts` looks at the output a user named and refuses what cannot or must not be written
- *    (`file.ts`, `device.ts` and `stream.ts` hold the kinds; `in_use.ts` finds who uses it,
+ *    (`file.ts`, `device.ts` and `stream.ts` hold the kinds; `file_users.ts` finds who uses it,
  *    `store_overlap.ts` and `backup_files.ts` keep backups from being overwritten);
  * 2. `CheckedTarget.open()` truncates or allocates, and returns a {@linkcode Target};
  * 3. its {@linkcode TargetHandle} goes to the workers, which write through `writer.ts`;

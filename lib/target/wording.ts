@@ -57,6 +57,13 @@ export function overriddenWarnings(path: string, reasons: readonly string[]): st
   return reasons.map((reason) => `${subject} is written although ${reason}`);
 }
 
+/** What to warn of where it cannot be told whether a target is in use; nothing if there is no doubt. */
+export function doubtWarnings(path: string, doubt: string | null): string[] {
+  if (doubt === null) return [];
+  const subject = path === STDOUT_NAME ? STDOUT_NAME : quote(path);
+  return [`whether ${subject} is in use cannot be told for certain: ${doubt}`];
+}
+
 /** Like {@linkcode refusal}, for standard output. */
 export function stdoutRefusal(reason: string, cause?: unknown): TargetError {
   return refusalOf(STDOUT_NAME, { path: STDOUT_NAME, reason, cause });

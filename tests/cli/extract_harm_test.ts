@@ -1,5 +1,13 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { LoopDevice, loopDeviceProblem, programProblem, testUnless } from "../target/machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  programProblem,
+  run,
+  testUnless,
+} from "../target/machine.ts";
 import {
   assertFailure,
   assertImage,
@@ -93,6 +101,70 @@ Deno.test("A report is written into no backup, and not to where messages go", as
   await refused(report, "standard output goes to it", 'exec "$@" >"$R"');
   await refused(report, "standard error goes to it", 'exec "$@" 2>"$R" -q');
 });
+
+testUnless(
+  programProblem("python3"),
+  "A file with a virtual machine's locks on it is refused, and written with --force",
+  async () => {
+    const path = store.file("running.img", "precious");
+    // A read lock of an open file description, on one byte far behind the file's end, as qemu takes them. F_OFD_SETLK is 37.
+    const lock = 'file = open(sys.argv[1], "rb+"); fcntl.fcntl(file, 37, struct.pack("hhqqi4x", ' +
+      'fcntl.F_RDLCK, 0, 1 << 40, 1, 0)); print("locked", flush=True); sys.stdin.read()';
+    const holder = new Deno.Command("python3", {
+      args: ["-c", `import fcntl, struct, sys; ${lock}`, path],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    try {
+      const reader = holder.stdout.getReader();
+      let said = "";
+      while (!said.endsWith("\n")) said += new TextDecoder().decode((await reader.read()).value);
+      await reader.cancel();
+      const lockReason =
+        "another program holds a lock on it, as on the disk of a running virtual machine";
+      const writerReason = `it is open for writing by pid ${holder.pid} (`;
+      const refused = await extract([store.revision.path, path]);
+      const [message = ""] = messagesOf(refused.stderr);
+      assertFailure(refused, { code: TARGET, says: [message] });
+      assert(
+        message.startsWith(`Cannot restore to "${path}": ${lockReason}, ${writerReason}`),
+        message,
+      );
+      assert(message.endsWith(") (--force overrides this)"), message);
+      assertEquals(Deno.readTextFileSync(path), "precious");
+      const forced = await extract(["-f", store.revision.path, path]);
+      assertEquals([forced.code, messagesOf(forced.stderr).length], [0, 2], forced.stderr);
+      assertImage(Deno.readFileSync(path), store.image);
+    } finally {
+      await holder.stdin.close();
+      await holder.status;
+    }
+  },
+);
+
+testUnless(
+  programProblem("unshare") ?? loopDeviceProblem() ?? mountProblem() ?? programProblem("mkfs.ext4"),
+  "Without /sys a mounted device and a loop device's file are refused all the same",
+  async () => {
+    using device = new LoopDevice(8 * 1_048_576);
+    run("mkfs.ext4", "-q", device.path);
+    using mount = new Mount(device.path);
+    for (
+      const [output, reason] of [
+        [device.path, `it is mounted at "${mount.path}"`],
+        [device.backing, `it is behind the loop device "${device.path}"`],
+      ] as const
+    ) {
+      const outcome = await extract([store.revision.path, output], {
+        shell: `exec unshare -m --propagation private sh -c 'umount -l /sys; exec "$@"' sh "$@"`,
+      });
+      assertFailure(outcome, {
+        code: TARGET,
+        says: [`Cannot restore to "${output}": ${reason} (--force overrides this)`],
+      });
+    }
+  },
+);
 
 /** Runs a restore with standard output and standard error on one file. */
 const onOneFile = (path: string, redirection: string, args: readonly string[] = []) =>

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { OsError } from "../../lib/errors.ts";
 import { statFd, writeBarriers } from "../../lib/ffi/file_status.ts";
 import { openFd, OpenFlag, releaseFd } from "../../lib/ffi/libc.ts";
-import { programProblem, Scratch, testUnless } from "../target/machine.ts";
+import { chattrProblem, Scratch, testUnless } from "../target/machine.ts";
 
 Deno.test("statFd() says what the runtime says of the path, of every kind of file", () => {
   using scratch = new Scratch();
@@ -27,18 +27,6 @@ Deno.test("statFd() says what the runtime says of the path, of every kind of fil
 Deno.test("statFd() fails for a descriptor that is not open", () => {
   assertEquals(assertThrows(() => statFd(987_654), OsError).errnoName, "EBADF");
 });
-
-/** Why files cannot be made immutable here. */
-function chattrProblem(): string | null {
-  const missing = programProblem("chattr");
-  if (missing !== null || Deno.uid() !== 0) return missing ?? "not root";
-  using scratch = new Scratch();
-  const path = scratch.file("x", "");
-  const set = new Deno.Command("chattr", { args: ["+i", path], stderr: "null" });
-  if (!set.outputSync().success) return "the file system has no such attribute";
-  new Deno.Command("chattr", { args: ["-i", path] }).outputSync();
-  return null;
-}
 
 testUnless(chattrProblem(), "writeBarriers() knows what chattr has set", () => {
   using scratch = new Scratch();

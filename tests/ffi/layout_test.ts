@@ -1,5 +1,7 @@
 import { assertEquals } from "../assert.ts";
 import { AIOCB_LAYOUT } from "../../lib/ffi/aio.ts";
+import { LOOP_INFO64 } from "../../lib/ffi/block_device.ts";
+import { FLOCK } from "../../lib/ffi/file_claims.ts";
 import { STATX } from "../../lib/ffi/file_status.ts";
 import { STATFS } from "../../lib/ffi/file_system.ts";
 import { POLLFD } from "../../lib/ffi/poll.ts";
@@ -14,6 +16,8 @@ Deno.test({
     const structs = [
       { type: "struct statfs", layout: STATFS },
       { type: "struct statx", layout: STATX },
+      { type: "struct flock", layout: FLOCK },
+      { type: "struct loop_info64", layout: LOOP_INFO64 },
       { type: "struct pollfd", layout: POLLFD },
       { type: "struct aiocb", layout: AIOCB_LAYOUT },
     ];
@@ -31,6 +35,8 @@ Deno.test({
     const source = `
       #define _GNU_SOURCE
       #include <aio.h>
+      #include <fcntl.h>
+      #include <linux/loop.h>
       #include <poll.h>
       #include <stddef.h>
       #include <stdio.h>

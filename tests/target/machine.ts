@@ -121,6 +121,18 @@ export function programProblem(...names: string[]): string | null {
   return null;
 }
 
+/** Why files cannot be made immutable here; `null` if they can. */
+export function chattrProblem(): string | null {
+  const missing = programProblem("chattr");
+  if (missing !== null || Deno.uid() !== 0) return missing ?? "not root";
+  using scratch = new Scratch();
+  const path = scratch.file("x", "");
+  const set = new Deno.Command("chattr", { args: ["+i", path], stderr: "null" });
+  if (!set.outputSync().success) return "the file system has no such attribute";
+  run("chattr", "-i", path);
+  return null;
+}
+
 /** A shell command line that runs TypeScript, in which `lib("target/x.ts")` stands for the URL of a module. */
 export function scriptCommand(code: string): string {
   const withUrls = code.replace(

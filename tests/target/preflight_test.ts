@@ -3,7 +3,7 @@ import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { PreflightOptions } from "../../lib/target/target.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem, programProblem } from "./machine.ts";
-import { Scratch, scriptCommand, shell, testUnless } from "./machine.ts";
+import { chattrProblem, run, Scratch, scriptCommand, shell, testUnless } from "./machine.ts";
 import { asUser } from "../fixtures/user.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
@@ -173,6 +173,31 @@ Deno.test("preflightTarget() refuses files and directories without write permiss
     assertRefused(path, store.options(), "Permission denied (EACCES)");
     assertRefused("/no_permission_here", store.options(), /cannot be written: Permission denied/);
   });
+});
+
+testUnless(chattrProblem(), "preflightTarget() says what makes a file immutable", () => {
+  using store = new StoreFixture();
+  const path = store.file("image", "x"), folder = store.file("folder");
+  Deno.mkdirSync(folder);
+  const cases = [
+    ["i", path, path, ""],
+    ["a", path, path, ""],
+    ["i", folder, `${folder}/new`, `the directory "${folder}" cannot be written: `],
+  ] as const;
+  for (const [attribute, changed, output, prefix] of cases) {
+    run("chattr", `+${attribute}`, changed);
+    try {
+      const word = attribute === "i" ? "immutable" : "append-only";
+      assertRefused(
+        output,
+        store.options({ force: true }),
+        `${prefix}Operation not permitted (EPERM); it is ${word}: see lsattr, ` +
+          `"chattr -${attribute}" ends that`,
+      );
+    } finally {
+      run("chattr", `-${attribute}`, changed);
+    }
+  }
 });
 
 testUnless(mountProblem(), "preflightTarget() refuses a read-only file system", () => {

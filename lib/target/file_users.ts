@@ -1,0 +1,180 @@
+/**
+ * Finds out who else uses a file or device that is open here: by locks, by writing to it, or through a loop device. Beyond
+ * that the kernel itself refuses devices that are mounted or claimed, for which `in_use.ts` has the words.
+ *
+ * @module
+ */
+
+import { findForeignLock } from "../ffi/file_claims.ts";
+import { Errno, reasonOf } from "../ffi/errno.ts";
+import { type FileStatus, writeBarriers } from "../ffi/file_status.ts";
+import { FlockOperation, openFd, OpenFlag, releaseFd, tryFlock } from "../ffi/libc.ts";
+import { OsError } from "../errors.ts";
+import { describeProcess } from "../store/lock_holder.ts";
+import { quote } from "../wording.ts";
+import { isSameFile, readTextOrNull, statOrNull } from "./file_info.ts";
+import { describeMounts, parseSwaps } from "./in_use.ts";
+import { type Backing, backingOf, listLoopDevices } from "./loop_devices.ts";
+import { findWriters, type Writers } from "./open_files.ts";
+
+/** Programs that look at devices when something happens to them, such as udev's, have done so after a moment. */
+const LOOKS = 3, PAUSE_MS = 100;
+
+/** What a target is used for, as far as that can be told. */
+export interface FileUse {
+  /** Clauses such as `it is behind the loop device "/dev/loop0"`. */
+  readonly reasons: string[];
+  /** Why there may be users that were not found; `null` if there is no reason to think so. */
+  readonly doubt: string | null;
+}
+
+/** What is looked at. */
+export interface UsedFile {
+  readonly path: string;
+  readonly fd: number;
+  readonly info: FileStatus;
+}
+
+/**
+ * Says what a regular file is used for.
+ *
+ * @param found.isWritten What `hasWriters` said before it was opened here.
+ * @param found.isClaimed Whether its `flock` could be taken.
+ */
+export function describeFileUse(
+  { fd, info }: UsedFile,
+  { isWritten, isClaimed }: { isWritten: boolean | null; isClaimed: boolean },
+): FileUse {
+  const loops = loopsOver(info);
+  const reasons = [...loops.reasons];
+  if (isSwap(info)) reasons.push("it is swap space");
+  reasons.push(...describeLock(fd));
+  if (!isClaimed) reasons.push("another program has locked it, perhaps another restore");
+  if (isWritten !== false) {
+    const writers = findWriters([info]);
+    reasons.push(...describeWriters(writers));
+    // The loop device or swap space is what writes, or a parent, which asked for this.
+    const isExplained = reasons.length > 0 || writers.isInherited;
+    if (isWritten && !isExplained) reasons.push("another program has it open for writing");
+  }
+  const isUnseen = isWritten === null && !hasProc();
+  return { reasons, doubt: isUnseen ? "/proc is not mounted" : loops.doubt };
+}
+
+/** Says what a block device is used for that the kernel does not count as its use. */
+export function describeDeviceUsers(device: UsedFile): FileUse {
+  let use = lookAtDevice(device);
+  for (let look = 1; look < LOOKS && use.reasons.length > 0; look++) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    use = lookAtDevice(device);
+  }
+  return use;
+}
+
+/** Says why a file could not be opened for writing, and what to do about it. */
+export function whyNotOpened(path: string, error: unknown): string {
+  const reason = reasonOf(error);
+  if (!(error instanceof OsError)) return reason;
+  // The kernel protects swap files and running programs so.
+  if (error.errno === Errno.ETXTBSY && isSwap(statOrNull(path))) return "it is swap space";
+  return error.errno === Errno.EPERM ? reason + describeBarriers(path) : reason;
+}
+
+/** Says what keeps even root from writing a file or directory: behind an error message, with the way out. */
+export function describeBarriers(path: string): string {
+  const { isImmutable, isAppendOnly } = writeBarriers(path);
+  if (!isImmutable && !isAppendOnly) return "";
+  const [word, letter] = isImmutable ? ["immutable", "i"] : ["append-only", "a"];
+  return `; it is ${word}: see lsattr, "chattr -${letter}" ends that`;
+}
+
+function isSwap(info: FileStatus | null): boolean {
+  if (info === null) return false;
+  const paths = parseSwaps(readTextOrNull("/proc/swaps") ?? "");
+  return paths.map(statOrNull).some((other) => other !== null && isSameFile(info, other));
+}
+
+function lookAtDevice({ path, fd, info }: UsedFile): FileUse {
+  const loops = loopsOver(info);
+  const reasons = [...loops.reasons, ...describeLock(fd)];
+  if (!tryClaim(fd)) reasons.push("another program has locked it");
+  reasons.push(...describeWriters(findWriters([info])));
+  const backing = backingOf(path);
+  if (backing !== null && backing !== "unknown") {
+    reasons.push(...describeBacking(backing, info));
+  }
+  return { reasons, doubt: hasProc() ? loops.doubt : "/proc is not mounted" };
+}
+
+/** Says who uses what a loop device stands on, besides that device. */
+function describeBacking({ path, info }: Backing, device: FileStatus): string[] {
+  const reasons = loopsOver(info, device).reasons;
+  if (path !== null) reasons.push(...describeLocksAt(path));
+  const status = path === null ? null : statOrNull(path);
+  if (status !== null) reasons.push(...describeWriters(findWriters([status])));
+  if (info.isBlockDevice && info.rdev !== null) reasons.push(...describeMounts(info.rdev));
+  const kind = info.isBlockDevice ? "device" : "file";
+  const subject = `its backing ${kind}${path === null ? "" : ` ${quote(path)}`}`;
+  return reasons.map((reason) => reason.replace(/\bit\b/, subject));
+}
+
+function describeLocksAt(path: string): string[] {
+  let fd: number;
+  try {
+    fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
+  } catch {
+    return [];
+  }
+  try {
+    const reasons = describeLock(fd);
+    return tryClaim(fd) ? reasons : [...reasons, "another program has locked it"];
+  } finally {
+    releaseFd(fd);
+  }
+}
+
+function describeLock(fd: number): string[] {
+  const lock = findForeignLock(fd);
+  if (lock === null) return [];
+  const holder = lock.pid === null ? "another program" : describeProcess(lock.pid);
+  return [`${holder} holds a lock on it, as on the disk of a running virtual machine`];
+}
+
+/** Takes the `flock` that programs which change a device take, and udev respects; `false` if somebody else has it. */
+function tryClaim(fd: number): boolean {
+  try {
+    return tryFlock(fd, FlockOperation.LOCK_EX);
+  } catch (error) {
+    if (error instanceof OsError) return true; // a file system without locks
+    throw error;
+  }
+}
+
+function describeWriters({ pids }: Writers): string[] {
+  if (pids.length === 0) return [];
+  return [`it is open for writing by ${pids.map(describeProcess).join(", ")}`];
+}
+
+/** Says which loop devices stand on a file or device, but for one of them. */
+function loopsOver(
+  info: Backing["info"],
+  except?: FileStatus,
+): { reasons: string[]; doubt: string | null } {
+  const { devices, isComplete } = listLoopDevices();
+  const reasons = devices
+    .filter(({ path, backing }) => {
+      const isExcepted = except !== undefined && statOrNull(path)?.rdev === except.rdev;
+      return !isExcepted && isSameBacking(backing.info, info);
+    })
+    .map(({ path }) => `it is behind the loop device ${quote(path)}`);
+  return { reasons, doubt: isComplete ? null : "not all loop devices can be looked at" };
+}
+
+function isSameBacking(backing: Backing["info"], info: Backing["info"]): boolean {
+  if (info.isBlockDevice) return backing.isBlockDevice === true && backing.rdev === info.rdev;
+  return backing.dev === info.dev && backing.ino === info.ino;
+}
+
+function hasProc(): boolean {
+  return readTextOrNull("/proc/self/stat") !== null;
+}

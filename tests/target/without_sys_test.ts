@@ -1,0 +1,159 @@
+/**
+ * The guards where /sys, or /proc too, is not mounted, as in many a chroot of a rescue system: in a mount namespace of its own.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "../assert.ts";
+import { LoopDevice, loopDeviceProblem, Mount, mountProblem, programProblem } from "./machine.ts";
+import { run, Scratch, scriptCommand, shell, testUnless } from "./machine.ts";
+
+const MIB = 1_048_576;
+const problem = loopDeviceProblem() ?? mountProblem() ?? namespaceProblem();
+
+/** Why mount namespaces cannot be made here. */
+function namespaceProblem(): string | null {
+  const made = new Deno.Command("unshare", {
+    args: ["-m", "--propagation", "private", "umount", "-l", "/sys"],
+    stderr: "piped",
+  });
+  try {
+    const { success, stderr } = made.outputSync();
+    return success ? null : new TextDecoder().decode(stderr).trim();
+  } catch (error) {
+    return String(error);
+  }
+}
+
+/** What preflight says where some file systems are not mounted: that the target is refused, and why, or its warnings. */
+async function lookAt(
+  output: string,
+  options: { without: readonly string[]; force?: boolean; redirection?: string },
+): Promise<string[]> {
+  const { without, force = false, redirection = "" } = options;
+  const code = scriptCommand(`
+    import { preflightTarget } from lib("target/preflight.ts");
+    const options = { extent: { start: 0, end: 1 }, sparse: "auto", force: ${force}, stores: [] };
+    let lines;
+    try {
+      lines = preflightTarget(${JSON.stringify(output)}, options).warnings;
+    } catch (error) {
+      lines = [error.message];
+    }
+    Deno.stderr.writeSync(new TextEncoder().encode(JSON.stringify(lines)));
+  `);
+  const unmount = without.map((path) => `umount -l ${path} && `).join("");
+  using scratch = new Scratch();
+  const script = scratch.file("script", `${unmount}exec ${code} ${redirection}\n`);
+  const { stderr } = await shell(`unshare -m --propagation private sh '${script}'`);
+  return JSON.parse(stderr);
+}
+
+const refused = (path: string, reason: string) => [
+  `Cannot restore to "${path}": ${reason} (--force overrides this)`,
+];
+
+testUnless(problem, "Without /sys a read-only device is known as such", async () => {
+  using device = new LoopDevice(MIB, { isReadOnly: true });
+  for (const without of [["/sys"], ["/sys", "/proc"]]) {
+    assertEquals(await lookAt(device.path, { without }), [
+      `Cannot restore to "${device.path}": the device is read-only`,
+    ]);
+  }
+});
+
+testUnless(
+  problem ?? programProblem("mkfs.ext4"),
+  "Without /sys a mounted device is refused with its mount point",
+  async () => {
+    using device = new LoopDevice(8 * MIB);
+    run("mkfs.ext4", "-q", device.path);
+    using mount = new Mount(device.path);
+    const { path } = device;
+    assertEquals(
+      await lookAt(path, { without: ["/sys"] }),
+      refused(path, `it is mounted at "${mount.path}"`),
+    );
+    assertEquals(
+      await lookAt(path, { without: ["/sys", "/proc"] }),
+      refused(path, "another program or the kernel holds it exclusively"),
+    );
+  },
+);
+
+testUnless(
+  problem ?? programProblem("mkfs.ext4", "partx"),
+  "Without /sys a disk is refused for its mounted partition",
+  async () => {
+    using device = new LoopDevice(16 * MIB);
+    run("sh", "-c", `echo '2048,16384,L' | sfdisk -q --no-reread --no-tell-kernel ${device.path}`);
+    run("partx", "-u", device.path);
+    const partition = `${device.path}p1`;
+    try {
+      run("mkfs.ext4", "-q", partition);
+      using mount = new Mount(partition);
+      assertEquals(
+        await lookAt(device.path, { without: ["/sys"] }),
+        refused(device.path, `its partition "${partition}" is mounted at "${mount.path}"`),
+      );
+    } finally {
+      run("partx", "-d", device.path);
+    }
+  },
+);
+
+testUnless(problem, "Without /sys and /proc a loop device guards its backing file", async () => {
+  using device = new LoopDevice(MIB);
+  const { path, backing } = device;
+  const upper = run("losetup", "-f", "--show", path);
+  try {
+    for (const without of [["/sys"], ["/sys", "/proc"]]) {
+      const reason = `it is behind the loop device "${path}"`;
+      assertEquals(await lookAt(backing, { without }), refused(backing, reason));
+      assertEquals(await lookAt(backing, { without, force: true }), [
+        `"${backing}" is written although ${reason}`,
+      ]);
+      assertEquals(
+        await lookAt(path, { without }),
+        refused(path, `it is behind the loop device "${upper}"`),
+      );
+    }
+  } finally {
+    run("losetup", "-d", upper);
+  }
+});
+
+testUnless(
+  problem,
+  "Where it cannot be told whether a target is in use, a warning says so",
+  async () => {
+    using device = new LoopDevice(MIB);
+    using scratch = new Scratch();
+    const { path } = device;
+    const file = scratch.file("image", "x");
+    assertEquals(await lookAt(path, { without: ["/sys"] }), []);
+    assertEquals(await lookAt(path, { without: ["/sys", "/proc"] }), [
+      `whether "${path}" is in use cannot be told for certain: /proc is not mounted`,
+    ]);
+    // Of a file the kernel itself tells whether it is written.
+    assertEquals(await lookAt(file, { without: ["/sys", "/proc"] }), []);
+    using writer = Deno.openSync(file, { write: true });
+    assertEquals(
+      await lookAt(file, { without: ["/sys", "/proc"] }),
+      refused(file, "another program has it open for writing"),
+    );
+    assert(writer.statSync().isFile);
+  },
+);
+
+testUnless(problem, "Without /proc standard output is looked at as well", async () => {
+  using device = new LoopDevice(MIB);
+  using scratch = new Scratch();
+  const without = ["/sys", "/proc"];
+  assertEquals(await lookAt("-", { without, redirection: `>${scratch.file("image")}` }), [
+    "whether standard output is in use cannot be told for certain: /proc is not mounted",
+  ]);
+  assertEquals(await lookAt("-", { without, redirection: `>${device.path}` }), [
+    `whether "${device.path}" is in use cannot be told for certain: /proc is not mounted`,
+  ]);
+});
