@@ -9,7 +9,7 @@
 
 import { fromWireError, ResourceError, WorkerError } from "../errors.ts";
 import { reasonOf } from "../ffi/errno.ts";
-import type { RevisionMap } from "../store/revision_map.ts";
+import type { StoredRevisionMap } from "../store/revision_map.ts";
 import type { Job, JobAnswer, Result, WorkerMessage } from "./messages.ts";
 import type { ChunkPlace, Loading, PageLoader } from "./page_cache.ts";
 import { PageMemory } from "./page_memory.ts";
@@ -144,8 +144,10 @@ export class ChunkLoader implements PageLoader, Disposable {
   }
 
   /** Reads a revision map. @throws {RevisionError} As `readRevisionMap` does. @throws {WorkerError} If the worker died. */
-  readMap(path: string): Promise<RevisionMap> {
-    return this.#submit(newTask("map", () => ({ type: "map", path }))) as Promise<RevisionMap>;
+  readMap(path: string): Promise<StoredRevisionMap> {
+    return this.#submit(newTask("map", () => ({ type: "map", path }))) as Promise<
+      StoredRevisionMap
+    >;
   }
 
   /** Ends all workers; what was not done fails. */

@@ -74,6 +74,14 @@ export class DamageLog {
     this.#report(`Cannot list backup directory ${quote(basedir)} anew`, error);
   }
 
+  /** Tells that a revision's name leads to another file than the one that was written to. */
+  reportReplaced(revision: string): void {
+    this.#tell(
+      `revision ${quote(revision)} has changed in the backup directory: what was written to its ` +
+        "file here is lost when those who have it open close it",
+    );
+  }
+
   #report(subject: string, error: unknown): void {
     const now = this.#now();
     const last = this.#told.get(subject);

@@ -34,7 +34,7 @@ import { BackyError } from "../errors.ts";
 import type { CatalogEntry } from "../store/catalog.ts";
 import { errnoFor } from "./errno.ts";
 import { EXTENDED_NAMES, extendedAttribute } from "./extended_attributes.ts";
-import type { OpenImage, ReadBytes } from "./image.ts";
+import { MapChangedError, type OpenImage, type ReadBytes } from "./image.ts";
 import {
   LAST_INO,
   LAST_NAME,
@@ -79,8 +79,15 @@ export class Filesystem implements Handlers {
   lookup({ parent, name }: OnName): Entry | null {
     if (parent !== ROOT_INO) throw new FuseError(Errno.ENOTDIR);
     const node = this.#directory.find(name);
-    if (node) return { attributes: this.#revisionAttributes(node) };
-    const attributes = name === LAST_NAME ? this.#lastAttributes() : null;
+    if (node) {
+      const attributes = this.#revisionAttributes(node);
+      // What is still being written must be looked at each time.
+      const isFinal = node.entry.info.isComplete && node.image.isSettled;
+      return { attributes, ...isFinal ? {} : { entryTimeoutMs: 0, attributesTimeoutMs: 0 } };
+    }
+    if (name !== LAST_NAME) return null;
+    this.#directory.findLast();
+    const attributes = this.#lastAttributes();
     return attributes && { attributes };
   }
 
@@ -104,22 +111,27 @@ export class Filesystem implements Handlers {
   }
 
   readlink({ ino }: OnInode): string {
-    const { last } = this.#directory;
     if (ino !== LAST_INO) throw new FuseError(Errno.EINVAL);
+    const last = this.#directory.findLast();
     if (last === null) throw new FuseError(Errno.ENOENT);
     return last.entry.name;
   }
 
-  open({ ino, flags }: OnInode & WithFlags): OpenedFile {
+  open({ ino, flags }: OnInode & WithFlags): Answer<OpenedFile> {
     if (ino === ROOT_INO) throw new FuseError(Errno.EISDIR);
     if (ino === LAST_INO) throw new FuseError(Errno.ELOOP);
     const node = this.#nodeAt(ino);
     // The kernel asks for that by `setattr` first, unless it was told otherwise.
     if (flags & O_TRUNC) throw new FuseError(Errno.EPERM);
-    const handle = this.#nextHandle++;
-    this.#files.set(handle, guard(() => node.image.open()));
-    // Content changes by writes through the kernel only, so that its cache stays right.
-    return { handle, keepCache: true, directIo: false };
+    // With ESTALE it looks the name up once more, see path_openat() in its fs/namei.c.
+    if (this.#directory.find(node.entry.name) !== node) throw new FuseError(Errno.ESTALE);
+    const opened = guard(() => node.image.open());
+    if (!(opened instanceof Promise)) return this.#addFile(opened);
+    return opened.then((file) => this.#addFile(file), (error) => {
+      if (!(error instanceof MapChangedError)) return refuse(error);
+      this.#directory.replace(node);
+      throw new FuseError(Errno.ESTALE, { cause: error });
+    });
   }
 
   release({ handle }: OnHandle): void {
@@ -161,7 +173,7 @@ export class Filesystem implements Handlers {
 
   opendir({ ino }: OnInode): OpenedDirectory {
     if (ino !== ROOT_INO) throw new FuseError(Errno.ENOTDIR);
-    this.#directory.refresh();
+    this.#directory.refreshAll();
     const handle = this.#nextHandle++;
     this.#listings.set(handle, this.#list());
     return { handle };
@@ -187,21 +199,21 @@ export class Filesystem implements Handlers {
       blocks: Math.floor(totalBytes / BLOCK_BYTES),
       freeBlocks,
       availableBlocks: freeBlocks,
-      inodes: this.#directory.nodes.length,
+      inodes: this.#directory.count,
       freeInodes: 0,
       maxNameBytes: 255,
     };
   }
 
   getxattr({ ino, name }: OnInode & { name: string }): Uint8Array {
-    const node = this.#directory.at(ino);
+    const node = this.#revisionAt(ino);
     const value = node && extendedAttribute(node.entry.info, name);
     if (value === null) throw new FuseError(Errno.ENODATA);
     return value;
   }
 
   listxattr({ ino }: OnInode): readonly string[] {
-    const node = this.#directory.at(ino);
+    const node = this.#revisionAt(ino);
     if (node === null) return [];
     return EXTENDED_NAMES.filter((name) => extendedAttribute(node.entry.info, name) !== null);
   }
@@ -268,10 +280,35 @@ export class Filesystem implements Handlers {
     };
   }
 
+  #addFile(file: OpenImage): OpenedFile {
+    const handle = this.#nextHandle++;
+    this.#files.set(handle, file);
+    // Content changes by writes through the kernel only, and an image of another map has another inode number: so the
+    // kernel's cache stays right.
+    return { handle, keepCache: true, directIo: false };
+  }
+
+  /**
+   * Returns the revision of an inode number.
+   *
+   * @throws {FuseError} ESTALE if it was replaced and nobody has it open: the kernel then looks its name up once more.
+   */
   #nodeAt(ino: number): RevisionNode {
     const node = this.#directory.at(ino);
-    if (node === null) throw new FuseError(Errno.ENOENT);
-    return node;
+    const isCurrent = node && (node.image.isOpen || this.#isPresent(node));
+    if (node && isCurrent) return node;
+    throw new FuseError(this.#directory.wasGiven(ino) ? Errno.ESTALE : Errno.ENOENT);
+  }
+
+  /** Whether a node is what its name leads to, or its name is gone. */
+  #isPresent(node: RevisionNode): boolean {
+    const present = this.#directory.find(node.entry.name);
+    return present === null || present === node;
+  }
+
+  /** Returns the revision of an inode number, `null` for what is none. */
+  #revisionAt(ino: number): RevisionNode | null {
+    return ino === ROOT_INO || ino === LAST_INO ? null : this.#nodeAt(ino);
   }
 
   #fileAt(handle: number): OpenImage {

@@ -2,13 +2,17 @@
  * Step 4 of a FUSE read: one revision as a file. Says which chunks hold the bytes asked for, and gets their pages.
  *
  * What was written is in the overlay, the rest in chunks, or nowhere: absent chunks are zeros. The revision map is read when
- * it is first needed; the image's size is found without it. Before: `filesystem.ts`; next: `page_cache.ts`. Pure but for
- * the size's reading.
+ * the image is opened; its size is found without it. An image stands for one state of the map: if the map has changed, it
+ * is `revision_directory.ts`'s matter to serve another. Before: `filesystem.ts`; next: `page_cache.ts`. Pure but for
+ * the reading of size and state.
  *
  * @module
  */
 
 import { RevisionError } from "../errors.ts";
+import { type FileState, fileState } from "../ffi/file_state.ts";
+import { runSteps } from "../slices.ts";
+import { describeChange } from "../store/map_file.ts";
 import {
   CHUNK_BYTES,
   CHUNK_ID_BYTES,
@@ -16,7 +20,13 @@ import {
   MAX_IMAGE_BYTES,
   ZERO_CHUNK_ID,
 } from "../store/layout.ts";
-import { readRevisionSize, type RevisionMap } from "../store/revision_map.ts";
+import {
+  isSameMap,
+  readRevisionMap,
+  readRevisionSize,
+  type RevisionMap,
+  type StoredRevisionMap,
+} from "../store/revision_map.ts";
 import { quote } from "../wording.ts";
 import type { DamageLog, DamagePlace } from "./damage_log.ts";
 import type { IdleMaps } from "./idle_maps.ts";
@@ -36,6 +46,12 @@ const AHEAD_SEQS_PER_CHUNK = 8;
 
 const ZERO_ID = "0".repeat(2 * CHUNK_ID_BYTES);
 
+/** How often a map that is being written is looked at, and how long somebody who opens its image waits for its end. */
+const MAP_POLL_MS = 50, MAP_PATIENCE_MS = 10_000;
+
+/** A map is another one than that which its image stands for. */
+export class MapChangedError extends Error {}
+
 /** What the images of a mount share. */
 export interface ImageServices {
   readonly basedir: string;
@@ -46,9 +62,13 @@ export interface ImageServices {
   readonly idleMaps: IdleMaps;
   readonly damage: DamageLog;
   /** Reads a revision map, away from this thread. */
-  readonly readMap: (path: string) => Promise<RevisionMap>;
+  readonly readMap: (path: string) => Promise<StoredRevisionMap>;
+  /** Default: {@linkcode readRevisionMap}. */
+  readonly readMapNow?: (path: string) => RevisionMap;
   /** Default: {@linkcode readRevisionSize}. */
   readonly readSize?: (path: string) => number;
+  /** Default: {@linkcode fileState}. */
+  readonly readState?: (path: string) => FileState;
   /** Most chunks that are loaded ahead of a sequential reader. */
   readonly aheadChunks: number;
 }
@@ -67,10 +87,12 @@ export class Image implements BaseImage {
   readonly #mapPath: string;
   readonly #services: ImageServices;
   readonly #overlay: ImageOverlay;
+  #state: FileState | null = null;
   #size: number | null = null;
   #map: RevisionMap | null = null;
   #mapReading: Promise<RevisionMap> | null = null;
   #openCount = 0;
+  #isRetired = false;
 
   constructor(revision: { name: string; mapPath: string }, services: ImageServices) {
     this.name = revision.name;
@@ -79,32 +101,79 @@ export class Image implements BaseImage {
     this.#overlay = new ImageOverlay(services.overlay, this);
   }
 
+  /** Whether somebody has it open. */
+  get isOpen(): boolean {
+    return this.#openCount > 0;
+  }
+
+  /** Whether it was written to. */
+  get hasChanges(): boolean {
+    return this.#overlay.hasChanges;
+  }
+
+  /** Whether every later change of the map will be noticed, and its file was looked at before. */
+  get isSettled(): boolean {
+    return this.#state?.isSettled ?? false;
+  }
+
+  /** Whether {@linkcode accept} was called before. */
+  get isKnown(): boolean {
+    return this.#state !== null;
+  }
+
+  /**
+   * Takes notice of the state that the map's file is in.
+   *
+   * @returns Whether the image still stands for it. So it does if it was written to and the map says the same as before.
+   */
+  accept(state: FileState): boolean {
+    const isSame = this.#state === null || state.version === this.#state.version ||
+      (this.hasChanges && this.#saysTheSame());
+    if (isSame) this.#state = state;
+    return isSame;
+  }
+
+  /** Lets go of everything when nobody has it open any more: another image stands for the revision. */
+  retire(): void {
+    this.#isRetired = true;
+    if (!this.isOpen) this.#discard();
+  }
+
   /** Size in bytes. @throws {RevisionError} If the map cannot be read or has none; it is tried again next time. */
   get size(): number {
     if (this.#size !== null) return this.#size;
     try {
-      this.#size = (this.#services.readSize ?? readRevisionSize)(this.#mapPath);
-      return this.#size;
+      const size = (this.#services.readSize ?? readRevisionSize)(this.#mapPath);
+      if (this.isSettled) this.#size = size;
+      return size;
     } catch (error) {
       this.#services.damage.reportRead(this.#place(null), error);
       throw error;
     }
   }
 
-  /** Opens the image. @throws {RevisionError} As {@linkcode size} does. */
-  open(): OpenImage {
-    // To fail now rather than at the first read.
-    void this.size;
+  /**
+   * Opens the image, for which its map is read unless it is in memory: who has it open reads by that map to the end.
+   *
+   * @throws {RevisionError} If the map cannot be read, or is being written for longer than somebody can wait.
+   * @throws {MapChangedError} If it is not the map any more that the image stands for.
+   */
+  open(): OpenImage | Promise<OpenImage> {
     this.#openCount++;
     this.#services.idleMaps.remove(this);
-    return new OpenImage(this, new ReadAhead(this.#services.aheadChunks));
+    const open = () => new OpenImage(this, new ReadAhead(this.#services.aheadChunks));
+    if (this.#map) return open();
+    return this.#readMap().then(open, (error) => {
+      this.close();
+      throw error;
+    });
   }
 
   /** Takes back one {@linkcode open}; for {@linkcode OpenImage}. */
   close(): void {
-    if (--this.#openCount === 0 && this.#map) {
-      this.#services.idleMaps.add(this, this.#map.ids.byteLength);
-    }
+    if (--this.#openCount > 0) return;
+    if (this.#isRetired) this.#discard();
+    else this.#offerMap();
   }
 
   /** Lets go of the map. */
@@ -231,14 +300,17 @@ export class Image implements BaseImage {
   #readMap(): Promise<RevisionMap> {
     const read = async () => {
       try {
-        const map = await this.#services.readMap(this.#mapPath);
-        this.#requireSize(map);
+        const map = await this.#readWholeMap();
+        this.#requireSame(map);
         this.#services.damage.forget(this.#place(null));
+        this.#state = map.state;
+        this.#size = map.size;
         this.#map = map;
         // Its readers may have gone away meanwhile.
-        if (this.#openCount === 0) this.#services.idleMaps.add(this, map.ids.byteLength);
+        if (!this.isOpen) this.#offerMap();
         return map;
       } catch (error) {
+        if (error instanceof MapChangedError) throw error;
         return await this.#fail(null, error);
       } finally {
         this.#mapReading = null;
@@ -247,15 +319,60 @@ export class Image implements BaseImage {
     return this.#mapReading ??= read();
   }
 
-  /** Revisions do not change, so the size that programs were told of must be the map's. */
-  #requireSize(map: RevisionMap): void {
-    if (map.size === this.size) return;
-    throw new RevisionError(
-      `Cannot use revision map ${
-        quote(this.#mapPath)
-      }: its size is ${map.size}, it was ${this.size}`,
-      { path: this.#mapPath },
-    );
+  /** Reads the map when it has been left alone for long enough that a further change would be noticed. */
+  async #readWholeMap(): Promise<StoredRevisionMap> {
+    const { readMap, readState = fileState } = this.#services;
+    const deadline = performance.now() + MAP_PATIENCE_MS;
+    for (let failure: unknown;;) {
+      const { isSettled, version } = readState(this.#mapPath);
+      if (isSettled) {
+        try {
+          return await readMap(this.#mapPath);
+        } catch (error) {
+          // If nobody writes, what is wrong with it will stay so.
+          if (readState(this.#mapPath).version === version) throw error;
+          failure = error;
+        }
+      }
+      if (performance.now() > deadline) {
+        throw new RevisionError(
+          `Cannot use revision map ${quote(this.#mapPath)}: ${describeChange("again and again")}`,
+          { path: this.#mapPath },
+          { cause: failure },
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, MAP_POLL_MS));
+    }
+  }
+
+  /** What programs were told of, and the kernel remembers, must be the map's. */
+  #requireSame(map: StoredRevisionMap): void {
+    const isSame = (this.#state === null || map.state.version === this.#state.version) &&
+      (this.#size === null || map.size === this.#size);
+    if (!isSame) throw new MapChangedError(`The map of ${quote(this.name)} has changed`);
+  }
+
+  /** Compares a map that was written anew with the one that the changes were made over. */
+  #saysTheSame(): boolean {
+    try {
+      const { readMapNow = readRevisionMap } = this.#services;
+      return this.#map !== null && runSteps(isSameMap(readMapNow(this.#mapPath), this.#map));
+    } catch {
+      return false; // Half written, or gone. Reading it tells.
+    }
+  }
+
+  /** Lets the map go if there is no room for it. What was written needs it: it tells what was written over. */
+  #offerMap(): void {
+    if (this.#map && !this.hasChanges) {
+      this.#services.idleMaps.add(this, this.#map.ids.byteLength);
+    }
+  }
+
+  #discard(): void {
+    this.#services.idleMaps.remove(this);
+    this.#overlay.discard();
+    this.#map = null;
   }
 }
 

@@ -6,7 +6,7 @@
  */
 
 import type { WireError } from "../errors.ts";
-import type { RevisionMap } from "../store/revision_map.ts";
+import type { StoredRevisionMap } from "../store/revision_map.ts";
 
 /**
  * A worker's memory, which is shared: pages that lie there are decoded into without a copy.
@@ -50,7 +50,7 @@ export interface MapJob {
 export type Job = DecodeJob | StoreJob | MapJob;
 
 /** The number of bytes decoded, the id of the chunk stored, the map; or what went wrong. */
-export type Result = number | string | RevisionMap;
+export type Result = number | string | StoredRevisionMap;
 
 /** What a worker says. */
 export type WorkerMessage = WorkerMemory | JobAnswer;

@@ -7,6 +7,7 @@
  */
 
 import { fileSystemSpace } from "../ffi/file_system.ts";
+import { fileState } from "../ffi/file_state.ts";
 import { CatalogReader, type SkippedRevision } from "../store/catalog.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../store/layout.ts";
 import { ChunkLoader } from "./chunk_loader.ts";
@@ -93,7 +94,9 @@ export function openFilesystem(settings: FilesystemSettings): OpenedFilesystem {
   const directory = new RevisionDirectory({
     readCatalog: () => catalog.read(),
     readModifiedMs: () => Deno.statSync(basedir).mtime?.getTime() ?? 0,
+    readState: fileState,
     openImage: (entry) => new Image(entry, services),
+    onReplaced: (name) => damage.reportReplaced(name),
     onSkipped: settings.onSkipped,
     onFailure: (error) => damage.reportListing(basedir, error),
   });
@@ -101,7 +104,7 @@ export function openFilesystem(settings: FilesystemSettings): OpenedFilesystem {
   return {
     handlers: new Filesystem({ directory, owner, readSpace }),
     get revisionCount() {
-      return directory.nodes.length;
+      return directory.count;
     },
     get counts() {
       return cache.counts;

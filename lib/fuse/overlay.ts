@@ -109,6 +109,11 @@ export class Overlay {
     while (this.#dirty.size + pages > this.#capacity) await this.#spillOne(kept);
   }
 
+  /** Lets go of a chunk that is in memory. For {@linkcode ImageOverlay}. */
+  forget(chunk: DirtyChunk): void {
+    if (this.#dirty.delete(chunk)) chunk.page.release();
+  }
+
   async #spillOne(kept: ReadonlySet<DirtyChunk>): Promise<void> {
     const candidates = [...this.#dirty].filter((chunk) => !kept.has(chunk));
     const chunk = candidates.find(({ version, blockedVersion }) => version !== blockedVersion) ??
@@ -118,8 +123,8 @@ export class Overlay {
     page.retain();
     try {
       const spilledId = await this.spill.store(page, bytes);
-      // What was written meanwhile is not in the stored chunk.
-      if (chunk.version !== version) return;
+      // What was written meanwhile is not in the stored chunk; what was discarded is not wanted any more.
+      if (chunk.version !== version || !this.#dirty.has(chunk)) return;
       chunk.image.replace(chunk.seq, { spilledId });
       this.#dirty.delete(chunk);
       page.release();
@@ -157,6 +162,19 @@ export class ImageOverlay {
   /** Tells whether a chunk was changed. */
   has(seq: number): boolean {
     return this.#chunks.has(seq);
+  }
+
+  /** Whether anything was written. */
+  get hasChanges(): boolean {
+    return this.#chunks.size > 0;
+  }
+
+  /** Forgets what was written. Nothing may be written meanwhile or later. */
+  discard(): void {
+    for (const chunk of this.#chunks.values()) {
+      if ("page" in chunk) this.#overlay.forget(chunk);
+    }
+    this.#chunks.clear();
   }
 
   /** Puts a chunk in another's place. For {@linkcode Overlay}. */

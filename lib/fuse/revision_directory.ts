@@ -1,9 +1,14 @@
 /**
  * The root directory of a mount: which revisions there are, under which inode numbers, now and after the next backup.
  *
- * The backup directory is listed again when its modification time has changed and somebody looks. A revision keeps its inode
- * number, and what was written to it, as long as the mount lasts; one that has gone is no longer listed, but can be read
- * by those who have it open. Pure: listing is handed in.
+ * The backup directory is listed again when its modification time has changed and somebody looks. That does not show what a
+ * running backup does to its map, which is rewritten in place, so a revision's own files are looked at, too, whenever
+ * somebody asks for it. If its map or metadata have changed, it is another file from then on: with a new inode number, so
+ * that nothing the kernel remembers of the old one is taken for it. Who has the old one open reads and writes that to
+ * the end. Only a file that was written to stays if it is the metadata alone that changed.
+ *
+ * A revision that has gone is no longer listed, but can be read by those who have it open. Pure: listing and looking
+ * are handed in.
  *
  * @module
  */
@@ -15,6 +20,7 @@ import {
   type SkippedRevision,
   whyUnusable,
 } from "../store/catalog.ts";
+import type { FileState } from "../ffi/file_state.ts";
 import type { Image } from "./image.ts";
 
 /** Inode number of the root; FUSE's. */
@@ -31,8 +37,12 @@ const FIRST_REVISION_INO = 3;
 /** A change so near to a listing may be followed by another with the same modification time. */
 const SAME_TIME_MS = 2000;
 
-/** A revision that is served. */
+/** {@linkcode RevisionDirectory.refreshAll} does nothing for so long after it was called before. */
+const REFRESH_ALL_MS = 1000;
+
+/** A revision that is served, in one of its states. */
 export interface RevisionNode {
+  /** Never used again for another. */
   readonly ino: number;
   readonly image: Image;
   /** As it was listed last. */
@@ -45,7 +55,11 @@ export interface DirectorySource {
   readonly readCatalog: () => Catalog;
   /** Returns when the backup directory was modified, in ms since 1970. */
   readonly readModifiedMs: () => number;
+  /** Tells the state of a file. @throws {OsError} If there is none. */
+  readonly readState: (path: string) => FileState;
   readonly openImage: (entry: CatalogEntry) => Image;
+  /** Is told of each file that was written to, and is no longer the one that the revision's name leads to. */
+  readonly onReplaced: (name: string) => void;
   /** Is told of each revision that is not served, once. */
   readonly onSkipped: (skipped: SkippedRevision) => void;
   /** Is told that listing failed; what was listed before is still served. */
@@ -58,16 +72,19 @@ export interface DirectorySource {
 export class RevisionDirectory {
   readonly #source: DirectorySource;
   readonly #now: () => number;
-  /** All that were ever served, by name and by inode number. */
+  /** The present node of each name that was ever served. */
   readonly #known = new Map<string, RevisionNode>();
-  readonly #byIno: RevisionNode[] = [];
+  /** Those, and others as long as somebody has them open. */
+  readonly #byIno = new Map<number, RevisionNode>();
+  readonly #replaced = new Set<RevisionNode>();
   readonly #told = new Set<string>();
-  /** Those that are served now. */
+  /** Names of those that are served now, oldest first. */
   #names: ReadonlySet<string> = new Set();
-  #nodes: readonly RevisionNode[] = [];
-  #last: RevisionNode | null = null;
+  #nextIno = FIRST_REVISION_INO;
   #modifiedMs = 0;
   #readAtMs = -Infinity;
+  #refreshedAllMs = -Infinity;
+  #lastName: string | null = null;
 
   /** Lists the revisions. @throws {StoreFormatError} If the backup directory cannot be read. */
   constructor(source: DirectorySource) {
@@ -76,14 +93,22 @@ export class RevisionDirectory {
     this.#read();
   }
 
-  /** The revisions that are served, oldest first. The array is never changed. */
+  /** The revisions that are served, oldest first, as far as is known. */
   get nodes(): readonly RevisionNode[] {
-    return this.#nodes;
+    return Array.from(this.#names, (name) => this.#known.get(name)!);
   }
 
-  /** The newest finished revision; `null` if there is none, or if a revision is called {@linkcode LAST_NAME} itself. */
+  /** Number of revisions that are served, as far as is known. */
+  get count(): number {
+    return this.#names.size;
+  }
+
+  /**
+   * The newest finished revision, as far as is known; `null` if there is none, or if a revision is called
+   * {@linkcode LAST_NAME} itself.
+   */
   get last(): RevisionNode | null {
-    return this.#last;
+    return this.#lastName === null ? null : this.#known.get(this.#lastName)!;
   }
 
   /** When the backup directory was modified, as far as is known: ms since 1970. */
@@ -91,15 +116,39 @@ export class RevisionDirectory {
     return this.#modifiedMs;
   }
 
-  /** Finds a revision by its name, also one that has just appeared. */
+  /** Finds a revision by its name, as it is now. */
   find(name: string): RevisionNode | null {
     if (!this.#names.has(name)) this.refresh();
-    return this.#names.has(name) ? this.#known.get(name)! : null;
+    if (!this.#names.has(name)) return null;
+    if (!this.#hasSameMetadata(this.#known.get(name)!)) this.#readOrTell();
+    if (!this.#names.has(name)) return null;
+    const node = this.#known.get(name)!;
+    return this.#hasSameMap(node) ? node : this.#replace(node, node.entry);
   }
 
-  /** Returns the revision of an inode number, also if it has gone since. */
+  /** Finds {@linkcode last} as it is now. */
+  findLast(): RevisionNode | null {
+    this.refresh();
+    // What makes another revision the last one is that its backup has finished.
+    const deciding = this.nodes.filter((node) => !node.entry.info.isComplete || node === this.last);
+    if (!deciding.every((node) => this.#hasSameMetadata(node))) this.#readOrTell();
+    return this.last;
+  }
+
+  /** Returns the revision of an inode number, if it is one that is served now, or that somebody has open. */
   at(ino: number): RevisionNode | null {
-    return this.#byIno[ino - FIRST_REVISION_INO] ?? null;
+    const node = this.#byIno.get(ino);
+    return node && (node.image.isOpen || !this.#replaced.has(node)) ? node : null;
+  }
+
+  /** Whether an inode number was a revision's. */
+  wasGiven(ino: number): boolean {
+    return ino >= FIRST_REVISION_INO && ino < this.#nextIno;
+  }
+
+  /** Serves another file from now on under the name of one whose map was found to have changed. */
+  replace(node: RevisionNode): void {
+    if (this.#known.get(node.entry.name) === node) this.#replace(node, node.entry);
   }
 
   /** Lists the revisions anew if the backup directory may have changed. */
@@ -108,6 +157,23 @@ export class RevisionDirectory {
       const modifiedMs = this.#source.readModifiedMs();
       const isSettled = Math.abs(this.#readAtMs - modifiedMs) > SAME_TIME_MS;
       if (modifiedMs !== this.#modifiedMs || !isSettled) this.#read();
+    } catch (error) {
+      this.#source.onFailure(error);
+    }
+  }
+
+  /** Brings everything up to date that somebody may remember. */
+  refreshAll(): void {
+    this.refresh();
+    const now = this.#now();
+    if (now < this.#refreshedAllMs + REFRESH_ALL_MS) return;
+    for (const { image, entry } of this.nodes) if (image.isKnown) this.find(entry.name);
+    this.#refreshedAllMs = now;
+  }
+
+  #readOrTell(): void {
+    try {
+      this.#read();
     } catch (error) {
       this.#source.onFailure(error);
     }
@@ -124,25 +190,60 @@ export class RevisionDirectory {
       if (reason !== null) this.#tellOnce({ name: entry.name, reason });
       return reason === null;
     });
-    this.#nodes = usable.map((entry) => this.#nodeOf(entry));
+    for (const entry of usable) this.#update(entry);
     this.#names = new Set(usable.map(({ name }) => name));
     const newest = this.#names.has(LAST_NAME) ? undefined : newestComplete(usable);
-    this.#last = newest ? this.#known.get(newest.name)! : null;
+    this.#lastName = newest?.name ?? null;
     this.#modifiedMs = modifiedMs;
     this.#readAtMs = readAtMs;
   }
 
-  #nodeOf(entry: CatalogEntry): RevisionNode {
-    let node = this.#known.get(entry.name);
-    if (node) {
-      node.entry = entry;
-      return node;
-    }
-    const ino = FIRST_REVISION_INO + this.#byIno.length;
-    node = { ino, entry, image: this.#source.openImage(entry) };
+  #update(entry: CatalogEntry): void {
+    const node = this.#known.get(entry.name);
+    if (node === undefined) this.#add(entry);
+    else if (node.image.hasChanges || saysTheSame(node.entry, entry)) node.entry = entry;
+    else this.#replace(node, entry);
+  }
+
+  #add(entry: CatalogEntry): RevisionNode {
+    const node = { ino: this.#nextIno++, entry, image: this.#source.openImage(entry) };
     this.#known.set(entry.name, node);
-    this.#byIno.push(node);
+    this.#byIno.set(node.ino, node);
     return node;
+  }
+
+  #replace(node: RevisionNode, entry: CatalogEntry): RevisionNode {
+    if (node.image.hasChanges) this.#source.onReplaced(entry.name);
+    node.image.retire();
+    this.#replaced.add(node);
+    for (const each of this.#replaced) {
+      if (each.image.isOpen) continue;
+      this.#replaced.delete(each);
+      this.#byIno.delete(each.ino);
+    }
+    const next = this.#add(entry);
+    this.#hasSameMap(next);
+    return next;
+  }
+
+  /** Whether the metadata file is the one that was read. */
+  #hasSameMetadata({ entry }: RevisionNode): boolean {
+    const version = this.#stateOf(entry.metadataPath)?.version;
+    return entry.metadataVersion !== null && version === entry.metadataVersion;
+  }
+
+  /** Whether a revision's map is the one that its image stands for; where there is none, reading it will tell. */
+  #hasSameMap({ image, entry }: RevisionNode): boolean {
+    const state = this.#stateOf(entry.mapPath);
+    return state === null || image.accept(state);
+  }
+
+  #stateOf(path: string): FileState | null {
+    try {
+      return this.#source.readState(path);
+    } catch {
+      return null;
+    }
   }
 
   #tellOnce(skipped: SkippedRevision): void {
@@ -151,4 +252,9 @@ export class RevisionDirectory {
     this.#told.add(key);
     this.#source.onSkipped(skipped);
   }
+}
+
+/** Whether two readings of a revision's metadata say the same, whatever became of the file. */
+function saysTheSame(a: CatalogEntry, b: CatalogEntry): boolean {
+  return a.info === b.info || JSON.stringify(a.info) === JSON.stringify(b.info);
 }

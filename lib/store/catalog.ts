@@ -8,8 +8,9 @@
  * @module
  */
 
-import { BackyError, StoreFormatError } from "../errors.ts";
-import { reasonOf, rethrowLack } from "../ffi/errno.ts";
+import { BackyError, OsError, StoreFormatError } from "../errors.ts";
+import { Errno, reasonOf, rethrowLack } from "../ffi/errno.ts";
+import { fileState } from "../ffi/file_state.ts";
 import { quote } from "../wording.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
 import { readRevisionInfo, type RevisionInfo } from "./revision_info.ts";
@@ -24,6 +25,10 @@ export interface CatalogEntry {
    * of the others, and must not be chosen by it. The file's own time says nothing: copying the directory changes it.
    */
   readonly time: Date | null;
+  /** Path of the metadata file. */
+  readonly metadataPath: string;
+  /** `FileState.version` of the metadata file when it was read; `null` if later changes might not show in it. */
+  readonly metadataVersion: string | null;
   /** Path of the revision map, whether there is one or not. */
   readonly mapPath: string;
   readonly hasMap: boolean;
@@ -72,7 +77,7 @@ export function newestComplete(revisions: readonly CatalogEntry[]): CatalogEntry
 
 /** What became of a metadata file when it was read, and by what one can tell that it has not changed since. */
 interface Remembered {
-  readonly version: string;
+  readonly version: string | null;
   readonly result: RevisionInfo | { readonly reason: string };
 }
 
@@ -101,7 +106,7 @@ export class CatalogReader {
       else if (result.uuid !== name) {
         skipped.push({ name, reason: `it is the metadata of ${quote(result.uuid, 64)}` });
       } else {
-        revisions.push(this.#entryOf(result, otherNames.has(name)));
+        revisions.push(this.#entryOf(result, file.version, otherNames.has(name)));
       }
     }
     this.#remembered = remembered;
@@ -135,16 +140,16 @@ export class CatalogReader {
   /** Returns what a metadata file says; `null` if it is no longer there. */
   #readMetadata(name: string): Remembered | null {
     const path = this.#pathOf(name + METADATA_SUFFIX);
-    let version = "";
+    let version: string | null = null;
     try {
-      const { mtime, size, ino } = Deno.lstatSync(path);
-      version = `${ino} ${size} ${mtime?.getTime()}`;
+      const state = fileState(path);
+      if (state.isSettled) version = state.version;
       const before = this.#remembered.get(name);
-      if (before?.version === version) return before;
+      if (before && before.version !== null && before.version === version) return before;
       return { version, result: readRevisionInfo(path) };
     } catch (error) {
       // Expired between the listing and now.
-      if (error instanceof Deno.errors.NotFound) return null;
+      if (error instanceof OsError && error.errno === Errno.ENOENT) return null;
       // It says nothing of this revision, which must not be left out for it.
       rethrowLack(error, path);
       const reason = error instanceof BackyError ? error.message : reasonOf(error);
@@ -152,11 +157,13 @@ export class CatalogReader {
     }
   }
 
-  #entryOf(info: RevisionInfo, hasMap: boolean): CatalogEntry {
+  #entryOf(info: RevisionInfo, metadataVersion: string | null, hasMap: boolean): CatalogEntry {
     return {
       name: info.uuid,
       info,
       time: info.timestamp,
+      metadataPath: this.#pathOf(info.uuid + METADATA_SUFFIX),
+      metadataVersion,
       mapPath: this.#pathOf(info.uuid),
       hasMap,
       isLocal: info.server === "",

@@ -25,5 +25,6 @@ export function fakeEntry(
   );
   const time = info.timestamp!;
   const flags = { hasMap: true, isLocal: true, isChunked: true };
-  return { name, info, time, mapPath: name, ...flags, ...fields };
+  const paths = { mapPath: name, metadataPath: `${name}.rev`, metadataVersion: "first" };
+  return { name, info, time, ...paths, ...flags, ...fields };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { FileState } from "../../lib/ffi/file_state.ts";
 import { DamageLog } from "../../lib/fuse/damage_log.ts";
 import { IdleMaps } from "../../lib/fuse/idle_maps.ts";
 import { Image, type ReadBytes } from "../../lib/fuse/image.ts";
@@ -30,6 +31,8 @@ export class FakeMount {
   readonly pool: PagePool;
   readonly cache: PageCache;
   readonly overlay: Overlay;
+  /** The state of each map's file. */
+  state: FileState = { isFile: true, size: 1, version: "first", isSettled: true };
   /** Is called before a map is read. */
   beforeMap: () => void = () => {};
   readonly #idleMaps: IdleMaps;
@@ -85,8 +88,10 @@ export class FakeMount {
         this.mapsRead.push(path);
         await this.chunks.pause();
         this.beforeMap();
-        return fakeMap(ids, size);
+        return { ...fakeMap(ids, size), state: this.state };
       },
+      readMapNow: () => fakeMap(ids, size),
+      readState: () => this.state,
       readSize: () => size,
       aheadChunks: this.#aheadChunks,
     });

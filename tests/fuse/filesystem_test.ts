@@ -29,7 +29,9 @@ function setUp(mount = new FakeMount()) {
   const directory = new RevisionDirectory({
     readCatalog: () => ({ revisions: world.revisions, skipped: [] }),
     readModifiedMs: () => world.modifiedMs,
+    readState: () => mount.state,
     openImage: ({ name }) => mount.image(name, NUMBERS, SIZE),
+    onReplaced: () => {},
     onSkipped: () => {},
     onFailure: () => {},
   });
@@ -38,9 +40,9 @@ function setUp(mount = new FakeMount()) {
     owner: { uid: 7, gid: 8 },
     readSpace: () => ({ totalBytes: 100 * 4096 + 5, availableBytes: 50 * 4096 + 5 }),
   });
-  const open = (name = "a") => {
+  const open = async (name = "a") => {
     const ino = filesystem.lookup({ parent: ROOT_INO, name })!.attributes.ino;
-    const { handle } = filesystem.open({ ino, flags: O_RDWR });
+    const { handle } = await filesystem.open({ ino, flags: O_RDWR });
     return { ino, handle: handle! };
   };
   return { filesystem, world, mount, open };
@@ -140,8 +142,8 @@ Deno.test("Filesystem.readdir() lists 10,000 revisions in parts without much ado
 Deno.test("Filesystem reads and writes images, and keeps the kernel's cache", async () => {
   const { filesystem, open } = setUp();
   const model = modelOf(NUMBERS, SIZE);
-  const { ino, handle } = open();
-  const opened = filesystem.open({ ino, flags: 0 });
+  const { ino, handle } = await open();
+  const opened = await filesystem.open({ ino, flags: 0 });
   assertEquals([opened.keepCache, opened.directIo], [true, false]);
   const read = async (offset: number, size: number) =>
     join(await filesystem.read({ ino, handle, offset, size }));
@@ -162,7 +164,7 @@ Deno.test("Filesystem reads and writes images, and keeps the kernel's cache", as
 
 Deno.test("Filesystem keeps answers as they are until they were sent", async () => {
   const { filesystem, mount, open } = setUp(new FakeMount({ cachePages: 1 }));
-  const { ino, handle } = open();
+  const { ino, handle } = await open();
   // The second read takes the only page that there is room for, in the same turn of the event loop.
   const first = await filesystem.read({ ino, handle, offset: 0, size: C });
   const second = await filesystem.read({ ino, handle, offset: C, size: C });
@@ -174,7 +176,7 @@ Deno.test("Filesystem keeps answers as they are until they were sent", async () 
 
 Deno.test("Filesystem gives answers' memory back once they were sent", async () => {
   const { filesystem, mount, open } = setUp(new FakeMount({ cachePages: 1 }));
-  const { ino, handle } = open();
+  const { ino, handle } = await open();
   for (let count = 0; count < 10; count++) {
     await filesystem.read({ ino, handle, offset: count % 2 * C, size: C });
     await nextTurn();
@@ -186,7 +188,7 @@ Deno.test("Filesystem gives answers' memory back once they were sent", async () 
 
 Deno.test("Filesystem.write() ends at the image's end, and fails behind it", async () => {
   const { filesystem, open } = setUp();
-  const { ino, handle } = open();
+  const { ino, handle } = await open();
   const data = new Uint8Array(10);
   assertEquals(await filesystem.write({ ino, handle, offset: SIZE - 4, data }), 4);
   await assertFails(() => filesystem.write({ ino, handle, offset: SIZE, data }), "EFBIG");
@@ -195,8 +197,8 @@ Deno.test("Filesystem.write() ends at the image's end, and fails behind it", asy
 
 Deno.test("Filesystem tells failures of reads and writes by errno, and throws bugs as they are", async () => {
   const { filesystem, mount, open } = setUp(new FakeMount({ dirtyPages: 2 }));
-  const { ino, handle } = open();
-  const other = open("b");
+  const { ino, handle } = await open();
+  const other = await open("b");
   const data = new Uint8Array(10).fill(1);
   const content = mount.chunks.contents.get(fakeId(0))!;
   mount.chunks.contents.delete(fakeId(0));
@@ -237,7 +239,7 @@ Deno.test("Filesystem fails where the size cannot be found, until it can", async
 
 Deno.test("Filesystem.setattr() accepts what changes nothing", async () => {
   const { filesystem, open } = setUp();
-  const { ino } = open();
+  const { ino } = await open();
   const { attributes } = filesystem.getattr({ ino });
   const accepted = [
     {},
@@ -257,7 +259,7 @@ Deno.test("Filesystem.setattr() accepts what changes nothing", async () => {
 
 Deno.test("Filesystem gives the errno that fits to what cannot be", async () => {
   const { filesystem, open } = setUp();
-  const { ino } = open();
+  const { ino } = await open();
   await assertFails(() => filesystem.lookup({ parent: ino, name: "x" }), "ENOTDIR");
   await assertFails(() => filesystem.opendir({ ino }), "ENOTDIR");
   await assertFails(() => filesystem.open({ ino: ROOT_INO, flags: 0 }), "EISDIR");
@@ -273,7 +275,7 @@ Deno.test("Filesystem gives the errno that fits to what cannot be", async () => 
 
 Deno.test("Filesystem shows metadata as extended attributes", async () => {
   const { filesystem, world, open } = setUp();
-  const { ino } = open();
+  const { ino } = await open();
   const values = filesystem.listxattr({ ino }).map((name) => [
     name,
     new TextDecoder().decode(filesystem.getxattr({ ino, name })),
@@ -287,7 +289,7 @@ Deno.test("Filesystem shows metadata as extended attributes", async () => {
   const entry = fakeEntry("c", 4, {}, false);
   world.revisions = [{ ...entry, info: { ...entry.info, timestamp: null } }];
   world.modifiedMs = 2000;
-  const { ino: other } = open("c");
+  const { ino: other } = await open("c");
   assertEquals(filesystem.listxattr({ ino: other }).includes("user.backy.timestamp"), false);
   const absent: [number, string][] = [
     [other, "user.backy.timestamp"],

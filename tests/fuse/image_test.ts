@@ -1,4 +1,5 @@
 import { ChunkCorruptError, ChunkMissingError, RevisionError } from "../../lib/errors.ts";
+import { MapChangedError } from "../../lib/fuse/image.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { fakeContent, fakeId, isSame, join, nextTurn } from "./fake_chunks.ts";
@@ -34,7 +35,7 @@ Deno.test("Image.read() is exact across chunk borders, over zeros and at the end
 
 Deno.test("Image.read() answers at once what is cached or zeros", async () => {
   const mount = new FakeMount();
-  const image = mount.image("r", [0, null]).open();
+  const image = await mount.image("r", [0, null]).open();
   await readOut(image, 0, 1);
   const bytes = image.read(C - 1, 2);
   assert(!(bytes instanceof Promise));
@@ -42,44 +43,42 @@ Deno.test("Image.read() answers at once what is cached or zeros", async () => {
   bytes.release();
 });
 
-Deno.test("Image reads its map at the first read, once, and not for its size", async () => {
+Deno.test("Image reads its map when it is opened, once, and not for its size", async () => {
   const mount = new FakeMount();
   const image = mount.image("r", [0, 1]);
   mount.chunks.pause = nextTurn;
   assertEquals(image.size, 2 * C);
-  const open = image.open();
   assertEquals(mount.mapsRead, []);
-  await Promise.all([readOut(open, 0, 1), readOut(open, C, 1), readOut(open, 9, 1)]);
+  const [open] = await Promise.all([image.open(), image.open()]);
+  assertEquals(mount.mapsRead, ["r"]);
+  await Promise.all([readOut(open!, 0, 1), readOut(open!, C, 1), readOut(open!, 9, 1)]);
   assertEquals(mount.mapsRead, ["r"]);
 });
 
 Deno.test("Image keeps its map while it is open, and drops it when there is no room", async () => {
   const mount = new FakeMount({ idleMapsBytes: 32 });
   const [a, b] = [mount.image("a", [0, 1]), mount.image("b", [0])];
-  const [first, second] = [a.open(), a.open()];
+  const [first, second] = [await a.open(), await a.open()];
   await readOut(first, 0, 1);
   first.close();
   await readOut(second, 0, 1);
   second.close();
-  await readOut(a.open(), 0, 1);
+  await readOut(await a.open(), 0, 1);
   assertEquals(mount.mapsRead, ["a"]);
   a.close();
-  const other = b.open();
+  const other = await b.open();
   await readOut(other, 0, 1);
   other.close();
   await readOut(a, 0, 1);
   assertEquals(mount.mapsRead, ["a", "b", "a"]);
 });
 
-Deno.test("Image drops a map that comes when it has been closed", async () => {
+Deno.test("Image drops a map that comes when it is not open", async () => {
   const mount = new FakeMount();
   const image = mount.image("r", [0]);
   mount.chunks.pause = nextTurn;
-  const open = image.open();
-  const reading = readOut(open, 0, 1);
-  open.close();
-  await reading;
-  await readOut(image.open(), 0, 1);
+  await readOut(image, 0, 1);
+  await readOut(await image.open(), 0, 1);
   assertEquals(mount.mapsRead, ["r", "r"]);
 });
 
@@ -89,7 +88,7 @@ Deno.test("Image tries again to read a map that could not be read", async () => 
   mount.beforeMap = () => {
     throw new RevisionError("Cannot read revision map", { path: "r" });
   };
-  await assertRejects(async () => await image.read(0, 1), RevisionError);
+  await assertRejects(async () => await image.open(), RevisionError);
   assertEquals(mount.lines, ['Cannot read revision "r": Cannot read revision map']);
   mount.beforeMap = () => {};
   assertEquals((await readOut(image, 0, 10)).length, 10);
@@ -154,7 +153,7 @@ Deno.test("Image.read() keeps its bytes as they are until they are released", as
 Deno.test("OpenImage.read() loads chunks ahead of a sequential reader, zeros left out", async () => {
   const mount = new FakeMount({ cachePages: 8, aheadChunks: 2 });
   const image = mount.image("r", [0, null, "zero", 1, 2, 3, 4, 5]);
-  const open = image.open();
+  const open = await image.open();
   for (let offset = 0; offset < 1024 * 1024; offset += 256 * 1024) {
     await readOut(open, offset, 256 * 1024);
   }
@@ -165,7 +164,7 @@ Deno.test("OpenImage.read() loads chunks ahead of a sequential reader, zeros lef
   await readOut(open, C, 2 * C);
   assertEquals(mount.chunks.loaded.length, 3);
   // Another program that reads here and there.
-  const other = image.open();
+  const other = await image.open();
   await readOut(other, 7 * C, 4096);
   await readOut(other, 5 * C, 4096);
   assertEquals(mount.chunks.ahead, [1, 2].map(fakeId));
@@ -174,4 +173,37 @@ Deno.test("OpenImage.read() loads chunks ahead of a sequential reader, zeros lef
 Deno.test("Image.write() refuses what lies behind the end", () => {
   const image = new FakeMount().image("r", [0], 100);
   assertThrows(() => image.write(99, new Uint8Array(2)), RangeError, "behind the end of 100 bytes");
+});
+
+Deno.test("Image.open() refuses a map that is not the one that the image stands for", async () => {
+  const mount = new FakeMount();
+  const image = mount.image("r", [0]);
+  assert(image.accept(mount.state));
+  mount.state = { ...mount.state, version: "second" };
+  await assertRejects(async () => await image.open(), MapChangedError);
+  assert(!image.isOpen);
+  assertEquals([image.accept(mount.state), mount.lines], [false, []]);
+});
+
+Deno.test("Image.open() waits until a map has been left alone", async () => {
+  const mount = new FakeMount();
+  const image = mount.image("r", [0]);
+  mount.state = { ...mount.state, version: "second", isSettled: false };
+  const opening = image.open();
+  await nextTurn();
+  assertEquals(mount.mapsRead, []);
+  mount.state = { ...mount.state, isSettled: true };
+  await opening;
+  assertEquals(mount.mapsRead, ["r"]);
+});
+
+Deno.test("Image.retire() lets changes go when the last reader has closed it", async () => {
+  const mount = new FakeMount();
+  const image = mount.image("r", [0, 1]);
+  const file = await image.open();
+  await image.write(0, new Uint8Array(1));
+  image.retire();
+  assertEquals([mount.overlay.dirtyCount, image.hasChanges], [1, true]);
+  file.close();
+  assertEquals([mount.overlay.dirtyCount, image.hasChanges], [0, false]);
 });

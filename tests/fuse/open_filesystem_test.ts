@@ -59,10 +59,10 @@ class Fixture implements Disposable {
   }
 
   /** Opens a revision as a program would. */
-  file(name: string) {
+  async file(name: string) {
     const { handlers } = this.#opened!;
     const ino = handlers.lookup({ parent: ROOT_INO, name })!.attributes.ino;
-    const handle = handlers.open({ ino, flags: 2 }).handle!;
+    const handle = (await handlers.open({ ino, flags: 2 })).handle!;
     return {
       read: async (offset: number, size: number) => {
         const bytes = join(await handlers.read({ ino, handle, offset, size }));
@@ -111,7 +111,7 @@ Deno.test("A mount's files hold what was backed up, several readers at once", as
   image.set(sampleBytes(9, 54321), 6 * C);
   assertEquals(counts.misses, 0);
   const readAll = async () => {
-    const { read } = fixture.file("r1");
+    const { read } = await fixture.file("r1");
     for (let offset = 0; offset < size; offset += MIB) {
       const bytes = await read(offset, MIB);
       assert(isSame(bytes, image.subarray(offset, offset + MIB)), `at ${offset}`);
@@ -120,18 +120,23 @@ Deno.test("A mount's files hold what was backed up, several readers at once", as
   await Promise.all([readAll(), readAll()]);
   assert(
     isSame(
-      await fixture.file("r1").read(2 * C - 1000, 2 * C),
+      await (await fixture.file("r1")).read(2 * C - 1000, 2 * C),
       image.subarray(2 * C - 1000, 4 * C - 1000),
     ),
   );
-  assert(isSame(await fixture.file("r2").read(C - 5, 10), imageOf([A, B]).subarray(C - 5, C + 5)));
+  assert(
+    isSame(
+      await (await fixture.file("r2")).read(C - 5, 10),
+      imageOf([A, B]).subarray(C - 5, C + 5),
+    ),
+  );
   assertEquals(fixture.lines, []);
 });
 
 Deno.test("A damaged or missing chunk gives EIO and a line, until it is whole again", async () => {
   using fixture = new Fixture({ r1: [A, B, D] });
   fixture.open();
-  const { read } = fixture.file("r1");
+  const { read } = await fixture.file("r1");
   const path = chunkFile(fixture.basedir, encodeChunk(B).id);
   const whole = Deno.readFileSync(path);
   Deno.chmodSync(path, 0o640);
@@ -164,7 +169,7 @@ Deno.test("With verify: false a chunk of another content is taken, a shorter one
   replace(A, D);
   replace(B, D.subarray(0, C - 1));
   fixture.open({ verify: false });
-  const { read } = fixture.file("r1");
+  const { read } = await fixture.file("r1");
   assert(isSame(await read(0, C), D));
   await assertFails(() => read(C, 1), "EIO");
 });
@@ -174,7 +179,7 @@ Deno.test("Changes are stored as chunks when there is no room, and the store sta
   using fixture = new Fixture({ r1: chunks, r2: chunks });
   const before = fixture.snapshot();
   fixture.open({ cacheBytes: 2 * C });
-  const { read, write } = fixture.file("r1");
+  const { read, write } = await fixture.file("r1");
   const image = imageOf(chunks);
   for (let seq = 0; seq < 7; seq++) {
     const bytes = sampleBytes(100 + seq, 5000);
@@ -186,7 +191,7 @@ Deno.test("Changes are stored as chunks when there is no room, and the store sta
   await write(3 * C, new Uint8Array(10).fill(7));
   image.fill(7, 3 * C, 3 * C + 10);
   assert(isSame(await read(0, 7 * C), image));
-  assert(isSame(await fixture.file("r2").read(0, 7 * C), imageOf(chunks)));
+  assert(isSame(await (await fixture.file("r2")).read(0, 7 * C), imageOf(chunks)));
   const after = fixture.snapshot();
   for (const [path, content] of before) assert(after.get(path) === content, path);
   assert(after.size > before.size);
@@ -203,7 +208,7 @@ Deno.test("Changes go to another directory if it is named, zeros nowhere", async
   using spill = new Scratch();
   const before = fixture.snapshot();
   fixture.open({ cacheBytes: 2 * C, spillDir: spill.path });
-  const { read, write } = fixture.file("r1");
+  const { read, write } = await fixture.file("r1");
   await write(0, new Uint8Array(C));
   await write(C, new Uint8Array([1]));
   await write(2 * C, new Uint8Array([2]));
@@ -233,7 +238,7 @@ Deno.test("A change whose chunk is in the store already is not stored again, if 
     }
     const before = fixture.snapshot();
     fixture.open({ cacheBytes: 2 * C });
-    const { read, write } = fixture.file("r1");
+    const { read, write } = await fixture.file("r1");
     await write(0, E);
     await write(C, new Uint8Array([1]));
     await write(2 * C, new Uint8Array([1]));
@@ -251,7 +256,7 @@ Deno.test("A spill directory that is not there fails the write with EIO and is n
   using fixture = new Fixture({ r1: [A, B, D] });
   const spillDir = `${fixture.basedir}/none`;
   fixture.open({ cacheBytes: 2 * C, spillDir });
-  const { read, write } = fixture.file("r1");
+  const { read, write } = await fixture.file("r1");
   await write(0, new Uint8Array([1]));
   await write(C, new Uint8Array([1]));
   await assertFails(() => write(2 * C, new Uint8Array([1])), "EIO");
@@ -274,7 +279,7 @@ for (
       using fixture = new Fixture({ r1: [A, B, D, E] });
       using spill = new Mount("-t", "tmpfs", "-o", options, "tmpfs");
       fixture.open({ cacheBytes: 2 * C, spillDir: spill.path });
-      const { read, write } = fixture.file("r1");
+      const { read, write } = await fixture.file("r1");
       const image = imageOf([A, B, D, E]);
       const noise = crypto.getRandomValues(new Uint8Array(60_000));
       for (const seq of [0, 1]) {
@@ -308,7 +313,7 @@ Deno.test("Revisions that cannot be served are named, new ones are found", async
   assertEquals(fixture.skipped.length, 2);
   assertEquals(opened.handlers.lookup({ parent: ROOT_INO, name: "r2" }), null);
   addRevision(fixture.basedir, "r2", [A, B], { timestamp: "2026-02-01 00:00:00+00:00" });
-  assert(isSame(await fixture.file("r2").read(C, C), B));
+  assert(isSame(await (await fixture.file("r2")).read(C, C), B));
   assertEquals(opened.handlers.readlink({ ino: 2 }), "r2");
   const space = opened.handlers.statfs({ ino: ROOT_INO });
   assert(space.blocks! > 0 && space.inodes === 2);

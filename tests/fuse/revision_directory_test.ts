@@ -1,8 +1,8 @@
-import type { Image } from "../../lib/fuse/image.ts";
 import { RevisionDirectory } from "../../lib/fuse/revision_directory.ts";
 import type { CatalogEntry, SkippedRevision } from "../../lib/store/catalog.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { fakeEntry } from "./fake_entry.ts";
+import { FakeMount } from "./fake_mount.ts";
 
 function setUp() {
   const world = {
@@ -14,6 +14,10 @@ function setUp() {
     failure: null as Error | null,
     told: [] as string[],
     failures: 0,
+    /** Versions of files; others have the first. */
+    versions: new Map<string, string>(),
+    isSettled: true,
+    replaced: [] as string[],
   };
   const open = () =>
     new RevisionDirectory({
@@ -23,7 +27,14 @@ function setUp() {
         return { revisions: [...world.revisions], skipped: [...world.skipped] };
       },
       readModifiedMs: () => world.modifiedMs,
-      openImage: (entry) => ({ name: entry.name }) as Image,
+      readState: (path) => ({
+        isFile: true,
+        size: 1,
+        version: world.versions.get(path) ?? "first",
+        isSettled: world.isSettled,
+      }),
+      openImage: ({ name }) => new FakeMount().image(name, [0]),
+      onReplaced: (name) => world.replaced.push(name),
       onSkipped: ({ name, reason }) => world.told.push(`${name}: ${reason}`),
       onFailure: () => world.failures++,
       now: () => world.now,
@@ -124,4 +135,76 @@ Deno.test("RevisionDirectory serves what it knows when listing fails", () => {
   assertEquals(world.listings, 4);
   world.failure = new Error("gone");
   assertThrows(open, Error, "gone");
+});
+
+Deno.test("RevisionDirectory serves another file when a map has changed", async () => {
+  const { world, open } = setUp();
+  world.revisions = [fakeEntry("a", 1), fakeEntry("b", 2)];
+  const directory = open();
+  const b = directory.find("b")!;
+  assert(directory.find("b") === b && directory.last === b);
+  const file = await b.image.open();
+  world.versions.set("b", "second");
+  const next = directory.find("b")!;
+  assertEquals([b.ino, next.ino], [4, 5]);
+  assert(directory.last === next && directory.find("b") === next && directory.at(5) === next);
+  // The old one lasts as long as somebody has it open, and its number is never another's.
+  assert(directory.at(4) === b);
+  file.close();
+  assertEquals([directory.at(4), directory.wasGiven(4), directory.wasGiven(6)], [
+    null,
+    true,
+    false,
+  ]);
+  world.versions.set("b", "third");
+  assertEquals(directory.find("b")!.ino, 6);
+  assertEquals(world.replaced, []);
+});
+
+Deno.test("RevisionDirectory serves another file when metadata have changed, unless it was written to", async () => {
+  const { world, open } = setUp();
+  const [a, b] = [fakeEntry("a", 1), fakeEntry("b", 2)];
+  world.revisions = [a, b];
+  const directory = open();
+  const written = directory.find("b")!;
+  await written.image.write(0, new Uint8Array(1));
+  const change = (entry: CatalogEntry): CatalogEntry => ({
+    ...entry,
+    metadataVersion: "second",
+    info: { ...entry.info, trust: "distrusted" },
+  });
+  world.revisions = [change(a), change(b)];
+  world.versions.set("a.rev", "second").set("b.rev", "second");
+  assertEquals(directory.find("a")!.ino, 5);
+  assert(directory.find("b") === written);
+  assertEquals(written.entry.info.trust, "distrusted");
+  // The map was written anew, and says the same as before.
+  world.versions.set("b", "second");
+  await written.image.loadBase(0);
+  assert(directory.find("b") === written);
+  assertEquals(world.replaced, []);
+});
+
+Deno.test("RevisionDirectory.findLast() sees that a backup has finished, by its metadata alone", () => {
+  const { world, open } = setUp();
+  const entry = fakeEntry("b", 2, {}, false);
+  world.revisions = [fakeEntry("a", 1), entry];
+  const directory = open();
+  assertEquals(directory.findLast()?.entry.name, "a");
+  world.revisions = [
+    fakeEntry("a", 1),
+    { ...entry, metadataVersion: "second", info: { ...entry.info, isComplete: true } },
+  ];
+  world.versions.set("b.rev", "second");
+  assertEquals(directory.findLast()?.entry.name, "b");
+  assertEquals(directory.last?.ino, 5);
+});
+
+Deno.test("RevisionDirectory reads metadata again that may have been changed unnoticed", () => {
+  const { world, open } = setUp();
+  world.revisions = [fakeEntry("a", 1, { metadataVersion: null })];
+  const directory = open();
+  assertEquals(world.listings, 1);
+  directory.find("a");
+  assertEquals(world.listings, 2);
 });

@@ -64,7 +64,9 @@ class World {
     const directory = new RevisionDirectory({
       readCatalog: () => ({ revisions, skipped: [] }),
       readModifiedMs: () => 1000,
+      readState: () => mount.state,
       openImage: ({ name }) => mount.image(name, ...IMAGES[name]!),
+      onReplaced: () => {},
       onSkipped: () => {},
       onFailure: () => {},
     });
@@ -75,13 +77,11 @@ class World {
     });
     mount.chunks.pause = () => this.#turns++ % 3 === 0 ? nextTurn() : Promise.resolve();
     mount.chunks.shouldFail = () => this.#isFailing;
-    this.open("a");
-    this.open("b");
   }
 
-  open(name: string): void {
+  async open(name: string): Promise<void> {
     const { ino } = this.filesystem.lookup({ parent: ROOT_INO, name })!.attributes;
-    const { handle } = this.filesystem.open({ ino, flags: O_RDWR });
+    const { handle } = await this.filesystem.open({ ino, flags: O_RDWR });
     this.#files.push({ handle: handle!, ino, model: this.#models[name]! });
   }
 
@@ -101,8 +101,7 @@ class World {
         return Promise.resolve();
       }
       case 2:
-        this.open(op.getUint8(7) & 1 ? "a" : "b");
-        return Promise.resolve();
+        return this.open(op.getUint8(7) & 1 ? "a" : "b");
       case 3:
         return this.#truncate(file, offset);
       case 4:
@@ -244,6 +243,8 @@ export const mount: FuzzTarget = {
 
   async check(input) {
     const world = new World();
+    await world.open("a");
+    await world.open("b");
     const running: Promise<void>[] = [];
     for (let at = 0; at + OP_BYTES <= input.length; at += OP_BYTES) {
       const op = new DataView(input.buffer, input.byteOffset + at, OP_BYTES);

@@ -135,7 +135,8 @@ export const revisionInfo: FuzzTarget = {
     assertEquals(isComplete, stats.durationSeconds !== undefined);
     const time = timestamp ?? new Date(0);
     const flags = { hasMap: false, isLocal: info.server === "", isChunked: true };
-    const entry = { name: uuid, info, time, mapPath: uuid, ...flags };
+    const paths = { mapPath: uuid, metadataPath: `${uuid}.rev`, metadataVersion: null };
+    const entry = { name: uuid, info, time, ...paths, ...flags };
     const row = { entry, state: "no-map", reason: "its map is missing", facts: null } as const;
     const table = renderRevisions([row], 100);
     assertEquals(table.split("\n").length, 4, table);

@@ -29,7 +29,8 @@ function entryOf(name: string, row: Row): CatalogEntry {
   const info = parseRevisionInfo(lines.join("\n"), `${name}.rev`);
   const isLocal = info.server === "";
   const flags = { hasMap: isLocal, isLocal, isChunked: true };
-  return { name, info, time: info.timestamp, mapPath: name, ...flags };
+  const paths = { mapPath: name, metadataPath: `${name}.rev`, metadataVersion: null };
+  return { name, info, time: info.timestamp, ...paths, ...flags };
 }
 
 /** Oldest first, as in a catalog; the newest backup is running. */
