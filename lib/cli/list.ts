@@ -15,6 +15,7 @@
  * |            | see {@linkcode ListedRevision}; `sizeBytes`: size of the image; `distinctChunks`: number of its   |
  * |            | chunks, without zeros; `distinctBytes`: what they hold; these three are `null` unless the state   |
  * |            | is "usable"                                                                                       |
+ * |            | A `trust`, `server` or `parent` that is no word or host's name is "?"                             |
  * | `skipped`  | `name`: of a metadata file without ".rev", `reason`: why it could not be used                     |
  *
  * @module

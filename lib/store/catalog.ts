@@ -11,8 +11,9 @@
 import { BackyError, OsError, StoreFormatError } from "../errors.ts";
 import { Errno, reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { fileState } from "../ffi/file_state.ts";
-import { quote } from "../wording.ts";
+import { quote, WITHHELD } from "../wording.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
+import { describeOnlyMetadata } from "./store.ts";
 import { readRevisionInfo, type RevisionInfo } from "./revision_info.ts";
 
 /** A revision as its metadata and the directory show it. */
@@ -61,10 +62,12 @@ export function readCatalog(basedir: string): Catalog {
 /** Says why a revision's image cannot be read, as `it lives on server "x"`; `null` if nothing speaks against it. */
 export function whyUnusable(entry: CatalogEntry): string | null {
   const { info, isLocal, isChunked, hasMap } = entry;
-  if (!isLocal) return `it lives on server ${quote(info.server, 100)}, only its metadata is here`;
-  if (!isChunked) return `its format is ${quote(info.backendType ?? "", 40)}, not "chunked"`;
-  if (!hasMap) return "its map is missing, there is only its metadata";
-  return null;
+  if (!isLocal) return describeOnlyMetadata(info.server);
+  if (!isChunked) {
+    const format = info.backendType ?? WITHHELD;
+    return `its format is ${format === WITHHELD ? "another" : quote(format)}, not "chunked"`;
+  }
+  return hasMap ? null : describeOnlyMetadata("");
 }
 
 /**
@@ -104,7 +107,10 @@ export class CatalogReader {
       if ("reason" in result) skipped.push({ name, reason: result.reason });
       // A copy of what was a symbolic link, `last.rev`; its revision is listed under its own name.
       else if (result.uuid !== name) {
-        skipped.push({ name, reason: `it is the metadata of ${quote(result.uuid, 64)}` });
+        // A uuid without metadata of its own may come from a file that is not ours.
+        const isKnown = metadataNames.has(result.uuid);
+        const whose = isKnown ? quote(result.uuid) : "another revision";
+        skipped.push({ name, reason: `it is the metadata of ${whose}` });
       } else {
         revisions.push(this.#entryOf(result, file.version, otherNames.has(name)));
       }
@@ -116,15 +122,15 @@ export class CatalogReader {
   }
 
   /** Sorts the directory's names: metadata without their suffix, and what a map can be. */
-  #listNames(): { metadataNames: string[]; otherNames: Set<string> } {
-    const metadataNames: string[] = [];
+  #listNames(): { metadataNames: Set<string>; otherNames: Set<string> } {
+    const metadataNames = new Set<string>();
     const otherNames = new Set<string>();
     try {
       for (const entry of Deno.readDirSync(this.#basedir)) {
         if (entry.isDirectory) continue;
         if (!entry.name.endsWith(METADATA_SUFFIX)) otherNames.add(entry.name);
         // Symbolic links (`last.rev`) are second names of revisions.
-        else if (!entry.isSymlink) metadataNames.push(entry.name.slice(0, -METADATA_SUFFIX.length));
+        else if (!entry.isSymlink) metadataNames.add(entry.name.slice(0, -METADATA_SUFFIX.length));
       }
     } catch (error) {
       rethrowLack(error, this.#basedir);

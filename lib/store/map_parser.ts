@@ -83,6 +83,7 @@ export function* scanMap(
   });
   let mappedCount: number | undefined;
   let hasSize = false;
+  let otherSizeAt: number | undefined;
   yield* readMembers(reader, function* (key, offset) {
     if (key === "mapping") {
       if (mappedCount !== undefined) reader.fail('"mapping" stands there twice', offset);
@@ -91,9 +92,7 @@ export function* scanMap(
     } else if (key === "size") {
       if (hasSize) reader.fail('"size" stands there twice', offset);
       hasSize = true;
-      if (readSize(reader) !== size) {
-        reader.fail(`"size" is not the ${size} found before: the file changed`, offset);
-      }
+      if (readSize(reader) !== size) otherSizeAt = offset;
     } else {
       yield* reader.skipValue();
     }
@@ -101,6 +100,10 @@ export function* scanMap(
   });
   if (reader.skipSpace() !== END) reader.fail("something stands after the end of the JSON text");
   if (!hasSize) reader.fail('"size" is missing');
+  // Only now, as the size that was found at the end of the file may be a second one.
+  if (otherSizeAt !== undefined) {
+    reader.fail(`"size" is not the ${size} found before: the file changed`, otherSizeAt);
+  }
   mappedCount ??= reader.fail('"mapping" is missing');
   return { size, seqCount: image.seqCount, mappedCount };
 }
@@ -286,7 +289,7 @@ function readEntries(
     }
     const hasLeadingZero = buffer[keyStart] === Ascii.ZERO && keyEnd > keyStart + 1;
     if (buffer[keyEnd] !== Ascii.QUOTE || keyEnd === keyStart || hasLeadingZero) {
-      failString(reader, "a key is not a seq, a decimal number,");
+      failString(reader, "a key is not a seq, a decimal number");
     }
     if (seq >= seqCount) {
       reader.fail(
@@ -323,15 +326,15 @@ function readEntries(
   return hasMore;
 }
 
-/** Throws the error for a string, at whose opening quote the reader is, with the string's start. */
+/**
+ * Throws the error for a string, at whose opening quote the reader is. Its text is not shown: a link may lead to a file
+ * that is no map and should not be seen.
+ */
 function failString(reader: JsonReader, problem: string): never {
   if (!reader.fill(MAX_FILL_BYTES) && !holdsQuote(reader)) {
     reader.fail("the file ends in the middle of a string (truncated)");
   }
-  const bytes = reader.buffer.subarray(reader.position + 1, reader.end).slice(0, MAX_FILL_BYTES);
-  const close = bytes.indexOf(Ascii.QUOTE);
-  const text = new TextDecoder("latin1").decode(close < 0 ? bytes : bytes.subarray(0, close));
-  return reader.fail(`${problem} (${quote(text, 40)})`);
+  return reader.fail(problem);
 }
 
 function holdsQuote(reader: JsonReader): boolean {

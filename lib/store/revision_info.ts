@@ -11,10 +11,13 @@ import { parseDocument } from "yaml";
 import { RevisionError } from "../errors.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
 import { reasonOf, rethrowLack } from "../ffi/errno.ts";
-import { printable, quote } from "../wording.ts";
+import { quote, shownHostName, shownWord } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
 
-/** A revision's metadata. Texts are as in the file: quote them before they are shown. */
+/**
+ * A revision's metadata. Names and tags are as in the file: quote them before they are shown. Words and hosts that do not
+ * look like such are {@linkcode WITHHELD}.
+ */
 export interface RevisionInfo {
   /** The revision's name, safe as a file name: neither empty nor a path. */
   readonly uuid: string;
@@ -23,7 +26,7 @@ export interface RevisionInfo {
   readonly tags: readonly string[];
   /** The tags it was made with, as far as they are recorded. */
   readonly origTags: readonly string[];
-  /** "trusted" (also if absent), "distrusted", "verified", or what else stands there. */
+  /** "trusted" (also if absent), "distrusted", "verified", or another word that stands there. */
   readonly trust: string;
   /** Where map and chunks are; "" means here. */
   readonly server: string;
@@ -73,17 +76,16 @@ export function readRevisionInfo(path: string): RevisionInfo {
  * Parses the text of a metadata file.
  *
  * @param path Named in errors; its last part without ".rev" is the uuid where the text has none.
- * @throws {RevisionError} If the text is no YAML mapping, or its uuid could not be a file's name.
+ * @throws {RevisionError} If the text is no YAML mapping or not that of a revision, or its uuid could not be a file's
+ *   name. No message quotes it.
  */
 export function parseRevisionInfo(text: string, path: string): RevisionInfo {
   const fields = parseMapping(text, path);
+  const refuse = (state: string) =>
+    new RevisionError(`Cannot use revision metadata ${quote(path)}: ${state}`, { path });
+  if (!isMetadata(fields)) throw refuse("it has neither uuid nor timestamp nor stats");
   const uuid = textOf(fields.get("uuid")) ?? nameOf(path);
-  if (!isFileName(uuid)) {
-    throw new RevisionError(
-      `Cannot use revision metadata ${quote(path)}: its uuid ${quote(uuid, 64)} is no file name`,
-      { path },
-    );
-  }
+  if (!isFileName(uuid)) throw refuse("its uuid cannot be the name of a file");
   const stats = fields.get("stats") instanceof Map ? fields.get("stats") as Fields : new Map();
   const bytesWritten = numberOf(stats.get("bytes_written"));
   const durationSeconds = numberOf(stats.get("duration"));
@@ -92,10 +94,10 @@ export function parseRevisionInfo(text: string, path: string): RevisionInfo {
     timestamp: parseTimestamp(textOf(fields.get("timestamp")) ?? ""),
     tags: textsOf(fields.get("tags")),
     origTags: textsOf(fields.get("orig_tags")),
-    trust: textOf(fields.get("trust")) ?? "trusted",
-    server: textOf(fields.get("server")) ?? "",
-    backendType: textOf(fields.get("backend_type")) ?? null,
-    parent: textOf(fields.get("parent")) ?? null,
+    trust: shown(fields.get("trust"), shownWord) ?? "trusted",
+    server: shown(fields.get("server"), shownHostName) ?? "",
+    backendType: shown(fields.get("backend_type"), shownWord) ?? null,
+    parent: shown(fields.get("parent"), shownWord) ?? null,
     stats: {
       ...(bytesWritten === undefined ? {} : { bytesWritten }),
       ...(durationSeconds === undefined ? {} : { durationSeconds }),
@@ -107,12 +109,8 @@ export function parseRevisionInfo(text: string, path: string): RevisionInfo {
 type Fields = ReadonlyMap<unknown, unknown>;
 
 function parseMapping(text: string, path: string): Fields {
-  const refuse = (state: string, cause?: unknown) =>
-    new RevisionError(
-      `Cannot parse revision metadata ${quote(path)}: ${state}`,
-      { path },
-      cause === undefined ? undefined : { cause },
-    );
+  const refuse = (state: string) =>
+    new RevisionError(`Cannot parse revision metadata ${quote(path)}: ${state}`, { path });
   let content: unknown;
   try {
     const document = parseDocument(text, {
@@ -126,19 +124,29 @@ function parseMapping(text: string, path: string): Fields {
     });
     const problem = document.errors[0];
     if (problem) {
-      const place = `at character ${problem.pos[0]}`;
-      throw refuse(`it is not valid YAML ${place}: ${printable(problem.message, 120)}`, problem);
+      // The parser's own words quote the text, which is a secret if this is a link to one.
+      throw refuse(`it is not valid YAML at character ${problem.pos[0]}`);
     }
     // PyYAML writes a list that occurs twice as anchor and alias; nothing needs more than a few of them.
     content = document.toJS({ mapAsMap: true, maxAliasCount: 10 });
   } catch (error) {
     if (error instanceof RevisionError) throw error;
-    // Too many aliases (ReferenceError), or nesting beyond the stack (RangeError).
-    const message = error instanceof Error ? error.message : String(error);
-    throw refuse(`it is not plain YAML: ${printable(message, 120)}`, error);
+    // A ReferenceError for aliases, which names them, or a RangeError for nesting beyond the stack.
+    throw refuse("it is not plain YAML, but has many or unknown aliases or is deeply nested");
   }
   if (!(content instanceof Map)) throw refuse("it is not a YAML mapping");
   return content;
+}
+
+/** Whether a mapping is a revision's metadata at all, or that of some other program. */
+function isMetadata(fields: Fields): boolean {
+  return ["uuid", "timestamp", "stats"].some((name) => fields.has(name));
+}
+
+/** A scalar as text if it looks as it should, see {@linkcode WITHHELD}. */
+function shown(value: unknown, show: (text: string) => string): string | undefined {
+  const text = textOf(value);
+  return text === undefined ? undefined : show(text);
 }
 
 /** A scalar as text; `undefined` for lists, mappings, nothing, and YAML's ways to write null. */

@@ -8,7 +8,7 @@
 import { RevisionError, StoreFormatError } from "../errors.ts";
 import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
 import { reasonOf, rethrowLack } from "../ffi/errno.ts";
-import { quote } from "../wording.ts";
+import { quote, shownHostName, WITHHELD } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
 
 /** A backup directory whose format tag was checked. */
@@ -31,6 +31,9 @@ export interface RevisionLocation {
 
 // A tag is 2 bytes and a line feed. What is longer than this is no tag, whatever it starts with.
 const TAG_MAX_BYTES = 1024;
+
+// Other formats are named as this one is. A word of another form may be a password.
+const FORMAT_NAME = /^v\d{1,3}$/;
 
 /**
  * Checks that a directory is a backup directory of format "v2".
@@ -60,8 +63,10 @@ export function openStore(dir: string): Store {
   // A link to a file of /proc may wait for something to be read; such files have no length.
   const tag = tagInfo.size === 0 ? "" : readTag(tagPath, refuse);
   if (tag !== STORE_TAG) {
+    const found = tag === "" ? "nothing" : FORMAT_NAME.test(tag) ? quote(tag) : "something else";
     return refuse(
-      `its chunk store has format ${quote(tag, 40)}, only ${quote(STORE_TAG)} is understood`,
+      `"${STORE_TAG_FILE}" in it, which names the format, holds ${found}; ` +
+        `only ${quote(STORE_TAG)} is understood`,
     );
   }
   return { dir, chunksDir: join(dir, CHUNKS_DIR) };
@@ -119,13 +124,18 @@ function whyAbsent(path: string): string {
     // Not even a link.
   }
   try {
-    const server = readServer(path + METADATA_SUFFIX);
-    return server === ""
-      ? "its map is missing, there is only its metadata"
-      : `it lives on server ${quote(server, 100)}, only its metadata is here`;
+    return describeOnlyMetadata(readServer(path + METADATA_SUFFIX));
   } catch {
     return "there is no such revision";
   }
+}
+
+/** Says why a revision cannot be read of which there is only metadata; `server` as it stands there, "" for none. */
+export function describeOnlyMetadata(server: string): string {
+  if (server === "") return "its map is missing, there is only its metadata";
+  const name = shownHostName(server);
+  const where = name === WITHHELD ? "another server" : `server ${quote(name)}`;
+  return `it lives on ${where}, only its metadata is here`;
 }
 
 /**
@@ -136,6 +146,8 @@ function readServer(path: string): string {
   const { isFile, size } = Deno.statSync(path);
   if (!isFile || size === 0) return "";
   const text = new TextDecoder().decode(readBeginning(path, 64 * 1024));
+  // Else it is no metadata, and what stands there is not for us to show.
+  if (!/^(uuid|timestamp|stats):/m.test(text)) return "";
   const match = /^server: +(?:'([^'\n]+)'|"([^"\n]+)"|([^'"\s].*?)) *$/m.exec(text);
   return match?.[1] ?? match?.[2] ?? match?.[3] ?? "";
 }

@@ -79,8 +79,8 @@ Deno.test("Metadata is not needed: none, garbage, distrusted or unfinished revis
 Deno.test("What is no revision is refused with the reason: exit 10, nothing is made", async () => {
   const { basedir } = store;
   const path = store.file("not-made");
-  Deno.writeTextFileSync(`${basedir}/OnlyMetadata.rev`, "server: ''\n");
-  Deno.writeTextFileSync(`${basedir}/Remote.rev`, "server: backup02\n");
+  Deno.writeTextFileSync(`${basedir}/OnlyMetadata.rev`, "server: ''\nuuid: OnlyMetadata\n");
+  Deno.writeTextFileSync(`${basedir}/Remote.rev`, "server: backup02\nuuid: Remote\n");
   Deno.symlinkSync("nothing", `${basedir}/dangling`);
   Deno.mkdirSync(store.file("no-store"));
   Deno.writeTextFileSync(store.file("no-store/Revision"), '{"mapping": {}, "size": 0}');
@@ -112,13 +112,20 @@ Deno.test("What is no revision is refused with the reason: exit 10, nothing is m
 
 Deno.test("A store in another format is refused by its tag: exit 10", async () => {
   const tag = `${store.basedir}/chunks/store`;
-  for (const [text, said] of [["v1", '"v1"'], ["v2x\n", '"v2x"'], ["", '""']] as const) {
+  for (
+    const [text, said] of [
+      ["v1", '"v1"'],
+      ["v2x\n", "something else"],
+      ["hunter2", "something else"],
+      ["", "nothing"],
+    ] as const
+  ) {
     await store.withDamage(tag, (path) => Deno.writeTextFileSync(path, text), async () => {
       assertFailure(await extract([store.revision.path]), {
         code: STORE,
         says: [
-          `Cannot open backup directory "${store.basedir}": its chunk store has format ${said}, ` +
-          'only "v2" is understood',
+          `Cannot open backup directory "${store.basedir}": "chunks/store" in it, which names ` +
+          `the format, holds ${said}; only "v2" is understood`,
         ],
       });
     });

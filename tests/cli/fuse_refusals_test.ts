@@ -254,3 +254,25 @@ fuseTest("Two mounts share the purge lock, and it is held until both are gone", 
   await second.end();
   assert(await canPurge(site));
 }, FLOCK);
+
+fuseTest("No text of a file that a link in the store leads to is shown", async (site) => {
+  const secret = site.file("secret", "server: hunter2\ntags: [hunter2]\na: *hunter2\n");
+  site.add("Good", [sampleBytes(1, 1000)]);
+  site.add("Map", [sampleBytes(1, 1000)]);
+  Deno.linkSync(secret, `${site.basedir}/Hard.rev`);
+  Deno.symlinkSync(secret, `${site.basedir}/Symbolic.rev`);
+  Deno.removeSync(`${site.basedir}/Map`);
+  Deno.symlinkSync(secret, `${site.basedir}/Map`);
+  const mount = await site.mount();
+  await tryRun("ls", "-l", mount.path);
+  await tryRun("cat", mount.file("Map"));
+  await tryRun("getfattr", "-d", mount.file("Map"));
+  assertStringIncludes(mount.tool.said, '"Hard"');
+  assert(!mount.tool.said.includes("hunter2"), mount.tool.said);
+  await mount.end();
+  Deno.removeSync(`${site.basedir}/chunks/store`);
+  Deno.symlinkSync(secret, `${site.basedir}/chunks/store`);
+  const refused = await site.start([site.folder()]).outcome();
+  assertEquals(refused.code, STORE);
+  assert(!refused.stderr.includes("hunter2"), refused.stderr);
+});

@@ -67,9 +67,12 @@ Deno.test("readCatalog() flags what cannot be read here, and whyUnusable() says 
     "fine": "{}",
     "new.rev": metadata("new", 2, "backend_type: null\nserver: ''"),
     "new": "{}",
-    "remote.rev": metadata("remote", 3, "server: other\x07host"),
+    "remote.rev": metadata("remote", 3, "server: otherhost"),
     "cow.rev": metadata("cow", 4, "backend_type: cowfile"),
     "cow": "x",
+    "odd.rev": metadata("odd", 4, "server: other\x07host"),
+    "other.rev": metadata("other", 4, "backend_type: two words"),
+    "other": "x",
     "mapless.rev": metadata("mapless", 5),
   }, (dir) => {
     Deno.mkdirSync(`${dir}/mapless`);
@@ -77,8 +80,10 @@ Deno.test("readCatalog() flags what cannot be read here, and whyUnusable() says 
     assertEquals(revisions.map((entry) => [entry.name, whyUnusable(entry)]), [
       ["fine", null],
       ["new", null],
-      ["remote", 'it lives on server "other\\x07host", only its metadata is here'],
+      ["remote", 'it lives on server "otherhost", only its metadata is here'],
       ["cow", 'its format is "cowfile", not "chunked"'],
+      ["odd", "it lives on another server, only its metadata is here"],
+      ["other", 'its format is another, not "chunked"'],
       ["mapless", "its map is missing, there is only its metadata"],
     ]);
   });
@@ -91,14 +96,23 @@ Deno.test("readCatalog() skips bad metadata, with a reason, and lists the others
     "text.rev": "hello",
     "path.rev": metadata("../../etc/passwd", 1),
     "copy.rev": metadata("fine", 1),
+    "stray.rev": metadata("hunter2", 1),
     "empty.rev": "",
   }, (dir) => {
     const { revisions, skipped } = readCatalog(dir);
     assertEquals(revisions.map(({ name }) => name), ["fine"]);
-    assertEquals(skipped.map(({ name }) => name), ["bad", "copy", "empty", "path", "text"]);
+    assertEquals(skipped.map(({ name }) => name), [
+      "bad",
+      "copy",
+      "empty",
+      "path",
+      "stray",
+      "text",
+    ]);
     const reasons = Object.fromEntries(skipped.map(({ name, reason }) => [name, reason]));
     assertStringIncludes(reasons["bad"]!, "Cannot parse revision metadata");
     assertEquals(reasons["copy"], 'it is the metadata of "fine"');
+    assertEquals(reasons["stray"], "it is the metadata of another revision");
     for (const { reason } of skipped) assertEquals(reason.split("\n").length, 1);
   });
 });

@@ -74,7 +74,7 @@ Deno.test("parseRevisionInfo() takes absent and odd fields for their defaults", 
     stats: {},
     isComplete: false,
   };
-  assertEquals(parseRevisionInfo("{}", PATH), plain);
+  assertEquals(parseRevisionInfo("uuid:", PATH), plain);
   const odd = "{timestamp: [1], tags: x, orig_tags: {a: b}, trust: , server: ~, parent: null, " +
     "stats: [duration, 1], uuid: [x], backend_type: {}, __proto__: {server: x}}";
   assertEquals(parseRevisionInfo(odd, PATH), plain);
@@ -149,14 +149,14 @@ Deno.test("parseRevisionInfo() survives alias bombs and deep nesting", () => {
 });
 
 Deno.test("parseRevisionInfo() takes a list that is an alias", () => {
-  const info = parseRevisionInfo("orig_tags: &id001 [daily]\ntags: *id001\n", PATH);
+  const info = parseRevisionInfo("orig_tags: &id001 [daily]\nstats:\ntags: *id001\n", PATH);
   assertEquals(info.tags, ["daily"]);
 });
 
 Deno.test("readRevisionInfo() reads a file and refuses absent, large and special ones", () => {
   const dir = Deno.makeTempDirSync({ prefix: "backy-store-" });
   try {
-    Deno.writeTextFileSync(`${dir}/a.rev`, "server: s\n");
+    Deno.writeTextFileSync(`${dir}/a.rev`, "stats: {}\n");
     assertEquals(readRevisionInfo(`${dir}/a.rev`).uuid, "a");
     Deno.writeTextFileSync(`${dir}/b.rev`, `server: s\n#${"x".repeat(256 * 1024)}`);
     assertThrows(() => readRevisionInfo(`${dir}/b.rev`), RevisionError, "larger than 256 KiB");
@@ -165,4 +165,56 @@ Deno.test("readRevisionInfo() reads a file and refuses absent, large and special
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }
+});
+
+// Words that must never be shown, in files that are no metadata, or where metadata has no room for them.
+const SECRET = "correct-horse";
+
+Deno.test("parseRevisionInfo() shows no text of a file that is not a revision's metadata", () => {
+  for (
+    const text of [
+      `password: ${SECRET}`,
+      `server: ${SECRET}\nbackend_type: ${SECRET}\ntrust: ${SECRET}\ntags: [${SECRET}]`,
+      `root:${SECRET}:19000:0:99999:7:::`,
+      `- ${SECRET}`,
+      `${SECRET}`,
+      `{"auths": {"host": {"auth": "${SECRET}"}}}`,
+      // Of the parser's messages these would quote the text.
+      `a: &b 1\nc: *${SECRET}`,
+      `*${SECRET}`,
+      `!${SECRET}!x y`,
+      `%${SECRET} 1\n---\na: 1`,
+      `a: "\\${SECRET}"`,
+      `a: ${SECRET}: b`,
+      `? ${SECRET}\n? ${SECRET}\n: [`,
+      `uuid: ../${SECRET}`,
+      `uuid: "${SECRET}\\0"`,
+      `--- |\n${SECRET}\n`,
+    ]
+  ) {
+    const error = assertThrows(() => parseRevisionInfo(text, PATH), RevisionError);
+    const shown = [error.message, String(error.cause ?? ""), error.stack ?? ""].join("\n");
+    assertEquals(shown.includes(SECRET), false, shown);
+  }
+});
+
+Deno.test("parseRevisionInfo() withholds what does not look like a word or a host's name", () => {
+  const info = (value: string) => {
+    const fields = ["server", "trust", "backend_type", "parent"].map((name) => `${name}: ${value}`);
+    const { server, trust, backendType, parent } = parseRevisionInfo(
+      ["uuid: a", ...fields].join("\n"),
+      "a.rev",
+    );
+    return [server, trust, backendType, parent];
+  };
+  for (const word of ["backup7", "backup7.example.org", "a-b_c.d"]) {
+    assertEquals(info(word), [word, word, word, word]);
+  }
+  for (
+    const text of ["two words", "a/b", '"\\e[31m"', "pa$$word", "ä", `'${"x".repeat(300)}'`, "a:b"]
+  ) {
+    assertEquals(info(text), ["?", "?", "?", "?"], text);
+  }
+  assertEquals(info("x".repeat(60)), ["x".repeat(60), "?", "?", "?"]);
+  assertEquals(info("-rf")[0], "?");
 });

@@ -329,7 +329,11 @@ Deno.test("selectRevision() refuses a spec where there is no backup directory", 
       await assertRejects(() => selectRevision(path, options), StoreFormatError, state);
     }
     Deno.writeTextFileSync("vm0/chunks/store", "v1");
-    await assertRejects(() => selectRevision("vm0/first"), StoreFormatError, 'has format "v1"');
+    await assertRejects(
+      () => selectRevision("vm0/first"),
+      StoreFormatError,
+      'holds "v1"; only "v2" is',
+    );
   });
 });
 
@@ -517,12 +521,12 @@ Deno.test("selectRevisions() puts many revisions into one line of warning", asyn
       Object.fromEntries(
         [1, 2, 3, 4, 5].flatMap((number): [string, RevisionMetadata][] => [
           [`u${number}`, { timestamp: day(number), isComplete: false, trust: "distrusted" }],
-          [`r${number}`, { timestamp: day(number), server: "other\x07" }],
+          [`r${number}`, { timestamp: day(number), server: "two words" }],
         ]),
       ),
     );
     const { warnings } = await selectRevisions("vm0");
-    const reason = '(it lives on server "other\\x07", only its metadata is here)';
+    const reason = "(it lives on another server, only its metadata is here)";
     assertEquals(warnings, [
       '5 revisions are unfinished, their backups did not run to their ends: "u1", "u2", "u3" and 2 more',
       '5 revisions are distrusted, they may differ from what was backed up: "u1", "u2", "u3" and 2 more',
