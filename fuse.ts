@@ -4,6 +4,11 @@
  * @module
  */
 
-import { runFuse } from "./lib/cli/fuse.ts";
+import { beginProcess } from "./lib/cli/process_start.ts";
 
-if (import.meta.main) Deno.exit(await runFuse(Deno.args));
+if (import.meta.main) {
+  beginProcess();
+  // What is imported here takes much longer to load, and a signal may come meanwhile.
+  const { runFuse } = await import("./lib/cli/fuse.ts");
+  Deno.exit(await runFuse(Deno.args));
+}

@@ -4,6 +4,11 @@
  * @module
  */
 
-import { runExtract } from "./lib/cli/extract.ts";
+import { beginProcess } from "./lib/cli/process_start.ts";
 
-if (import.meta.main) Deno.exit(await runExtract(Deno.args));
+if (import.meta.main) {
+  beginProcess();
+  // What is imported here takes much longer to load, and a signal may come meanwhile.
+  const { runExtract } = await import("./lib/cli/extract.ts");
+  Deno.exit(await runExtract(Deno.args));
+}

@@ -138,12 +138,15 @@ export class MountError extends BackyError {
   override readonly code = "mount";
 }
 
+/** The signals by which a person, a service manager or the end of a terminal asks a program to end. */
+export type EndSignal = "SIGHUP" | "SIGINT" | "SIGTERM";
+
 /** A signal asked the program to end. */
 export class InterruptedError extends BackyError {
   override readonly code = "interrupted";
-  readonly signal: "SIGINT" | "SIGTERM";
+  readonly signal: EndSignal;
 
-  constructor(message: string, fields: { signal: "SIGINT" | "SIGTERM" }, options?: ErrorOptions) {
+  constructor(message: string, fields: { signal: EndSignal }, options?: ErrorOptions) {
     super(message, options);
     this.signal = fields.signal;
   }

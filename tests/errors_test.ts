@@ -21,6 +21,7 @@ const MAKERS: readonly ((options?: ErrorOptions) => errors.BackyError)[] = [
   (options) => new errors.TargetError("Cannot write", { path: "/t", offset: 2 ** 45 }, options),
   (options) => new errors.TargetError("Cannot restore", { path: "/t", offset: null }, options),
   (options) => new errors.MountError("Cannot mount", options),
+  (options) => new errors.InterruptedError("Interrupted", { signal: "SIGHUP" }, options),
   (options) => new errors.InterruptedError("Interrupted", { signal: "SIGINT" }, options),
   (options) => new errors.InterruptedError("Interrupted", { signal: "SIGTERM" }, options),
   (options) => new errors.OsError("Cannot write", OS, options),

@@ -16,7 +16,7 @@ import { VERSION } from "./version.ts";
 /** A command that is running, until it is disposed of. */
 export interface CommandRun extends Disposable {
   readonly reporter: Reporter;
-  /** Aborted by SIGINT and SIGTERM; a second one ends the process. */
+  /** Aborted by SIGHUP, SIGINT and SIGTERM; a second one ends the process. */
   readonly signal: AbortSignal;
 }
 
@@ -37,7 +37,7 @@ export function beginRun(
     ? new JsonReporter({ ...options, version: VERSION })
     : new ProgressReporter({ ...options, display: stderrDisplay() });
   const interruption = new AbortController();
-  const signals = new SignalWatch({ hangup: false }, (signal, count) => {
+  const signals = new SignalWatch((signal, count) => {
     // Who asks twice does not want to wait for a worker that may be blocked in a write.
     if (count > 1) Deno.exit(ExitCode[signal]);
     interruption.abort(interruptedBy(signal));

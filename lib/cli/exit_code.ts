@@ -15,6 +15,7 @@ export const ExitCode = {
   TARGET: 4,
   STORE: 10,
   LOCK: 11,
+  SIGHUP: 129,
   SIGINT: 130,
   SIGTERM: 143,
 } as const;
@@ -31,6 +32,7 @@ export const EXIT_CODE_TABLE: readonly { readonly code: ExitCode; readonly meani
   { code: ExitCode.TARGET, meaning: "target refused, or failed while it was written" },
   { code: ExitCode.STORE, meaning: "not a store, no such revision, or unreadable map" },
   { code: ExitCode.LOCK, meaning: "purge lock not obtained" },
+  { code: ExitCode.SIGHUP, meaning: "interrupted by SIGHUP: the terminal or connection ended" },
   { code: ExitCode.SIGINT, meaning: "interrupted by SIGINT" },
   { code: ExitCode.SIGTERM, meaning: "interrupted by SIGTERM" },
 ];

@@ -14,6 +14,7 @@ import { ProgressReporter } from "./progress.ts";
 import { runRestore } from "./restore_command.ts";
 import { openSink, type Sink, stderrDisplay } from "./terminal.ts";
 import { VERSION } from "./version.ts";
+import { requireUsablePaths } from "./working_directory.ts";
 
 const NAME = EXTRACT_TOOL.name;
 
@@ -27,6 +28,7 @@ export async function runExtract(args: readonly string[]): Promise<ExitCode> {
   const write = openSink();
   try {
     const command = parseExtractArguments(args);
+    requireUsablePaths(command);
     switch (command.kind) {
       // What is asked for goes to standard output. backy looks for a line that begins with the tool's name.
       case "version":

@@ -19,6 +19,7 @@ import { FUSE_TOOL } from "./option_table.ts";
 import { ProgressReporter } from "./progress.ts";
 import { openSink, stderrDisplay } from "./terminal.ts";
 import { VERSION } from "./version.ts";
+import { requireUsablePaths } from "./working_directory.ts";
 
 const NAME = FUSE_TOOL.name;
 
@@ -32,6 +33,7 @@ export async function runFuse(args: readonly string[]): Promise<ExitCode> {
   const write = openSink();
   try {
     const command = parseFuseArguments(args);
+    requireUsablePaths(command);
     if (command.kind === "mount") return await runMount(command);
     const text = command.kind === "version" ? `${NAME} ${VERSION}\n` : renderHelp(FUSE_TOOL);
     return printAnswer(text, NAME, write);
@@ -52,7 +54,7 @@ async function runMount(command: MountCommand): Promise<ExitCode> {
   const interruption = new AbortController();
   let mounted: BackupMount | undefined;
   // A lost connection to the rescue host must not leave a dead mount behind.
-  using _signals = new SignalWatch({ hangup: true }, (signal, count) => {
+  using _signals = new SignalWatch((signal, count) => {
     const patience = mounted ? 2 : 1;
     if (count > patience) Deno.exit(ExitCode[signal]);
     interruption.abort(interruptedBy(signal));

@@ -1,32 +1,35 @@
 /**
- * SIGINT and SIGTERM as something to react to.
+ * The signals that end a tool, as something to react to.
  *
  * @module
  */
 
-import { InterruptedError } from "../errors.ts";
+import { type EndSignal, InterruptedError } from "../errors.ts";
+import { processStart } from "./process_start.ts";
 
-/** The signals by which a person or a service manager asks a tool to end. */
-export type EndSignal = "SIGINT" | "SIGTERM";
+const END_SIGNALS: readonly EndSignal[] = ["SIGHUP", "SIGINT", "SIGTERM"];
 
-/** Calls back at each SIGINT and SIGTERM until it is disposed of. */
+/**
+ * Calls back at each SIGHUP, SIGINT and SIGTERM until it is disposed of. What was ignored when the process was started
+ * (nohup, background jobs of scripts) stays ignored.
+ */
 export class SignalWatch implements Disposable {
   readonly #listeners: readonly (readonly [Deno.Signal, () => void])[];
 
   /**
-   * @param options.hangup Whether SIGHUP, the end of the terminal, counts as SIGTERM; otherwise it ends the process.
-   * @param onSignal Called with the signal and how many there have been, from 1.
+   * @param onSignal Called with the signal and how many there have been, from 1. All SIGHUPs together are one: when a
+   *   terminal ends, the kernel sends one to the foreground jobs, and the shell another.
    */
-  constructor(
-    options: { hangup: boolean },
-    onSignal: (signal: EndSignal, count: number) => void,
-  ) {
+  constructor(onSignal: (signal: EndSignal, count: number) => void) {
     let count = 0;
-    this.#listeners = [
-      ["SIGINT", () => onSignal("SIGINT", ++count)],
-      ["SIGTERM", () => onSignal("SIGTERM", ++count)],
-      ...options.hangup ? [["SIGHUP", () => onSignal("SIGTERM", ++count)] as const] : [],
-    ];
+    let hasHungUp = false;
+    const { ignoredSignals } = processStart();
+    const listened = END_SIGNALS.filter((signal) => !ignoredSignals.has(signal));
+    this.#listeners = listened.map((signal) => [signal, () => {
+      if (signal === "SIGHUP" && hasHungUp) return;
+      hasHungUp ||= signal === "SIGHUP";
+      onSignal(signal, ++count);
+    }]);
     for (const [signal, listener] of this.#listeners) Deno.addSignalListener(signal, listener);
   }
 

@@ -326,14 +326,32 @@ export function setNonblocking(fd: number, nonblocking: boolean, path = ""): voi
 }
 
 /**
- * Makes the process ignore SIGPIPE and SIGXFSZ, so that writing to a closed pipe or past the file size limit fails
- * with EPIPE or EFBIG instead of ending the process without a word. Holds for all threads.
+ * Asks for the path of the working directory.
+ *
+ * @returns `null` if it was removed, lies outside of the root directory, or its name is not UTF-8; then the runtime cannot
+ *   use it either.
+ * @throws {OsError} On any other failure.
  */
-export function ignoreWriteSignals(): void {
-  const SIGPIPE = 13, SIGXFSZ = 25;
-  const SIG_IGN = Deno.UnsafePointer.create(1n);
-  libc().signal(SIGPIPE, SIG_IGN);
-  libc().signal(SIGXFSZ, SIG_IGN);
+export function tryWorkingDirectory(): string | null {
+  // Longer than PATH_MAX, the longest that the kernel tells. Source: getcwd(2).
+  const path = new Uint8Array(8192);
+  if (libc().getcwd(path, BigInt(path.length)) === null) {
+    const errno = lastErrno();
+    if (errno === Errno.ENOENT) return null;
+    throw osError(errno, { syscall: "find working directory", path: "" });
+  }
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    return text.decode(path.subarray(0, path.indexOf(0)));
+  } catch {
+    return null;
+  }
+}
+
+/** Enters a directory, with all threads. @throws {OsError} On any failure. */
+export function changeDirectory(path: string): void {
+  const name = cString(path);
+  retryOnEintr(() => libc().chdir(name), { syscall: "enter directory", path });
 }
 
 function retryOnEintr(call: () => number, fields: { syscall: string; path: string }): number {

@@ -255,6 +255,27 @@ const libcSymbols = {
     parameters: [],
     result: "u32", // uid_t
   },
+  getcwd: {
+    parameters: [
+      "buffer", // char *buf
+      "usize", // size_t size
+    ],
+    result: "pointer", // char *
+  },
+  chdir: {
+    parameters: [
+      "buffer", // const char *path
+    ],
+    result: "i32",
+  },
+  sigaction: {
+    parameters: [
+      "i32", // int signum
+      "buffer", // const struct sigaction *act
+      "buffer", // struct sigaction *oldact
+    ],
+    result: "i32",
+  },
   signal: {
     parameters: [
       "i32", // int signum

@@ -16,7 +16,8 @@
 
 import { openChunkFile } from "../chunk/chunk_file.ts";
 import { isChunkFault } from "../chunk/chunk_sources.ts";
-import { ignoreWriteSignals, releaseFd } from "../ffi/libc.ts";
+import { releaseFd } from "../ffi/libc.ts";
+import { ignoreWriteSignals } from "../ffi/signals.ts";
 import { chunkIdToHex } from "../store/layout.ts";
 import { writeStreamPart } from "../target/stream_part.ts";
 import { streamFrame } from "../target/stream_frame.ts";

@@ -19,6 +19,7 @@ const CASES: readonly [errors.BackyError, number][] = [
   [new errors.RevisionError("x", { path: "/s/r" }), 10],
   [new errors.LockError("x"), 11],
   [new errors.MountError("x"), 1],
+  [new errors.InterruptedError("x", { signal: "SIGHUP" }), 129],
   [new errors.InterruptedError("x", { signal: "SIGINT" }), 130],
   [new errors.InterruptedError("x", { signal: "SIGTERM" }), 143],
   [new errors.OsError("x", OS), 1],
@@ -64,7 +65,7 @@ Deno.test("exitCodeFor() goes by the error, not by its cause", () => {
 
 Deno.test("EXIT_CODE_TABLE holds every exit code once, ascending", () => {
   const codes = EXIT_CODE_TABLE.map(({ code }) => code);
-  assertEquals(codes, [0, 1, 2, 3, 4, 10, 11, 130, 143]);
+  assertEquals(codes, [0, 1, 2, 3, 4, 10, 11, 129, 130, 143]);
   assertEquals(new Set<number>(codes), new Set<number>(Object.values(ExitCode)));
   assert(EXIT_CODE_TABLE.every(({ meaning }) => meaning !== ""));
 });

@@ -66,6 +66,31 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   }, { programs: ["flock"] });
 }
 
+fuseTest("A mount under nohup stays when its terminal ends; SIGUSR1 does nothing", async (site) => {
+  const image = addSample(site);
+  const mount = await site.mount([], { shell: 'exec nohup "$@"' });
+  for (const signal of ["SIGHUP", "SIGUSR1", "SIGHUP"] as const) mount.tool.signal(signal);
+  await assertContent(mount.file("last"), image);
+  const { stderr } = await mount.end("SIGTERM");
+  assertEquals(messagesOf(stderr), []);
+}, { programs: ["nohup"] });
+
+fuseTest("Two SIGHUPs, from the kernel and a shell, do not detach a mount in use", async (site) => {
+  addSample(site);
+  const mount = await site.mount();
+  const user = startHolder(site, { cwd: mount.path, script: "exec sleep 60" });
+  const hasBegun = () => Deno.readTextFileSync(`/proc/${user.pid}/cmdline`).startsWith("sleep\0");
+  await until(hasBegun, `process ${user.pid}`);
+  mount.tool.signal("SIGHUP");
+  await mount.tool.untilSaid("a second signal");
+  mount.tool.signal("SIGHUP");
+  // Signals are heeded in turn: once the answer to the mount's last request is there, the second was.
+  assertEquals((await run("ls", mount.path)).trim(), "Sample\nlast");
+  assertEquals(mount.messages.length, 1, mount.tool.said);
+  await user.end();
+  await mount.end("SIGTERM");
+});
+
 fuseTest("fusermount3 -u from outside ends it: exit 0, the purge lock is free", async (site) => {
   const image = addSample(site);
   const mount = await site.mount();

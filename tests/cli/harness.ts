@@ -80,11 +80,10 @@ export class RunningTool implements AsyncDisposable {
   constructor(command: readonly string[], options: RunOptions = {}) {
     this.#scratch = options.cwd === undefined ? new Scratch() : null;
     const { shell } = options;
-    const [program = "", ...args] = shell === undefined
-      ? command
-      : ["bash", "-c", shell, "bash", ...command];
-    this.#child = new Deno.Command(program, {
-      args,
+    const words = shell === undefined ? command : ["bash", "-c", shell, "bash", ...command];
+    // Whoever runs the tests may have been started by a script, as a background job that ignores SIGINT and SIGQUIT.
+    this.#child = new Deno.Command("env", {
+      args: ["--default-signal", ...words],
       cwd: options.cwd ?? this.#scratch!.path,
       // Colours and widths of whoever runs the tests must not change what is expected.
       env: { NO_COLOR: "", TERM: "xterm", ...options.env },

@@ -5,6 +5,7 @@ import { FLOCK } from "../../lib/ffi/file_claims.ts";
 import { STATX } from "../../lib/ffi/file_status.ts";
 import { STATFS } from "../../lib/ffi/file_system.ts";
 import { POLLFD } from "../../lib/ffi/poll.ts";
+import { SIGACTION_LAYOUT } from "../../lib/ffi/signals.ts";
 
 const hasCompiler = new Deno.Command("sh", { args: ["-c", "command -v cc"], stdout: "null" })
   .outputSync().success;
@@ -19,6 +20,7 @@ Deno.test({
       { type: "struct flock", layout: FLOCK },
       { type: "struct loop_info64", layout: LOOP_INFO64 },
       { type: "struct pollfd", layout: POLLFD },
+      { type: "struct sigaction", layout: SIGACTION_LAYOUT },
       { type: "struct aiocb", layout: AIOCB_LAYOUT },
     ];
     const expected: [string, number][] = [];
@@ -38,6 +40,7 @@ Deno.test({
       #include <fcntl.h>
       #include <linux/loop.h>
       #include <poll.h>
+      #include <signal.h>
       #include <stddef.h>
       #include <stdio.h>
       #include <sys/stat.h>

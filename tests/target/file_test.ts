@@ -195,7 +195,7 @@ Deno.test("RandomAccessWriter reports the file size limit instead of dying of SI
   using store = new StoreFixture();
   const path = store.file("image", "");
   const command = scriptCommand(`
-    import { ignoreWriteSignals } from lib("ffi/libc.ts");
+    import { ignoreWriteSignals } from lib("ffi/signals.ts");
     import { openFd, OpenFlag } from lib("ffi/libc.ts");
     import { RandomAccessWriter } from lib("target/writer.ts");
     ignoreWriteSignals();

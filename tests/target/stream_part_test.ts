@@ -1,5 +1,6 @@
 import { TargetError } from "../../lib/errors.ts";
-import { closeFd, ignoreWriteSignals, openFd, OpenFlag } from "../../lib/ffi/libc.ts";
+import { closeFd, openFd, OpenFlag } from "../../lib/ffi/libc.ts";
+import { ignoreWriteSignals } from "../../lib/ffi/signals.ts";
 import { setNonblocking, trySetPipeBytes } from "../../lib/ffi/libc.ts";
 import { writeStreamPart } from "../../lib/target/stream_part.ts";
 import type { TargetHandle } from "../../lib/target/target.ts";

@@ -1,0 +1,121 @@
+/** Surroundings in which the tool is started: its working directory, environment, arguments and descriptors. */
+
+import { assertEquals } from "../assert.ts";
+import { testUnless } from "../target/machine.ts";
+import {
+  assertFailure,
+  assertImage,
+  assertSuccess,
+  extract,
+  parseJsonLines,
+  TOOL,
+} from "./harness.ts";
+import { SampleStore } from "./sample_store.ts";
+
+let store: SampleStore;
+Deno.test.beforeAll(() => void (store = new SampleStore()));
+Deno.test.afterAll(() => store[Symbol.dispose]());
+
+/** Why something is not so from source, where the runtime has its say first. */
+const fromSource = TOOL.length === 1 ? null : "from source the runtime fails first";
+
+const DIRECTORIES = [
+  ["was removed", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', fromSource],
+  ["has a name that is not UTF-8", `mkdir $'cw\\xff'; cd $'cw\\xff'; exec "$@"`, null],
+] as const;
+
+for (const [state, shell, reason] of DIRECTORIES) {
+  const relative = (path: string) =>
+    `Cannot use relative path "${path}": the working directory was removed, or its name is not ` +
+    "UTF-8; change to another directory, or use absolute paths";
+
+  testUnless(
+    reason,
+    `A working directory that ${state} is no obstacle to absolute paths`,
+    async () => {
+      const output = store.file(`absolute ${state}`);
+      assertSuccess(await extract([store.revision.path, output], { shell }));
+      assertImage(Deno.readFileSync(output), store.image);
+      const report = store.file(`report ${state}`);
+      const args = [
+        "--update",
+        "--on-error=zero",
+        "--report",
+        report,
+        `${store.basedir}/last`,
+        output,
+      ];
+      assertSuccess(await extract(args, { shell }));
+      const { stdout } = await extract([store.revision.path], { shell: `${shell} 2>/dev/null` });
+      assertImage(stdout, store.image);
+      for (const args of [["list", store.basedir], ["check", store.basedir], ["--version"]]) {
+        assertSuccess(await extract(args, { shell }));
+      }
+    },
+  );
+
+  testUnless(
+    reason,
+    `A working directory that ${state} is said before anything is touched`,
+    async () => {
+      const output = store.file(`untouched ${state}`, "old");
+      const { path } = store.revision;
+      for (
+        const [args, name] of [
+          [[path, "image"], "image"],
+          [["vm0/last", output], "vm0/last"],
+          [["--on-error=zero", "--report", "gaps.json", path, output], "gaps.json"],
+          [["--also", "./vm1", path, output], "./vm1"],
+          [["--base", "../vm0/first", path, output], "../vm0/first"],
+          [["list", "vm0"], "vm0"],
+          [["check", path, "vm0/last"], "vm0/last"],
+        ] as const
+      ) {
+        const outcome = await extract(args, { shell });
+        assertFailure(outcome, { code: 2, says: [relative(name)] });
+      }
+      assertEquals(Deno.readTextFileSync(output), "old");
+    },
+  );
+
+  testUnless(reason, `A working directory that ${state} is told in JSON, too`, async () => {
+    const { code, stderr } = await extract(["--json", store.revision.path, "image"], { shell });
+    assertEquals(code, 2);
+    assertEquals(parseJsonLines(stderr).map(({ type, message }) => [type, message]), [
+      ["error", relative("image")],
+    ]);
+  });
+}
+
+const VARIABLES: readonly [assignment: string, reason: string | null][] = [
+  ["LOG_STREAM=1", null],
+  ["LOG_TOKENS=1", null],
+  [`LOG_STREAM=$'\\xff'`, null],
+  [`LOG_TOKENS=$'\\xff'`, null],
+  [`TERM=$'\\xff'`, null],
+  [`NO_COLOR=$'\\xff'`, null],
+  [`UNKNOWN=$'\\xff'`, null],
+];
+
+for (const [assignment, reason] of VARIABLES) {
+  testUnless(reason, `The environment changes nothing: ${assignment}`, async () => {
+    const shell = `export ${assignment}; exec "$@"`;
+    const output = store.file("by environment");
+    for (
+      const args of [["list", store.basedir], ["list", "--json", store.basedir], [
+        "check",
+        store.basedir,
+      ], ["-q", "--update", `${store.basedir}/last`, output]]
+    ) {
+      const outcome = await extract(args, { shell });
+      const expected = await extract(args);
+      assertEquals(outcome.code, 0, outcome.stderr);
+      assertEquals(outcome.stdout, expected.stdout, outcome.stderr);
+      assertEquals(withoutNumbers(outcome.stderr), withoutNumbers(expected.stderr));
+    }
+  });
+}
+
+function withoutNumbers(text: string): string {
+  return text.replace(/[\d.]+ ?([KMG]iB)?(\/s)?/g, "N");
+}
