@@ -23,6 +23,7 @@ const CASES: readonly [errors.BackyError, number][] = [
   [new errors.InterruptedError("x", { signal: "SIGINT" }), 130],
   [new errors.InterruptedError("x", { signal: "SIGTERM" }), 143],
   [new errors.OsError("x", OS), 1],
+  [new errors.ResourceError("x"), 1],
   [new errors.WorkerError("x"), 1],
 ];
 
