@@ -140,6 +140,8 @@ class EventTeller {
       case "surveying":
         return this.#trackSurvey(event);
       case "flushing":
+        // Before an update, too: its file may have got another length.
+        this.touchedTarget ??= { path: event.target, access: "random" };
         return reporter.step("Flushing", { name: "flush" });
       case "bad-chunk":
         return this.#badChunks.tell(event.detail);

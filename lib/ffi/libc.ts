@@ -13,7 +13,7 @@ import { Errno, lastErrno, osError } from "./errno.ts";
 import { libc } from "./libc_symbols.ts";
 import { cString } from "./memory.ts";
 
-/** Flags of `open`. Source: asm-generic/fcntl.h (aarch64 differs in O_DIRECT, O_DIRECTORY and O_NOFOLLOW only). */
+/** Flags of `open`. Source: asm-generic/fcntl.h; aarch64's asm/fcntl.h has another O_DIRECT. */
 export const OpenFlag = {
   O_RDONLY: 0,
   O_WRONLY: 0o1,
@@ -23,6 +23,7 @@ export const OpenFlag = {
   O_NOCTTY: 0o400,
   O_TRUNC: 0o1000,
   O_NONBLOCK: 0o4000,
+  O_DIRECT: Deno.build.arch === "aarch64" ? 0o200000 : 0o40000,
   O_CLOEXEC: 0o2000000,
 } as const;
 

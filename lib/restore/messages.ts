@@ -6,7 +6,7 @@
 
 import type { ChunkFault, WireError } from "../errors.ts";
 import type { StreamFormat } from "../target/stream_frame.ts";
-import type { TargetHandle } from "../target/target.ts";
+import type { ComparableTarget, TargetHandle } from "../target/target.ts";
 import type { RestorePlan } from "./plan.ts";
 import type { ThrottleHandle } from "./throttle.ts";
 
@@ -57,9 +57,10 @@ export type Task =
   /** Compare the file or device with them, and write what differs. */
   | {
     readonly kind: "update";
-    readonly target: TargetHandle;
-    /** Whether the target is read from its storage, past the page cache. */
-    readonly fromStorage: boolean;
+    /** Has been settled or flushed. */
+    readonly target: ComparableTarget;
+    /** Whether a hole of a file is as good as zeros that take storage. */
+    readonly mayHaveHoles: boolean;
     /** Whether what differs is written, or only told. */
     readonly mayWrite: boolean;
   }

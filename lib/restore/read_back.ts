@@ -7,7 +7,7 @@
 
 import { TargetError } from "../errors.ts";
 import { nameTarget } from "../target/wording.ts";
-import type { TargetHandle } from "../target/target.ts";
+import type { ComparableTarget, Target } from "../target/target.ts";
 import type { DamageCollector } from "./damage.ts";
 import { targetOffsetOf } from "./extent.ts";
 import type { Note } from "./messages.ts";
@@ -18,7 +18,8 @@ const LISTED_RANGES = 4;
 
 /** What reading back needs beside the plan. */
 export interface ReadBackOptions {
-  readonly target: TargetHandle;
+  /** Has been flushed. */
+  readonly target: Target;
   /** Chunks that are known to be bad: the target holds zeros in their places, and that is not held against it. */
   readonly damage: DamageCollector;
   readonly signal: AbortSignal | undefined;
@@ -42,16 +43,20 @@ export async function readBack(
   work: Omit<PoolOptions, "task">,
   options: ReadBackOptions,
 ): Promise<number> {
-  const { target, damage, signal, onRound } = options;
+  const { damage, signal, onRound } = options;
   const { plan } = work;
+  const target = options.target.comparable();
   // Zeros may not be left out any more because the target was empty or is said to be.
   const zeroPolicy = target.zeroPolicy === "write" ? "write" : "deallocate";
   const run = async (round: 1 | 2, onNote: (note: Note) => void): Promise<PoolProgress> => {
     const pool = new WorkerPool({
       ...{ ...work, onNote },
       task: {
-        ...{ kind: "update", target: { ...target, zeroPolicy } },
-        ...{ fromStorage: true, mayWrite: round === 1 },
+        kind: "update",
+        target: { ...target, zeroPolicy },
+        // Some file systems make holes of zeros that were written.
+        mayHaveHoles: true,
+        mayWrite: round === 1,
       },
     });
     onRound(round, () => pool.progress());
@@ -72,7 +77,7 @@ export async function readBack(
   return rewrittenBytes;
 }
 
-function mismatchError(target: TargetHandle, mismatches: readonly Mismatch[]): TargetError {
+function mismatchError(target: ComparableTarget, mismatches: readonly Mismatch[]): TargetError {
   const sorted = mismatches.toSorted((a, b) => a.offset - b.offset);
   const listed = sorted.slice(0, LISTED_RANGES).map(({ offset, length }) =>
     `${offset} to ${offset + length - 1}`

@@ -21,7 +21,8 @@ import { ignoreWriteSignals } from "../ffi/signals.ts";
 import { chunkIdToHex } from "../store/layout.ts";
 import { writeStreamPart } from "../target/stream_part.ts";
 import { streamFrame } from "../target/stream_frame.ts";
-import type { TargetHandle } from "../target/target.ts";
+import type { Target } from "../target/target.ts";
+import { quote } from "../wording.ts";
 import { WorkerCrew } from "./crew.ts";
 import { DamageCollector } from "./damage.ts";
 import type { Task } from "./messages.ts";
@@ -90,7 +91,19 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
         if (damage.add(note)) onEvent({ type: "bad-chunk", chunkId, detail });
       },
     };
-    const task = taskFor(handle, options);
+    if (options.update) {
+      onEvent({ type: "flushing", target: path });
+      const reason = await orAborted(target.settle(), signal);
+      if (reason !== null) {
+        onEvent({
+          type: "warning",
+          text:
+            `earlier writes to ${quote(path)} were lost: ${reason}; what its storage lacks is ` +
+            "written now",
+        });
+      }
+    }
+    const task = taskFor(target, options);
     const pool = new WorkerPool({ ...work, task });
     const running = { revision: name, target: path, access, threads, plan };
     onEvent({
@@ -112,7 +125,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       await flush(() => target.flush());
       // The base is part of what is compared: that the target holds it was a promise.
       rewrittenBytes = await readBack({ ...work, plan: await prepared.planAll() }, {
-        ...{ target: handle, damage, signal },
+        ...{ target, damage, signal },
         flush: () => flush(() => target.flush()),
         onRound: (round, progress) =>
           onEvent({ type: "reading-back", round, ...running, progress }),
@@ -133,11 +146,14 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
 }
 
 /** Chooses what the workers do. */
-function taskFor(target: TargetHandle, options: RestoreOptions): Task {
+function taskFor(target: Target, options: RestoreOptions): Task {
   const { format = "raw", update = false } = options;
-  if (target.access === "stream") return { kind: "stream", target, format };
-  if (update) return { kind: "update", target, fromStorage: false, mayWrite: true };
-  return { kind: "write", target };
+  const { handle } = target;
+  if (handle.access === "stream") return { kind: "stream", target: handle, format };
+  if (!update) return { kind: "write", target: handle };
+  // Where every byte is to have storage, a hole is not what it should be.
+  const mayHaveHoles = handle.zeroPolicy !== "write";
+  return { kind: "update", target: target.comparable(), mayHaveHoles, mayWrite: true };
 }
 
 /** Fails if the chunk that is decoded first cannot be opened: a target is not touched for a store without chunks. */

@@ -9,8 +9,14 @@ import { flushFd } from "../ffi/aio.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
 import { closeFd, fsyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { fillUp } from "./file_length.ts";
-import { STDOUT_FD, type Target, type TargetHandle, type TargetKind } from "./target.ts";
-import { requireNamedBy } from "./target_name.ts";
+import {
+  type ComparableTarget,
+  STDOUT_FD,
+  type Target,
+  type TargetHandle,
+  type TargetKind,
+} from "./target.ts";
+import { isSameOpened, requireNamedBy } from "./target_name.ts";
 import { nameTarget } from "./wording.ts";
 
 /**
@@ -40,6 +46,7 @@ export class OpenedTarget implements Target {
   readonly #hasStorage: boolean;
   readonly #newEntryIn: string | null;
   #missingBytes: number | null;
+  #directFd: number | null = null;
   #isOpen = true;
   /** Whether a call on another thread is using the descriptor. */
   #isLent = false;
@@ -51,6 +58,24 @@ export class OpenedTarget implements Target {
     this.#hasStorage = fields.hasStorage;
     this.#newEntryIn = fields.newEntryIn ?? null;
     this.#missingBytes = fields.missingBytes ?? null;
+  }
+
+  async settle(): Promise<string | null> {
+    this.#requireOpen();
+    if (!this.#hasStorage) return null;
+    try {
+      await this.#flushData();
+      return null;
+    } catch (error) {
+      if (error instanceof OsError) return reasonOf(error);
+      throw error;
+    }
+  }
+
+  comparable(): ComparableTarget {
+    this.#requireOpen();
+    this.#directFd ??= tryOpenDirect(this.handle);
+    return { ...this.handle, directFd: this.#directFd };
   }
 
   flush(): Promise<void> {
@@ -79,7 +104,7 @@ export class OpenedTarget implements Target {
   }
 
   async #orFail(store: () => Promise<void>): Promise<void> {
-    if (!this.#isOpen) throw new TypeError("Cannot flush a target: it is closed");
+    this.#requireOpen();
     try {
       await store();
     } catch (error) {
@@ -95,13 +120,21 @@ export class OpenedTarget implements Target {
 
   async #flush(): Promise<void> {
     if (!this.#hasStorage) return;
+    await this.#flushData();
+    this.#requireName();
+    if (this.#newEntryIn !== null) flushDirectory(this.#newEntryIn);
+  }
+
+  /**
+   * All flushes are of the one descriptor that was written to: the kernel tells each open file once of errors that came after it
+   * was opened (errseq_t).
+   */
+  async #flushData(): Promise<void> {
     try {
       await flushFd(this.handle.fd, this.handle.path);
     } catch (error) {
       if (!(error instanceof OsError && NOTHING_TO_FLUSH.has(error.errno))) throw error;
     }
-    this.#requireName();
-    if (this.#newEntryIn !== null) flushDirectory(this.#newEntryIn);
   }
 
   /** Gives the file its length, where that was put off. */
@@ -127,13 +160,37 @@ export class OpenedTarget implements Target {
     }
   }
 
+  #requireOpen(): void {
+    if (!this.#isOpen) throw new TypeError("Cannot flush a target: it is closed");
+  }
+
   #closeOnce(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    if (this.#directFd !== null) releaseFd(this.#directFd);
     // Standard output belongs to the process, not to one restore in it. A descriptor that is lent is closed when it is back:
     // before that its number must not become another file's.
     if (this.handle.fd !== STDOUT_FD && !this.#isLent) closeFd(this.handle.fd, this.handle.path);
   }
+}
+
+/**
+ * Opens a target once more, to read it past the page cache.
+ *
+ * @returns `null` where that is refused: by the file system (EINVAL, open(2)), or for want of /proc or a right.
+ */
+function tryOpenDirect({ fd, path }: TargetHandle): number | null {
+  // The first leads to the file whatever became of its name, the second serves where /proc is not mounted.
+  for (const name of [`/proc/self/fd/${fd}`, path]) {
+    try {
+      const directFd = openFd(name, OpenFlag.O_RDONLY | OpenFlag.O_DIRECT | OpenFlag.O_NONBLOCK);
+      if (isSameOpened(fd, directFd)) return directFd;
+      releaseFd(directFd);
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+    }
+  }
+  return null;
 }
 
 /** A directory that may be written but not read cannot be opened; some network file systems cannot flush one. */

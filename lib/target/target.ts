@@ -6,7 +6,8 @@
  *    `store_overlap.ts` and `backup_files.ts` keep backups from being overwritten);
  * 2. `CheckedTarget.open()` truncates or allocates, and returns a {@linkcode Target};
  * 3. its {@linkcode TargetHandle} goes to the workers, which write through `writer.ts`;
- * 4. `Target.finish()` flushes and closes (`opened_target.ts`).
+ * 4. `storage_reader.ts` reads it back, where it is compared;
+ * 5. `Target.finish()` flushes and closes (`opened_target.ts`).
  *
  * All threads write to one descriptor: with `pwrite` where the target can seek, in strict turn where not.
  *
@@ -47,6 +48,15 @@ export interface TargetHandle {
   readonly blockBytes: number;
 }
 
+/** A target whose storage can be compared with what it should hold, as plain data for workers. */
+export interface ComparableTarget extends TargetHandle {
+  /**
+   * Descriptor for reading past the page cache (O_DIRECT); owned by the {@linkcode Target}. `null` where the file system knows
+   * no such reading.
+   */
+  readonly directFd: number | null;
+}
+
 /** What kind of thing a target is. */
 export type TargetKind = "file" | "block" | "char" | "fifo" | "stdout";
 
@@ -63,6 +73,17 @@ export interface Target {
    * @throws {TargetError} If bytes that were written before could not be stored; the target is closed then.
    */
   flush(): Promise<void>;
+
+  /**
+   * Brings to the storage what was written to the target before it was opened, so that it can be compared. That this fails says
+   * nothing about the storage's state now: what is missing there is found by comparing.
+   *
+   * @returns Why it failed, or why a write failed earlier (the kernel tells of that at the next flush); `null` if it did not.
+   */
+  settle(): Promise<string | null>;
+
+  /** What is compared, once it was settled or flushed. The target must have been opened for reading. */
+  comparable(): ComparableTarget;
 
   /**
    * Flushes and closes the target, once all writing has ended. The event loop goes on meanwhile.

@@ -23,6 +23,13 @@ export function isNamedBy(fd: number, path: string): boolean {
     linkOfFd(fd) === realPathOrNull(path);
 }
 
+/** Whether two descriptors lead to one file or device. */
+export function isSameOpened(fd: number, otherFd: number): boolean {
+  const opened = statFd(fd), other = statFd(otherFd);
+  if (opened.isBlockDevice) return other.isBlockDevice === true && other.rdev === opened.rdev;
+  return isSameFile(opened, other);
+}
+
 /** @throws {TargetError} If a path does not lead to the file or device that a descriptor has open; it says where the image is. */
 export function requireNamedBy(fd: number, path: string): void {
   if (isNamedBy(fd, path)) return;

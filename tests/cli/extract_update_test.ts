@@ -74,7 +74,8 @@ Deno.test("--update tells a person how much was there already", async () => {
   const outcome = await extract(["--update", store.revision.path, path]);
   assertSuccess(outcome);
   const lines = outcome.stderr.split("\n");
-  assertMatch(lines[2]!, /^Updating SampleRevision \(33\.0 MiB, 4 distinct chunks\) to ".*" with /);
+  assertEquals(lines[2], "Flushing");
+  assertMatch(lines[3]!, /^Updating SampleRevision \(33\.0 MiB, 4 distinct chunks\) to ".*" with /);
   assertMatch(
     lines.at(-3)!,
     /^Updated 33\.0 MiB in .*: 9 chunks, 3 of them zero, 4 distinct compared$/,

@@ -8,6 +8,8 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
+
 import {
   type Attributes,
   type Entry,
@@ -34,6 +36,14 @@ export interface Faults {
   /** Writes that touch this byte or a later one fail. */
   readonly writeFrom?: number;
   readonly writeErrno?: number;
+  /** Bytes, as text in Latin-1: which reads and writes `onRead` and `onWrite` are about. */
+  readonly marker?: string;
+  /** What becomes of writes with bytes of the marker or in the range: an error, or nothing in spite of success. */
+  readonly onWrite?: "fail" | "lose";
+  /** What becomes of such reads. */
+  readonly onRead?: "fail";
+  /** Bytes of the file: from the first to before the second. */
+  readonly range?: readonly [number, number];
   /** Writes take a part of what is given only. */
   readonly shortWrites?: boolean;
   readonly openErrno?: number;
@@ -163,7 +173,8 @@ class FlakyFs implements Handlers {
 
   async read({ handle, offset, size }: Op<"read">) {
     const { file, path } = this.#files.get(handle)!;
-    const { readEvery = 0, readErrno = Errno.EIO, shortReads } = await this.#faultsOf(path);
+    const faults = await this.#faultsOf(path);
+    const { readEvery = 0, readErrno = Errno.EIO, shortReads } = faults;
     if (readEvery > 0 && ++this.#reads % readEvery === 0) fail(readErrno);
     const wanted = shortReads ? Math.min(size, 1 + this.#reads++ * 7919 % SHORT_BYTES) : size;
     const bytes = new Uint8Array(wanted);
@@ -174,12 +185,19 @@ class FlakyFs implements Handlers {
       if (count === null) break;
       done += count;
     }
-    return bytes.subarray(0, done);
+    const found = bytes.subarray(0, done);
+    if (faults.onRead === "fail" && isConcerned(faults, found, offset)) fail(Errno.EIO);
+    return found;
   }
 
   async write({ handle, offset, data }: Op<"write">) {
     const { file, path } = this.#files.get(handle)!;
-    const { writeFrom, writeErrno = Errno.EIO, shortWrites } = await this.#faultsOf(path);
+    const faults = await this.#faultsOf(path);
+    const { writeFrom, writeErrno = Errno.EIO, shortWrites } = faults;
+    if (faults.onWrite !== undefined && isConcerned(faults, data, offset)) {
+      if (faults.onWrite === "lose") return data.length;
+      fail(writeErrno);
+    }
     if (writeFrom !== undefined && offset + data.length > writeFrom) fail(writeErrno);
     const part = shortWrites ? data.subarray(0, Math.max(1, data.length >> 1)) : data;
     file.seekSync(offset, Deno.SeekMode.Start);
@@ -202,6 +220,12 @@ class FlakyFs implements Handlers {
   statfs() {
     return { blockBytes: 4096, blocks: 1_000_000, freeBlocks: 900_000 };
   }
+}
+
+/** Whether bytes at an offset contain the marker, or lie in the range. */
+function isConcerned({ marker, range }: Faults, bytes: Uint8Array, offset: number): boolean {
+  if (range && offset < range[1] && offset + bytes.length > range[0]) return true;
+  return marker !== undefined && Buffer.from(bytes).includes(marker, 0, "latin1");
 }
 
 function fail(errno: number | undefined): void {

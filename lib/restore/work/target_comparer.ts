@@ -8,14 +8,31 @@
 
 import * as codec from "lzo-wasm";
 import { OsError } from "../../errors.ts";
-import { dropCachedPages, lengthOfFd, nextDataRange, readAt } from "../../ffi/read_at.ts";
+import { Errno } from "../../ffi/errno.ts";
+import { lengthOfFd, nextDataRange } from "../../ffi/read_at.ts";
 import { CHUNK_BYTES, chunkIdToHex } from "../../store/layout.ts";
-import { GRANULE_BYTES, type TargetHandle } from "../../target/target.ts";
+import { StorageReader } from "../../target/storage_reader.ts";
+import { type ComparableTarget, GRANULE_BYTES } from "../../target/target.ts";
 import { zeroRuns } from "../../target/zero_runs.ts";
 import type { Place } from "../extent.ts";
 
 /** Output buffer of the codec that the target is read into. */
 const OUTPUT = 1;
+
+/**
+ * How storage says that it cannot give what it should hold. Reads through the page cache know EIO only; direct ones tell what a
+ * device said (`blk_errors` in block/blk-core.c) or a file system found (EBADMSG and EUCLEAN of XFS and ext4).
+ */
+const UNREADABLE: ReadonlySet<number> = new Set([
+  Errno.EIO,
+  Errno.ENODATA,
+  Errno.EREMOTEIO,
+  Errno.EILSEQ,
+  Errno.EBADMSG,
+  Errno.EUCLEAN,
+  Errno.ETIMEDOUT,
+  Errno.ENOLINK,
+]);
 
 /** A part of the target that is zeros, or holds something else. */
 export interface ComparedRange {
@@ -26,13 +43,18 @@ export interface ComparedRange {
 
 /** Compares a target with what it should hold. */
 export class TargetComparer {
-  readonly #target: TargetHandle;
-  readonly #fromStorage: boolean;
+  readonly #target: ComparableTarget;
+  readonly #reader: StorageReader;
+  readonly #mayHaveHoles: boolean;
 
-  /** @param options.fromStorage Whether the page cache is passed by; what is dirty in it must have been flushed. */
-  constructor(target: TargetHandle, options: { fromStorage: boolean }) {
+  /**
+   * @param target What is dirty of it in the page cache must have been flushed.
+   * @param options.mayHaveHoles Whether a hole is as good as zeros that take storage.
+   */
+  constructor(target: ComparableTarget, options: { mayHaveHoles: boolean }) {
     this.#target = target;
-    this.#fromStorage = options.fromStorage;
+    this.#reader = new StorageReader(target);
+    this.#mayHaveHoles = options.mayHaveHoles;
   }
 
   /** Whether the bytes at a place have a chunk's id. A part of a longer chunk has not, even if it is the same. */
@@ -53,17 +75,14 @@ export class TargetComparer {
 
   /** Goes through a range and tells which parts of it are zeros; together they cover it. */
   *comparedToZeros(offset: number, length: number): Generator<ComparedRange, void> {
-    const { fd, path, zeroPolicy } = this.#target;
-    // Where every byte is to be written, a hole is not what it should be. But some file systems make holes of zeros that were
-    // written, so that what is read back must only read as zeros.
-    const mayBeHole = this.#fromStorage || zeroPolicy !== "write";
+    const { fd, path } = this.#target;
     const end = offset + length;
     let at = offset;
     while (at < end) {
       const data = nextDataRange(fd, at, end) ?? { start: end, end };
       if (data.start > at) {
-        // What lies behind the end of the file is no hole.
-        const isZero = mayBeHole && data.start <= lengthOfFd(fd, path);
+        // After the flush a hole is one on the disk, too. What lies behind the end of the file is no hole.
+        const isZero = this.#mayHaveHoles && data.start <= lengthOfFd(fd, path);
         yield { offset: at, length: data.start - at, isZero };
       }
       for (at = data.start; at < data.end; at += CHUNK_BYTES) {
@@ -84,12 +103,10 @@ export class TargetComparer {
 
   /** @returns `false` if the target ends before, or cannot be read there: writing may heal it. */
   #read(offset: number, length: number): boolean {
-    const { fd, path } = this.#target;
-    if (this.#fromStorage) dropCachedPages(fd, offset, length);
     try {
-      return readAt(fd, codec.outputs[OUTPUT]!.subarray(0, length), offset, path) === length;
+      return this.#reader.read(codec.outputs[OUTPUT]!, offset, length) === length;
     } catch (error) {
-      if (error instanceof OsError && error.errnoName === "EIO") return false;
+      if (error instanceof OsError && UNREADABLE.has(error.errno)) return false;
       throw error;
     }
   }
