@@ -19,6 +19,8 @@ const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
   ]),
 ]);
 
+const RANGE_FAULT = 'not OFFSET:LENGTH in bytes, such as "1GiB:512MiB"';
+
 /**
  * Reads the value of `--range`: OFFSET:LENGTH, of which one may be missing.
  *
@@ -28,13 +30,13 @@ const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
 export function parseByteRange(text: string): { offset: number; length: number | null } {
   const [offsetText, lengthText, ...surplus] = text.split(":");
   if (offsetText === undefined || lengthText === undefined || surplus.length > 0) {
-    throw badValue("range", text, "not OFFSET:LENGTH");
+    throw badValue("range", text, RANGE_FAULT);
   }
   if (offsetText === "" && lengthText === "") throw badValue("range", text, "empty");
   const offset = offsetText === "" ? 0 : parseBytes(offsetText);
   const length = lengthText === "" ? null : parseBytes(lengthText);
   if (offset === null || (lengthText !== "" && length === null)) {
-    throw badValue("range", text, 'not OFFSET:LENGTH in bytes, such as "1GiB:512MiB"');
+    throw badValue("range", text, RANGE_FAULT);
   }
   if (length === 0) throw badValue("range", text, "of no length");
   if (!Number.isSafeInteger(offset + (length ?? 0))) {

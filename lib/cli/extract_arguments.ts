@@ -135,6 +135,12 @@ function parseRestore(args: readonly string[]): ExtractCommand {
     }
   }
   const [revision, output = "-"] = requirePositionals("restore", positionals, EXTRACT_TOOL);
+  if ((revision === "list" || revision === "check") && !args.includes("--")) {
+    throw new UsageError(
+      `Cannot restore revision ${quote(revision)}: the command ${revision} must be the first ` +
+        `argument; a revision of that name is "./${revision}"`,
+    );
+  }
   const whole: RestoreCommand = {
     kind: "restore",
     sectorBytes: undefined,

@@ -97,9 +97,12 @@ export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): Par
   const [copy] = copies;
   if (copy === undefined) {
     const damage = faults.size === 0 ? "is there" : `is whole (damaged: ${[...faults].join(", ")})`;
-    const unit = knownSectorBytes === undefined ? "" : ` in sectors of ${knownSectorBytes} bytes`;
+    const [unit, hint] = knownSectorBytes === undefined ? ["", ""] : [
+      ` in sectors of ${knownSectorBytes} bytes`,
+      "; without --sector-size, sectors of any size are looked for",
+    ];
     throw new UsageError(
-      `Cannot find a partition: no copy of the image's partition table (GPT)${unit} ${damage}`,
+      `Cannot find a partition: no copy of the image's partition table (GPT)${unit} ${damage}${hint}`,
     );
   }
   const { lba, sectorBytes, header, entries } = copy;

@@ -29,7 +29,10 @@ const MAX_LISTED = 16;
 export function readPartitionTable(image: ImageSource, sectorBytes?: SectorBytes): PartitionTable {
   const entries = readMbr(image);
   if (entries === null) {
-    throw new UsageError("Cannot find a partition: the image has no partition table");
+    throw new UsageError(
+      "Cannot find a partition: the image has no partition table; without --partition it is " +
+        "restored as a whole",
+    );
   }
   return isProtectiveMbr(entries)
     ? readGpt(image, sectorBytes)

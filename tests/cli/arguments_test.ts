@@ -211,8 +211,12 @@ Deno.test("parseExtractArguments() knows list and check as a first argument only
   });
   for (const word of ["list", "check"]) {
     assertParses([`./${word}`], { revision: `./${word}` });
-    assertParses(["-q", word], { revision: word, quiet: true });
-    assertParses(["--", word], { revision: word });
+    assertEquals(
+      usageMessage(["--json", word, "DIR"]),
+      `Cannot restore revision "${word}": the command ${word} must be the first argument; a ` +
+        `revision of that name is "./${word}"`,
+    );
+    assertParses(["-q", "--", word], { revision: word, quiet: true });
     assertParses(["REV", word], { output: word });
     assertParses([word.toUpperCase()], { revision: word.toUpperCase() });
   }

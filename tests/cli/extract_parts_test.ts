@@ -220,7 +220,11 @@ Deno.test("--partition that cannot be restored is refused with those there are; 
   const cases: [args: string[], code: number, message: RegExp][] = [
     [["--partition=4", mbr.path, notMade], USAGE, /^Cannot find partition 4: there are 1 to 3$/],
     [["--partition=2", gpt.path, notMade], USAGE, /^Cannot find partition 2: there are 1 and 14$/],
-    [["--partition=1", store.revision.path, notMade], USAGE, /the image has no partition table$/],
+    [
+      ["--partition=1", store.revision.path, notMade],
+      USAGE,
+      /the image has no partition table; without --partition it is restored as a whole$/,
+    ],
     [["--partition=0", mbr.path, notMade], USAGE, /"0" is not a whole number from 1 to \d+$/],
     [["--partition=2", mbr.path, "/"], TARGET, /it is a directory$/],
   ];

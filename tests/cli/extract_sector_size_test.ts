@@ -123,7 +123,7 @@ testUnless(
       code: 2,
       says: [
         "Cannot find a partition: no copy of the image's partition table (GPT) in sectors of 512 bytes " +
-        "is there",
+        "is there; without --sector-size, sectors of any size are looked for",
       ],
     });
     assertEquals(store.namesBeside(), before);

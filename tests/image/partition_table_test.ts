@@ -9,7 +9,9 @@ import { randomFrom } from "../fixtures/random.ts";
 import { bootRecord, FakeImage, gptEntries, gptHeader, gptImage } from "./table_builder.ts";
 
 const MIB = 1024 * 1024;
-const NO_TABLE = "Cannot find a partition: the image has no partition table";
+const NO_TABLE =
+  "Cannot find a partition: the image has no partition table; without --partition it " +
+  "is restored as a whole";
 
 Deno.test("readPartitionTable() says that there is no table", () => {
   const fat = bootRecord().fill(0x90, 440, 500);
