@@ -7,7 +7,7 @@
  * @module
  */
 
-import { chunkPath } from "../chunk/chunk_file.ts";
+import { chunkPath, inFile } from "../chunk/chunk_file.ts";
 import type { ChunkReason, Note } from "../restore/messages.ts";
 import { bytesOfSeq, idOfSeq, type RestorePlan } from "../restore/plan.ts";
 import { wordsOf } from "../restore/seq_kinds.ts";
@@ -100,7 +100,8 @@ export class DamageFinder {
       this.#add({ chunkId, reason, detail, places: [] });
     } else if (note.type === "short-chunk") {
       const chunkId = chunkIdToHex(idOfSeq(this.#plan, note.seq));
-      const detail = `Cannot use chunk ${quote(chunkId)} in full: it holds ${note.bytes} bytes`;
+      const detail = `Cannot use chunk ${quote(chunkId)} in full: it holds ${note.bytes} bytes` +
+        inFile(chunkPath(this.#basedir, chunkId));
       const number = this.#add({ chunkId, reason: "size", detail, places: [] });
       this.#shortBytes.set(number, note.bytes);
     }

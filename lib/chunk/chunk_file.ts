@@ -5,6 +5,7 @@
  */
 
 import { ChunkCorruptError, ChunkMissingError, OsError } from "../errors.ts";
+import { adviceForLack, Errno } from "../ffi/errno.ts";
 import { openFd, OpenFlag } from "../ffi/libc.ts";
 import { chunkRelativePath } from "../store/layout.ts";
 import { quote } from "../wording.ts";
@@ -13,8 +14,29 @@ import { type ChunkRef, describeChunk } from "./places.ts";
 // Should a regular file be replaced in the moment before it is opened: opening must not hang on a FIFO or take over a terminal.
 const CHUNK_OPEN_FLAGS = OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY;
 
-/** Errors of the process rather than of the file: reporting the chunk as missing would be wrong. */
-const PROCESS_ERRORS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
+const ASK_FOR_PERMISSION = "run this as a user who may read it (see ls -l)";
+const BRING_BACK = "bring the storage of the backup back";
+
+/**
+ * What says nothing of the chunk's content: to report damage, or to leave zeros in its place, would be wrong. With what to do
+ * about it. Everything else is the chunk's: it is not there, or, as with EIO, it cannot be read and will not be. Sources: open(2),
+ * read(2), nfs(5), fscrypt.rst; a file system on a disk that fails says EIO, EUCLEAN or EBADMSG.
+ */
+const NOT_THE_CHUNKS: ReadonlyMap<number, string> = new Map([
+  ...[Errno.EACCES, Errno.EPERM].map((errno) => [errno, ASK_FOR_PERMISSION] as const),
+  ...[Errno.ENOKEY, Errno.EKEYEXPIRED, Errno.EKEYREVOKED, Errno.EKEYREJECTED].map((errno) =>
+    [errno, "unlock its encrypted directory"] as const
+  ),
+  // A lease of the file's writer is in the way, or it is being swapped on.
+  ...[Errno.EAGAIN, Errno.EBUSY].map((errno) => [errno, "try again"] as const),
+  // The server or the device is gone, or FUSE's process has died.
+  ...[
+    ...[Errno.ENOTCONN, Errno.ECONNABORTED, Errno.ECONNREFUSED, Errno.ECONNRESET],
+    ...[Errno.ENETDOWN, Errno.ENETUNREACH, Errno.ENETRESET, Errno.EHOSTDOWN, Errno.EHOSTUNREACH],
+    ...[Errno.ETIMEDOUT, Errno.ESHUTDOWN, Errno.ESTALE, Errno.ENOLINK],
+    ...[Errno.ENODEV, Errno.ENOMEDIUM],
+  ].map((errno) => [errno, BRING_BACK] as const),
+]);
 
 /** Returns the path of a chunk's file. @throws {RangeError} If `id` is no chunk id. */
 export function chunkPath(basedir: string, id: string): string {
@@ -27,7 +49,7 @@ export function chunkPath(basedir: string, id: string): string {
  * @returns A descriptor, owned by the caller.
  * @throws {ChunkMissingError} If there is none, or it cannot be opened or is no regular file.
  * @throws {ChunkCorruptError} If it is empty.
- * @throws {OsError} If the process lacks descriptors or memory.
+ * @throws {OsError} If that says nothing of the chunk: it may not be read, its storage is gone, descriptors are short.
  */
 export function openChunkFile(basedir: string, chunk: ChunkRef): number {
   const path = chunkPath(basedir, chunk.id);
@@ -60,17 +82,33 @@ function requireRegular(path: string, chunk: ChunkRef): void {
     );
   }
   throw new ChunkCorruptError(
-    `Cannot use chunk ${describeChunk(chunk)}: its file holds 0 bytes only`,
+    `Cannot use chunk ${describeChunk(chunk)}: its file holds 0 bytes only${inFile(path)}`,
     { ...fields, reason: "header" },
   );
 }
 
-/** Makes a failure to open or read a chunk's file the chunk's; other errors are returned as they are. */
+/** Ends the message on a chunk with where it was read. */
+export function inFile(path: string): string {
+  return ` (file ${quote(path)})`;
+}
+
+/**
+ * Makes a failure to open or read a chunk's file the chunk's, unless it says nothing of that.
+ *
+ * @returns {ChunkMissingError} or {OsError} for a failed system call; other errors as they are.
+ */
 export function unreadable(path: string, chunk: ChunkRef, error: unknown): unknown {
-  if (!(error instanceof OsError) || PROCESS_ERRORS.has(error.errnoName)) return error;
-  const why = error.errnoName === "ENOENT" ? `there is no file ${quote(path)}` : error.message;
+  if (!(error instanceof OsError)) return error;
+  const { errno, errnoName, syscall } = error;
+  const action = `Cannot read chunk ${describeChunk(chunk)}`;
+  const advice = NOT_THE_CHUNKS.get(errno) ?? adviceForLack(errno);
+  if (advice !== null) {
+    const message = `${action}: ${error.message}; ${advice}`;
+    return new OsError(message, { errno, errnoName, syscall, path }, { cause: error });
+  }
+  const why = errno === Errno.ENOENT ? `there is no file ${quote(path)}` : error.message;
   return new ChunkMissingError(
-    `Cannot read chunk ${describeChunk(chunk)}: ${why}`,
+    `${action}: ${why}`,
     { chunkId: chunk.id, seqs: chunk.seqs(), path },
     { cause: error },
   );

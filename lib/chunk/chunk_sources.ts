@@ -6,7 +6,7 @@
  * @module
  */
 
-import { ChunkCorruptError, ChunkMissingError } from "../errors.ts";
+import { ChunkCorruptError, ChunkMissingError, OsError } from "../errors.ts";
 import { ChunkDecoder, type DecodedChunk, type PageCachePolicy } from "./decoder.ts";
 import type { ChunkRef } from "./places.ts";
 
@@ -41,20 +41,39 @@ export class ChunkSources {
    *
    * @param output Index of the output buffer, as for {@linkcode ChunkDecoder.decode}.
    * @throws {ChunkMissingError | ChunkCorruptError} What is wrong in the first directory, if no other one has a good copy.
-   * @throws {OsError} If the process lacks descriptors or memory.
+   * @throws {OsError} If one cannot be read for what says nothing of the chunk, and no other one has a good copy.
    */
   decode(chunk: ChunkRef, output: number, needed: number): FoundChunk {
-    let firstFault: ChunkMissingError | ChunkCorruptError | undefined;
-    for (const [source, decoder] of this.#decoders.entries()) {
-      try {
-        return { ...decoder.decode(chunk, output, needed), source };
-      } catch (error) {
-        if (!isChunkFault(error)) throw error;
-        firstFault ??= error;
-      }
-    }
-    throw firstFault ?? new TypeError("Cannot decode a chunk: there are no backup directories");
+    return fromFirstGood(this.#decoders, (decoder, source) => ({
+      ...decoder.decode(chunk, output, needed),
+      source,
+    }));
   }
+}
+
+/**
+ * Tries one directory after the other until one has a good copy of a chunk.
+ *
+ * @param attempt Reads the copy in one of them.
+ * @throws {OsError} If none has, and one of them could not be read: what lies there may be good.
+ * @throws {ChunkMissingError | ChunkCorruptError} What is wrong in the first directory otherwise.
+ */
+export function fromFirstGood<Dir, Copy>(
+  dirs: readonly Dir[],
+  attempt: (dir: Dir, index: number) => Copy,
+): Copy {
+  let firstFault: unknown, firstRefusal: unknown;
+  for (const [index, dir] of dirs.entries()) {
+    try {
+      return attempt(dir, index);
+    } catch (error) {
+      if (error instanceof OsError) firstRefusal ??= error;
+      else if (isChunkFault(error)) firstFault ??= error;
+      else throw error;
+    }
+  }
+  throw firstRefusal ?? firstFault ??
+    new TypeError("Cannot decode a chunk: there are no backup directories");
 }
 
 /** Whether an error says that a chunk is missing or damaged, and not that something else went wrong. */

@@ -11,7 +11,7 @@ import * as codec from "lzo-wasm";
 import { BackyError, ChunkCorruptError, type ChunkFault } from "../errors.ts";
 import { adviseFd, FileAdvice, readFull, releaseFd } from "../ffi/libc.ts";
 import { CHUNK_BYTES, CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
-import { chunkPath, openChunkFile, unreadable } from "./chunk_file.ts";
+import { chunkPath, inFile, openChunkFile, unreadable } from "./chunk_file.ts";
 import { type ChunkRef, describeChunk } from "./places.ts";
 
 /** What is to become of a chunk file's pages in the page cache once it was read. */
@@ -62,7 +62,7 @@ export class ChunkDecoder {
    * @param needed Bytes that the image needs of the chunk, 1 to CHUNK_BYTES; it may hold more.
    * @throws {ChunkMissingError} If the file is absent or cannot be read.
    * @throws {ChunkCorruptError} If it is not what its name says.
-   * @throws {OsError} If the process lacks descriptors or memory.
+   * @throws {OsError} If that says nothing of the chunk, as {@linkcode openChunkFile} has it.
    */
   decode(chunk: ChunkRef, output: number, needed: number): DecodedChunk {
     const fileBytes = this.#read(chunk);
@@ -126,7 +126,7 @@ export class ChunkDecoder {
   #corrupt(chunk: ChunkRef, reason: ChunkFault, detail: string, cause?: Error): ChunkCorruptError {
     const path = chunkPath(this.#basedir, chunk.id);
     return new ChunkCorruptError(
-      `Cannot use chunk ${describeChunk(chunk)}: ${detail}`,
+      `Cannot use chunk ${describeChunk(chunk)}: ${detail}${inFile(path)}`,
       { chunkId: chunk.id, seqs: chunk.seqs(), path, reason },
       cause ? { cause } : undefined,
     );

@@ -184,13 +184,18 @@ const LACKS: ReadonlyMap<number, string> = new Map([
  */
 export function rethrowLack(error: unknown, path: string): void {
   const errno = errnoOf(error);
-  const advice = errno === null ? undefined : LACKS.get(errno);
-  if (errno === null || advice === undefined) return;
+  const advice = errno === null ? null : adviceForLack(errno);
+  if (errno === null || advice === null) return;
   throw new OsError(
     `Cannot read ${quote(path)}: ${describeErrno(errno)}; ${advice}`,
     { errno, errnoName: errnoName(errno), syscall: "read", path },
     { cause: error },
   );
+}
+
+/** What to do about descriptors or memory that are short; `null` if an errno value says something else. */
+export function adviceForLack(errno: number): string | null {
+  return LACKS.get(errno) ?? null;
 }
 
 /** The errno of an error of `Deno.*` or of this folder; `null` if it has none. */

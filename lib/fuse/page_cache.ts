@@ -8,7 +8,7 @@
  * @module
  */
 
-import { chunkPath } from "../chunk/chunk_file.ts";
+import { chunkPath, inFile } from "../chunk/chunk_file.ts";
 import { ChunkCorruptError } from "../errors.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { PageMemory } from "./page_memory.ts";
@@ -226,9 +226,12 @@ export class PageCache {
 /** What lies behind a short chunk's end in its page is some other chunk's. */
 function requireLength(page: Page, { dir, id }: ChunkPlace, needed: number): Page {
   if (page.length >= needed) return page;
+  const path = chunkPath(dir, id);
   throw new ChunkCorruptError(
-    `Cannot use chunk "${id}": it holds ${page.length} bytes, the image needs ${needed}`,
-    { chunkId: id, seqs: [], path: chunkPath(dir, id), reason: "size" },
+    `Cannot use chunk "${id}": it holds ${page.length} bytes, the image needs ${needed}${
+      inFile(path)
+    }`,
+    { chunkId: id, seqs: [], path, reason: "size" },
   );
 }
 

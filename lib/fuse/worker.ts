@@ -8,7 +8,7 @@
  */
 
 import * as codec from "lzo-wasm";
-import { chunkPath } from "../chunk/chunk_file.ts";
+import { chunkPath, inFile } from "../chunk/chunk_file.ts";
 import { ChunkDecoder } from "../chunk/decoder.ts";
 import { encodeChunk, exists, makeChunkFolder, writeChunkFile } from "../chunk/encoder.ts";
 import { ChunkCorruptError, toWireError } from "../errors.ts";
@@ -57,9 +57,10 @@ function requireContent(dir: string, id: string, bytes: number): void {
   const decoder = new ChunkDecoder(dir, { verify: true, pageCache: "keep" });
   const found = decoder.decode({ id, seqs: noSeqs }, 1, bytes);
   if (found.bytes === bytes) return;
+  const path = chunkPath(dir, id);
   throw new ChunkCorruptError(
-    `Cannot use chunk "${id}": it holds ${found.bytes} bytes, not ${bytes}`,
-    { chunkId: id, seqs: [], path: chunkPath(dir, id), reason: "size" },
+    `Cannot use chunk "${id}": it holds ${found.bytes} bytes, not ${bytes}${inFile(path)}`,
+    { chunkId: id, seqs: [], path, reason: "size" },
   );
 }
 

@@ -15,7 +15,7 @@
  */
 
 import { openChunkFile } from "../chunk/chunk_file.ts";
-import { isChunkFault } from "../chunk/chunk_sources.ts";
+import { fromFirstGood } from "../chunk/chunk_sources.ts";
 import { releaseFd } from "../ffi/libc.ts";
 import { ignoreWriteSignals } from "../ffi/signals.ts";
 import { chunkIdToHex } from "../store/layout.ts";
@@ -163,14 +163,5 @@ function requireFirstChunk(plan: RestorePlan, sources: readonly string[]): void 
   const { imageBytes } = plan;
   const id = chunkIdToHex(idOfSeq(plan, seq));
   const chunk = { id, seqs: () => seqsOfJob(plan, seq), imageBytes };
-  let firstFault: unknown;
-  for (const dir of sources) {
-    try {
-      return releaseFd(openChunkFile(dir, chunk));
-    } catch (error) {
-      if (!isChunkFault(error)) throw error;
-      firstFault ??= error;
-    }
-  }
-  throw firstFault;
+  fromFirstGood(sources, (dir) => releaseFd(openChunkFile(dir, chunk)));
 }

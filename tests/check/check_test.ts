@@ -156,7 +156,7 @@ Deno.test("check() finds a short last chunk that another image needs in full", a
   const { report } = await run({ revisions });
   assertEquals(report.damaged, [{
     ...{ basedir: store.basedir, chunkId: id, path: store.chunkFile(id), reason: "size" },
-    detail: `Cannot use chunk "${id}" in full: it holds 1000 bytes`,
+    detail: `Cannot use chunk "${id}" in full: it holds 1000 bytes (file "${store.chunkFile(id)}")`,
     places: [
       { revision: "Full", offset: 0, length: CHUNK_BYTES },
       { revision: "Longer", offset: 0, length: 1001 },

@@ -180,7 +180,10 @@ function assertCorrupt(
   const start = `Cannot use chunk "${id}" (seqs 3, 7, image bytes 12582912 to 16777215, ` +
     "29360128 to 33554431): ";
   assert(error.message.startsWith(start), error.message);
-  const rest = error.message.slice(start.length);
+  // Whoever looks into it needs to know which file, of several directories.
+  const end = ` (file "${path}")`;
+  assert(error.message.endsWith(end), error.message);
+  const rest = error.message.slice(start.length, -end.length);
   assert(typeof detail === "string" ? rest === detail : detail.test(rest), error.message);
   if (reason === "lzo") assert(STREAM_FAULT.test(rest), rest);
   assertEquals([error.chunkId, error.seqs, error.path, error.reason], [id, SEQS, path, reason]);

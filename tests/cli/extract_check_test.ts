@@ -212,7 +212,7 @@ const MISTAKES: readonly [args: readonly string[], code: number, message: RegExp
   [["DIR", ""], 2, /^Cannot check: the argument REVISION is empty$/],
   [["--sample=0", "DIR"], 2, /"0" is not a percentage above 0 and up to 100$/],
   [["--sample=101%", "DIR"], 2, /"101%" is not a percentage above 0 and up to 100$/],
-  [["-t0", "DIR"], 2, /^Cannot use option "--threads": /],
+  [["-t256", "DIR"], 2, /^Cannot use option "--threads": /],
   [["--bwlimit=0", "DIR"], 2, /^Cannot use option "--bwlimit": /],
   [["--update", "DIR"], 2, /^Cannot use option "--update": no such option/],
   [["-r", "last", "DIR/SampleRevision"], 2, /is not a directory$/],

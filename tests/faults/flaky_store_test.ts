@@ -8,7 +8,7 @@ import { assertImage, assertSuccess, extract, startExtract } from "../cli/harnes
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 
-const CORRUPT = 3, STORE = 10;
+const FAILURE = 1, CORRUPT = 3, STORE = 10;
 
 /** A store on such a file system; `path` is its revision there. */
 async function setUp(site: Site): Promise<{ mount: FlakyMount; store: FaultStore; path: string }> {
@@ -34,7 +34,14 @@ fuseTest("A store that is slow restores as any other", async (site) => {
   assertImage(outcome.stdout, store.image);
 });
 
-for (const errno of ["EIO", "ESTALE", "ETIMEDOUT", "EACCES"] as const) {
+const READ_ERRORS: readonly [errno: keyof typeof Errno, code: number, advice: string][] = [
+  ["EIO", CORRUPT, ""],
+  ["ESTALE", FAILURE, "; bring the storage of the backup back"],
+  ["ETIMEDOUT", FAILURE, "; bring the storage of the backup back"],
+  ["EACCES", FAILURE, "; run this as a user who may read it (see ls -l)"],
+];
+
+for (const [errno, code, advice] of READ_ERRORS) {
   fuseTest(
     `A read of a chunk that fails with ${errno} ends a restore that says so; an update completes it`,
     async (site) => {
@@ -42,12 +49,34 @@ for (const errno of ["EIO", "ESTALE", "ETIMEDOUT", "EACCES"] as const) {
       const output = site.file("image");
       mount.set({ match: ".lzo", readEvery: 4, readErrno: Errno[errno] });
       const outcome = await extract(["-t", "1", path, output]);
-      assertEquals(outcome.code, CORRUPT, outcome.stderr);
-      assertStringIncludes(outcome.stderr, `(${errno})`);
+      assertEquals(outcome.code, code, outcome.stderr);
+      assertStringIncludes(outcome.stderr, `(${errno})${advice}\n`);
       assertStringIncludes(outcome.stderr, 'Cannot read chunk "');
       mount.set();
       assertSuccess(await extract(["--update", path, output]));
       assertImage(Deno.readFileSync(output), store.image);
+    },
+  );
+}
+
+for (const errno of ["EACCES", "ENOTCONN"] as const) {
+  fuseTest(
+    `${errno} is no damage: not for --on-error=zero, nor for a check, nor where --also has no copy`,
+    async (site) => {
+      const { mount, path } = await setUp(site);
+      mount.set({ match: ".lzo", readEvery: 4, readErrno: Errno[errno] });
+      const other = new FaultStore({ chunks: 1 });
+      site.use(other);
+      const runs = [
+        ["--on-error=zero", path, site.file("image")],
+        ["--on-error=zero", `--also=${other.basedir}`, path, "-"],
+        ["check", path],
+      ];
+      for (const args of runs) {
+        const outcome = await extract(args);
+        assertEquals(outcome.code, FAILURE, outcome.stderr);
+        assertMatch(outcome.stderr, new RegExp(`Cannot read chunk ".*\\(${errno}\\); `));
+      }
     },
   );
 }
@@ -107,9 +136,12 @@ fuseTest("A store whose server dies in mid-restore ends it within seconds", asyn
   await new Promise((resolve) => setTimeout(resolve, 1000));
   mount.kill();
   const outcome = await tool.outcome();
-  assertEquals(outcome.code, CORRUPT, outcome.stderr);
+  assertEquals(outcome.code, FAILURE, outcome.stderr);
   // ECONNABORTED for the read that the dead server was answering, ENOTCONN for the next.
-  assertMatch(outcome.stderr, /: Cannot read .* \((ECONNABORTED|ENOTCONN)\)\n/);
+  assertMatch(
+    outcome.stderr,
+    /: Cannot read .* \((ECONNABORTED|ENOTCONN)\); bring the storage of the backup back\n/,
+  );
   assertSuccess(await extract(["--update", store.revision.path, output]));
   assertImage(Deno.readFileSync(output), store.image);
 });

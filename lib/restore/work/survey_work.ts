@@ -4,8 +4,8 @@
  * @module
  */
 
-import { chunkPath, openChunkFile, unreadable } from "../../chunk/chunk_file.ts";
-import { isChunkFault } from "../../chunk/chunk_sources.ts";
+import { chunkPath, inFile, openChunkFile, unreadable } from "../../chunk/chunk_file.ts";
+import { fromFirstGood, isChunkFault } from "../../chunk/chunk_sources.ts";
 import type { ChunkRef } from "../../chunk/places.ts";
 import { ChunkCorruptError, ChunkMissingError } from "../../errors.ts";
 import { releaseFd } from "../../ffi/libc.ts";
@@ -31,18 +31,15 @@ export class SurveyWork extends Work {
   #look(firstSeq: number): void {
     const chunk = this.chunkAt(firstSeq);
     const reads = this.#countsPlaces ? chunk.seqs().length : 1;
-    let firstFault: unknown;
-    for (const [source, dir] of this.start.sources.entries()) {
-      try {
+    try {
+      fromFirstGood(this.start.sources, (dir, source) => {
         this.count(Counter.READ, reads * chunkFileBytes(dir, chunk));
         this.count(Counter.CHUNKS_FROM + source, reads);
-        return;
-      } catch (error) {
-        if (!isChunkFault(error)) throw error;
-        firstFault ??= error;
-      }
+      });
+    } catch (error) {
+      if (!isChunkFault(error)) throw error;
+      this.noteBadChunk(error);
     }
-    if (isChunkFault(firstFault)) this.noteBadChunk(firstFault);
   }
 }
 
@@ -61,7 +58,9 @@ function chunkFileBytes(dir: string, chunk: ChunkRef): number {
     }
     if (bytes > CHUNK_HEADER_BYTES && bytes <= CHUNK_FILE_MAX_BYTES) return bytes;
     throw new ChunkCorruptError(
-      `Cannot use chunk "${chunk.id}": its file has ${bytes} bytes, as none can have`,
+      `Cannot use chunk "${chunk.id}": its file has ${bytes} bytes, as none can have${
+        inFile(path)
+      }`,
       { chunkId: chunk.id, seqs: chunk.seqs(), path, reason: "size" },
     );
   } catch (error) {
