@@ -8,6 +8,7 @@
  */
 
 import { MountError } from "../errors.ts";
+import { printable } from "../wording.ts";
 import {
   type FileInfoBits,
   fileInfoBits,
@@ -76,6 +77,12 @@ const libfuseSymbols = {
       "pointer", // struct fuse_session *se
     ],
     result: "void",
+  },
+  fuse_session_exited: {
+    parameters: [
+      "pointer", // struct fuse_session *se
+    ],
+    result: "i32",
   },
   fuse_session_receive_buf: {
     parameters: [
@@ -262,7 +269,7 @@ export interface Libfuse3 {
 
 /** Names to try: libfuse 3 up to 3.16, 3.17 and later, and what a development package links. */
 const SONAMES = ["libfuse3.so.3", "libfuse3.so.4", "libfuse3.so"];
-const REMEDY = "install libfuse3 (Debian and Ubuntu: packages fuse3 and libfuse3-3 or libfuse3-4)";
+const REMEDY = "install it (Debian and Ubuntu: apt install fuse3)";
 
 let opened: Libfuse3 | undefined;
 
@@ -279,7 +286,7 @@ export function openLibfuse3(): Libfuse3 {
     try {
       symbols = Deno.dlopen(soname, libfuseSymbols).symbols;
     } catch (error) {
-      failures.push(`${soname} (${error instanceof Error ? error.message : error})`);
+      failures.push(soname + describeLoading(soname, error));
       continue;
     }
     const version = parseVersion(symbols);
@@ -287,6 +294,14 @@ export function openLibfuse3(): Libfuse3 {
     return opened = { symbols, soname, version, fileInfoBits: fileInfoBits(version), newSession };
   }
   throw new MountError(`Cannot load libfuse3: ${REMEDY}; tried ${failures.join(", ")}`);
+}
+
+/** What else is wrong than that there is no such library: another machine's, or one that lacks its own libraries. */
+function describeLoading(soname: string, error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  // Source: the words of glibc's dlopen(3).
+  const isAbsent = text.includes(`${soname}: cannot open shared object file: No such file`);
+  return isAbsent ? "" : ` (${printable(text, 200)})`;
 }
 
 function parseVersion(symbols: Symbols): LibraryVersion {

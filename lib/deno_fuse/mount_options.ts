@@ -4,7 +4,9 @@
  * @module
  */
 
+import { UsageError } from "../errors.ts";
 import { cString } from "../ffi/memory.ts";
+import { quote } from "../wording.ts";
 import type { ErrorListener } from "./dispatcher.ts";
 import { FUSE_ARGS } from "./structs.ts";
 
@@ -26,6 +28,8 @@ export interface MountOptions {
   readonly subtype?: string;
   /** Options of mount.fuse3(8) such as "ro", "allow_root", "allow_other", "default_permissions". */
   readonly mountOptions?: readonly string[];
+  /** How the program's user mounts without options that only root may use; named where one of them is refused. */
+  readonly plainMountHint?: string;
   /** Largest read request in bytes; default 1 MiB, which is the kernel's limit too. */
   readonly maxReadBytes?: number;
   /**
@@ -47,6 +51,39 @@ export interface MountOptions {
 
 /** Default of {@linkcode MountOptions.maxReadBytes}. */
 export const MAX_READ_BYTES = 1_048_576;
+
+/** The kernel takes no smaller number for more than this. */
+const LEAST_READ_BYTES = 4096;
+/** What C's `unsigned` holds; the kernel's own limit is 1 MiB. */
+const MOST_READ_BYTES = 2 ** 32 - 1;
+
+/**
+ * Takes `max_read=N` out of the mount options: it must be given in the answer to INIT as well, and be the same there, or
+ * libfuse ends the mount when it has just been made.
+ *
+ * @throws {UsageError} If N is not a number of bytes that a read can have.
+ */
+export function settleMaxRead<O extends Pick<MountOptions, "maxReadBytes" | "mountOptions">>(
+  options: O,
+): O {
+  let { maxReadBytes } = options;
+  const mountOptions: string[] = [];
+  for (const option of options.mountOptions ?? []) {
+    const value = /^max_read(?:=(.*))?$/s.exec(option);
+    if (value === null) {
+      mountOptions.push(option);
+      continue;
+    }
+    maxReadBytes = /^[0-9]+$/.test(value[1] ?? "") ? Number(value[1]) : NaN;
+    if (!(maxReadBytes >= LEAST_READ_BYTES && maxReadBytes <= MOST_READ_BYTES)) {
+      throw new UsageError(
+        `Cannot use mount option ${quote(option)}: it takes a number of bytes from ` +
+          `${LEAST_READ_BYTES}, such as max_read=131072`,
+      );
+    }
+  }
+  return maxReadBytes === undefined ? options : { ...options, mountOptions, maxReadBytes };
+}
 
 /** Renders the value of `-o`. libfuse takes a comma for the end of an option unless it follows a backslash. */
 export function renderMountOptions(options: MountOptions): string {

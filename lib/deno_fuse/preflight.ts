@@ -8,6 +8,7 @@ import { dirname } from "node:path";
 import { MountError, OsError } from "../errors.ts";
 import { Errno, errnoName } from "../ffi/errno.ts";
 import { AccessMode, closeFd, openFd, OpenFlag, tryAccess } from "../ffi/libc.ts";
+import type { MountOptions } from "./mount_options.ts";
 import { readText } from "../ffi/small_files.ts";
 
 const DEVICE = "/dev/fuse";
@@ -16,17 +17,17 @@ const CONFIG = "/etc/fuse.conf";
 /**
  * Checks device, mount point and permissions.
  *
- * @param mountOptions As they will be given to libfuse.
+ * @param options With the mount options that will be given to libfuse.
  * @returns The mount point's absolute path without symbolic links.
  * @throws {MountError} If mounting cannot succeed; the message ends with the remedy.
  */
 export async function requireMountable(
   mountpoint: string,
-  mountOptions: readonly string[],
+  options: Pick<MountOptions, "mountOptions" | "plainMountHint">,
 ): Promise<string> {
   const path = await requireDirectory(mountpoint);
   requireDevice(mountpoint);
-  if (Deno.uid() !== 0) requireUserMayMount(mountpoint, mountOptions);
+  if (Deno.uid() !== 0) requireUserMayMount(mountpoint, options);
   return path;
 }
 
@@ -94,14 +95,16 @@ function requireDevice(mountpoint: string): void {
 
 function requireUserMayMount(
   mountpoint: string,
-  mountOptions: readonly string[],
+  { mountOptions = [], plainMountHint }: Pick<MountOptions, "mountOptions" | "plainMountHint">,
 ): void {
   if (tryAccess(mountpoint, AccessMode.W_OK) !== 0) {
     refuse(mountpoint, "the directory is not writable for this user, which mounting requires");
   }
   const shared = mountOptions.find((o) => o === "allow_other" || o === "allow_root");
   if (shared && !isSharingAllowed()) {
-    const remedy = `put the line "user_allow_other" into ${CONFIG}, or mount without that option`;
+    const hint = plainMountHint === undefined ? "" : ` (${plainMountHint})`;
+    const remedy =
+      `mount without that option${hint}, or put the line "user_allow_other" into ${CONFIG}`;
     refuse(mountpoint, `only root may use the mount option ${shared}; ${remedy}`);
   }
 }

@@ -26,6 +26,7 @@ import {
   MAX_READ_BYTES,
   type MountOptions,
   renderMountOptions,
+  settleMaxRead,
 } from "./mount_options.ts";
 import { isFuseMount, type Mount, readMountTable } from "./mount_table.ts";
 import { mountFailure, requireMountable } from "./preflight.ts";
@@ -76,7 +77,8 @@ export interface FuseSession {
  *
  * @param mountpoint An existing directory.
  * @returns When the mount is ready for use.
- * @throws {MountError} If it cannot be mounted; the message says what to do.
+ * @throws {MountError} If it cannot be mounted, or has ended at once; the message says what to do.
+ * @throws {UsageError} If a mount option has a value that it cannot have.
  */
 export async function mount(
   mountpoint: string,
@@ -84,11 +86,26 @@ export async function mount(
   options: MountOptions,
 ): Promise<FuseSession> {
   const library = openLibfuse3();
-  const path = await requireMountable(mountpoint, options.mountOptions ?? []);
+  const path = await requireMountable(mountpoint, options);
   await options.beforeMount?.();
-  const session = new Session(library, path, handlers, options);
+  const session = new Session(library, path, handlers, settleMaxRead(options));
   await session.start();
   return session;
+}
+
+/**
+ * Looks, before anything else is done, for what would make a mount fail.
+ *
+ * @throws {MountError} If libfuse or the device is missing, or it cannot be mounted there; the message says what to do.
+ * @throws {UsageError} If a mount option has a value that it cannot have.
+ */
+export async function preflightMount(
+  mountpoint: string,
+  options: Pick<MountOptions, "mountOptions" | "plainMountHint"> = {},
+): Promise<void> {
+  settleMaxRead(options);
+  openLibfuse3();
+  await requireMountable(mountpoint, options);
 }
 
 class Session implements FuseSession {
@@ -107,6 +124,9 @@ class Session implements FuseSession {
   readonly #pinned = new Set<unknown>();
   readonly #ready = Promise.withResolvers<void>();
   #isInitialized = false;
+  #isOver = false;
+  /** What libfuse said to the first request; it ends the session then if it is not content. */
+  #initLines: readonly string[] = [];
   /** `MAJOR:MINOR` of the mount. */
   #device = "";
 
@@ -135,10 +155,27 @@ class Session implements FuseSession {
   /** Waits until the kernel has agreed with libfuse on the protocol, then does what needs a ready mount. */
   async start(): Promise<void> {
     await Promise.race([this.#ready.promise, this.closed]);
-    if (!this.#isInitialized) throw mountFailure(this.mountpoint, ["the mount ended at once"]);
-    this.#device = (this.#findMounts()).findLast(isFuseMount)?.device ?? "";
+    const mount = this.#hasEnded ? undefined : this.#findMounts().findLast(isFuseMount);
+    if (!this.#isInitialized || mount === undefined) {
+      await this.#abandon();
+      const lines = this.#initLines.length > 0 ? this.#initLines : ["the mount ended at once"];
+      throw mountFailure(this.mountpoint, lines);
+    }
+    this.#device = mount.device;
     const { readAheadBytes } = this.#options;
     if (readAheadBytes !== undefined) this.#setReadAhead(readAheadBytes);
+  }
+
+  /** Whether libfuse will process no more requests. */
+  get #hasEnded(): boolean {
+    return this.#isOver || this.#library.symbols.fuse_session_exited(this.#pointer) !== 0;
+  }
+
+  /** Waits for the end of a mount that is none. */
+  async #abandon(): Promise<void> {
+    // Where it can still be found, it is taken away; then the loop ends.
+    if (!this.#hasEnded) await unmountPath(this.mountpoint, { lazy: true }).catch(() => {});
+    if (this.#hasEnded) await this.closed.catch(() => {});
   }
 
   async unmount(): Promise<{ busy: boolean }> {
@@ -279,8 +316,9 @@ class Session implements FuseSession {
     for (let count = 0; count < MAX_BATCH; count++) {
       const received = this.#library.symbols.fuse_session_receive_buf(this.#pointer, buffer.struct);
       if (received === 0) return "end";
-      if (received > 0) this.#process(buffer);
-      else if (received === -Errno.EAGAIN) break;
+      if (received > 0) {
+        if (!this.#process(buffer)) return "end";
+      } else if (received === -Errno.EAGAIN) break;
       else if (received !== -Errno.EINTR) {
         return new MountError(
           `Cannot receive from the kernel for "${this.mountpoint}": ${errnoName(-received)}`,
@@ -290,18 +328,24 @@ class Session implements FuseSession {
     return "more";
   }
 
-  #process(buffer: ReceiveBuffer): void {
-    const wasInitialized = this.#isInitialized;
-    this.#dispatcher.process(this.#pointer, buffer);
-    if (wasInitialized) return;
+  /** Processes a request. @returns Whether there can be more. */
+  #process(buffer: ReceiveBuffer): boolean {
+    const process = () => this.#dispatcher.process(this.#pointer, buffer);
+    if (this.#isInitialized) {
+      process();
+      return true;
+    }
+    this.#initLines = collectLog(this.#library, process).lines;
     // libfuse may need a larger buffer from now on.
     buffer.free();
     if (this.#isInitialized) this.#ready.resolve();
+    return !this.#hasEnded;
   }
 
   async #cleanUp(): Promise<void> {
     const { symbols } = this.#library;
     symbols.fuse_session_exit(this.#pointer);
+    this.#isOver = true;
     this.#dispatcher.end();
     // Closes the device. The mount is gone already, so there is nothing that this could wait for.
     symbols.fuse_session_unmount(this.#pointer);

@@ -14,7 +14,7 @@
  * @module
  */
 
-import { type FuseSession, mount } from "deno-fuse";
+import { type FuseSession, mount, preflightMount } from "deno-fuse";
 import { roomForWorkers } from "../chunk/worker_room.ts";
 import { MountError } from "../errors.ts";
 import { reasonOf } from "../ffi/errno.ts";
@@ -83,6 +83,7 @@ const READ_AHEAD_BYTES = 4 * 1024 * 1024;
  * @throws {LockError} If the purge lock could not be taken.
  * @throws {ResourceError} If the system gives less than one worker needs.
  * @throws {MountError} If it cannot be mounted there; the message says what to do.
+ * @throws {UsageError} If a mount option has a value that it cannot have.
  */
 export async function mountBackup(options: MountOptions): Promise<BackupMount> {
   const { basedir, mountpoint, cacheBytes, verify, onEvent } = options;
@@ -91,6 +92,13 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
   openStore(basedir);
   requireSpillDirectory(mountpoint, spillDir);
   requireApart(mountpoint, [basedir, spillDir]);
+  const mountOptions = {
+    // The kernel checks modes: with allow_other nobody but the owner may write.
+    mountOptions: [...new Set([...options.mountOptions, "default_permissions"])],
+    plainMountHint: '-o ""',
+  };
+  // What cannot succeed should not wait for a lock first.
+  await preflightMount(mountpoint, mountOptions);
   onEvent({ type: "locking", basedir });
   using cleanup = new DisposableStack();
   cleanup.use(
@@ -112,10 +120,10 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     onSkipped: ({ name, reason }) => warn(`revision ${quote(name)} is left out: ${reason}`),
   }));
   const session = await mount(mountpoint, filesystem.handlers, {
-    fsname: basedir,
+    ...mountOptions,
+    // An absolute path, so that whoever looks at the mounts knows what is served.
+    fsname: realPathOrNull(basedir) ?? basedir,
     subtype: "backy",
-    // The kernel checks modes: with allow_other nobody but the owner may write.
-    mountOptions: [...new Set([...options.mountOptions, "default_permissions"])],
     readAheadBytes: READ_AHEAD_BYTES,
     // What they lack must show before there is a mount, and the first reader is not to wait for them.
     beforeMount: () => filesystem.start(),

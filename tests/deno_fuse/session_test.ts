@@ -26,6 +26,20 @@ directoryTest(
 );
 
 directoryTest(
+  "mount() fails if libfuse ends the mount when the kernel has been asked",
+  async (mount) => {
+    // One option, in two parts, of which nothing but libfuse knows.
+    const driver = mount.start({ options: { mountOptions: ["noatime,max_read=8192"] } });
+    assertMatch(
+      await driver.waitFor(/^(ready|refused)/),
+      /^refused MountError: Cannot mount at .*requested different maximum read size/,
+    );
+    assertEquals(await driver.mounts(), []);
+    await driver.ended();
+  },
+);
+
+directoryTest(
   "unmount() on SIGTERM ends the program, twice in a row at the same place",
   async (mount) => {
     for (let round = 0; round < 2; round++) {
@@ -151,7 +165,7 @@ directoryTest("mount() explains what the system lacks", async ({ start }) => {
   });
   assertMatch(
     await withoutLibrary.waitFor(/^(refused|ready)/),
-    /^refused MountError: Cannot load libfuse3: install .* tried libfuse3.so.3 .*, libfuse3.so.4 .*, libfuse3.so /,
+    /^refused MountError: Cannot load libfuse3: install .* tried libfuse3.so.3 .*, libfuse3.so.4.*, libfuse3.so /,
   );
   const withoutCapability = start({
     prefix: ["setpriv", "--inh-caps=-sys_admin", "--bounding-set=-sys_admin"],

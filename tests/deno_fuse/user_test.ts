@@ -81,6 +81,6 @@ directoryTest("A user who may not share mounts is told so", async (mount) => {
   const line = await driver.waitFor(/^(ready|refused)/);
   assertMatch(
     line,
-    /only root may use the mount option allow_root; put the line "user_allow_other"/,
+    /only root may use the mount option allow_root; mount without that option, or put the line "user_allow_other"/,
   );
 }, sharingConfigured());

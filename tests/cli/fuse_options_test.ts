@@ -1,0 +1,119 @@
+/** Each mount option either works, or is refused in one line: none leads to a mount that is not there. */
+
+import { assert, assertEquals } from "../assert.ts";
+import { sampleBytes } from "../fixtures/store_builder.ts";
+import { testUnless } from "../fixtures/test_unless.ts";
+import {
+  assertContent,
+  assertRefused,
+  fuseProblem,
+  fuseTest,
+  mountsAt,
+  Site,
+} from "./fuse_harness.ts";
+
+const FAILURE = 1, USAGE = 2;
+
+/** What mountinfo(5) shows of a mount, and of the file system itself. */
+async function optionsAt(path: string): Promise<string[]> {
+  const lines = (await Deno.readTextFile("/proc/self/mountinfo")).split("\n");
+  const line = lines.find((line) => line.split(" ")[4] === path.replaceAll(" ", "\\040"))!;
+  const fields = line.split(" ");
+  return [...fields[5]!.split(","), ...fields.at(-1)!.split(",")];
+}
+
+/** What works, and how that shows. */
+const WORKING: readonly [options: string, shown: string][] = [
+  ["max_read=131072", "max_read=131072"],
+  ["max_read=4096,noatime", "max_read=4096"],
+  ["max_read=4096,max_read=65536", "max_read=65536"],
+  ["rw,dev,suid,exec,async", "rw"],
+  ["sync,dirsync", "sync"],
+  ["nodev,nosuid,noexec", "noexec"],
+  ["default_permissions", "default_permissions"],
+  ["auto_unmount", "default_permissions"],
+  ["debug", "default_permissions"],
+  ["allow_root,allow_other", "allow_other"],
+];
+
+for (const [options, shown] of WORKING) {
+  fuseTest(`-o ${options} works`, async (site) => {
+    const { image } = site.add("Sample", [sampleBytes(1)]);
+    const mount = await site.mount(["-o", options]);
+    const found = await optionsAt(mount.path);
+    assert(found.includes(shown), found.join());
+    await assertContent(mount.file("Sample"), image);
+    await mount.end();
+  });
+}
+
+fuseTest(
+  "-o fsname and subtype are what mount shows; the source is absolute else",
+  async (site) => {
+    site.add("Sample", [sampleBytes(1)]);
+    const relative = await site.mount(["-d", "vm0"], { cwd: site.basedir.replace(/\/[^/]*$/, "") });
+    assertEquals(mountsAt(relative.path)[0]?.source, site.basedir);
+    await relative.end();
+    const named = await site.mount(["-o", "fsname=name,subtype=kind"]);
+    const { source, type } = mountsAt(named.path)[0]!;
+    assertEquals([source, type], ["name", "fuse.kind"]);
+    await named.end();
+  },
+);
+
+/** What does not work: it belongs to the kernel's protocol, to mount(8), or to block devices. */
+const REFUSED: readonly (readonly [option: string, code: number, says: RegExp])[] = [
+  ["max_read=0", USAGE, /^Cannot use mount option "max_read=0": it takes a number of bytes/],
+  ["max_read=1M", USAGE, /^Cannot use mount option "max_read=1M"/],
+  ["max_read", USAGE, /^Cannot use mount option "max_read"/],
+  ["blkdev", FAILURE, /Block device required/],
+  ...["fd=7", "rootmode=40000", "user_id=0", "group_id=0", "nonempty", "clone_fd", "bind"].map(
+    (option) => [option, FAILURE, RegExp(`unknown option\\(s\\): \`-o ${option}'`)] as const,
+  ),
+];
+
+for (const [option, code, says] of REFUSED) {
+  fuseTest(`-o ${option} is refused in one line: exit ${code}`, async (site) => {
+    site.add("Sample", [sampleBytes(1)]);
+    const at = site.folder("mnt");
+    await assertRefused(site.start(["-o", option, at]), { code, says, at });
+  });
+}
+
+const LIBRARIES = "/usr/lib/x86_64-linux-gnu";
+
+/** Hides libfuse in a mount namespace of its own, and starts what is behind. */
+const HIDING = `
+  set -e; mkdir "$PWD/t"; mount -t tmpfs t "$PWD/t"; mkdir "$PWD/t/u" "$PWD/t/w"
+  mount -t overlay -o "lowerdir=${LIBRARIES},upperdir=$PWD/t/u,workdir=$PWD/t/w" o ${LIBRARIES}
+  rm -f ${LIBRARIES}/libfuse3.so*; exec "$@"`;
+
+function hidingProblem(): string | null {
+  if (fuseProblem !== null) return fuseProblem;
+  const folder = Deno.makeTempDirSync();
+  try {
+    const args = ["-m", "bash", "-c", `cd ${folder};${HIDING}`, "bash", "true"];
+    const { success } = new Deno.Command("unshare", { args, stderr: "null" }).outputSync();
+    return success ? null : "libraries cannot be hidden in a mount namespace";
+  } catch {
+    return "no unshare";
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+testUnless(hidingProblem(), "Without libfuse one line names the package", async () => {
+  await using site = new Site();
+  site.add("Sample", [sampleBytes(1)]);
+  const at = site.folder("mnt");
+  const quoted = HIDING.replaceAll("'", "'\\''");
+  await assertRefused(
+    site.start([at], { shell: `exec unshare -m bash -c '${quoted}' bash "$@"` }),
+    {
+      code: FAILURE,
+      says: "Cannot load libfuse3: install it (Debian and Ubuntu: apt install fuse3); " +
+        "tried libfuse3.so.3, libfuse3.so.4, libfuse3.so",
+      at,
+    },
+  );
+});
