@@ -31,7 +31,7 @@ const MISTAKES: readonly [args: readonly string[], message: string][] = [
   [["-d", "", "a"], 'Cannot use option "--basedir": "" is empty'],
   [["--spill=", "a"], 'Cannot use option "--spill": "" is empty'],
   [["-c16M", "a"], 'Cannot use option "--cache": "16M" is not a whole number from 0 to 1048576'],
-  [["-t0", "a"], 'Cannot use option "--threads": "0" is not a whole number from 1 to 128'],
+  [["-t256", "a"], 'Cannot use option "--threads": "256" is not a whole number from 0 to 255'],
   [["--no-verify=1", "a"], 'Cannot use option "--no-verify": it takes no value'],
 ];
 
