@@ -31,6 +31,11 @@ export interface FileSystemSpace {
   readonly availableBytes: number;
 }
 
+/** Whether this process acts as root, for whom file systems keep a reserve. */
+export function isRoot(): boolean {
+  return libc().geteuid() === 0;
+}
+
 /**
  * Asks how full a file system is.
  *

@@ -25,7 +25,7 @@ const BOOT_SIGNATURE = { offset: 510, bytes: [0x55, 0xaa] } as const;
 const SIGNATURES: readonly Signature[] = [
   { name: "ext file system", offset: 0x438, text: "\x53\xef", isStart: isExtStart },
   // mkfs.xfs marks the copies of the superblock, one in each allocation group, as unfinished.
-  { name: "XFS file system", offset: 0, text: "XFSB", isStart: (view) => view.getUint8(126) === 0 },
+  { name: "XFS file system", offset: 0, text: "XFSB", isStart: isXfsStart },
   // A superblock says at which byte it lies.
   {
     name: "btrfs file system",
@@ -44,6 +44,12 @@ const SIGNATURES: readonly Signature[] = [
   { name: "JFS file system", offset: 0x8000, text: "JFS1" },
   { name: "ISO 9660 file system", offset: 0x8001, text: "CD001" },
   { name: "SquashFS file system", offset: 0, text: "hsqs" },
+  { name: "Ceph BlueStore device", offset: 0, text: "bluestore block device\n" },
+  {
+    name: "bcache device",
+    offset: 4096 + 24,
+    text: "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81",
+  },
   { name: "LUKS volume", offset: 0, text: "LUKS\xba\xbe" },
   ...[0, 512, 1024, 1536].map((offset) => ({
     name: "LVM physical volume",
@@ -91,6 +97,11 @@ function isExtStart(view: DataView): boolean {
   const revision = view.getUint32(superblock + 0x4c, true);
   const groupNumber = view.getUint16(superblock + 0x5a, true);
   return inodes > 0 && blocks > 0 && logBlockKib <= 6 && revision <= 1 && groupNumber === 0;
+}
+
+/** Whether an XFS superblock is the first one, which is not in progress (`sb_inprogress`). */
+function isXfsStart(view: DataView): boolean {
+  return view.byteLength > 126 && view.getUint8(126) === 0;
 }
 
 function isBootSector(view: DataView): boolean {

@@ -18,7 +18,12 @@ import {
 import { selectRevision } from "../store/select_revision.ts";
 import { openStore } from "../store/store.ts";
 import { preflightTarget } from "../target/preflight.ts";
-import type { CheckedTarget, OldContent, SparseMode } from "../target/target.ts";
+import {
+  type CheckedTarget,
+  GRANULE_BYTES,
+  type OldContent,
+  type SparseMode,
+} from "../target/target.ts";
 import { refusal } from "../target/wording.ts";
 import { quote } from "../wording.ts";
 import {
@@ -115,8 +120,14 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     needsRandomAccess: needsRandomAccess(options),
     isRead: Boolean(options.update || options.verifyTarget),
     heldBytes: baseMap && !asRecords ? heldBytesOf(baseMap, extent) : 0,
+    data: { atLeast: leastDataBytes(plan, options), atMost: plan.dataBytes },
+    areZerosRecords: asRecords,
   });
   stack.use(target);
+  if (target.content) {
+    const text = `What is on ${quote(target.path)} will be overwritten: ${target.content}`;
+    onEvent({ type: "notice", text });
+  }
   if (asRecords && (target.kind === "file" || target.kind === "block")) {
     throw refusal(target.path, "a diff is a stream, for a pipe or standard output only");
   }
@@ -195,6 +206,14 @@ function requireSameExtent(extent: ImageExtent, held: ImageExtent, partition: nu
     `Cannot restore partition ${partition} with that base: there it has bytes ${held.start} to ` +
       `${held.end - 1}, here ${extent.start} to ${extent.end - 1}`,
   );
+}
+
+/**
+ * Bytes that will be written whatever the chunks hold besides. One that is not the chunk of zeros has a granule at least of
+ * something else; of the first and the last one that part may lie outside of what is restored.
+ */
+function leastDataBytes({ dataSeqs }: RestorePlan, { update, onError }: RestoreOptions): number {
+  return update || onError === "zero" ? 0 : Math.max(0, dataSeqs - 2) * GRANULE_BYTES;
 }
 
 /** Bytes that a target must have to hold what the base has of an extent. */

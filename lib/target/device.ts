@@ -12,6 +12,7 @@ import { blockDeviceBytes, logicalBlockBytes, openFd, OpenFlag, releaseFd } from
 import { readTextOrNull, statOrNull } from "./file_info.ts";
 import { describeDeviceUsers } from "./file_users.ts";
 import { describeDeviceUse, deviceName } from "./in_use.ts";
+import { CONTENT_BYTES, describeContent } from "./device_content.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import type { CheckedTarget, PreflightOptions, Target, ZeroPolicy } from "./target.ts";
 import { quote } from "../wording.ts";
@@ -55,6 +56,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
       blockBytes: Math.max(logicalBlockBytes(fd, path), PAGE_BYTES),
       zeroPolicy: ZERO_POLICIES[options.sparse],
       warnings: [...overriddenWarnings(path, uses), ...doubtWarnings(path, doubt)],
+      content: contentOf(path, deviceBytes, options),
     });
   } catch (error) {
     releaseFd(fd);
@@ -88,6 +90,22 @@ function claim(path: string, options: PreflightOptions): { fd: number; uses: str
   }
 }
 
+/** What the restore will overwrite; nothing to speak of where the target is known to hold an image, or is left as it is there. */
+function contentOf(path: string, deviceBytes: number, options: PreflightOptions): string | null {
+  if (options.oldContent === "updated" || options.extent.start >= CONTENT_BYTES) return null;
+  try {
+    const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
+    try {
+      return describeContent(fd, deviceBytes);
+    } finally {
+      releaseFd(fd);
+    }
+  } catch (error) {
+    if (error instanceof OsError) return null; // it cannot be read, which is not asked of it
+    throw error;
+  }
+}
+
 /** Whether a device is read-only, which the kernel calls "Permission denied" or lets pass, as the case may be. */
 function isReadOnly(path: string, rdev: number): boolean {
   try {
@@ -107,6 +125,7 @@ class CheckedDevice implements CheckedTarget {
   readonly kind = "block";
   readonly isNew = false;
   readonly warnings: readonly string[];
+  readonly content: string | null;
   readonly #blockBytes: number;
   readonly #zeroPolicy: ZeroPolicy;
   #fd: number | null;
@@ -118,10 +137,12 @@ class CheckedDevice implements CheckedTarget {
       blockBytes: number;
       zeroPolicy: ZeroPolicy;
       warnings: readonly string[];
+      content: string | null;
     },
   ) {
     this.path = path;
     this.warnings = found.warnings;
+    this.content = found.content;
     this.#blockBytes = found.blockBytes;
     this.#zeroPolicy = found.zeroPolicy;
     this.#fd = found.fd;

@@ -8,15 +8,15 @@ import { basename, dirname, isAbsolute } from "node:path";
 
 import { describeErrno, Errno } from "../ffi/errno.ts";
 import { hasWriters } from "../ffi/file_claims.ts";
-import { statFd } from "../ffi/file_status.ts";
-import { fileSystemSpace } from "../ffi/file_system.ts";
+import { type FileStatus, statFd } from "../ffi/file_status.ts";
 import { AccessMode, openFd, OpenFlag, releaseFd, tryAccess } from "../ffi/libc.ts";
 import { describeHarm } from "./backup_files.ts";
 import { CheckedFile, tryClaim } from "./checked_file.ts";
 import { nearestFolder, realPathOrNull, statOrNull } from "./file_info.ts";
 import { describeBarriers, describeFileUse, whyNotOpened } from "./file_users.ts";
 import { storeOverlap } from "./store_overlap.ts";
-import { type CheckedTarget, type PreflightOptions, STAT_BLOCK_BYTES } from "./target.ts";
+import { amountOfFile, forecastRoom } from "./room.ts";
+import type { CheckedTarget, PreflightOptions } from "./target.ts";
 import { quote } from "../wording.ts";
 import {
   describeBytes,
@@ -24,6 +24,7 @@ import {
   overriddenWarnings,
   refusal,
   requireHarmless,
+  roomWarnings,
 } from "./wording.ts";
 
 /** Symbolic links that are followed before a path counts as endless. Source: MAXSYMLINKS, linux/namei.h. */
@@ -56,10 +57,12 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
         `it holds ${describeBytes(info.size)}, the base revision ${describeBytes(heldBytes)}`,
       );
     }
-    if (options.sparse === "never") {
-      requireSpace(path, lengthOf(options), (info.blocks ?? 0) * STAT_BLOCK_BYTES);
-    }
-    const warnings = [...overriddenWarnings(path, uses), ...doubtWarnings(path, use.doubt)];
+    const roomDoubts = requireRoom(path, options, { on: fd, old: info });
+    const warnings = [
+      ...overriddenWarnings(path, uses),
+      ...doubtWarnings(path, use.doubt),
+      ...roomDoubts,
+    ];
     return new CheckedFile(path, options, { fd, warnings });
   } catch (error) {
     releaseFd(fd);
@@ -97,10 +100,10 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
         (errno === Errno.EPERM ? describeBarriers(folder) : ""),
     );
   }
-  if (options.sparse === "never") requireSpace(path, lengthOf(options), 0, folder);
+  const roomDoubts = requireRoom(path, options, { on: folder, old: null });
   return new CheckedFile(path, options, {
     createAt: realPath,
-    warnings: overriddenWarnings(path, harm),
+    warnings: [...overriddenWarnings(path, harm), ...roomDoubts],
   });
 }
 
@@ -129,17 +132,16 @@ function isDeviceFolder(folder: string): boolean {
   return statOrNull(folder)?.dev === statOrNull("/dev")?.dev;
 }
 
-function lengthOf({ extent }: PreflightOptions): number {
-  return extent.end - extent.start;
-}
-
-/** @throws {TargetError} If the file system has not the room for all that is written. */
-function requireSpace(path: string, bytes: number, givenBackBytes: number, at = path): void {
-  const { totalBytes, availableBytes } = fileSystemSpace(at);
-  if (totalBytes === 0 || bytes <= availableBytes + givenBackBytes) return;
-  throw refusal(
-    path,
-    `the image needs ${describeBytes(bytes)}, the file system has room for ` +
-      describeBytes(availableBytes + givenBackBytes),
-  );
+/** @throws {TargetError} If the file system has not the room for what will be written. @returns Warnings if it may not. */
+function requireRoom(
+  path: string,
+  options: PreflightOptions,
+  at: { on: string | number; old: FileStatus | null },
+): string[] {
+  const { refusal: reason, doubt } = forecastRoom(at.on, amountOfFile(options), {
+    old: at.old,
+    sparse: options.sparse,
+  });
+  if (reason !== null) throw refusal(path, reason);
+  return roomWarnings(path, doubt);
 }

@@ -23,6 +23,7 @@ import { checkDevice } from "./device.ts";
 import { describeFileUse } from "./file_users.ts";
 import { isSameFile, listNames, readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
 import { OpenedTarget } from "./opened_target.ts";
+import { amountOfStream, forecastRoom } from "./room.ts";
 import { storeOverlap } from "./store_overlap.ts";
 import {
   type CheckedTarget,
@@ -37,6 +38,7 @@ import {
   overriddenWarnings,
   refusal,
   requireHarmless,
+  roomWarnings,
   STDOUT_NAME,
   stdoutRefusal,
 } from "./wording.ts";
@@ -99,6 +101,12 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     requireHarmless(STDOUT_NAME, harm, options);
     warnings.push(...overriddenWarnings(STDOUT_NAME, harm));
     warnings.push(...doubtWarnings(STDOUT_NAME, use.doubt));
+    const forecast = forecastRoom(STDOUT_FD, amountOfStream(options), {
+      old: info,
+      sparse: "auto",
+    });
+    if (forecast.refusal !== null) throw stdoutRefusal(forecast.refusal);
+    warnings.push(...roomWarnings(STDOUT_NAME, forecast.doubt));
   }
   // A shell opened it, but nobody has looked at it: what holds for a device that is named holds for one that is not.
   const device = info.isBlockDevice ? checkDevice(nodeOfStdout(info), options) : undefined;
@@ -107,6 +115,7 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     fd: STDOUT_FD,
     hasStorage: info.isFile || device !== undefined,
     warnings: device?.warnings ?? warnings,
+    content: device?.content ?? null,
     ...(device && { claim: device }),
   });
 }
@@ -147,6 +156,7 @@ class CheckedStream implements CheckedTarget {
   readonly kind: "char" | "fifo" | "stdout";
   readonly isNew = false;
   readonly warnings: readonly string[];
+  readonly content: string | null;
   readonly #hasStorage: boolean;
   /** Keeps others from a device as long as it is written. */
   readonly #claim: Disposable | undefined;
@@ -160,6 +170,7 @@ class CheckedStream implements CheckedTarget {
       fd: number | null;
       hasStorage: boolean;
       warnings?: readonly string[];
+      content?: string | null;
       claim?: Disposable;
     },
   ) {
@@ -168,6 +179,7 @@ class CheckedStream implements CheckedTarget {
     this.#fd = found.fd;
     this.#hasStorage = found.hasStorage;
     this.warnings = found.warnings ?? [];
+    this.content = found.content ?? null;
     this.#claim = found.claim;
   }
 

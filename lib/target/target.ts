@@ -3,7 +3,8 @@
  *
  * 1. `preflight.ts` looks at the output a user named and refuses what cannot or must not be written
  *    (`file.ts`, `device.ts` and `stream.ts` hold the kinds; `file_users.ts` finds who uses it,
- *    `store_overlap.ts` and `backup_files.ts` keep backups from being overwritten);
+ *    `store_overlap.ts` and `backup_files.ts` keep backups from being overwritten,
+ *    `room.ts` foretells a full disk, `device_content.ts` says what a device holds);
  * 2. `CheckedTarget.open()` truncates or allocates, and returns a {@linkcode Target};
  * 3. its {@linkcode TargetHandle} goes to the workers, which write through `writer.ts`;
  * 4. `storage_reader.ts` reads it back, where it is compared;
@@ -115,8 +116,10 @@ export interface CheckedTarget extends Disposable {
   readonly kind: TargetKind;
   /** Whether {@linkcode open} will create the file. */
   readonly isNew: boolean;
-  /** What `--force` overrode, a line each. */
+  /** What `--force` overrode, what could not be told, and what may go wrong, a line each. */
   readonly warnings: readonly string[];
+  /** What it holds that will be overwritten, such as "XFS file system"; absent if that is not known. */
+  readonly content?: string | null;
 
   /**
    * Makes the target ready to be written: from here on it is changed.
@@ -162,6 +165,10 @@ export interface PreflightOptions {
   readonly needsRandomAccess?: boolean;
   /** Whether the target is read too; default false. */
   readonly isRead?: boolean;
+  /** How much other than zeros will be written, in bytes, between these bounds; default: not known. */
+  readonly data?: { readonly atLeast: number; readonly atMost: number };
+  /** Whether zeros go into a stream as records, which take next to no room; default false. */
+  readonly areZerosRecords?: boolean;
   /** Bytes that the target must hold already; default 0: it need not exist. */
   readonly heldBytes?: number;
 }

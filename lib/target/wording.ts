@@ -64,6 +64,13 @@ export function doubtWarnings(path: string, doubt: string | null): string[] {
   return [`whether ${subject} is in use cannot be told for certain: ${doubt}`];
 }
 
+/** What to warn of where a target may not have the room; nothing if there is no doubt. */
+export function roomWarnings(path: string, doubt: string | null): string[] {
+  if (doubt === null) return [];
+  const subject = path === STDOUT_NAME ? STDOUT_NAME : quote(path);
+  return [`${subject} may become too large for its file system: ${doubt}`];
+}
+
 /** Like {@linkcode refusal}, for standard output. */
 export function stdoutRefusal(reason: string, cause?: unknown): TargetError {
   return refusalOf(STDOUT_NAME, { path: STDOUT_NAME, reason, cause });

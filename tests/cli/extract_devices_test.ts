@@ -10,7 +10,14 @@ import {
   run,
   testUnless,
 } from "../target/machine.ts";
-import { assertFailure, assertImage, assertSuccess, extract, messagesOf } from "./harness.ts";
+import {
+  assertFailure,
+  assertImage,
+  assertSuccess,
+  extract,
+  messagesOf,
+  parseJsonLines,
+} from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 let store: SampleStore;
@@ -194,3 +201,29 @@ testUnless(problem, "Damage leaves a device's bytes behind the image alone too",
     assert(device.read().subarray(store.image.length).every((byte) => byte === GARBAGE));
   });
 });
+
+testUnless(
+  problem ?? programProblem("mkfs.ext4"),
+  "What a device holds is named before it is overwritten, in one line that --quiet leaves out",
+  async () => {
+    using device = new LoopDevice(DEVICE_BYTES);
+    run("mkfs.ext4", "-q", "-F", device.path);
+    const line = `What is on "${device.path}" will be overwritten: ext file system`;
+    const says = async (...args: string[]) => {
+      const outcome = await extract([...args, store.revision.path, device.path]);
+      assertSuccess(outcome);
+      return outcome.stderr;
+    };
+    const linesOf = (stderr: string) => stderr.split("\n").filter((text) => text === line).length;
+    assertEquals(linesOf(await says("--dry-run")), 1);
+    assertEquals(linesOf(await says("--update", "--dry-run")), 0);
+    assertEquals(await says("--quiet", "--dry-run"), "");
+    const messages = parseJsonLines(await says("--json", "--dry-run"))
+      .filter(({ type }) => type === "message");
+    assertEquals(messages.map(({ message }) => message), [line]);
+    assertEquals(linesOf(await says("--range=4M:4M")), 0);
+    assertEquals(linesOf(await says()), 1);
+    // The image has nothing at its start that is known.
+    assertEquals(linesOf(await says()), 0);
+  },
+);

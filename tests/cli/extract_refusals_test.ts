@@ -145,22 +145,39 @@ testUnless(
     assertFailure(await extract([store.revision.path, path]), {
       code: TARGET,
       says: [
+        /^warning: ".*" may become too large for its file system: it takes up to \d+ bytes \(21 MiB\), /,
         new RegExp(`^Cannot write "${path}" at byte \\d+: No space left on device \\(ENOSPC\\)$`),
         `"${path}" is incomplete: make room, then run the same command with --update`,
       ],
     });
-    Deno.removeSync(path);
-    const env = { OUT: path };
-    assertFailure(await extract([store.revision.path], { shell: 'exec "$@" >"$OUT"', env }), {
-      code: TARGET,
-      says: [
-        /^Cannot write standard output at byte \d+: No space left on device \(ENOSPC\)$/,
-        "standard output is incomplete",
-      ],
+  },
+);
+
+testUnless(
+  mount,
+  "A file system without room for the least that is written is refused, by a dry run too",
+  async () => {
+    using disk = new Mount("-t", "tmpfs", "-o", "size=200k", "tmpfs");
+    const path = `${disk.path}/image`;
+    // The image has six chunks of data, of which the first and the last need not count.
+    const reason = "the image needs at least 262144 bytes (256 KiB), " +
+      "the file system has room for 204800 bytes (200 KiB)";
+    await assertRefused(path, reason);
+    await assertRefused(path, reason, ["--dry-run"]);
+    assertEquals([...Deno.readDirSync(disk.path)], []);
+    // Who lets chunks become zeros may need less.
+    const zeroed = await extract(["--on-error=zero", "-n", store.revision.path, path]);
+    assertEquals(zeroed.code, 0, zeroed.stderr);
+    assert(messagesOf(zeroed.stderr)[0]?.startsWith(`warning: "${path}" may become too large`));
+    const redirected = await extract([store.revision.path], {
+      shell: 'exec "$@" >"$OUT"',
+      env: { OUT: path },
     });
-    // In order: what is there is right.
-    const written = Deno.readFileSync(path);
-    assertImage(written, store.image.subarray(0, written.length));
+    assertFailure(redirected, {
+      code: TARGET,
+      says: [/^Cannot restore to standard output: the image needs \d+ bytes \(33 MiB\), /],
+    });
+    assertEquals(Deno.statSync(path).size, 0);
   },
 );
 
