@@ -9,6 +9,8 @@ import { RateEstimator } from "./rate_estimator.ts";
 
 /** How far a step is, as its reporter asks for it. */
 export interface ProgressCounts {
+  /** What is counted; default: bytes, as the names say. */
+  readonly unit?: string;
   /** Bytes of the image that are done: in place, compared or verified; zeros included. */
   readonly doneBytes: number;
   /** Bytes of the image that are to be done. */
@@ -78,8 +80,9 @@ export class Activity {
         etaSeconds: null,
       };
     }
-    const { doneBytes, totalBytes, workDoneBytes = doneBytes, workTotalBytes = totalBytes } = this
-      .#counts();
+    const { unit, doneBytes, totalBytes, workDoneBytes = doneBytes, workTotalBytes = totalBytes } =
+      this
+        .#counts();
     this.#work.add(nowMs, workDoneBytes);
     this.#image.add(nowMs, doneBytes);
     const remainingWork = workTotalBytes - workDoneBytes;
@@ -89,6 +92,7 @@ export class Activity {
       : [this.#image, totalBytes - doneBytes];
     return {
       ...head,
+      ...unit !== undefined && { unit },
       doneBytes,
       totalBytes,
       rateBytesPerSecond: estimator.bytesPerSecond,

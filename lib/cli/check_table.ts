@@ -8,8 +8,9 @@ import type { CheckedRevision, CheckedState } from "../check/check.ts";
 import type { DamagedChunk } from "../check/damage_places.ts";
 import { describeReason } from "./damage_table.ts";
 import { formatBytes, formatCount, formatPercent, formatQuantity } from "./format.ts";
+import { runSteps } from "../slices.ts";
 import { renderJsonLine } from "./json_line.ts";
-import { renderTable, type TableColumn } from "./table.ts";
+import { joinColumns, setColumns, type TableColumn, wholeWidth } from "./table.ts";
 
 /** What a table shows of a check. */
 export interface CheckFindings {
@@ -31,7 +32,7 @@ interface Row {
   readonly detail: string;
 }
 
-// Paths last and in full, also where a terminal is too narrow: they are for pasting.
+// Paths in full, also where a terminal is too narrow: they are for pasting.
 const RANGE_COLUMNS: readonly TableColumn<Row>[] = [
   { title: "Revision", cell: ({ revision }) => revision },
   { title: "Offset", align: "right", cell: ({ offset }) => String(offset) },
@@ -78,11 +79,25 @@ export function renderFindings(
     { title: "Map", cell: ({ mapPath }) => mapPath },
   ];
   return [
-    ...rows.length > 0 ? [...renderTable(rows, { ...options, columns: RANGE_COLUMNS })] : [],
+    ...rows.length > 0 ? renderWithPaths(rows, RANGE_COLUMNS, options.maxCells) : [],
     ...ranges > rows.length ? [`and ${formatQuantity(ranges - rows.length, "more range")}`] : [],
     ...rows.length > 0 ? [""] : [],
-    ...renderTable(revisions, { ...options, columns }),
+    ...renderWithPaths(revisions, columns, options.maxCells),
   ];
+}
+
+/** Renders a table whose last column, of paths, goes into lines of its own where there is no room for it. */
+function renderWithPaths<Row>(
+  rows: readonly Row[],
+  columns: readonly TableColumn<Row>[],
+  maxCells = Infinity,
+): string[] {
+  const set = runSteps(setColumns(rows, columns));
+  if (wholeWidth(set) <= maxCells) return [...joinColumns(set, {})];
+  const paths = set.at(-1)!.texts;
+  return [...joinColumns(set.slice(0, -1), {})].flatMap((line, at) =>
+    at === 0 ? [line] : [line, `    ${paths[at - 1]}`]
+  );
 }
 
 /** Writes the findings as lines of JSON: the ranges, then all revisions. */

@@ -39,7 +39,7 @@ export async function runExtract(args: readonly string[]): Promise<ExitCode> {
         return await runRestore(NAME, command);
       // These need more than a restore does, which is not to wait for it.
       case "list":
-        return (await import("./list_command.ts")).runListCommand(NAME, command, write);
+        return await (await import("./list_command.ts")).runListCommand(NAME, command, write);
       case "check":
         return await (await import("./check_command.ts")).runCheck(NAME, command);
     }

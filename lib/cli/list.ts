@@ -1,6 +1,6 @@
 /**
  * `backy-extract list`: which revisions there are, as a table or as JSON. Only reads, and takes no lock: a map
- * that is removed meanwhile is shown as gone.
+ * that is removed meanwhile is shown as gone. The table is `list_table.ts`'s matter.
  *
  * With `--json`, one object a line: first the revisions of unknown time, then the others, oldest first. Programs should
  * skip types and fields that they do not know; these keep their meaning:
@@ -21,16 +21,10 @@
  * @module
  */
 
-import { OsError, RevisionError } from "../errors.ts";
 import { reasonOf } from "../ffi/errno.ts";
-import { planRestore } from "../restore/plan.ts";
-import {
-  type CatalogEntry,
-  readCatalog,
-  type SkippedRevision,
-  whyUnusable,
-} from "../store/catalog.ts";
-import { readRevisionMap } from "../store/revision_map.ts";
+import { MapFactsReader } from "../restore/map_facts.ts";
+import { Slices } from "../slices.ts";
+import { readCatalogSteps } from "../store/catalog.ts";
 import { listHint, noSuchRevision } from "../store/revision_meaning.ts";
 import {
   parseRevisionSpec,
@@ -41,33 +35,10 @@ import { warningAboutPassedOver } from "../store/revision_warnings.ts";
 import { openStore } from "../store/store.ts";
 import { quote } from "../wording.ts";
 import { ExitCode } from "./exit_code.ts";
-import { formatBytes, formatCount, formatQuantity } from "./format.ts";
 import { renderJsonLine } from "./json_line.ts";
-import { formatListedTime, formatLocalIso, localZone } from "./local_time.ts";
-import { renderTable, type TableColumn } from "./table.ts";
-
-/**
- * Whether an image can be read, by metadata and map: "usable"; "remote": it is on another server; "other-format";
- * "no-map"; "gone": the map was removed while the list was made; "bad-map": it cannot be understood.
- */
-export type RevisionState = "usable" | "remote" | "other-format" | "no-map" | "gone" | "bad-map";
-
-/** Numbers that a revision's map tells. */
-interface MapFacts {
-  readonly sizeBytes: number;
-  readonly distinctChunks: number;
-  readonly distinctBytes: number;
-}
-
-/** A revision with what its map tells. */
-export interface ListedRevision {
-  readonly entry: CatalogEntry;
-  readonly state: RevisionState;
-  /** One line that says why the state is not "usable"; `null` if it is. */
-  readonly reason: string | null;
-  /** `null` unless the state is "usable". */
-  readonly facts: MapFacts | null;
-}
+import { renderRevisions } from "./list_table.ts";
+import { type ListedRevision, listRevision } from "./listed_revision.ts";
+import { formatLocalIso } from "./local_time.ts";
 
 /** What is to be listed. */
 export interface ListCommand {
@@ -81,35 +52,39 @@ export interface ListCommand {
 
 /** Where a list goes. */
 export interface ListOutput {
-  /** Writes to standard output; may throw. */
-  readonly write: (text: string) => void;
+  /** Writes to standard output. Returns `false` once nobody reads it any more; may throw. */
+  readonly write: (text: string) => Promise<boolean>;
   /** Says that something is not as it should be; the text without tool name. */
   readonly warn: (text: string) => void;
   /** Says why there is no list. */
   readonly fail: (text: string) => void;
+  /** Is told that something begins that may take a while; `counts` says how many of how many revisions are done. */
+  readonly onStep?: (text: string, counts?: () => { done: number; total: number }) => void;
+  /** Is told that it has ended. */
+  readonly onStepEnd?: () => void;
   /** Whether standard output is a terminal, to which the table is fitted. */
   readonly isTerminal: boolean;
   /** Width of that terminal. */
   readonly columns: number;
 }
 
-/** Reads the map of each revision, one when the next one is asked for; a large one takes a tenth of a second. */
-export function* listRevisions(entries: Iterable<CatalogEntry>): Generator<ListedRevision, void> {
-  for (const entry of entries) yield listRevision(entry);
-}
-
 /**
  * Lists the revisions of a backup directory. Those that cannot be used are no failure, and an empty directory is none.
  *
- * @returns FAILURE if standard output cannot be written; nothing else is told by it.
+ * The event loop goes on meanwhile. A table is written when all is known, for its widths; lines of JSON as soon as possible.
+ *
+ * @returns FAILURE if standard output cannot be written; nothing else is told by it. A reader that has gone, as `head` does,
+ *   ends the list and is no failure.
  * @throws {StoreFormatError} If the directory cannot be read, or there is no revision and no chunk store in it.
  * @throws {UsageError} If the spec is not understood.
  * @throws {RevisionError} If a part of the spec names a revision that does not exist. A set may be empty.
  */
-export function runList(command: ListCommand, output: ListOutput): ExitCode {
+export async function runList(command: ListCommand, output: ListOutput): Promise<ExitCode> {
   const { dir, spec, json } = command;
   const parsedSpec = spec === undefined ? undefined : parseRevisionSpec(spec);
-  const catalog = readCatalog(dir);
+  const slices = new Slices();
+  output.onStep?.("Reading metadata");
+  const catalog = await slices.run(readCatalogSteps(dir));
   const { skipped } = catalog;
   if (catalog.revisions.length + skipped.length === 0) openStore(dir);
   const { entries, passedOver }: ResolvedSpec = parsedSpec
@@ -122,17 +97,31 @@ export function runList(command: ListCommand, output: ListOutput): ExitCode {
     : { entries: catalog.revisions, passedOver: [] };
 
   const revisions: ListedRevision[] = [];
-  const texts = json
-    ? renderLines(entries, skipped, revisions)
-    : renderWhole(entries, revisions, output.isTerminal ? output.columns : undefined);
-  for (const text of texts) {
-    try {
-      output.write(text);
-    } catch (error) {
-      output.fail(`Cannot write standard output: ${reasonOf(error)}`);
-      return ExitCode.FAILURE;
-    }
+  const counts = () => ({ done: revisions.length, total: entries.length });
+  // On a terminal, lines of JSON say themselves how far they are.
+  if (json && output.isTerminal) output.onStepEnd?.();
+  else output.onStep?.("Reading revision maps", counts);
+  const printer = new Printer(output);
+  const reader = new MapFactsReader();
+  for (const entry of entries) {
+    const revision = await slices.run(listRevision(entry, reader));
+    revisions.push(revision);
+    if (json && !await printer.add(renderRevisionLine(revision))) return printer.code;
   }
+  if (json) {
+    for (const { name, reason } of skipped) {
+      if (!await printer.add(renderJsonLine({ type: "skipped", name, reason }))) {
+        return printer.code;
+      }
+    }
+  } else if (revisions.length > 0) {
+    const maxCells = output.isTerminal ? output.columns : undefined;
+    const lines = await slices.run(renderRevisions(revisions, maxCells));
+    output.onStepEnd?.();
+    for (const line of lines) if (!await printer.add(`${line}\n`)) return printer.code;
+  }
+  output.onStepEnd?.();
+  if (!await printer.flush()) return printer.code;
   for (const { state, reason } of revisions) if (state === "bad-map") output.warn(reason ?? "");
   for (const { name, reason } of skipped) output.warn(`skipped ${quote(name, 255)}: ${reason}`);
   for (const line of warningAboutPassedOver(passedOver)) output.warn(line);
@@ -140,78 +129,46 @@ export function runList(command: ListCommand, output: ListOutput): ExitCode {
   return ExitCode.COMPLETE;
 }
 
-/** Yields lines of JSON, each as soon as it can be written. `revisions` takes what was listed. */
-function* renderLines(
-  entries: Iterable<CatalogEntry>,
-  skipped: readonly SkippedRevision[],
-  revisions: ListedRevision[],
-): Generator<string, void> {
-  for (const revision of listRevisions(entries)) {
-    revisions.push(revision);
-    yield renderRevisionLine(revision);
+/** Characters that are written at once. */
+const PRINTED_CHARS = 0x1_0000;
+/** For how long they are held back at most. */
+const HELD_MS = 100;
+
+/** Writes lines, many at once. */
+class Printer {
+  readonly #output: ListOutput;
+  #text = "";
+  #writtenMs = performance.now();
+  /** How the list ends if nothing can be written any more. */
+  code: ExitCode = ExitCode.COMPLETE;
+
+  constructor(output: ListOutput) {
+    this.#output = output;
   }
-  for (const { name, reason } of skipped) yield renderJsonLine({ type: "skipped", name, reason });
-}
 
-/** Yields the table, unless there is nothing in it. `revisions` takes what was listed. */
-function* renderWhole(
-  entries: Iterable<CatalogEntry>,
-  revisions: ListedRevision[],
-  maxCells: number | undefined,
-): Generator<string, void> {
-  revisions.push(...listRevisions(entries));
-  if (revisions.length > 0) yield renderRevisions(revisions, maxCells);
-}
+  /** Takes a line. @returns Whether more can be written. */
+  async add(line: string): Promise<boolean> {
+    this.#text += line;
+    const isDue = this.#text.length >= PRINTED_CHARS ||
+      performance.now() - this.#writtenMs >= HELD_MS;
+    return !isDue || await this.flush();
+  }
 
-/**
- * Renders the table and, below it, how many revisions there are.
- *
- * @param maxCells Width of the terminal; absent: as wide as it takes.
- */
-export function renderRevisions(revisions: readonly ListedRevision[], maxCells?: number): string {
-  const lines = renderTable(revisions, { columns: tableColumns(), maxCells });
-  const unusable = revisions.filter(({ state }) => state !== "usable").length;
-  const remark = unusable === 0 ? "" : `, ${formatCount(unusable)} of them not usable here`;
-  return `${[...lines, formatQuantity(revisions.length, "revision") + remark].join("\n")}\n`;
-}
-
-/** With uuids of 22 characters and notes, all of it fits in 80 cells. */
-function tableColumns(): TableColumn<ListedRevision>[] {
-  return [
-    {
-      title: `Date (${localZone()})`,
-      cell: ({ entry }) => formatListedTime(entry.time),
-      minCells: "2026-01-11 17:45".length,
-    },
-    { title: "Revision", cell: ({ entry }) => entry.name },
-    {
-      title: "Size",
-      align: "right",
-      cell: ({ facts }) => facts ? formatBytes(facts.sizeBytes) : "-",
-    },
-    {
-      title: "Chunks",
-      align: "right",
-      cell: ({ facts }) => facts ? formatCount(facts.distinctChunks) : "-",
-    },
-    { title: "Trust", cell: ({ entry }) => entry.info.trust, minCells: 5 },
-    { title: "Note", cell: noteOf, minCells: 8, isOptional: true },
-    { title: "Tags", cell: ({ entry }) => entry.info.tags.join(","), minCells: 3 },
-  ];
-}
-
-/** Says what is special about a revision, in a few words. */
-function noteOf({ entry, state }: ListedRevision): string {
-  const notes: Readonly<Record<RevisionState, string>> = {
-    "usable": "",
-    "remote": `on server ${quote(entry.info.server, 100)}`,
-    "other-format": `format ${quote(entry.info.backendType ?? "", 40)}`,
-    "no-map": "map missing",
-    "gone": "gone",
-    "bad-map": "map unreadable",
-  };
-  const isUnfinished = !entry.info.isComplete && state !== "gone";
-  return [isUnfinished ? "unfinished" : "", notes[state]].filter((note) => note !== "").join(", ");
+  /** Writes what was taken. @returns Whether more can be written. */
+  async flush(): Promise<boolean> {
+    const text = this.#text;
+    this.#text = "";
+    try {
+      return text === "" || await this.#output.write(text);
+    } catch (error) {
+      this.#output.onStepEnd?.();
+      this.#output.fail(`Cannot write standard output: ${reasonOf(error)}`);
+      this.code = ExitCode.FAILURE;
+      return false;
+    } finally {
+      this.#writtenMs = performance.now();
+    }
+  }
 }
 
 function renderRevisionLine({ entry, state, reason, facts }: ListedRevision): string {
@@ -231,28 +188,4 @@ function renderRevisionLine({ entry, state, reason, facts }: ListedRevision): st
     durationSeconds: stats.durationSeconds ?? null,
     ...facts ?? { sizeBytes: null, distinctChunks: null, distinctBytes: null },
   });
-}
-
-function listRevision(entry: CatalogEntry): ListedRevision {
-  const reason = whyUnusable(entry);
-  if (reason !== null) {
-    const state = !entry.isLocal ? "remote" : !entry.isChunked ? "other-format" : "no-map";
-    return { entry, state, reason, facts: null };
-  }
-  try {
-    const plan = planRestore(readRevisionMap(entry.mapPath));
-    const { imageBytes: sizeBytes, distinctChunks, distinctBytes } = plan;
-    return {
-      entry,
-      state: "usable",
-      reason: null,
-      facts: { sizeBytes, distinctChunks, distinctBytes },
-    };
-  } catch (error) {
-    if (!(error instanceof RevisionError)) throw error;
-    const { cause } = error;
-    const isGone = cause instanceof Deno.errors.NotFound ||
-      (cause instanceof OsError && cause.errnoName === "ENOENT");
-    return { entry, state: isGone ? "gone" : "bad-map", reason: error.message, facts: null };
-  }
 }

@@ -21,6 +21,8 @@ export interface ReporterOptions {
   readonly display: Display;
   /** Leaves only warnings and errors. */
   readonly quiet: boolean;
+  /** How long a step is not spoken of, as it may be over before; default 0. */
+  readonly delayMs?: number;
   readonly clock?: Clock;
 }
 
@@ -42,9 +44,11 @@ export class ProgressReporter implements Reporter {
   readonly #write: Sink;
   readonly #display: Display;
   readonly #quiet: boolean;
+  readonly #delayMs: number;
   readonly #clock: Clock;
   #activity: Activity | undefined;
   #stopTicking: (() => void) | undefined;
+  #startMs = 0;
   #lastPlainMs = 0;
   #isLineDrawn = false;
 
@@ -53,6 +57,7 @@ export class ProgressReporter implements Reporter {
     this.#write = options.write;
     this.#display = options.display;
     this.#quiet = options.quiet;
+    this.#delayMs = options.delayMs ?? 0;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
   }
 
@@ -116,8 +121,9 @@ export class ProgressReporter implements Reporter {
 
   #begin(text: string, label: string, counts: (() => ProgressCounts) | undefined): void {
     this.stop();
-    this.message(text);
+    if (this.#delayMs === 0) this.message(text);
     const startMs = this.#clock.now();
+    this.#startMs = startMs;
     this.#activity = new Activity(label, { counts, startMs });
     if (this.#quiet) return;
     this.#lastPlainMs = startMs;
@@ -132,6 +138,7 @@ export class ProgressReporter implements Reporter {
     const activity = this.#activity;
     if (activity === undefined) return;
     const nowMs = this.#clock.now();
+    if (nowMs - this.#startMs < this.#delayMs) return;
     const state = activity.measure(nowMs);
     if (this.#display.canRedraw) {
       // The last column stays free: terminals differ in when they wrap.

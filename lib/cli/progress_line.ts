@@ -5,12 +5,22 @@
  */
 
 import { printable } from "../wording.ts";
-import { formatBytes, formatClock, formatPercent, formatRate, shareOf } from "./format.ts";
+import {
+  formatBytes,
+  formatClock,
+  formatCount,
+  formatPercent,
+  formatQuantity,
+  formatRate,
+  shareOf,
+} from "./format.ts";
 
 /** All that a drawing of progress shows. */
 export interface ProgressState {
   /** What is being done, such as "Restoring". */
   readonly step: string;
+  /** What is counted; default: bytes, as the names say. */
+  readonly unit?: string;
   /** Bytes of the image that are in place. */
   readonly doneBytes: number;
   /** Bytes of the image; `null` for a step whose length is not known. */
@@ -62,7 +72,7 @@ export function renderProgress(state: ProgressState, area: DrawingArea): string 
   const { doneBytes, totalBytes } = state;
   // Fixed widths, so that the line does not jump about from one drawing to the next.
   const percent = formatPercent(doneBytes, totalBytes).padStart(6);
-  const done = `${formatBytes(doneBytes).padStart(8)} of ${formatBytes(totalBytes)}`;
+  const done = describeAmount(state, 8);
   const rate = describeRate(state).padStart(10);
   const eta = `ETA ${describeEta(state).padStart(5)}`;
   const head = `${spinner} ${step} ${percent}`;
@@ -100,7 +110,7 @@ export function renderPlainProgress(state: ProgressState): string {
   const { doneBytes, totalBytes } = state;
   return [
     `${step}: ${formatPercent(doneBytes, totalBytes)}`,
-    `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`,
+    describeAmount(state, 0),
     describeRate(state),
     `${elapsed} elapsed`,
     `${describeEta(state)} left`,
@@ -113,7 +123,16 @@ function renderBar(share: number, width: number, color: boolean): string {
   return (color ? `${GREEN}${full}${RESET}` : full) + " ".repeat(Math.max(0, width - filled - 1));
 }
 
-function describeRate({ rateBytesPerSecond }: ProgressState): string {
+function describeAmount(state: ProgressState, width: number): string {
+  const { unit, doneBytes: done } = state;
+  const total = state.totalBytes ?? 0;
+  return unit === undefined
+    ? `${formatBytes(done).padStart(width)} of ${formatBytes(total)}`
+    : `${formatCount(done).padStart(width)} of ${formatQuantity(total, unit)}`;
+}
+
+function describeRate({ unit, rateBytesPerSecond }: ProgressState): string {
+  if (unit !== undefined) return `${formatCount(Math.round(rateBytesPerSecond ?? 0))}/s`;
   return rateBytesPerSecond === null ? "-- B/s" : formatRate(rateBytesPerSecond);
 }
 

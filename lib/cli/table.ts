@@ -8,6 +8,7 @@
  */
 
 import stringWidth from "string-width";
+import { runSteps, type Steps } from "../slices.ts";
 import { printable } from "../wording.ts";
 
 /** One column of a table. */
@@ -27,17 +28,25 @@ export interface TableColumn<Row> {
 }
 
 /** A column as text, with the width it gets. */
-interface SetColumn {
+export interface SetColumn {
+  readonly title: string;
+  /** The cells below the title. */
   readonly texts: readonly string[];
   readonly align: "left" | "right";
   readonly minCells: number;
-  cells: number;
+  /** Width of the widest text below the title. */
+  readonly bodyCells: number;
+  /** Width that it gets. */
+  readonly cells: number;
 }
 
 const GAP = "  ";
 const ELLIPSIS = "…";
 /** No cell may blow up all the others of its column. */
 const CELL_MAX_CHARS = 500;
+
+/** Rows between two pauses. */
+const ROWS_PER_STEP = 1024;
 
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 
@@ -52,26 +61,64 @@ export function renderTable<Row>(
   rows: readonly Row[],
   options: { columns: readonly TableColumn<Row>[]; maxCells?: number | undefined },
 ): string[] {
-  const columns: SetColumn[] = [];
-  for (const { title, cell, align = "left", minCells = Infinity, isOptional } of options.columns) {
-    const texts = rows.map((row) => printable(cell(row), CELL_MAX_CHARS));
-    if (isOptional && texts.every((text) => text === "")) continue;
-    texts.unshift(title);
-    columns.push({ texts, align, minCells, cells: widest(texts) });
-  }
-  if (options.maxCells !== undefined) shorten(columns, options.maxCells);
+  const columns = runSteps(setColumns(rows, options.columns));
+  return [...joinColumns(columns, options)];
+}
 
-  const lines: string[] = [];
-  for (let at = 0; at <= rows.length; at++) {
-    const cells = columns.map(({ texts, align, cells }) => fill(texts[at]!, align, cells));
-    lines.push(cells.join(GAP).trimEnd());
+/** Makes texts of rows, in steps: there may be many. Columns that are optional and empty are left out. */
+export function* setColumns<Row>(
+  rows: readonly Row[],
+  columns: readonly TableColumn<Row>[],
+): Steps<SetColumn[]> {
+  const set: SetColumn[] = [];
+  for (const { title, cell, align = "left", minCells = Infinity, isOptional } of columns) {
+    const texts: string[] = [];
+    let bodyCells = 0;
+    for (const [index, row] of rows.entries()) {
+      if (index % ROWS_PER_STEP === 0) yield;
+      const text = legible(cell(row));
+      texts.push(text);
+      bodyCells = Math.max(bodyCells, cellsOf(text));
+    }
+    if (isOptional && bodyCells === 0) continue;
+    const cells = Math.max(bodyCells, cellsOf(title));
+    set.push({ title, texts, align, minCells, bodyCells, cells });
   }
-  return lines;
+  return set;
+}
+
+/** Says how wide a table is at least if nothing but titles of columns that may be shortened is. */
+export function wholeWidth(columns: readonly SetColumn[]): number {
+  return columns.reduce(
+    (sum, { cells, bodyCells, minCells }) =>
+      sum + (minCells < cells ? Math.max(bodyCells, minCells) : cells),
+    GAP.length * Math.max(0, columns.length - 1),
+  );
+}
+
+/**
+ * Yields the lines of a table: one for the titles and one for each row, without spaces at the end.
+ *
+ * @param options.maxCells As of {@linkcode renderTable}.
+ */
+export function* joinColumns(
+  columns: readonly SetColumn[],
+  options: { maxCells?: number | undefined },
+): Generator<string, void> {
+  const widths = columns.map(({ cells }) => cells);
+  if (options.maxCells !== undefined) shorten(columns, widths, options.maxCells);
+  const rows = columns[0]?.texts.length ?? 0;
+  for (let at = -1; at < rows; at++) {
+    const cells = columns.map(({ title, texts, align }, column) =>
+      fill(at < 0 ? title : texts[at]!, align, widths[column]!)
+    );
+    yield cells.join(GAP).trimEnd();
+  }
 }
 
 /** Cuts text that takes more cells than there are and puts "…" at its end; never inside a grapheme. */
 export function truncate(text: string, cells: number): string {
-  if (stringWidth(text) <= cells) return text;
+  if (cellsOf(text) <= cells) return text;
   let kept = "";
   let left = cells - stringWidth(ELLIPSIS);
   if (left < 0) return "";
@@ -84,26 +131,40 @@ export function truncate(text: string, cells: number): string {
 }
 
 /** Takes what is too much from the columns that can be shortened. */
-function shorten(columns: readonly SetColumn[], maxCells: number): void {
+function shorten(columns: readonly SetColumn[], widths: number[], maxCells: number): void {
   const gaps = GAP.length * Math.max(0, columns.length - 1);
-  let surplus = columns.reduce((sum, { cells }) => sum + cells, gaps - maxCells);
-  const take = (column: SetColumn, leastCells: number) => {
-    const taken = Math.max(0, Math.min(surplus, column.cells - leastCells));
-    column.cells -= taken;
+  let surplus = widths.reduce((sum, cells) => sum + cells, gaps - maxCells);
+  const take = (column: number, leastCells: number) => {
+    const taken = Math.max(0, Math.min(surplus, widths[column]! - leastCells));
+    widths[column]! -= taken;
     surplus -= taken;
   };
-  for (const column of columns) {
-    take(column, Math.max(column.minCells, widest(column.texts.slice(1))));
+  for (const [index, { minCells, bodyCells }] of columns.entries()) {
+    take(index, Math.max(minCells, bodyCells));
   }
-  for (const column of columns.toReversed()) take(column, column.minCells);
+  for (const [index, { minCells }] of [...columns.entries()].reverse()) take(index, minCells);
 }
 
 function fill(text: string, align: "left" | "right", cells: number): string {
-  const cut = truncate(text, cells);
-  const space = " ".repeat(Math.max(0, cells - stringWidth(cut)));
+  let cut = text;
+  let width = cellsOf(text);
+  if (width > cells) {
+    cut = truncate(text, cells);
+    width = cellsOf(cut);
+  }
+  const space = " ".repeat(Math.max(0, cells - width));
   return align === "right" ? space + cut : cut + space;
 }
 
-function widest(texts: readonly string[]): number {
-  return texts.reduce((most, text) => Math.max(most, stringWidth(text)), 0);
+// Nearly all texts are such; the exact ways are a hundred times as slow.
+const PLAIN = /^[ -~]*$/;
+
+/** Makes text fit for a cell. */
+function legible(text: string): string {
+  return text.length <= CELL_MAX_CHARS && PLAIN.test(text) ? text : printable(text, CELL_MAX_CHARS);
+}
+
+/** Returns the number of cells that text takes on a terminal. */
+function cellsOf(text: string): number {
+  return PLAIN.test(text) ? text.length : stringWidth(text);
 }

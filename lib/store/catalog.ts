@@ -11,6 +11,7 @@
 import { BackyError, OsError, StoreFormatError } from "../errors.ts";
 import { Errno, reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { fileState } from "../ffi/file_state.ts";
+import { runSteps, type Steps } from "../slices.ts";
 import { quote, WITHHELD } from "../wording.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
 import { describeOnlyMetadata } from "./store.ts";
@@ -59,6 +60,11 @@ export function readCatalog(basedir: string): Catalog {
   return new CatalogReader(basedir).read();
 }
 
+/** {@linkcode readCatalog} in steps: ten thousand revisions take a second. */
+export function readCatalogSteps(basedir: string): Steps<Catalog> {
+  return new CatalogReader(basedir).readSteps();
+}
+
 /** Says why a revision's image cannot be read, as `it lives on server "x"`; `null` if nothing speaks against it. */
 export function whyUnusable(entry: CatalogEntry): string | null {
   const { info, isLocal, isChunked, hasMap } = entry;
@@ -78,13 +84,16 @@ export function newestComplete(revisions: readonly CatalogEntry[]): CatalogEntry
   return revisions.findLast(({ info, time }) => info.isComplete && time !== null);
 }
 
+/** Metadata files that are read between two pauses. */
+const FILES_PER_STEP = 16;
+
 /** What became of a metadata file when it was read, and by what one can tell that it has not changed since. */
 interface Remembered {
   readonly version: string | null;
   readonly result: RevisionInfo | { readonly reason: string };
 }
 
-/** Reads a list again and again. Metadata files that have not changed are not parsed again, which takes 0.1 ms each. */
+/** Reads a list again and again. Metadata files that have not changed are not read again. */
 export class CatalogReader {
   readonly #basedir: string;
   #remembered: ReadonlyMap<string, Remembered> = new Map();
@@ -95,11 +104,18 @@ export class CatalogReader {
 
   /** Reads the list as it is now. @throws {StoreFormatError} If the directory cannot be read. */
   read(): Catalog {
+    return runSteps(this.readSteps());
+  }
+
+  /** {@linkcode read} in steps. */
+  *readSteps(): Steps<Catalog> {
     const { metadataNames, otherNames } = this.#listNames();
     const remembered = new Map<string, Remembered>();
     const revisions: CatalogEntry[] = [];
     const skipped: SkippedRevision[] = [];
+    let files = 0;
     for (const name of metadataNames) {
+      if (files++ % FILES_PER_STEP === 0) yield;
       const file = this.#readMetadata(name);
       if (file === null) continue;
       remembered.set(name, file);

@@ -10,6 +10,7 @@
 import { parseDocument } from "yaml";
 import { RevisionError } from "../errors.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
+import { parsePlainMetadata } from "./plain_metadata.ts";
 import { reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { quote, shownHostName, shownWord } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
@@ -80,7 +81,7 @@ export function readRevisionInfo(path: string): RevisionInfo {
  *   name. No message quotes it.
  */
 export function parseRevisionInfo(text: string, path: string): RevisionInfo {
-  const fields = parseMapping(text, path);
+  const fields: Fields = parsePlainMetadata(text) ?? parseMapping(text, path);
   const refuse = (state: string) =>
     new RevisionError(`Cannot use revision metadata ${quote(path)}: ${state}`, { path });
   if (!isMetadata(fields)) throw refuse("it has neither uuid nor timestamp nor stats");

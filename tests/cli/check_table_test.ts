@@ -88,10 +88,17 @@ Deno.test("renderFindings() of no damage is nothing", () => {
 });
 
 Deno.test("renderFindings() leaves whole what is pasted, however narrow the terminal is", () => {
-  assertEquals(
-    renderFindings(FINDINGS, { maxCells: 20 }),
-    renderFindings(FINDINGS, { maxCells: undefined }),
-  );
+  const whole = renderFindings(FINDINGS, { maxCells: undefined });
+  const narrow = renderFindings(FINDINGS, { maxCells: 60 });
+  // Paths have lines of their own.
+  assertEquals(narrow.slice(0, 3), [
+    "Revision    Offset   Length  Reason",
+    "z                0  4194304  missing",
+    `    /srv/aa/${ID}`,
+  ]);
+  for (const line of narrow) assert(line.length <= 60, line);
+  assertEquals(renderFindings(FINDINGS, { maxCells: 90 }), whole);
+  assertEquals(renderFindings(FINDINGS, { maxCells: 10 }).slice(0, 11), narrow.slice(0, 11));
 });
 
 Deno.test("renderJsonFindings() gives an object a line, with all that is known", () => {

@@ -2,12 +2,16 @@ import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { sampleBytes } from "../fixtures/store_builder.ts";
 import { run } from "../target/machine.ts";
 import {
+  askUntilSaid,
   assertFailure,
   assertImage,
   assertPrintable,
   extract,
+  makeFifo,
+  openIdleReader,
   type Outcome,
   parseJsonLines,
+  startExtract,
 } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
@@ -189,6 +193,31 @@ Deno.test("list fails in one line when its output cannot be written", async () =
     code: 1,
     says: ["Cannot write standard output: No space left on device (ENOSPC)"],
   });
+});
+
+Deno.test("list ends in silence with 0 when its reader has gone, and so does help", async () => {
+  for (const args of [["list", store.basedir], ["list", "--json", store.basedir], ["--help"]]) {
+    const options = { shell: '"$@" | true; exit ${PIPESTATUS[0]}' };
+    const { code, stderr } = await extract(args, options);
+    assertEquals([code, stderr], [0, ""]);
+  }
+});
+
+Deno.test("list ends at once at SIGTERM while nobody reads it, and answers SIGUSR1 before", async () => {
+  const fifo = makeFifo(store.file("list-fifo"));
+  using _reader = openIdleReader(fifo);
+  using big = new SampleStore();
+  // More than a pipe takes.
+  const metadata = (uuid: string) => `uuid: ${uuid}\nserver: other\ntags: [${"x".repeat(400)}]\n`;
+  for (let at = 0; at < 300; at++) {
+    Deno.writeTextFileSync(`${big.basedir}/R${at}.rev`, metadata(`R${at}`));
+  }
+  const options = { shell: 'exec "$@" >"$OUT"', env: { OUT: fifo } };
+  await using tool = startExtract(["list", "--json", big.basedir], options);
+  await askUntilSaid(tool, /^Reading revision maps: |^No step is under way/m);
+  tool.signal("SIGTERM");
+  const { code } = await tool.outcome();
+  assertEquals(code, 143);
 });
 
 Deno.test("list and check are commands in first place only; a revision of that name is ./list", async () => {

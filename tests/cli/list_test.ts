@@ -1,15 +1,19 @@
 import { RevisionError, StoreFormatError, UsageError } from "../../lib/errors.ts";
 import { ExitCode } from "../../lib/cli/exit_code.ts";
-import { listRevisions, renderRevisions, runList } from "../../lib/cli/list.ts";
+import { runList } from "../../lib/cli/list.ts";
+import { type ListedRevision, listRevision } from "../../lib/cli/listed_revision.ts";
+import { renderRevisions } from "../../lib/cli/list_table.ts";
+import { MapFactsReader } from "../../lib/restore/map_facts.ts";
+import { runSteps } from "../../lib/slices.ts";
 import { formatLocalIso, formatLocalMinute, localZone } from "../../lib/cli/local_time.ts";
-import { readCatalog } from "../../lib/store/catalog.ts";
+import { type CatalogEntry, readCatalog } from "../../lib/store/catalog.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import {
   assert,
   assertEquals,
   assertMatch,
+  assertRejects,
   assertStringIncludes,
-  assertThrows,
 } from "../assert.ts";
 import { addRevision, makeStore, sampleBytes, writeMap } from "../fixtures/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
@@ -48,33 +52,41 @@ class MixedStore implements Disposable {
   }
 }
 
-function run(
+async function run(
   dir: string,
   options: {
     json?: boolean;
     spec?: string;
     columns?: number;
-    write?: (text: string) => void;
+    write?: (text: string) => Promise<boolean>;
   } = {},
 ) {
   const written: string[] = [];
   const warnings: string[] = [];
   const failures: string[] = [];
-  const code = runList({ dir, spec: options.spec, json: options.json ?? false }, {
-    write: options.write ?? ((text) => void written.push(text)),
+  const steps: string[] = [];
+  const code = await runList({ dir, spec: options.spec, json: options.json ?? false }, {
+    write: options.write ?? ((text) => Promise.resolve(written.push(text) > 0)),
+    onStep: (text) => void steps.push(text),
     warn: (text) => void warnings.push(text),
     fail: (text) => void failures.push(text),
     isTerminal: options.columns !== undefined,
     columns: options.columns ?? 10,
   });
-  return { code, written, stdout: written.join(""), warnings, failures };
+  const stdout = written.join("");
+  return { code, lines: stdout.trimEnd().split("\n"), stdout, warnings, failures, steps };
 }
 
-Deno.test("listRevisions() tells size and distinct chunks, and why they are not known", () => {
+function listed(entries: readonly CatalogEntry[]): ListedRevision[] {
+  const reader = new MapFactsReader();
+  return entries.map((entry) => runSteps(listRevision(entry, reader)));
+}
+
+Deno.test("listRevision() tells size and distinct chunks, and why they are not known", () => {
   using store = new MixedStore();
   const { revisions } = readCatalog(store.dir);
-  const listed = [...listRevisions(revisions)];
-  assertEquals(listed.map(({ entry, state, facts }) => [entry.name, state, facts]), [
+  const all = listed(revisions);
+  assertEquals(all.map(({ entry, state, facts }) => [entry.name, state, facts]), [
     ["usable", "usable", {
       sizeBytes: 4 * CHUNK_BYTES + 777,
       distinctChunks: 2,
@@ -86,22 +98,23 @@ Deno.test("listRevisions() tells size and distinct chunks, and why they are not 
     ["mapless", "no-map", null],
     ["cow", "other-format", null],
   ]);
-  for (const { state, reason } of listed) assertEquals(reason === null, state === "usable");
+  for (const { state, reason } of all) assertEquals(reason === null, state === "usable");
 });
 
-Deno.test("listRevisions() shows a map that was removed meanwhile as gone", () => {
+Deno.test("listRevision() shows a map that was removed meanwhile as gone", () => {
   using store = new MixedStore();
   const { revisions } = readCatalog(store.dir);
   Deno.removeSync(`${store.dir}/usable`);
-  const [first] = [...listRevisions(revisions)];
+  const [first] = listed(revisions);
   assertEquals([first?.state, first?.facts], ["gone", null]);
-  const text = renderRevisions([first!]);
-  assertMatch(text, / gone .*\n1 revision, 1 of them not usable here\n$/);
+  const [, row, total] = [...runSteps(renderRevisions([first!]))];
+  assertMatch(row!, / gone /);
+  assertEquals(total, "1 revision, 1 of them not usable here");
 });
 
-Deno.test("runList() writes a table, oldest first, and warns of what cannot be used", () => {
+Deno.test("runList() writes a table, oldest first, and warns of what cannot be used", async () => {
   using store = new MixedStore();
-  const { code, stdout, warnings, failures } = run(store.dir);
+  const { code, stdout, warnings, failures } = await run(store.dir);
   assertEquals([code, failures], [ExitCode.COMPLETE, []]);
   const lines = stdout.split("\n");
   const cells = lines.map((line) => line.split(/ {2,}/));
@@ -122,27 +135,57 @@ Deno.test("runList() writes a table, oldest first, and warns of what cannot be u
   assertStringIncludes(warnings[1]!, 'skipped "broken": Cannot parse revision metadata');
 });
 
-Deno.test("runList() fits the table to a terminal and leaves dates and names whole", () => {
+Deno.test("runList() on a terminal keeps time, name, size, trust and note whole", async () => {
   using store = new MixedStore();
   // As long as a uuid is.
   const name = "Nym6uacWoXGb8VnbksM3yH";
-  addRevision(store.dir, name, [], { tags: ["daily"], isComplete: false });
+  addRevision(store.dir, name, [], {
+    ...{ tags: ["daily", "weekly", "manual:before-upgrade"], isComplete: false },
+    trust: "distrusted",
+  });
   writeMap(store.dir, name, { ids: [], size: 16 * 2 ** 30 - 1 });
-  for (const columns of [80, 100, 200]) {
-    const lines = run(store.dir, { columns }).stdout.split("\n");
-    for (const line of lines) assert(line.length <= columns, `${columns}: ${line}`);
-    assertMatch(lines.find((line) => line.includes(name))!, / {2}unfinis(hed|…) {2}/);
-    for (const line of lines.slice(1, 8)) assertMatch(line, /^2026-01-\d\d \d\d:\d\d {2,}\w/);
+  const time = /\d{4}-\d\d-\d\d \d\d:\d\d/.source;
+  const rows: Record<number, RegExp> = {
+    200: new RegExp(
+      `^${time} +${name} +16.0 GiB +0 +distrusted +unfinished +daily,weekly,manual:b\\S+$`,
+    ),
+    100: new RegExp(
+      `^${time} +${name} +16.0 GiB +distrusted +unfinished\n {4}daily,weekly,manual:b\\S+$`,
+    ),
+    80: new RegExp(
+      `^${time} +${name} +16.0 GiB +distrusted\\n {4}unfinished {2}daily,weekly,manual:b\\S+$`,
+    ),
+    70: new RegExp(
+      `^${time} +${name} +16.0 GiB +distrusted\n {4}unfinished {2}daily,weekly,manual:b\\S+$`,
+    ),
+    56: new RegExp(
+      `^${time} +${name} +16.0 GiB\n {4}distrusted {2}unfinished {2}daily,weekly,manual\\S+$`,
+    ),
+    42: new RegExp(`^${time} +${name}\n {4}16.0 GiB {2}distrusted {2}unfinished {2}\\S+…$`),
+  };
+  for (const [columns, row] of Object.entries(rows)) {
+    const { lines } = await run(store.dir, { columns: Number(columns) });
+    const at = lines.findIndex((line) => line.includes(name));
+    const count = row.source.includes("\\n") || row.source.includes("\n") ? 2 : 1;
+    assertMatch(lines.slice(at, at + count).join("\n"), row);
+    if (Number(columns) >= 50) {
+      for (const line of lines) assert(line.length <= Number(columns), `${columns}: ${line}`);
+    }
+    for (const other of ["usable", "remote", "mapless"]) {
+      assert(lines.some((line) => line.startsWith("2026-01-") && line.includes(other)));
+    }
+    assert(lines.some((line) => line.includes('on server "other"')), `${columns}`);
   }
-  assertEquals(run(store.dir, { columns: 200 }).stdout, run(store.dir).stdout);
+  const { stdout } = await run(store.dir, { columns: 200 });
+  assertEquals(stdout, (await run(store.dir)).stdout);
 });
 
-Deno.test("runList() with json writes one object a line, with stable names", () => {
+Deno.test("runList() with json writes one object a line, with stable names", async () => {
   using store = new MixedStore();
-  const { code, written, warnings } = run(store.dir, { json: true });
+  const { code, stdout, lines, warnings } = await run(store.dir, { json: true });
   assertEquals([code, warnings.length], [ExitCode.COMPLETE, 2]);
-  for (const text of written) assertEquals(text.indexOf("\n"), text.length - 1);
-  const objects = written.map((text) => JSON.parse(text));
+  assert(stdout.endsWith("}\n"));
+  const objects = lines.map((text) => JSON.parse(text));
   assertEquals(objects[0], {
     type: "revision",
     uuid: "usable",
@@ -176,48 +219,83 @@ Deno.test("runList() with json writes one object a line, with stable names", () 
   }
 });
 
-Deno.test("runList() says that there are no revisions, and succeeds", () => {
+Deno.test("runList() says that there are no revisions, and succeeds", async () => {
   using scratch = new Scratch();
   makeStore(scratch.path);
   for (const json of [true, false]) {
-    const { code, stdout, warnings } = run(scratch.path, { json });
+    const { code, stdout, warnings } = await run(scratch.path, { json });
     assertEquals([code, stdout], [0, ""]);
     assertEquals(warnings, [`there are no revisions in "${scratch.path}"`]);
   }
 });
 
-Deno.test("runList() refuses what is no backup directory", () => {
+Deno.test("runList() refuses what is no backup directory", async () => {
   using scratch = new Scratch();
   for (const dir of [scratch.path, scratch.file("absent"), scratch.file("file", "")]) {
-    assertThrows(() => run(dir), StoreFormatError);
+    await assertRejects(() => run(dir), StoreFormatError);
   }
 });
 
-Deno.test("runList() lists the revisions that a spec means, in its order", () => {
+Deno.test("runList() lists the revisions that a spec means, in its order", async () => {
   using store = new MixedStore();
-  const uuids = (spec: string) =>
-    run(store.dir, { json: true, spec }).written.map((text) => JSON.parse(text).uuid);
-  assertEquals(uuids("trust:verified").slice(0, -1), ["remote"]);
-  assertEquals(uuids("mapless, usable").slice(0, -1), ["mapless", "usable"]);
-  assertThrows(() => uuids("none"), RevisionError, 'there is no revision "none"');
-  assertThrows(() => uuids("last(("), UsageError);
+  const uuids = async (spec: string) =>
+    (await run(store.dir, { json: true, spec })).lines.map((text) => JSON.parse(text).uuid);
+  assertEquals((await uuids("trust:verified")).slice(0, -1), ["remote"]);
+  assertEquals((await uuids("mapless, usable")).slice(0, -1), ["mapless", "usable"]);
+  await assertRejects(() => uuids("none"), RevisionError, 'there is no revision "none"');
+  await assertRejects(() => uuids("last(("), UsageError);
 });
 
-Deno.test("runList() fails when standard output cannot be written", () => {
+Deno.test("runList() fails when standard output cannot be written", async () => {
   using store = new MixedStore();
   for (const json of [true, false]) {
-    const { code, failures } = run(store.dir, {
+    const { code, failures, warnings } = await run(store.dir, {
       json,
-      write() {
-        throw new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
-      },
+      write: () => Promise.reject(new Error("No space left on device (os error 28)")),
     });
     assertEquals(code, ExitCode.FAILURE);
-    assertEquals(failures, ["Cannot write standard output: Broken pipe (EPIPE)"]);
+    assertEquals(failures, ["Cannot write standard output: No space left on device (ENOSPC)"]);
+    assertEquals(warnings, []);
   }
 });
 
-Deno.test("runList() lets no name, tag or server send control sequences to a terminal", () => {
+Deno.test("runList() ends in silence when nobody reads any more", async () => {
+  using store = new MixedStore();
+  for (const json of [true, false]) {
+    const { code, failures, warnings } = await run(store.dir, {
+      json,
+      write: () => Promise.resolve(false),
+    });
+    assertEquals([code, failures, warnings], [ExitCode.COMPLETE, [], []]);
+  }
+});
+
+Deno.test("runList() says what it does, and lets the event loop turn meanwhile", async () => {
+  using scratch = new Scratch();
+  const dir = scratch.path;
+  makeStore(dir);
+  const id = "4db6e194fd398e8edb76e11054d73eb0";
+  const ids = Array.from({ length: 100_000 }, () => id);
+  writeMap(dir, "big", { ids, size: ids.length * CHUNK_BYTES });
+  const metadata = (uuid: string) => `stats: {duration: 1}\nuuid: ${uuid}\n`;
+  Deno.writeTextFileSync(`${dir}/big.rev`, metadata("big"));
+  for (let at = 0; at < 20; at++) {
+    Deno.linkSync(`${dir}/big`, `${dir}/big${at}`);
+    Deno.writeTextFileSync(`${dir}/big${at}.rev`, metadata(`big${at}`));
+  }
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  try {
+    const { lines, steps } = await run(dir);
+    assertEquals(lines.at(-1), "21 revisions");
+    assertEquals(steps, ["Reading metadata", "Reading revision maps"]);
+    assert(turns >= 4, `${turns} turns of the event loop`);
+  } finally {
+    clearInterval(timer);
+  }
+});
+
+Deno.test("runList() lets no name, tag or server send control sequences to a terminal", async () => {
   using scratch = new Scratch();
   const dir = scratch.path;
   makeStore(dir);
@@ -229,7 +307,7 @@ Deno.test("runList() lets no name, tag or server send control sequences to a ter
   );
   Deno.writeTextFileSync(`${dir}/x\x1by.rev`, "[");
   for (const json of [true, false]) {
-    const { stdout, warnings } = run(dir, { json });
+    const { stdout, warnings } = await run(dir, { json });
     for (const line of [...stdout.trimEnd().split("\n"), ...warnings]) {
       assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(line), line);
     }

@@ -6,9 +6,10 @@
  * @module
  */
 
-import { renderRevisions } from "../../lib/cli/list.ts";
+import { renderRevisions } from "../../lib/cli/list_table.ts";
 import { renderJsonLine } from "../../lib/cli/json_line.ts";
 import { RevisionError } from "../../lib/errors.ts";
+import { runSteps } from "../../lib/slices.ts";
 import { parseRevisionInfo } from "../../lib/store/revision_info.ts";
 import { assert, assertEquals } from "../assert.ts";
 import type { Random } from "../fixtures/random.ts";
@@ -138,9 +139,10 @@ export const revisionInfo: FuzzTarget = {
     const paths = { mapPath: uuid, metadataPath: `${uuid}.rev`, metadataVersion: null };
     const entry = { name: uuid, info, time, ...paths, ...flags };
     const row = { entry, state: "no-map", reason: "its map is missing", facts: null } as const;
-    const table = renderRevisions([row], 100);
-    assertEquals(table.split("\n").length, 4, table);
-    for (const line of table.trimEnd().split("\n")) assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(line));
+    const table = [...runSteps(renderRevisions([row], 100))];
+    // What does not fit stands in a line of its own.
+    assert(table.length === 3 || table.length === 4, table.join("\n"));
+    for (const line of table) assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(line));
     const line = renderJsonLine({ ...info });
     assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(line.trimEnd()), JSON.stringify(line));
     assertEquals(JSON.parse(line).uuid, uuid);
