@@ -45,6 +45,9 @@ export function tryClaim(fd: number): boolean {
   }
 }
 
+/** Another restore that finds the file in use locks it for a moment, only to give up: neither would be left. */
+const CLAIM_ATTEMPTS = 5, CLAIM_PAUSE_MS = 50;
+
 /** A file that may be written, or created. */
 export class CheckedFile implements CheckedTarget {
   readonly path: string;
@@ -77,7 +80,7 @@ export class CheckedFile implements CheckedTarget {
   }
 
   async open(options: OpenOptions = {}): Promise<Target> {
-    const fd = this.isNew ? this.#create() : this.#takeChecked();
+    const fd = this.isNew ? await this.#create() : this.#takeChecked();
     try {
       const { zeroPolicy, missingBytes } = await this.#prepare(fd, options.signal);
       const handle: TargetHandle = {
@@ -121,7 +124,7 @@ export class CheckedFile implements CheckedTarget {
   }
 
   /** Creates the file and claims it. @throws {TargetError} If it is there by now, or somebody else's. */
-  #create(): number {
+  async #create(): Promise<number> {
     let fd: number;
     try {
       const access = this.#options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY;
@@ -131,7 +134,12 @@ export class CheckedFile implements CheckedTarget {
     }
     // Before the lock another restore can find the file, lock it and write to it, and may even have ended. Then it is that
     // one's file, to be neither changed nor removed.
-    if (tryClaim(fd) && statFd(fd).size === 0 && isNamedBy(fd, this.#createAt)) return fd;
+    for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
+      if (attempt > 0) await new Promise((resolve) => setTimeout(resolve, CLAIM_PAUSE_MS));
+      if (!tryClaim(fd)) continue;
+      if (statFd(fd).size === 0 && isNamedBy(fd, this.#createAt)) return fd;
+      break;
+    }
     releaseFd(fd);
     throw refusal(this.path, "another program, perhaps another restore, took it first");
   }
