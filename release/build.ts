@@ -7,13 +7,15 @@
  * `deno compile` (2.6.8) puts two things into an executable that differ between machines: the modification times of
  * sources and npm packages, and the path of Deno's cache, in notes on files of the packages that it took for scripts
  * (licenses, read-me files). So it runs in a copy of the sources with a cache of its own, in which all times are the same
- * and there are scripts only. The packages' licenses go into `licenses/` beside the executables.
+ * and there are scripts only. Then the entry stub is put in (`entry_stub.ts`). The packages' licenses go into `licenses/`
+ * beside the executables.
  *
  * @module
  */
 
 import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
+import { insertEntryStub, readEntryStub } from "./entry_stub.ts";
 import { requireTarget, ROOT, TARGETS, type Tool, TOOLS } from "./targets.ts";
 
 /** What goes into executables; the rest of the project does not. */
@@ -45,6 +47,11 @@ export function build(options: BuildOptions): void {
       const made = `${scratch}/${tool.name}`;
       compile(tool, { sources, cache, target, made });
       requireMachine(made, target);
+      const stub = readEntryStub(TARGETS.get(target)!.machine);
+      if (stub !== null) {
+        const executable = insertEntryStub(Deno.readFileSync(made), { stub, tool: tool.name });
+        Deno.writeFileSync(made, executable);
+      }
       // A program that runs cannot be written to, but replaced.
       Deno.mkdirSync(output, { recursive: true });
       Deno.copyFileSync(made, `${output}/.${tool.name}`);

@@ -58,12 +58,14 @@ export interface Target {
   readonly name: string;
   /** Its number in the header of an executable, see elf(5). */
   readonly elfMachine: number;
+  /** What files with machine code for it are called. */
+  readonly machine: string;
 }
 
 /** Machines that there are releases for, by what `deno compile --target` calls them. */
 export const TARGETS: ReadonlyMap<string, Target> = new Map([
-  ["x86_64-unknown-linux-gnu", { name: "x86_64-linux", elfMachine: 62 }],
-  ["aarch64-unknown-linux-gnu", { name: "aarch64-linux", elfMachine: 183 }],
+  ["x86_64-unknown-linux-gnu", { name: "x86_64-linux", elfMachine: 62, machine: "x86_64" }],
+  ["aarch64-unknown-linux-gnu", { name: "aarch64-linux", elfMachine: 183, machine: "aarch64" }],
 ]);
 
 /** The project's folder, with a slash at its end. */

@@ -51,8 +51,14 @@ export function processStart(): ProcessStart {
   return found;
 }
 
-/** Leaves a working directory in which workers cannot be started. @returns Whether that was necessary. */
+/**
+ * Leaves a working directory in which the runtime or its workers cannot start. Executables have done that already, before the
+ * runtime started, and ignore a signal that nobody sends as a sign of it (`release/entry_stub/entry_stub.c`).
+ *
+ * @returns Whether that was necessary.
+ */
 function leaveUnusableDirectory(): boolean {
+  if (Deno.build.standalone && isSignalIgnored(SignalNumber.SIGRTMAX)) return true;
   if (tryWorkingDirectory() !== null) return false;
   changeDirectory("/");
   return true;

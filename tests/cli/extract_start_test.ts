@@ -95,11 +95,15 @@ const VARIABLES: readonly [assignment: string, reason: string | null][] = [
   [`TERM=$'\\xff'`, null],
   [`NO_COLOR=$'\\xff'`, null],
   [`UNKNOWN=$'\\xff'`, null],
+  ["DENO_LOG=debug RUST_LOG=trace", fromSource],
+  ["DENO_V8_FLAGS=--help NODE_OPTIONS=--nothing RUST_MIN_STACK=x", fromSource],
+  [`DENO_LOG=$'\\xff' NODE_OPTIONS=$'\\xff' CI=1 FORCE_COLOR=3`, fromSource],
+  ["LC_ALL=tr_TR.UTF-8 LANG=xx ICU_DATA=/nowhere", fromSource],
 ];
 
 for (const [assignment, reason] of VARIABLES) {
   testUnless(reason, `The environment changes nothing: ${assignment}`, async () => {
-    const shell = `export ${assignment}; exec "$@"`;
+    const shell = `exec env ${assignment} "$@"`;
     const output = store.file("by environment");
     for (
       const args of [["list", store.basedir], ["list", "--json", store.basedir], [
@@ -118,4 +122,61 @@ for (const [assignment, reason] of VARIABLES) {
 
 function withoutNumbers(text: string): string {
   return text.replace(/[\d.]+ ?([KMG]iB)?(\/s)?/g, "N");
+}
+
+Deno.test("Without any environment it is the same", async () => {
+  const output = store.file("without environment");
+  const shell = 'exec env -i "$@"';
+  assertSuccess(await extract([store.revision.path, output], { shell }));
+  assertImage(Deno.readFileSync(output), store.image);
+});
+
+testUnless(
+  fromSource,
+  "An argument that is not UTF-8 is refused in one line, wherever it stands",
+  async () => {
+    for (
+      const [line, index] of [
+        [`"$REV" $'y\\xff'`, 2],
+        [`$'\\xc0\\xaf'`, 1],
+        [`list $'\\xed\\xa0\\x80'`, 2],
+        [`-q --also $'\\xf4\\x90\\x80\\x80' "$REV" out`, 3],
+        [`"$REV" $'\\xe2\\x82'`, 2],
+      ] as const
+    ) {
+      const outcome = await extract([], {
+        shell: `exec "$@" ${line}`,
+        env: { REV: store.revision.path },
+      });
+      assertFailure(outcome, {
+        code: 2,
+        says: [
+          `Cannot use argument ${index}: it is not UTF-8; make a link to the file, and name that`,
+        ],
+      });
+      assertEquals(outcome.stdout.length, 0);
+    }
+  },
+);
+
+Deno.test("Arguments in UTF-8 of any length are passed on", async () => {
+  const output = store.file("\u00e4\u20ac\u{1f4be}\ufffd\u{10ffff}");
+  assertSuccess(await extract([store.revision.path, output]));
+  assertImage(Deno.readFileSync(output), store.image);
+});
+
+testUnless(fromSource, "The name that the tool is called by does not matter", async () => {
+  for (const name of [`$'x\\xff'`, "''", "sh"]) {
+    const outcome = await extract(["--version"], { shell: `exec -a ${name} "$@"` });
+    assertSuccess(outcome);
+  }
+});
+
+for (const closed of ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"]) {
+  Deno.test(`With closed descriptors (${closed}) the image gets nothing but its bytes`, async () => {
+    const output = store.file(`closed ${closed}`);
+    const outcome = await extract([store.revision.path, output], { shell: `exec "$@" ${closed}` });
+    assertEquals(outcome.code, 0, outcome.stderr);
+    assertImage(Deno.readFileSync(output), store.image);
+  });
 }

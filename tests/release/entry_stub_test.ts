@@ -1,0 +1,251 @@
+/**
+ * The entry stub, in a small program in place of the runtime: it must find all as it would without, but for what the stub is
+ * for. With the runtime it is tested by `tests/cli/extract_start_test.ts`.
+ */
+
+import { insertEntryStub, readEntryStub } from "../../release/entry_stub.ts";
+import { assert, assertEquals, assertThrows } from "../assert.ts";
+import { testUnless } from "../fixtures/test_unless.ts";
+import { programProblem, run, Scratch } from "../target/machine.ts";
+
+const FOLDER = new URL("../../release/entry_stub/", import.meta.url).pathname;
+const machine = Deno.build.arch;
+const stub = readEntryStub(machine);
+const problem = stub === null
+  ? `no stub for ${machine}`
+  : programProblem("cc", "ld", "objcopy", "readelf", "bash");
+
+/** Tells what it was started with, and in which order its parts ran. */
+const PROGRAM = `
+  #include <signal.h>
+  #include <stdio.h>
+  #include <stdlib.h>
+  #include <sys/auxv.h>
+  #include <unistd.h>
+  extern char **environ;
+  static int zeros[5000];
+  static _Thread_local int local = 7;
+  __attribute__((constructor)) static void first(void) { printf("constructor\\n"); }
+  __attribute__((destructor)) static void last(void) { printf("destructor\\n"); }
+  static void at_exit(void) { printf("atexit\\n"); }
+  static int ignores(int number) {
+    struct sigaction action;
+    sigaction(number, NULL, &action);
+    return action.sa_handler == SIG_IGN;
+  }
+  int main(int count, char **arguments) {
+    char path[4096];
+    atexit(at_exit);
+    for (int i = 1; i < count; i++) printf("argument %s\\n", arguments[i]);
+    for (char **entry = environ; *entry; entry++) printf("variable %s\\n", *entry);
+    printf("directory %s\\n", getcwd(path, sizeof path));
+    printf("ignored %d %d %d\\n", ignores(SIGHUP), ignores(SIGUSR1), ignores(64));
+    printf("state %d %d %d\\n", zeros[4999], local, getauxval(AT_PAGESZ) >= 4096);
+    return 5;
+  }
+`;
+
+/** Compiles the program and appends a text, as \`deno compile\` does. Returns its bytes. */
+function compileProgram(scratch: Scratch, ...options: string[]): Uint8Array<ArrayBuffer> {
+  const path = scratch.file("program");
+  run("cc", "-o", path, ...options, "-fPIE", "-x", "c", scratch.file("program.c", PROGRAM));
+  const program = Deno.readFileSync(path);
+  const whole = new Uint8Array(program.length + APPENDED.length);
+  whole.set(program);
+  whole.set(APPENDED, program.length);
+  return whole;
+}
+
+const APPENDED = new TextEncoder().encode("appended: the runtime looks for this at the end");
+
+/** Puts the stub into the program. Returns its path. */
+function packProgram(scratch: Scratch): string {
+  const packed = insertEntryStub(compileProgram(scratch, "-pie"), {
+    stub: stub!,
+    tool: "the-tool",
+  });
+  const path = scratch.file("packed", packed);
+  Deno.chmodSync(path, 0o755);
+  return path;
+}
+
+/** Runs a shell line with the program's path as `$1`. */
+function shell(line: string, path: string): { code: number; stdout: string; stderr: string } {
+  const decoder = new TextDecoder();
+  const { code, stdout, stderr } = new Deno.Command("bash", {
+    args: ["-c", line, "bash", path],
+    env: { PATH: Deno.env.get("PATH") ?? "", TZ: "UTC" },
+    clearEnv: true,
+    cwd: "/tmp",
+  }).outputSync();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+testUnless(problem, "A program with the stub runs as without it, its end included", () => {
+  using scratch = new Scratch();
+  const { code, stdout } = shell('exec env -i TERM=x "$1" a "b c"', packProgram(scratch));
+  assertEquals(
+    stdout,
+    "constructor\nargument a\nargument b c\nvariable TERM=x\ndirectory /tmp\nignored 0 1 0\n" +
+      "state 0 7 1\natexit\ndestructor\n",
+  );
+  assertEquals(code, 5);
+});
+
+testUnless(problem, "The stub keeps the variables that are needed, and no others", () => {
+  using scratch = new Scratch();
+  const { stdout } = shell(
+    'exec env -i DENO_LOG=x PATH=/a PATHS=x TERM= TER=x NO_COLOR=1 NO_COLO=1 LD_X=1 TZ=UTC T= "$1"',
+    packProgram(scratch),
+  );
+  const variables = stdout.split("\n").filter((line) => line.startsWith("variable "));
+  assertEquals(variables, [
+    "variable PATH=/a",
+    "variable TERM=",
+    "variable NO_COLOR=1",
+    "variable TZ=UTC",
+  ]);
+});
+
+testUnless(
+  problem,
+  "The stub leaves a directory that was removed or is not UTF-8, and no other",
+  () => {
+    using scratch = new Scratch();
+    const path = packProgram(scratch);
+    Deno.mkdirSync(scratch.file("\u00e4\u{1f4be}"));
+    for (
+      const [line, directory, hasLeft] of [
+        ['cd "${1%/*}"; mkdir x; cd x; rmdir ../x', "/", 1],
+        [`cd "\${1%/*}"; mkdir $'x\\xff'; cd $'x\\xff'`, "/", 1],
+        ['cd "${1%/*}"; cd \u00e4*', scratch.file("\u00e4\u{1f4be}"), 0],
+        ["cd /", "/", 0],
+        // What is inherited is no sign.
+        ["cd /; trap '' 64", "/", 0],
+      ] as const
+    ) {
+      const { stdout } = shell(`${line}; exec "$1"`, path);
+      const lines = stdout.split("\n");
+      assert(lines.includes(`directory ${directory}`), stdout);
+      assert(lines.includes(`ignored 0 1 ${hasLeft}`), stdout);
+    }
+  },
+);
+
+testUnless(problem, "The stub leaves ignored signals alone", () => {
+  using scratch = new Scratch();
+  const { stdout } = shell(`trap "" HUP; exec "$1"`, packProgram(scratch));
+  assert(stdout.includes("ignored 1 1 0\n"), stdout);
+});
+
+testUnless(problem, "The stub refuses what Rust does not take for UTF-8", () => {
+  using scratch = new Scratch();
+  const path = packProgram(scratch);
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const isUtf8 = (bytes: readonly number[]) => {
+    try {
+      decoder.decode(new Uint8Array(bytes));
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  // Bytes at the edges of what may come first and what may follow, whole and cut short.
+  const samples: number[][] = [];
+  const leads = [
+    0x01,
+    0x7f,
+    0x80,
+    0xbf,
+    0xc0,
+    0xc1,
+    0xc2,
+    0xdf,
+    0xe0,
+    0xe1,
+    0xec,
+    0xed,
+    0xee,
+    0xef,
+  ];
+  for (const lead of [...leads, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff]) {
+    samples.push([lead]);
+    for (const next of [0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0]) {
+      samples.push([lead, next], [lead, next, 0x80], [lead, next, 0xbf, 0x80], [lead, next, 0xc0]);
+    }
+  }
+  const word = (bytes: number[]) =>
+    `$'${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}'`;
+  const lines = samples.map((bytes) => `"$1" ${word(bytes)} >/dev/null 2>&1; echo $?`);
+  const { stdout } = shell(lines.join("\n"), path);
+  const expected = samples.map((bytes) => isUtf8(bytes) ? "5" : "2");
+  assertEquals(stdout.trim().split("\n"), expected);
+});
+
+testUnless(problem, "An argument that is not UTF-8 is named by its place", () => {
+  using scratch = new Scratch();
+  const path = packProgram(scratch);
+  const { code, stdout, stderr } = shell(
+    `exec "$1" a b c d e f g h i j $'x\\xff' $'y\\xff'`,
+    path,
+  );
+  assertEquals(code, 2);
+  // The constructor ran, whose output is not flushed.
+  assertEquals(stdout, "");
+  assertEquals(
+    stderr,
+    "the-tool: Cannot use argument 11: it is not UTF-8; make a link to the file, and name that\n",
+  );
+});
+
+testUnless(problem, "What was appended is at the end, and readelf finds nothing wrong", () => {
+  using scratch = new Scratch();
+  const path = packProgram(scratch);
+  assertEquals(Deno.readFileSync(path).subarray(-APPENDED.length), APPENDED);
+  const { success, stderr, stdout } = new Deno.Command("readelf", {
+    args: ["--wide", "--headers", path],
+  }).outputSync();
+  assert(success);
+  assertEquals(new TextDecoder().decode(stderr), "");
+  const text = new TextDecoder().decode(stdout);
+  assert(!/warning|error/i.test(text), text);
+});
+
+testUnless(problem, "insertEntryStub() refuses what is no executable of deno compile", () => {
+  using scratch = new Scratch();
+  const options = { stub: stub!, tool: "the-tool" };
+  const whole = compileProgram(scratch, "-pie");
+  const packed = insertEntryStub(whole, options);
+  // A second time would find no header left, or use another note: the program of cc has several.
+  const wrong = [
+    new Uint8Array(0),
+    new TextEncoder().encode("#!/bin/sh\n".repeat(20)),
+    whole.slice(0, 4096),
+    compileProgram(scratch, "-static-pie"),
+    compileProgram(scratch, "-no-pie"),
+  ];
+  for (const bytes of wrong) {
+    assertThrows(() => insertEntryStub(bytes, options), Error, "Cannot insert the entry stub: ");
+  }
+  assertThrows(
+    () => insertEntryStub(whole, { ...options, tool: "x".repeat(24) }),
+    Error,
+    "too long",
+  );
+  assert(packed.length > whole.length);
+});
+
+/** The stub's bytes were made by these; others may make others of the same source. */
+function compilerProblem(): string | null {
+  if (problem !== null || machine !== "x86_64") return problem ?? "not on x86_64";
+  const version = (program: string) => run(program, "--version").split("\n")[0]!;
+  const isSame = /\b12\.2\.0$/.test(version("cc")) && /\b2\.40$/.test(version("ld"));
+  return isSame ? null : `${version("cc")}, ${version("ld")}: not gcc 12.2.0 and binutils 2.40`;
+}
+
+testUnless(compilerProblem(), "The stub's bytes are those of its source", () => {
+  assertEquals(
+    `${run(`${FOLDER}build.sh`)}\n`,
+    Deno.readTextFileSync(`${FOLDER}${machine}.hex`),
+  );
+});
