@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isChunkFault } from "../chunk/chunk_fault.ts";
 import { OsError, TargetError } from "../errors.ts";
 import type { TargetHandle } from "../target/target.ts";
 import { STDOUT_NAME } from "../target/wording.ts";
@@ -18,7 +19,7 @@ export interface TouchedTarget {
 }
 
 /** What of a command decides how it is resumed. */
-export type ResumedCommand = Pick<RestoreCommand, "update" | "base" | "sparse">;
+export type ResumedCommand = Pick<RestoreCommand, "update" | "base" | "sparse" | "partition">;
 
 /** errno names that mean: there is no room. */
 const NO_ROOM: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
@@ -29,28 +30,47 @@ export function targetNotes(
   target: TouchedTarget | null,
   command: ResumedCommand,
 ): string[] {
-  if (target === null) return [];
+  const isChunks = isChunkFault(error);
+  const advice = isChunks ? [chunkAdvice(target, command)] : [];
+  if (target === null) return advice;
   // The error says where the image is.
   if (error instanceof TargetError && error.isDisplaced) return [];
   const state = `${nameOfTarget(target.path)} is incomplete`;
-  const step = target.access === "random" ? nextStep(error, command) : null;
-  return [step === null ? state : `${state}: ${step}`];
+  const step = target.access === "random" && !isChunks ? nextStep(error, command) : null;
+  return [step === null ? state : `${state}: ${step}`, ...advice];
 }
 
-/** What mends a file or device that could not be written; `null` where an update would not. */
+/** What mends a file or device of a restore that ended; `null` where an update would not. */
 function nextStep(error: unknown, command: ResumedCommand): string | null {
-  if (!(error instanceof TargetError && error.cause instanceof OsError)) return null;
+  const goesOn = `${resumingCommand(command)} writes what is missing`;
+  if (!(error instanceof TargetError)) return goesOn;
+  if (!(error.cause instanceof OsError)) return null;
   return NO_ROOM.has(error.cause.errnoName)
     ? `make room, then run ${resumingCommand(command)}`
-    : `${resumingCommand(command)} writes what is missing`;
+    : goesOn;
+}
+
+/** What helps against a chunk that is bad. */
+function chunkAdvice(target: TouchedTarget | null, command: ResumedCommand): string {
+  const also = "--also DIR for a good copy of the chunk elsewhere";
+  // Without the chunks of the partition table it is not known what to restore.
+  const ways = target === null && command.partition !== undefined
+    ? also
+    : `${also}, or --on-error=zero for zeros in its place`;
+  return target?.access === "random" && !command.update
+    ? `To go on, add ${updateOption(command)}, and ${ways}`
+    : `To go on, add ${ways}`;
 }
 
 /** The command that goes on where the given one ended, in words. */
 export function resumingCommand({ update, base, sparse }: ResumedCommand): string {
-  if (update) return "the same command";
-  const withUpdate = "the same command with --update";
-  if (base !== undefined) return `${withUpdate} instead of --base`;
-  return sparse === "always" ? `${withUpdate} instead of --sparse=always` : withUpdate;
+  return update ? "the same command" : `the same command with ${updateOption({ base, sparse })}`;
+}
+
+/** The option that makes a restore go on, and which other one it replaces. */
+function updateOption({ base, sparse }: Pick<ResumedCommand, "base" | "sparse">): string {
+  if (base !== undefined) return "--update instead of --base";
+  return sparse === "always" ? "--update instead of --sparse=always" : "--update";
 }
 
 /** Quotes a target's path; standard output is no path. */

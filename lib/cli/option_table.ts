@@ -165,8 +165,8 @@ export const EXTRACT_OPTIONS = [
     long: "on-error",
     value: "WHAT",
     choices: ["abort", "zero"],
-    help: "what to do about a chunk that is missing or corrupt: abort, or leave zeros, go on " +
-      "and report the bad ranges at the end",
+    help: "what to do about a chunk that is missing or corrupt: abort, or zero: leave zeros, go " +
+      "on and report the bad ranges at the end",
     default: "abort",
   },
   {

@@ -71,18 +71,26 @@ export function renderDryRun(report: DryRunReport, command: AskedFor): string[] 
   ];
 }
 
-/** Says what bad chunks cost, or, of a dry run, what they would. */
+/**
+ * Says what bad chunks cost, or, of a dry run, what they would.
+ *
+ * @param run.canUpdate Whether the target is one that an update could mend; default false.
+ */
 export function describeLoss(
   ranges: readonly BadRange[],
-  run: { isDryRun: boolean; onError: RestoreCommand["onError"] },
+  run: { isDryRun: boolean; onError: RestoreCommand["onError"]; canUpdate?: boolean },
 ): string {
   const { chunks, bytes } = lossOf(ranges);
   const loss = `${formatQuantity(chunks, "chunk")} missing or corrupt: ` +
     `${formatQuantity(ranges.length, "range")} of the image (${formatBytes(bytes)}) `;
-  if (!run.isDryRun) return `${loss}lost, zeros stand there`;
+  if (!run.isDryRun) {
+    const mend = run.canUpdate ? "; --update --also DIR puts good copies there" : "";
+    return `${loss}lost, zeros stand there${mend}`;
+  }
   return run.onError === "zero"
     ? `${loss}would be lost, zeros would stand there`
-    : `${loss}cannot be restored: the restore would fail; --on-error=zero would leave zeros there`;
+    : `${loss}cannot be restored: the restore would fail; --also DIR may have good copies, ` +
+      "--on-error=zero would leave zeros there";
 }
 
 function lossOf(ranges: readonly BadRange[]): { chunks: number; bytes: number } {

@@ -59,7 +59,9 @@ export async function runRestore(tool: string, command: RestoreCommand): Promise
       isReported = false;
       reporter.warn(`Cannot write report ${quote(reportFile ?? "")}: ${reasonOf(error)}`);
     }
-    const code = await conclude(run, report, renderReport(report, command), command);
+    const canUpdate = events.touchedTarget?.access === "random";
+    const lines = renderReport(report, command);
+    const code = await conclude(run, report, lines, { ...command, canUpdate });
     return isReported || code !== ExitCode.COMPLETE ? code : ExitCode.FAILURE;
   } catch (error) {
     events.end();
@@ -77,14 +79,14 @@ async function conclude(
   { reporter }: CommandRun,
   report: RestoreReport | DryRunReport,
   lines: readonly string[],
-  { dryRun: isDryRun, onError }: RestoreCommand,
+  { dryRun: isDryRun, onError, canUpdate }: RestoreCommand & { canUpdate?: boolean },
 ): Promise<ExitCode> {
   const { badRanges } = report;
   reporter.summary(lines, { ...report });
   if (badRanges.length === 0) return ExitCode.COMPLETE;
   const { renderDamageTable } = await import("./damage_table.ts");
   const maxCells = stderrColumns();
-  const loss = describeLoss(badRanges, { isDryRun, onError });
+  const loss = describeLoss(badRanges, { isDryRun, onError, canUpdate: canUpdate ?? false });
   reporter.listing([...renderDamageTable(badRanges, { maxCells }), loss]);
   return ExitCode.DATA;
 }

@@ -15,7 +15,7 @@
  */
 
 import { openChunkFile } from "../chunk/chunk_file.ts";
-import { fromFirstGood } from "../chunk/chunk_sources.ts";
+import { fromFirstGood } from "../chunk/chunk_fault.ts";
 import { releaseFd } from "../ffi/libc.ts";
 import { ignoreWriteSignals } from "../ffi/signals.ts";
 import { chunkIdToHex } from "../store/layout.ts";

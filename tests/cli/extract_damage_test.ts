@@ -34,6 +34,10 @@ function announce(bytes: number): Damage {
   return change((content) => new DataView(content.buffer).setUint32(1, bytes, false));
 }
 
+/** What helps against a bad chunk. */
+const WAYS = "--also DIR for a good copy of the chunk elsewhere, or --on-error=zero for zeros " +
+  "in its place";
+
 interface Case {
   readonly name: string;
   readonly damage: Damage;
@@ -141,6 +145,7 @@ Deno.test("A chunk that is damaged stops the restore: exit 3, chunk, seqs, byte 
           says: [
             failureOf(action, id, placesOf([Seq.HOLES, Seq.HOLES_REPEATED]), state),
             `"${target}" is incomplete`,
+            `To go on, add --update, and ${WAYS}`,
           ],
         });
         // To a stream chunks go seq by seq, so the first place is named.
@@ -149,6 +154,7 @@ Deno.test("A chunk that is damaged stops the restore: exit 3, chunk, seqs, byte 
           says: [
             failureOf(action, id, placesOf([Seq.HOLES]), state),
             "standard output is incomplete",
+            `To go on, add ${WAYS}`,
           ],
         });
         assertImage(
@@ -181,6 +187,7 @@ Deno.test("Without the first chunk nothing is written: the target is untouched",
         placesOf([Seq.FIRST, Seq.REPEATED]),
         /there is no file/,
       ),
+      `To go on, add ${WAYS}`,
     ];
     assertFailure(await extract([store.revision.path, target]), { code: CORRUPT, says });
     assertFailure(await extract([store.revision.path, store.file("not-made")]), {
@@ -235,6 +242,7 @@ Deno.test("A short chunk at a seq that is not the last is damage, at the last to
             new RegExp(`^it holds ${short} bytes, the image needs ${needs}$`),
           ),
           "standard output is incomplete",
+          `To go on, add ${WAYS}`,
         ],
       });
     });

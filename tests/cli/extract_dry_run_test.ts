@@ -106,7 +106,8 @@ Deno.test("--dry-run looks for every chunk's file: exit 3 with the ranges, as th
           loss +
             (onError === "zero"
               ? "would be lost, zeros would stand there"
-              : "cannot be restored: the restore would fail; --on-error=zero would leave zeros there"),
+              : "cannot be restored: the restore would fail; --also DIR may have good copies, " +
+                "--on-error=zero would leave zeros there"),
         );
         assertMatch(stderr, /^Would restore 33\.0 MiB: read \S+ MiB from 2 files, /m);
       }

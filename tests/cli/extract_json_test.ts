@@ -293,6 +293,8 @@ Deno.test("--json tells what a bad chunk is and where it stands: exit 3", async 
       ]);
       assertEquals([last.chunkId, last.notes], [store.idAt(Seq.HOLES), [
         `"${path}" is incomplete`,
+        "To go on, add --update, and --also DIR for a good copy of the chunk elsewhere, or " +
+        "--on-error=zero for zeros in its place",
       ]]);
     });
   }

@@ -263,7 +263,10 @@ Deno.test("--partition whose table lies in a bad chunk fails with it: exit 3; --
     const outcome = await extract([...args, store.file("not-made")]);
     assertFailure(outcome, {
       code: 3,
-      says: [/^Cannot read chunk ".*" \(seq 0, .*\): there is no/],
+      says: [
+        /^Cannot read chunk ".*" \(seq 0, .*\): there is no/,
+        "To go on, add --also DIR for a good copy of the chunk elsewhere",
+      ],
     });
     assertEquals(store.namesBeside().includes("not-made"), false);
     const helped = await extract(["--also", spare.basedir, ...args]);

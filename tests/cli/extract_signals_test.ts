@@ -113,6 +113,7 @@ Deno.test("Damage ends a restore to a reader that has stopped reading", async ()
     says: [
       /^Cannot use chunk "[0-9a-f]{32}" \(seq 1, .*: its content hashes to /,
       `"${fifo}" is incomplete`,
+      /^To go on, add --also DIR for a good copy of the chunk elsewhere, or --on-error=zero /,
     ],
   });
 });

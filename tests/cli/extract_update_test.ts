@@ -133,7 +133,12 @@ async function assertResumes(
     else {
       assertFailure(outcome, {
         code: 130,
-        says: ["Interrupted by SIGINT", `"${path}" is incomplete`],
+        says: [
+          "Interrupted by SIGINT",
+          `"${path}" is incomplete: the same command ${
+            args.includes("--update") ? "" : "with --update "
+          }writes what is missing`,
+        ],
       });
     }
     const middle = Seq.UNALIGNED_ZEROS * CHUNK_BYTES;

@@ -1,11 +1,22 @@
-import { type ResumedCommand, targetNotes } from "../../lib/cli/next_step.ts";
-import { TargetError } from "../../lib/errors.ts";
+import { type ResumedCommand, targetNotes, type TouchedTarget } from "../../lib/cli/next_step.ts";
+import {
+  ChunkCorruptError,
+  ChunkMissingError,
+  InterruptedError,
+  TargetError,
+  WorkerError,
+} from "../../lib/errors.ts";
 import { Errno, osError } from "../../lib/ffi/errno.ts";
 import { assertEquals } from "../assert.ts";
 import "../fixtures/libraries.ts";
 
 const FILE = { path: "/t", access: "random" } as const;
-const PLAIN: ResumedCommand = { update: false, base: undefined, sparse: "auto" };
+const PLAIN: ResumedCommand = {
+  update: false,
+  base: undefined,
+  sparse: "auto",
+  partition: undefined,
+};
 
 function failure(errno: number): TargetError {
   const cause = osError(errno, { syscall: "write", path: "/t" });
@@ -32,6 +43,45 @@ Deno.test("targetNotes() names the command that completes a target that failed",
   ];
   for (const [errno, command, says] of cases) {
     assertEquals(targetNotes(failure(errno), FILE, command), [`"/t" is incomplete: ${says}`]);
+  }
+});
+
+Deno.test("targetNotes() names the command that goes on after a signal, or what else ended it", () => {
+  const errors = [
+    new InterruptedError("Interrupted by SIGINT", { signal: "SIGINT" }),
+    osError(Errno.EACCES, { syscall: "open", path: "/s" }),
+    new WorkerError("a worker ended"),
+  ];
+  for (const error of errors) {
+    assertEquals(targetNotes(error, FILE, PLAIN), [
+      '"/t" is incomplete: the same command with --update writes what is missing',
+    ]);
+    assertEquals(targetNotes(error, { ...FILE, access: "stream" }, PLAIN), ['"/t" is incomplete']);
+    assertEquals(targetNotes(error, null, PLAIN), []);
+  }
+});
+
+Deno.test("targetNotes() names what helps against a bad chunk", () => {
+  const fields = { chunkId: "c", seqs: [1], path: "/s" };
+  const also = "--also DIR for a good copy of the chunk elsewhere";
+  const ways = `${also}, or --on-error=zero for zeros in its place`;
+  const stream = { ...FILE, access: "stream" } as const;
+  const cases: [target: TouchedTarget | null, command: ResumedCommand, notes: string[]][] = [
+    [FILE, PLAIN, ['"/t" is incomplete', `To go on, add --update, and ${ways}`]],
+    [FILE, { ...PLAIN, base: "R" }, [
+      '"/t" is incomplete',
+      `To go on, add --update instead of --base, and ${ways}`,
+    ]],
+    [FILE, { ...PLAIN, update: true }, ['"/t" is incomplete', `To go on, add ${ways}`]],
+    [stream, PLAIN, ['"/t" is incomplete', `To go on, add ${ways}`]],
+    [null, PLAIN, [`To go on, add ${ways}`]],
+    // It may be the partition table's.
+    [null, { ...PLAIN, partition: 1 }, [`To go on, add ${also}`]],
+  ];
+  for (const [target, command, notes] of cases) {
+    assertEquals(targetNotes(new ChunkMissingError("", fields), target, command), notes);
+    const corrupt = new ChunkCorruptError("", { ...fields, reason: "lzo" });
+    assertEquals(targetNotes(corrupt, target, command), notes);
   }
 });
 

@@ -120,12 +120,17 @@ Deno.test("describeLoss() says how much is lost, or would be, and what can be do
     [
       true,
       "abort",
-      "cannot be restored: the restore would fail; --on-error=zero would leave zeros there",
+      "cannot be restored: the restore would fail; --also DIR may have good copies, " +
+      "--on-error=zero would leave zeros there",
     ],
   ] as const;
   for (const [isDryRun, onError, end] of cases) {
     assertEquals(describeLoss(BAD, { isDryRun, onError }), loss + end);
   }
+  assertEquals(
+    describeLoss(BAD, { isDryRun: false, onError: "zero", canUpdate: true }),
+    `${loss}lost, zeros stand there; --update --also DIR puts good copies there`,
+  );
   const one = describeLoss(BAD.slice(2), { isDryRun: false, onError: "zero" });
   assertEquals(
     one,

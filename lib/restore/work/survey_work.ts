@@ -5,7 +5,7 @@
  */
 
 import { chunkPath, inFile, openChunkFile, unreadable } from "../../chunk/chunk_file.ts";
-import { fromFirstGood, isChunkFault } from "../../chunk/chunk_sources.ts";
+import { fromFirstGood, isChunkFault } from "../../chunk/chunk_fault.ts";
 import type { ChunkRef } from "../../chunk/places.ts";
 import { ChunkCorruptError, ChunkMissingError } from "../../errors.ts";
 import { releaseFd } from "../../ffi/libc.ts";

@@ -5,7 +5,8 @@
  */
 
 import type { ChunkRef } from "../../chunk/places.ts";
-import { ChunkSources, isChunkFault } from "../../chunk/chunk_sources.ts";
+import { isChunkFault } from "../../chunk/chunk_fault.ts";
+import { ChunkSources } from "../../chunk/chunk_sources.ts";
 import { ChunkCorruptError, type ChunkMissingError } from "../../errors.ts";
 import { chunkIdToHex } from "../../store/layout.ts";
 import { Control, Counter, type Note, type StartMessage } from "../messages.ts";
