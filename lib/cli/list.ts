@@ -21,18 +21,20 @@
  * @module
  */
 
+import { StoreFormatError } from "../errors.ts";
 import { reasonOf } from "../ffi/errno.ts";
 import { MapFactsReader } from "../restore/map_facts.ts";
 import { Slices } from "../slices.ts";
 import { readCatalogSteps } from "../store/catalog.ts";
-import { listHint, noSuchRevision } from "../store/revision_meaning.ts";
+import { noSuchRevision } from "../store/revision_meaning.ts";
 import {
   parseRevisionSpec,
   type ResolvedSpec,
   resolveRevisionSpec,
 } from "../store/revision_spec.ts";
-import { warningAboutPassedOver } from "../store/revision_warnings.ts";
+import { warningsAboutOrder } from "../store/revision_warnings.ts";
 import { openStore } from "../store/store.ts";
+import { hintForList, listHint } from "../store/store_hints.ts";
 import { quote } from "../wording.ts";
 import { ExitCode } from "./exit_code.ts";
 import { renderJsonLine } from "./json_line.ts";
@@ -84,17 +86,20 @@ export async function runList(command: ListCommand, output: ListOutput): Promise
   const parsedSpec = spec === undefined ? undefined : parseRevisionSpec(spec);
   const slices = new Slices();
   output.onStep?.("Reading metadata");
-  const catalog = await slices.run(readCatalogSteps(dir));
+  const catalog = await slices.run(readCatalogSteps(dir)).catch((error) => {
+    throw withHint(error, dir);
+  });
   const { skipped } = catalog;
   if (catalog.revisions.length + skipped.length === 0) openStore(dir);
-  const { entries, passedOver }: ResolvedSpec = parsedSpec
+  const resolved: ResolvedSpec = parsedSpec
     ? resolveRevisionSpec(
       parsedSpec,
       catalog.revisions,
       (state) =>
         noSuchRevision(`${quote(spec ?? "", 200)} in ${quote(dir)}`, dir, [state, listHint(dir)]),
     )
-    : { entries: catalog.revisions, passedOver: [] };
+    : { entries: catalog.revisions, passedOver: [], tied: [] };
+  const { entries } = resolved;
 
   const revisions: ListedRevision[] = [];
   const counts = () => ({ done: revisions.length, total: entries.length });
@@ -124,9 +129,17 @@ export async function runList(command: ListCommand, output: ListOutput): Promise
   if (!await printer.flush()) return printer.code;
   for (const { state, reason } of revisions) if (state === "bad-map") output.warn(reason ?? "");
   for (const { name, reason } of skipped) output.warn(`skipped ${quote(name, 255)}: ${reason}`);
-  for (const line of warningAboutPassedOver(passedOver)) output.warn(line);
+  for (const line of warningsAboutOrder(resolved)) output.warn(line);
   if (catalog.revisions.length === 0) output.warn(`there are no revisions in ${quote(dir)}`);
   return ExitCode.COMPLETE;
+}
+
+/** Adds to an error what may have been meant: `DIR/last` is `DIR last` here. */
+function withHint(error: unknown, dir: string): unknown {
+  if (!(error instanceof StoreFormatError)) return error;
+  const hint = hintForList(dir);
+  if (hint === undefined) return error;
+  return new StoreFormatError(`${error.message}; ${hint}`, { path: dir }, { cause: error });
 }
 
 /** Characters that are written at once. */

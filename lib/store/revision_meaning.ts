@@ -11,6 +11,7 @@ import { METADATA_SUFFIX } from "./layout.ts";
 import { parseRevisionSpec, type RevisionSpec } from "./revision_spec.ts";
 import { isDateLike } from "./revision_spec_date.ts";
 import { openStore } from "./store.ts";
+import { hintNear, listHint } from "./store_hints.ts";
 
 /** How a revision may be named besides by its path. */
 export interface SelectOptions {
@@ -74,11 +75,6 @@ export function noSuchRevision(
   return new RevisionError(`Cannot open revision ${subject}: ${states}`, { path });
 }
 
-/** Names the command that shows what there is in a backup directory: the next step of whoever found nothing. */
-export function listHint(dir: string): string {
-  return `${quote(`backy-extract list ${dir}`)} shows what there is`;
-}
-
 function interpretIn(dir: string, text: string): RevisionMeaning {
   const kind = kindOf(dir);
   if (kind === "other") {
@@ -92,7 +88,7 @@ function interpretIn(dir: string, text: string): RevisionMeaning {
   const path = join(dir, spec.name);
   // Without a look at the metadata, which may be damaged when a restore is needed.
   if (isRevisionAt(path)) return { kind: "file", path };
-  throw noSuchRevision(subjectOf(dir, text), path);
+  throw noSuchRevision(subjectOf(dir, text), path, [undefined, listHint(dir)]);
 }
 
 /** Takes a bare name for one in a backup directory; only if it can be none there for a path. */
@@ -102,7 +98,7 @@ function interpretBeside(dir: string, name: string): RevisionMeaning {
   const spec = tryParse(name, kindOf(name) !== "nothing");
   if (spec !== null && spec.kind !== "name") return specIn(dir, name, spec);
   if (kindOf(name) !== "nothing" || isRevisionAt(name)) return interpretPath(name, dir);
-  throw noSuchRevision(subjectOf(dir, name), path);
+  throw noSuchRevision(subjectOf(dir, name), path, [undefined, hintNear(dir)]);
 }
 
 /** @param base Directory of a spec that comes without one. */
@@ -115,7 +111,11 @@ function interpretPath(path: string, base: string): RevisionMeaning {
   const missing = /^([^:(),&]*)\//s.exec(rest);
   const text = missing === null ? rest : rest.slice(missing[0].length);
   const spec = tryParse(text);
-  if (spec === null || spec.kind === "name") throw noSuchRevision(quote(path), path);
+  if (spec === null || spec.kind === "name") {
+    const dir = path.slice(0, path.lastIndexOf("/") + 1).replace(/\/+$/, "");
+    const where = dir !== "" ? dir : path.startsWith("/") ? "/" : ".";
+    throw noSuchRevision(quote(path), path, [undefined, hintNear(where)]);
+  }
   if (missing !== null) {
     openStore(prefix + missing[1]);
     // It was made only now.

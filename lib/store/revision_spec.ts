@@ -42,6 +42,8 @@ export interface ResolvedSpec {
   readonly entries: readonly CatalogEntry[];
   /** Revisions without a time that might have been chosen if they had one. */
   readonly passedOver: readonly CatalogEntry[];
+  /** Revisions of the same time as one that was chosen by its place in the order, which their names decided. */
+  readonly tied: readonly CatalogEntry[];
 }
 
 /**
@@ -58,7 +60,7 @@ export function resolveRevisionSpec(
 ): ResolvedSpec {
   const resolver = new Resolver(entries, refuse);
   const found = resolver.resolve(spec).map((index) => entries[index]!);
-  return { entries: found, passedOver: resolver.passedOver };
+  return { entries: found, passedOver: resolver.passedOver, tied: resolver.tied };
 }
 
 /** Where a range's end lies in a catalog, as the indices from which and up to which a range reaches from there. */
@@ -74,6 +76,7 @@ class Resolver {
   /** Index from which on the entries have a time. */
   readonly #firstDated: number;
   readonly #passedOver = new Set<number>();
+  readonly #tied = new Set<number>();
 
   constructor(entries: readonly CatalogEntry[], refuse: (state: string) => Error) {
     this.#entries = entries;
@@ -84,7 +87,12 @@ class Resolver {
 
   /** Revisions that `resolve` has passed over because they have no time. */
   get passedOver(): CatalogEntry[] {
-    return [...this.#passedOver].sort((a, b) => a - b).map((index) => this.#entries[index]!);
+    return this.#entriesAt(this.#passedOver);
+  }
+
+  /** Revisions of the same time as one that `resolve` has chosen by the order. */
+  get tied(): CatalogEntry[] {
+    return this.#entriesAt(this.#tied);
   }
 
   resolve(spec: RevisionSpec): number[] {
@@ -124,6 +132,10 @@ class Resolver {
     }
   }
 
+  #entriesAt(indices: ReadonlySet<number>): CatalogEntry[] {
+    return [...indices].sort((a, b) => a - b).map((index) => this.#entries[index]!);
+  }
+
   #where(isWanted: (entry: CatalogEntry, index: number) => boolean): number[] {
     const indices: number[] = [];
     this.#entries.forEach((entry, index) => {
@@ -135,9 +147,9 @@ class Resolver {
   #findSingle(spec: SingleSpec): number {
     switch (spec.kind) {
       case "first":
-        return this.#datedOf(this.#all(), spec.kind)[0]!;
+        return this.#choose(this.#all(), 0, spec.kind);
       case "last":
-        return this.#datedOf(this.#all(), spec.kind).at(-1)!;
+        return this.#choose(this.#all(), -1, spec.kind);
       case "number":
         return this.#findNumber(spec.back, spec.text);
       case "name":
@@ -146,12 +158,14 @@ class Resolver {
       case "date": {
         this.#passOver(this.#all());
         const index = this.#findLastUntil(spec.date.end);
-        return index >= 0 ? index : this.#fail("there is no revision as old as that date");
+        if (index < 0) return this.#fail("there is no revision as old as that date");
+        this.#noteTies(index, this.#all());
+        return index;
       }
       case "first-of":
-        return this.#datedOf(this.resolve(spec.of), "first(...)")[0]!;
+        return this.#choose(this.resolve(spec.of), 0, "first(...)");
       case "last-of":
-        return this.#datedOf(this.resolve(spec.of), "last(...)").at(-1)!;
+        return this.#choose(this.resolve(spec.of), -1, "last(...)");
     }
   }
 
@@ -159,11 +173,19 @@ class Resolver {
     return this.#where(() => true);
   }
 
-  /** Leaves out what has no time. @throws If nothing is left; `purpose` is what one of them was to be chosen by. */
-  #datedOf(indices: readonly number[], purpose: string): number[] {
+  /**
+   * Chooses one of those that have a time.
+   *
+   * @param place 0 for the first of them, -1 for the last.
+   * @param purpose What chooses, for the error if there are none.
+   */
+  #choose(indices: readonly number[], place: 0 | -1, purpose: string): number {
     this.#passOver(indices);
-    const dated = indices.filter((index) => this.#isDated(index));
-    if (dated.length > 0) return dated;
+    const chosen = indices.filter((index) => this.#isDated(index)).at(place);
+    if (chosen !== undefined) {
+      this.#noteTies(chosen, indices);
+      return chosen;
+    }
     const state = indices.length === 0
       ? "there is no revision"
       : "there is no revision whose time is known";
@@ -174,6 +196,13 @@ class Resolver {
     for (const index of indices) if (!this.#isDated(index)) this.#passedOver.add(index);
   }
 
+  #noteTies(chosen: number, indices: readonly number[]): void {
+    const time = this.#entries[chosen]!.time!.getTime();
+    for (const index of indices) {
+      if (index !== chosen && this.#entries[index]!.time?.getTime() === time) this.#tied.add(index);
+    }
+  }
+
   #isDated(index: number): boolean {
     return index >= this.#firstDated;
   }
@@ -182,6 +211,7 @@ class Resolver {
     const index = this.#entries.length - 1 - back;
     if (this.#isDated(index)) {
       this.#passOver(this.#all());
+      this.#noteTies(index, this.#all());
       return index;
     }
     const named = this.#findName(text);

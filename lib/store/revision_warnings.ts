@@ -7,6 +7,7 @@
 import { METADATA_SUFFIX } from "./layout.ts";
 import type { SkippedRevision } from "./catalog.ts";
 import type { RevisionInfo } from "./revision_info.ts";
+import type { ResolvedSpec } from "./revision_spec.ts";
 import { printable, quote } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
 
@@ -17,6 +18,9 @@ const GLANCE_MAX_BYTES = 64 * 1024;
 const NAMES_MAX = 3;
 const NAME_MAX_CHARS = 64;
 const REASON_MAX_CHARS = 160;
+
+/** As much as clocks of servers differ. */
+const CLOCK_SKEW_MS = 3_600_000;
 
 /** A number of seconds as the backup's duration, in the two forms in which producers write it. */
 const DURATION = /^stats: *(?:\{[^{}]*|(?:\r?\n [^\n]*)*)\bduration: +\d/m;
@@ -86,13 +90,37 @@ export function warningAboutLeftOut(leftOut: readonly SkippedRevision[]): string
   return warningAboutMissing(leftOut, "cannot be used");
 }
 
-/** Says which revisions could not be chosen by their place in the order: no line or one. */
-export function warningAboutPassedOver(revisions: readonly { readonly name: string }[]): string[] {
-  const count = revisions.length;
-  if (count === 0) return [];
-  const subject = count === 1 ? "1 revision was" : `${count} revisions were`;
-  const whose = count === 1 ? "its time is" : "their times are";
-  return [`${subject} passed over because ${whose} unknown: ${listed(revisions.map(nameOf))}`];
+/**
+ * Says which revisions could not be chosen by their place in the order because they have no time, and which could be meant
+ * as well because they have the same one: a line each, or none.
+ */
+export function warningsAboutOrder({ passedOver, tied }: Omit<ResolvedSpec, "entries">): string[] {
+  const warnings: string[] = [];
+  if (passedOver.length > 0) {
+    const [subject, whose] = passedOver.length === 1
+      ? ["1 revision was", "its time is"]
+      : [`${passedOver.length} revisions were`, "their times are"];
+    const names = listed(passedOver.map(nameOf));
+    warnings.push(`${subject} passed over because ${whose} unknown: ${names}`);
+  }
+  if (tied.length > 0) {
+    const subject = tied.length === 1 ? "1 revision has" : `${tied.length} revisions have`;
+    const names = listed(tied.map(nameOf));
+    warnings.push(`${subject} the same time as the one that was chosen: ${names}`);
+  }
+  return warnings;
+}
+
+/** Says that a revision would be of the future: then a clock was wrong, and it may not be the newest. */
+export function warningAboutFuture(
+  { name, time }: { readonly name: string; readonly time: Date | null },
+  now: number,
+): string[] {
+  if (time === null || time.getTime() <= now + CLOCK_SKEW_MS) return [];
+  return [
+    `Revision ${nameOf({ name })} is of ${time.toISOString()}, which is in the future: ` +
+    "a clock is or was wrong, and others may be newer",
+  ];
 }
 
 function warningAboutMissing(missing: readonly SkippedRevision[], state: string): string[] {

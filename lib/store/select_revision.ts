@@ -12,20 +12,21 @@ import { quote } from "../wording.ts";
 import type { CatalogEntry, SkippedRevision } from "./catalog.ts";
 import {
   interpretRevision,
-  listHint,
   noSuchRevision,
   type SelectOptions,
   type SpecMeaning,
 } from "./revision_meaning.ts";
-import { parseRevisionSpec, resolveRevisionSpec } from "./revision_spec.ts";
+import { parseRevisionSpec, type ResolvedSpec, resolveRevisionSpec } from "./revision_spec.ts";
 import {
   describeRevisions,
   readRevisionWarnings,
+  warningAboutFuture,
   warningAboutLeftOut,
-  warningAboutPassedOver,
   warningAboutSkipped,
   warningsAbout,
+  warningsAboutOrder,
 } from "./revision_warnings.ts";
+import { hintNear, listHint } from "./store_hints.ts";
 import { locateRevision, openStore, type RevisionLocation } from "./store.ts";
 
 export type { SelectOptions } from "./revision_meaning.ts";
@@ -71,7 +72,8 @@ export async function selectRevision(
   if (meaning.kind === "directory") {
     throw new RevisionError(
       `Cannot open revision ${quote(path)}: ` +
-        "it is a directory, name a revision in it (DIR/UUID or DIR/SPEC, or -r SPEC)",
+        "it is a directory, name a revision in it (DIR/UUID or DIR/SPEC, or -r SPEC); " +
+        hintNear(meaning.dir),
       { path },
     );
   }
@@ -82,7 +84,8 @@ export async function selectRevision(
   if (revision === undefined) throw unusable(meaning, resolved);
   const warnings = [
     ...warningsAbout([revision.entry]),
-    ...warningAboutPassedOver(resolved.passedOver),
+    ...warningAboutFuture(revision.entry, Date.now()),
+    ...warningsAboutOrder(resolved),
     ...warningAboutSkipped(resolved.skipped),
   ];
   return { ...revision, warnings };
@@ -108,7 +111,7 @@ export async function selectRevisions(
 
   const specMeaning = meaning.kind === "spec" ? meaning : allOf(meaning.dir);
   const resolved = await resolve(specMeaning);
-  const { usable, leftOut, passedOver, skipped } = resolved;
+  const { usable, leftOut, skipped } = resolved;
   if (usable.length === 0) throw unusable(specMeaning, resolved);
   return {
     basedir: specMeaning.dir,
@@ -117,7 +120,7 @@ export async function selectRevisions(
     warnings: [
       ...warningsAbout(usable.map(({ entry }) => entry)),
       ...warningAboutLeftOut(leftOut),
-      ...warningAboutPassedOver(passedOver),
+      ...warningsAboutOrder(resolved),
       ...warningAboutSkipped(skipped),
     ],
   };
@@ -136,14 +139,10 @@ function allOf(dir: string): SpecMeaning {
 
 type ListedRevision = FoundRevision & { readonly entry: CatalogEntry };
 
-interface Resolved {
-  /** What the spec means; at least one. */
-  readonly entries: readonly CatalogEntry[];
-  /** Those of them that can be used, and the others. */
+interface Resolved extends ResolvedSpec {
+  /** Of the entries, of which there is at least one, those that can be used, and the others. */
   readonly usable: readonly ListedRevision[];
   readonly leftOut: readonly SkippedRevision[];
-  /** Those without a time that might have been meant if they had one. */
-  readonly passedOver: readonly CatalogEntry[];
   /** Those of the directory of which nobody knows whether the spec means them. */
   readonly skipped: readonly SkippedRevision[];
 }
@@ -159,7 +158,8 @@ async function resolve({ dir, spec, subject, path }: SpecMeaning): Promise<Resol
       : [state, listHint(dir)];
     return noSuchRevision(subject, path, [reason, ...warningAboutSkipped(skipped), hint]);
   };
-  const { entries, passedOver } = resolveRevisionSpec(spec, revisions, refuse);
+  const resolved = resolveRevisionSpec(spec, revisions, refuse);
+  const { entries } = resolved;
   if (entries.length === 0) throw refuse();
   const usable: ListedRevision[] = [];
   const leftOut: SkippedRevision[] = [];
@@ -169,7 +169,7 @@ async function resolve({ dir, spec, subject, path }: SpecMeaning): Promise<Resol
     if (reason !== null) leftOut.push({ name, reason });
     else usable.push({ ...locateRevision(mapPath), entry });
   }
-  return { entries, usable, leftOut, passedOver, skipped };
+  return { ...resolved, usable, leftOut, skipped };
 }
 
 function isFile(path: string): boolean {
@@ -204,11 +204,13 @@ function unusable(
   { entries, leftOut }: Resolved,
 ): RevisionError {
   const { name, reason } = leftOut[0]!;
-  // A backup that is running has metadata, but no map as yet; "last" means it, as in backy.
   const { info, isLocal, hasMap } = entries[0]!;
-  const hint = !info.isComplete && isLocal && !hasMap
-    ? "; its backup has not finished, last(clean) passes over such ones"
-    : "";
+  let hint = "";
+  if (!isLocal) hint = "; restore it there, last(local) passes over such ones";
+  // A backup that is running has metadata, but no map as yet; "last" means it, as in backy.
+  else if (!info.isComplete && !hasMap) {
+    hint = "; its backup has not finished, last(clean) passes over such ones";
+  }
   const state = leftOut.length === 1
     ? `it is ${quote(name, 64)}: ${reason}${hint}`
     : `none of ${leftOut.length} revisions can be used: ${describeRevisions(leftOut)}`;

@@ -10,6 +10,7 @@ import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout
 import { reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { quote, shownHostName, WITHHELD } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
+import { describeNoStore, hasStoreTag, hintBeside, hintNear } from "./store_hints.ts";
 
 /** A backup directory whose format tag was checked. */
 export interface Store {
@@ -51,12 +52,15 @@ export function openStore(dir: string): Store {
   };
 
   const dirInfo = tryStat(dir, refuse);
-  if (dirInfo === null) return refuse("there is no such directory");
+  if (dirInfo === null) {
+    const beside = hintBeside(dir);
+    return refuse(`there is no such directory${beside === undefined ? "" : `; ${beside}`}`);
+  }
   if (!dirInfo.isDirectory) return refuse("it is not a directory");
 
   const tagPath = join(dir, STORE_TAG_FILE);
   const tagInfo = tryStat(tagPath, refuse);
-  if (tagInfo === null) return refuse(`it is not one, there is no "${STORE_TAG_FILE}" in it`);
+  if (tagInfo === null) return refuse(describeNoStore(dir));
   // Opening a FIFO would wait for a writer.
   if (!tagInfo.isFile) return refuse(`it is not one, "${STORE_TAG_FILE}" is no regular file`);
 
@@ -124,9 +128,11 @@ function whyAbsent(path: string): string {
     // Not even a link.
   }
   try {
-    return describeOnlyMetadata(readServer(path + METADATA_SUFFIX));
+    const server = readServer(path + METADATA_SUFFIX);
+    const next = server === "" ? hintNear(split(path).dir) : "restore it there";
+    return `${describeOnlyMetadata(server)}; ${next}`;
   } catch {
-    return "there is no such revision";
+    return `there is no such revision; ${hintNear(split(path).dir)}`;
   }
 }
 
@@ -191,14 +197,6 @@ function readTag(path: string, refuse: Refuse): string {
   } catch (error) {
     rethrowLack(error, path);
     return refuse(`"${STORE_TAG_FILE}" in it cannot be read: ${reasonOf(error)}`, error);
-  }
-}
-
-function hasStoreTag(dir: string): boolean {
-  try {
-    return Deno.statSync(join(dir, STORE_TAG_FILE)).isFile;
-  } catch {
-    return false;
   }
 }
 

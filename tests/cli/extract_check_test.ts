@@ -216,7 +216,7 @@ const MISTAKES: readonly [args: readonly string[], code: number, message: RegExp
   [["--bwlimit=0", "DIR"], 2, /^Cannot use option "--bwlimit": /],
   [["--update", "DIR"], 2, /^Cannot use option "--update": no such option/],
   [["-r", "last", "DIR/SampleRevision"], 2, /is not a directory$/],
-  [["DIR", "DIR/none"], 10, /^Cannot open revision "DIR\/none": there is no such revision$/],
+  [["DIR", "DIR/none"], 10, /^Cannot open revision "DIR\/none": there is no such revision; "backy/],
   [
     ["-r", "tag:none", "DIR"],
     10,

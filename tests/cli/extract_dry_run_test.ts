@@ -132,7 +132,11 @@ Deno.test("--dry-run refuses what the restore would refuse, with its exit code a
     [["--update", "--base=x", store.revision.path, "x"], 2, /^Cannot use "--update" with "--base"/],
     [["--range=1T:", store.revision.path, store.file("x")], 2, /the image has \d+ bytes$/],
     [["--partition=1", store.revision.path, store.file("x")], 2, /no partition table$/],
-    [[`${store.basedir}/Nobody`, store.file("x")], 10, /there is no such revision$/],
+    [
+      [`${store.basedir}/Nobody`, store.file("x")],
+      10,
+      /there is no such revision; "backy-extract list /,
+    ],
     [["--also", "/nowhere", store.revision.path, store.file("x")], 10, /backup directory/],
     [[store.revision.path, "/"], 4, /it is a directory$/],
     [[store.revision.path, store.file("no/x")], 4, /does not exist$/],

@@ -174,7 +174,17 @@ const MISTAKES: readonly [args: readonly string[], code: number, message: string
     'Cannot open revision "last(not(typo))" in "DIR": there is no revision "typo"; ' +
     '"backy-extract list DIR" shows what there is',
   ],
-  [["list", "DIR/none"], STORE, /^Cannot .* "DIR\/none": No such file or directory \(ENOENT\)$/],
+  [
+    ["list", "DIR/none"],
+    STORE,
+    'Cannot list backup directory "DIR/none": No such file or directory (ENOENT); ' +
+    '"backy-extract list DIR" shows what there is',
+  ],
+  // As it is typed for a restore, where there is a link or none.
+  [["list", "DIR/last"], STORE, /ENOTDIR\); "backy-extract list DIR last" looks for a revision$/],
+  [["list", "DIR/last(clean)"], STORE, /ENOENT\); "backy-extract list DIR 'last\(clean\)'" looks/],
+  [["list", "DIR/SampleRevision"], STORE, /"backy-extract list DIR SampleRevision" looks/],
+  [["list", "DIR/.."], STORE, /no "chunks\/store" in it; .* below it: "DIR\/..\/vm0"$/],
   [["list", "DIR/chunks"], STORE, /^Cannot open backup directory "DIR\/chunks": it is not one/],
   [["list", "DIR/.purge"], STORE, /^Cannot list backup directory "DIR\/.purge": Not a directory/],
 ];

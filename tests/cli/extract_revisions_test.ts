@@ -85,24 +85,36 @@ Deno.test("What is no revision is refused with the reason: exit 10, nothing is m
   Deno.mkdirSync(store.file("no-store"));
   Deno.writeTextFileSync(store.file("no-store/Revision"), '{"mapping": {}, "size": 0}');
   const refused: [revision: string, message: string | RegExp][] = [
-    [`${basedir}/Missing`, `Cannot open revision "${basedir}/Missing": there is no such revision`],
+    [
+      `${basedir}/Missing`,
+      `Cannot open revision "${basedir}/Missing": there is no such revision; ` +
+      `"backy-extract list ${basedir}" shows what there is`,
+    ],
     [
       `${basedir}/OnlyMetadata`,
-      /^Cannot open revision ".*": its map is missing, there is only its metadata$/,
+      /^Cannot open revision ".*": its map is missing, there is only its metadata; "backy-extract list /,
     ],
     [
       `${basedir}/Remote`,
-      /^Cannot open revision ".*": it lives on server "backup02", only its metadata is here$/,
+      /^Cannot open revision ".*": it lives on server "backup02", only its metadata is here; restore it there$/,
     ],
     [`${basedir}/SampleRevision.rev`, /it is a revision's metadata, name the revision without/],
     [`${basedir}/dangling`, /it is a symbolic link to nothing$/],
-    [basedir, /it is a directory, name a revision in it \(DIR\/UUID or DIR\/SPEC, or -r SPEC\)$/],
+    [
+      basedir,
+      /it is a directory, name a revision in it \(DIR\/UUID or DIR\/SPEC, or -r SPEC\); "backy/,
+    ],
     ["/dev/null", /it is not a regular file$/],
     [
       store.file("no-store/Revision"),
       /^Cannot open backup directory ".*no-store": it is not one, /,
     ],
-    [store.file("nowhere/Revision"), /there is no such revision$/],
+    [
+      store.file("nowhere/Revision"),
+      `Cannot open revision "${store.file("nowhere/Revision")}": there is no such revision; ` +
+      `there is no directory "${store.file("nowhere")}"; ` +
+      `there are backup directories beside it: "${store.file("link-to-store")}", "${basedir}"`,
+    ],
   ];
   for (const [revision, message] of refused) {
     assertFailure(await extract([revision, path]), { code: STORE, says: [message] });
@@ -134,7 +146,7 @@ Deno.test("A store in another format is refused by its tag: exit 10", async () =
     assertFailure(await extract([store.revision.path]), {
       code: STORE,
       says: [
-        /^Cannot open backup directory ".*": it is not one, there is no "chunks\/store" in it$/,
+        /^Cannot open backup directory ".*": there are revisions, but no "chunks\/store", .* write that/,
       ],
     });
   });

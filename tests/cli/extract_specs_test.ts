@@ -147,9 +147,9 @@ const NOTHING: readonly [args: readonly string[], code: number, state: string | 
     STORE,
     `"last(tag:none)" in "DIR": there is no revision that "last(...)" could choose from${HINT}`,
   ],
-  [["-r", "Nobody", "DIR"], STORE, '"Nobody" in "DIR": there is no such revision'],
-  [["DIR/Nobody"], STORE, '"DIR/Nobody": there is no such revision'],
-  [["DIR"], STORE, /^"DIR": it is a directory, name a revision in it \(.*-r SPEC\)$/],
+  [["-r", "Nobody", "DIR"], STORE, `"Nobody" in "DIR": there is no such revision${HINT}`],
+  [["DIR/Nobody"], STORE, `"DIR/Nobody": there is no such revision${HINT}`],
+  [["DIR"], STORE, /^"DIR": it is a directory, name .* \(.*-r SPEC\); "backy-extract list DIR" /],
   [["-r", "last", "DIR/nowhere"], STORE, /^backup directory "DIR\/nowhere": /],
   [["-r", "last", "DIR/Middle"], USAGE, /"DIR\/Middle" is not a directory$/],
   [["-r", "last(", "DIR"], USAGE, /revision spec "last\("/],
@@ -225,7 +225,9 @@ Deno.test("The newest revision is on another server: it is named, not another on
   try {
     assertFailure(await extract([`${store.basedir}/last`, store.file("not-made")]), {
       code: STORE,
-      says: [/: it is "Remote": it lives on server "backup02", only its metadata is here$/],
+      says: [
+        /: it is "Remote": it lives on server "backup02", .*; restore it there, last\(local\) passes/,
+      ],
     });
   } finally {
     Deno.removeSync(`${store.basedir}/Remote.rev`);

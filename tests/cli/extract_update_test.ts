@@ -235,8 +235,13 @@ Deno.test("--base needs a base that exists and a target that may hold it; nothin
   const target = store.file("too-short", "short");
   const before = store.namesBeside();
   const cases: [base: string, output: string, code: number, message: RegExp][] = [
-    ["Nobody", target, 10, /"Nobody" in ".*": there is no such revision$/],
-    [store.file("nowhere/x"), target, 10, /there is no such revision$/],
+    ["Nobody", target, 10, /"Nobody" in ".*": there is no such revision; "backy-extract list /],
+    [
+      store.file("nowhere/x"),
+      target,
+      10,
+      /there is no such revision; there is no directory ".*nowhere"; /,
+    ],
     ["tag:daily", target, 10, /"tag:daily" in ".*": it means \d revisions/],
     [
       "SampleRevision",

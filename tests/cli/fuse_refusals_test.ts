@@ -127,7 +127,10 @@ fuseTest("What is no backup directory is refused: exit 10", async (site) => {
   for (
     const [dir, reason] of [
       [empty, 'it is not one, there is no "chunks/store" in it'],
-      [site.file("missing"), "there is no such directory"],
+      [
+        site.file("missing"),
+        `there is no such directory; there is a backup directory beside it: "${site.basedir}"`,
+      ],
     ] as const
   ) {
     await assertRefused(site.start(["-d", dir, at]), {

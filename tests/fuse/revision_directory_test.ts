@@ -61,7 +61,7 @@ Deno.test("RevisionDirectory serves what can be read, and tells once of what can
   assertEquals(world.listings, 2);
   assertEquals(world.told, [
     "bad: no YAML",
-    'remote: it lives on server "", only its metadata is here',
+    "remote: its map is missing, there is only its metadata",
   ]);
 });
 

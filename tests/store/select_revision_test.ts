@@ -54,6 +54,9 @@ function withVm(run: (dir: string) => Promise<void>): Promise<void> {
   });
 }
 
+/** The next step of whoever did not find a revision. */
+const LIST_HINT = '; "backy-extract list vm0" shows what there is';
+
 async function refusal(path: string, options?: SelectOptions): Promise<RevisionError> {
   const error = await assertRejects(() => selectRevision(path, options), RevisionError);
   assertEquals(error.message.split("\n").length, 1);
@@ -147,9 +150,12 @@ Deno.test("selectRevision() refuses a path as locateRevision() does", async () =
       assertEquals(error.path, path);
       assertEquals(error.candidates, []);
     }
-    await assertRefused("vm0/away", 'it lives on server "backup7", only its metadata is here');
+    await assertRefused(
+      "vm0/away",
+      'it lives on server "backup7", only its metadata is here; restore it there',
+    );
     // The system has another word for a name that is too long; a spec may be that long.
-    await assertRefused(`vm0/${"x".repeat(300)}`, "there is no such revision");
+    await assertRefused(`vm0/${"x".repeat(300)}`, `there is no such revision${LIST_HINT}`);
     assertEquals(
       await selectedName(
         `vm0/${"(".repeat(60)}${"good,".repeat(50)}first${")".repeat(60)} & first`,
@@ -161,11 +167,12 @@ Deno.test("selectRevision() refuses a path as locateRevision() does", async () =
 
 Deno.test("selectRevision() asks for a revision where it is given a directory", async () => {
   await withVm(async (dir) => {
-    for (const path of [dir, "vm0", "vm0/", ".", "vm0/.."]) {
-      await assertRefused(
-        path,
-        "it is a directory, name a revision in it (DIR/UUID or DIR/SPEC, or -r SPEC)",
-      );
+    const state = "it is a directory, name a revision in it (DIR/UUID or DIR/SPEC, or -r SPEC)";
+    await assertRefused("vm0", state + LIST_HINT);
+    await assertRefused("vm0/chunks", state + LIST_HINT);
+    for (const [path, store] of [[dir, `${dir}/vm0`], [".", "vm0"], ["vm0/..", "vm0/../vm0"]]) {
+      const hint = `there is a backup directory below "${path}": "${store}"`;
+      await assertRefused(path!, `${state}; ${hint}`);
     }
   });
 });
@@ -218,22 +225,20 @@ Deno.test("selectRevision() takes a name given as a spec for a file, whatever it
     }
     await assertRefused(
       "vm0",
-      '"vm0/away": it lives on server "backup7", only its metadata is here',
+      '"vm0/away": it lives on server "backup7", only its metadata is here; restore it there',
       {
         spec: "away",
       },
     );
-    await assertRefused("vm0", 'revision "nobody" in "vm0": there is no such revision', {
-      spec: "nobody",
-    });
-    await assertRefused("vm0", '"." in "vm0": there is no such revision', { spec: "." });
-    await assertRefused("vm0", "there is no such revision", { spec: "chunks" });
+    for (const spec of ["nobody", ".", "chunks"]) {
+      const state = `revision "${spec}" in "vm0": there is no such revision${LIST_HINT}`;
+      await assertRefused("vm0", state, { spec });
+    }
   });
 });
 
 Deno.test("selectRevision() says when a spec means nothing", async () => {
   await withVm(async () => {
-    const hint = '; "backy-extract list vm0" shows what there is';
     for (
       const [spec, state] of [
         ["tag:none", "there is no such revision"],
@@ -243,8 +248,8 @@ Deno.test("selectRevision() says when a spec means nothing", async () => {
         ["nobody..", 'there is no revision "nobody"'],
       ] as const
     ) {
-      await assertRefused(`vm0/${spec}`, `"vm0/${spec}": ${state}${hint}`);
-      await assertRefused("vm0", `"${spec}" in "vm0": ${state}${hint}`, { spec });
+      await assertRefused(`vm0/${spec}`, `"vm0/${spec}": ${state}${LIST_HINT}`);
+      await assertRefused("vm0", `"${spec}" in "vm0": ${state}${LIST_HINT}`, { spec });
     }
     Deno.writeTextFileSync("vm0/bad\x1b.rev", "uuid: [");
     const { message } = await refusal("vm0/tag:none");
@@ -283,7 +288,8 @@ Deno.test("selectRevision() shows what a spec means if that is more than one rev
 
 Deno.test("selectRevision() refuses a revision that a spec means and that cannot be used", async () => {
   await withVm(async () => {
-    const away = 'it is "away": it lives on server "backup7", only its metadata is here';
+    const away = 'it is "away": it lives on server "backup7", only its metadata is here; ' +
+      "restore it there, last(local) passes over such ones";
     await assertRefused("vm0/last", away);
     await assertRefused("vm0", away, { spec: "0" });
     await assertRefused("vm0/remote", away);
@@ -455,19 +461,20 @@ Deno.test("selectRevision() looks for a name without a slash in relativeTo first
     assertEquals(await select("other"), "other");
     Deno.writeTextFileSync("last,", "{}");
     assertEquals(await select("last,"), "last,");
-    await assertRefused("nobody", `"nobody" in "${relativeTo}": there is no such revision`, {
-      relativeTo,
-    });
-    await assertRefused("away", 'it lives on server "backup7", only its metadata is here', {
-      relativeTo,
-    });
-    await assertRefused(
-      "chunks",
-      "it is a directory, name a revision in it (DIR/UUID or DIR/SPEC, or -r SPEC)",
-      {
-        relativeTo,
-      },
-    );
+    const hint = `"backy-extract list ${relativeTo}" shows what there is`;
+    for (
+      const [name, state] of [
+        ["nobody", `"nobody" in "${relativeTo}": there is no such revision; ${hint}`],
+        ["away", 'it lives on server "backup7", only its metadata is here; restore it there'],
+        [
+          "chunks",
+          "it is a directory, name a revision in it (DIR/UUID or DIR/SPEC, or -r SPEC); " +
+          '"backy-extract list ." shows what there is',
+        ],
+      ] as const
+    ) {
+      await assertRefused(name, state, { relativeTo });
+    }
     await assertRefused("", "the path is empty", { relativeTo });
   });
 });
@@ -543,13 +550,13 @@ Deno.test("selectRevisions() refuses what leaves nothing", async () => {
     };
     assertEquals(
       await refused("vm0/tag:none"),
-      'Cannot open revision "vm0/tag:none": there is no such revision; ' +
-        '"backy-extract list vm0" shows what there is',
+      `Cannot open revision "vm0/tag:none": there is no such revision${LIST_HINT}`,
     );
     assertEquals(
       await refused("vm0", "remote"),
       'Cannot open revision "remote" in "vm0": it is "away": ' +
-        'it lives on server "backup7", only its metadata is here',
+        'it lives on server "backup7", only its metadata is here; ' +
+        "restore it there, last(local) passes over such ones",
     );
     Deno.removeSync("vm0/good");
     assertEquals(
@@ -566,5 +573,37 @@ Deno.test("selectRevisions() refuses what leaves nothing", async () => {
     assertEquals(await refused("vm1"), 'Cannot open revision "vm1": there is no revision in "vm1"');
     await assertRejects(() => selectRevisions("."), StoreFormatError, "it is not one");
     await assertRejects(() => selectRevisions("vm0/all,"), UsageError, "is missing at its end");
+  });
+});
+
+Deno.test("selectRevision() warns of revisions that could be meant as well, or are of the future", async () => {
+  await withDir(async () => {
+    makeVm("vm0", {
+      old: { timestamp: day(1) },
+      a: { timestamp: day(2), tags: ["weekly"] },
+      b: { timestamp: day(2) },
+    });
+    const warningsOf = async (spec: string) => (await selectRevision("vm0", { spec })).warnings;
+    const tie = (name: string) => [
+      `1 revision has the same time as the one that was chosen: "${name}"`,
+    ];
+    assertEquals(await selectedName("vm0/last"), "b");
+    assertEquals(await warningsOf("last"), tie("a"));
+    assertEquals(await warningsOf("1"), tie("b"));
+    assertEquals(await warningsOf("2026-01-05T00:00Z"), tie("a"));
+    assertEquals(await warningsOf("last(tag:daily)"), []);
+    assertEquals(await warningsOf("last(all)"), tie("a"));
+    assertEquals(await warningsOf("first"), []);
+    assertEquals(await warningsOf("b"), []);
+
+    const soon = new Date(Date.now() + 600_000).toISOString();
+    addRevision("vm0", "soon", [], { timestamp: soon });
+    assertEquals(await warningsOf("last"), []);
+    addRevision("vm0", "late", [], { timestamp: "2999-01-01 00:00:00+00:00" });
+    assertEquals(await selectedName("vm0/last"), "late");
+    assertEquals(await warningsOf("last"), [
+      'Revision "late" is of 2999-01-01T00:00:00.000Z, which is in the future: ' +
+      "a clock is or was wrong, and others may be newer",
+    ]);
   });
 });

@@ -1,0 +1,138 @@
+/**
+ * The next step of whoever named a backup directory or a revision that is not there: what lies nearby, and the command that
+ * shows it. Looks at names only, and only once something has failed.
+ *
+ * @module
+ */
+
+import { quote } from "../wording.ts";
+import { parseRevisionSpec } from "./revision_spec_parser.ts";
+import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG_FILE } from "./layout.ts";
+
+/** Backup directories that a message names. */
+const NAMED_MAX = 5;
+
+/** Directories that are looked into; a server has some hundreds of backup directories. */
+const LOOKED_INTO_MAX = 10_000;
+
+/** Names the command that shows what there is in a backup directory. */
+export function listHint(dir: string): string {
+  return `${quote(`backy-extract list ${shellWord(dir)}`)} shows what there is`;
+}
+
+/** Says what to list instead of a path that is no directory; `undefined` if nothing suggests itself. */
+export function hintForList(path: string): string | undefined {
+  const trimmed = path.replace(/\/+$/, "");
+  const parent = parentOf(trimmed);
+  if (!hasStoreTag(parent)) return isDirectory(path) ? undefined : hintBeside(path);
+  const name = trimmed.slice(trimmed.lastIndexOf("/") + 1);
+  const command = `backy-extract list ${shellWord(parent)} ${shellWord(name)}`;
+  return isSpec(name) || exists(path) ? `${quote(command)} looks for a revision` : listHint(parent);
+}
+
+/**
+ * Says where to look when there is nothing in a directory by the name that was given.
+ *
+ * @param dir May be missing.
+ */
+export function hintNear(dir: string): string {
+  if (hasStoreTag(dir)) return listHint(dir);
+  if (!isDirectory(dir)) {
+    const beside = describeStoresIn(parentOf(dir), "beside it");
+    return [`there is no directory ${quote(dir)}`, beside].filter(Boolean).join("; ");
+  }
+  const below = describeStoresIn(dir, `below ${quote(dir)}`);
+  if (below !== undefined) return below;
+  const parent = parentOf(dir);
+  return hasStoreTag(parent) ? listHint(parent) : `${quote(dir)} is not a backup directory`;
+}
+
+/** Says which backup directories lie in the directory above a missing one; `undefined` if there are none. */
+export function hintBeside(dir: string): string | undefined {
+  return describeStoresIn(parentOf(dir), "beside it");
+}
+
+/** Says why a directory is not a backup directory, and what to do then. */
+export function describeNoStore(dir: string): string {
+  const names = namesIn(dir);
+  if (names.some(({ name, isFile }) => isFile && name.endsWith(METADATA_SUFFIX))) {
+    return namesIn(join(dir, CHUNKS_DIR)).length === 0
+      ? `there are revisions, but no chunks in ${quote(CHUNKS_DIR)}: ` +
+        "mount or copy what should be there"
+      : `there are revisions, but no ${quote(STORE_TAG_FILE)}, which names the format: ` +
+        'if it is "v2", write that into this file';
+  }
+  const below = describeStoresIn(dir, "below it");
+  return `it is not one, there is no ${quote(STORE_TAG_FILE)} in it${below ? `; ${below}` : ""}`;
+}
+
+/** Whether a directory has the file that makes it a backup directory. */
+export function hasStoreTag(dir: string): boolean {
+  try {
+    return Deno.statSync(join(dir, STORE_TAG_FILE)).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function describeStoresIn(dir: string, where: string): string | undefined {
+  const stores = namesIn(dir)
+    .filter(({ isFile }) => !isFile)
+    .slice(0, LOOKED_INTO_MAX)
+    .map(({ name }) => join(dir, name))
+    .filter(hasStoreTag)
+    .sort();
+  if (stores.length === 0) return undefined;
+  const named = stores.slice(0, NAMED_MAX).map((path) => quote(path)).join(", ");
+  const more = stores.length > NAMED_MAX ? ` and ${stores.length - NAMED_MAX} more` : "";
+  return stores.length === 1
+    ? `there is a backup directory ${where}: ${named}`
+    : `there are backup directories ${where}: ${named}${more}`;
+}
+
+function namesIn(dir: string): Deno.DirEntry[] {
+  try {
+    return [...Deno.readDirSync(dir)];
+  } catch {
+    return [];
+  }
+}
+
+function isSpec(text: string): boolean {
+  try {
+    return parseRevisionSpec(text).kind !== "name";
+  } catch {
+    return false;
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.lstatSync(path) !== null;
+  } catch {
+    return false;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
+function parentOf(path: string): string {
+  const trimmed = path.replace(/\/+$/, "");
+  const slash = trimmed.lastIndexOf("/");
+  return slash < 0 ? "." : trimmed.slice(0, slash) || "/";
+}
+
+function join(dir: string, name: string): string {
+  return dir.endsWith("/") ? dir + name : dir === "." ? name : `${dir}/${name}`;
+}
+
+/** Writes an argument as a shell takes it for one word. */
+function shellWord(text: string): string {
+  return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
