@@ -4,18 +4,21 @@
  * @module
  */
 
+import { InterruptedError } from "../errors.ts";
 import { freeMemoryBytes } from "../ffi/free_memory.ts";
-import { type BackupMount, mountBackup, type MountEvent } from "../fuse/mount.ts";
+import { mountBackup, type MountEvent } from "../fuse/mount.ts";
 import { raiseDescriptorLimit } from "../ffi/headroom.ts";
 import { quote } from "../wording.ts";
 import { type MountCommand, parseFuseArguments } from "./fuse_arguments.ts";
-import { defaultCacheBytes, defaultThreads } from "./option_values.ts";
+import { listOf, MountEnding } from "./mount_ending.ts";
+import { defaultCacheBytes, defaultLockTimeoutMs, defaultThreads } from "./option_values.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { describeFailure, printAnswer } from "./failure.ts";
 import { formatQuantity } from "./format.ts";
 import { renderHelp } from "./help.ts";
 import { interruptedBy, SignalWatch } from "./interruption.ts";
 import { FUSE_TOOL } from "./option_table.ts";
+import { ParentWatch } from "./parent_watch.ts";
 import { ProgressReporter } from "./progress.ts";
 import { openSink, stderrDisplay } from "./terminal.ts";
 import { VERSION } from "./version.ts";
@@ -52,30 +55,39 @@ async function runMount(command: MountCommand): Promise<ExitCode> {
   });
   raiseDescriptorLimit();
   const interruption = new AbortController();
-  let mounted: BackupMount | undefined;
+  let ending: MountEnding | undefined;
   // A lost connection to the rescue host must not leave a dead mount behind.
   using _signals = new SignalWatch((signal, count) => {
-    const patience = mounted ? 2 : 1;
+    const patience = ending ? 2 : 1;
     if (count > patience) Deno.exit(ExitCode[signal]);
     interruption.abort(interruptedBy(signal));
-    if (mounted) void endMount(mounted, { isForced: count > 1, reporter });
+    ending?.heed(signal, count);
   });
+  using parent = new ParentWatch((error) => interruption.abort(error));
   try {
-    mounted = await mountBackup({
+    const mounted = await mountBackup({
       ...command,
       threads: command.threads ?? defaultThreads(navigator.hardwareConcurrency),
       cacheBytes: command.cacheBytes ?? defaultCacheBytes(freeMemoryBytes()),
+      lockTimeoutMs: command.lockTimeoutMs ?? defaultLockTimeoutMs(Deno.stderr.isTerminal()),
       signal: interruption.signal,
-      onEvent: (event) => showEvent(reporter, event),
+      onEvent: (event) => {
+        if (event.type === "lock-wait") parent.begin(`mount at ${quote(command.mountpoint)}`);
+        if (event.type === "mounting") parent.end();
+        showEvent(reporter, event);
+      },
     });
+    ending = new MountEnding(mounted, reporter);
     reporter.stop();
     const { mountpoint, revisionCount } = mounted;
     const amount = formatQuantity(revisionCount, "revision");
     reporter.message(`${amount} of ${quote(command.basedir)} mounted at ${quote(mountpoint)}`);
     reporter.message(`To unmount: fusermount3 -u ${quote(mountpoint)}, or Ctrl-C`);
     // A signal that came while the mount was being made has had nothing to unmount.
-    if (interruption.signal.aborted) void endMount(mounted, { isForced: false, reporter });
-    await mounted.closed;
+    const { reason } = interruption.signal;
+    if (reason instanceof InterruptedError) ending.heed(reason.signal, 1);
+    const signal = await Promise.race([mounted.closed, ending.forced]);
+    if (signal !== undefined) return ExitCode[signal];
     reporter.message("Unmounted");
     return ExitCode.COMPLETE;
   } catch (error) {
@@ -92,30 +104,14 @@ function showEvent(reporter: ProgressReporter, event: MountEvent): void {
       return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
     case "mounting":
       return reporter.step("Mounting");
+    case "lingering":
+      return reporter.warn(
+        `unmounted here, but still in use by ${listOf(event.keepers)}: it is served, and the ` +
+          "purge lock is held, until they end; a signal ends it all the same",
+      );
     case "notice":
       return reporter.message(event.text);
     case "warning":
       return reporter.warn(event.text);
-  }
-}
-
-/** Unmounts; where somebody uses the mount, says who and leaves it to a second signal to take it away from them. */
-async function endMount(
-  mounted: BackupMount,
-  options: { isForced: boolean; reporter: ProgressReporter },
-): Promise<void> {
-  const { isForced, reporter } = options;
-  try {
-    const users = await mounted.unmount();
-    if (users === null) return;
-    const list = users.length > 0 ? users.join(", ") : "processes that cannot be named";
-    if (!isForced) {
-      reporter.warn(`the mount is in use by ${list}; a second signal detaches it all the same`);
-      return;
-    }
-    await mounted.detach();
-    reporter.warn(`detached; it is served until it is no longer used, a third signal ends that`);
-  } catch (error) {
-    reporter.warn(describeFailure(error));
   }
 }

@@ -330,7 +330,7 @@ export const FUSE_OPTIONS = [
     default: "the backup directory",
   },
   NO_VERIFY_OPTION,
-  LOCK_TIMEOUT_OPTION,
+  { ...LOCK_TIMEOUT_OPTION, default: "wait; 10 if standard error is not a terminal" },
   ...HELP_OPTIONS,
 ] as const satisfies readonly OptionSpec[];
 

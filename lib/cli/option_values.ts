@@ -58,6 +58,20 @@ export function defaultCacheBytes(freeBytes: number | null): number {
   return Math.min(most, Math.max(min, mib)) * MIB;
 }
 
+/** How long a mount waits for the purge lock that nobody looks at. */
+const UNATTENDED_LOCK_TIMEOUT_MS = 10_000;
+
+/**
+ * Chooses how long a mount waits for the purge lock. A script starts it in the background, sleeps and then uses the mount
+ * point: a mount that comes much later would come as a surprise.
+ *
+ * @param isAttended Whether somebody sees that it waits.
+ * @returns Milliseconds; `undefined` for ever.
+ */
+export function defaultLockTimeoutMs(isAttended: boolean): number | undefined {
+  return isAttended ? undefined : UNATTENDED_LOCK_TIMEOUT_MS;
+}
+
 /** Reads a whole decimal number. @throws {UsageError} unless it lies in the range. */
 export function parseWhole(
   option: string,

@@ -11,6 +11,8 @@ import { readText } from "../ffi/small_files.ts";
 
 /** A line of mountinfo(5). */
 export interface Mount {
+  /** Number of this mount, as `mnt_id` in /proc/PID/fdinfo. */
+  readonly id: number;
   /** `MAJOR:MINOR` of the file system, which is also its name in /sys/class/bdi. */
   readonly device: string;
   readonly mountpoint: string;
@@ -27,6 +29,7 @@ export function parseMountTable(text: string): Mount[] {
     // A varying number of optional fields ends with a lone hyphen.
     const rest = fields.slice(fields.indexOf("-", 6) + 1);
     return {
+      id: Number(fields[0]),
       device: fields[2] ?? "",
       mountpoint: unescapeField(fields[4] ?? ""),
       type: rest[0] ?? "",

@@ -54,6 +54,13 @@ export interface FuseSession {
    * does not end by itself before.
    */
   readonly closed: Promise<void>;
+  /** The mount as it was made, as mountinfo(5) shows it. */
+  readonly mount: Mount;
+  /**
+   * Tells whether the path leads to the mount in this process's mount namespace. If not, and `closed` does not settle,
+   * somebody has files open, or it is still mounted elsewhere.
+   */
+  isAttached(): boolean;
   /**
    * Unmounts, unless somebody uses the mount.
    *
@@ -127,8 +134,7 @@ class Session implements FuseSession {
   #isOver = false;
   /** What libfuse said to the first request; it ends the session then if it is not content. */
   #initLines: readonly string[] = [];
-  /** `MAJOR:MINOR` of the mount. */
-  #device = "";
+  #mounted: Mount | null = null;
 
   constructor(library: Libfuse3, path: string, handlers: Handlers, options: MountOptions) {
     this.#library = library;
@@ -161,7 +167,7 @@ class Session implements FuseSession {
       const lines = this.#initLines.length > 0 ? this.#initLines : ["the mount ended at once"];
       throw mountFailure(this.mountpoint, lines);
     }
-    this.#device = mount.device;
+    this.#mounted = mount;
     const { readAheadBytes } = this.#options;
     if (readAheadBytes !== undefined) this.#setReadAhead(readAheadBytes);
   }
@@ -178,18 +184,28 @@ class Session implements FuseSession {
     if (this.#hasEnded) await this.closed.catch(() => {});
   }
 
+  get mount(): Mount {
+    if (this.#mounted === null) throw new TypeError("Cannot tell of a mount that was not made");
+    return this.#mounted;
+  }
+
+  isAttached(): boolean {
+    return this.#findMounts().some(({ device }) => device === this.mount.device);
+  }
+
   async unmount(): Promise<{ busy: boolean }> {
     const mounts = this.#findMounts();
-    if (!mounts.some(({ device }) => device === this.#device)) return { busy: false };
+    if (!mounts.some(({ device }) => device === this.mount.device)) return { busy: false };
     // Another mount lies over this one, and would be taken for it.
-    if (mounts.at(-1)?.device !== this.#device) return { busy: true };
+    if (mounts.at(-1)?.device !== this.mount.device) return { busy: true };
     return { busy: await unmountPath(this.mountpoint) === "busy" };
   }
 
   async detach(): Promise<void> {
+    const device = this.#mounted?.device;
     const mounts = this.#findMounts();
-    if (!mounts.some(({ device }) => device === this.#device)) return;
-    if (mounts.at(-1)?.device !== this.#device) {
+    if (!mounts.some((mount) => mount.device === device)) return;
+    if (mounts.at(-1)?.device !== device) {
       throw new MountError(`Cannot detach "${this.mountpoint}": another mount lies over it`);
     }
     await unmountPath(this.mountpoint, { lazy: true });
@@ -202,7 +218,7 @@ class Session implements FuseSession {
 
   #setReadAhead(bytes: number): void {
     try {
-      const file = `/sys/class/bdi/${this.#device}/read_ahead_kb`;
+      const file = `/sys/class/bdi/${this.mount.device}/read_ahead_kb`;
       writeText(file, `${Math.ceil(bytes / 1024)}`);
       this.readAheadBytes = Number(readText(file)) * 1024;
     } catch {

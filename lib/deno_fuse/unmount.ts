@@ -36,6 +36,9 @@ export const FUSERMOUNT_PATHS: readonly string[] = [
   "/usr/bin/fusermount3",
   "/bin/fusermount3",
   "/usr/local/bin/fusermount3",
+  // NixOS; the first may do what the second, without privileges, cannot.
+  "/run/wrappers/bin/fusermount3",
+  "/run/current-system/sw/bin/fusermount3",
 ];
 
 /** How unmounting went: "busy" if somebody uses the mount, "absent" if there is none. */

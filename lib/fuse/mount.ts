@@ -22,7 +22,7 @@ import { PurgeLock } from "../store/purge_lock.ts";
 import { openStore } from "../store/store.ts";
 import { nearestFolder, realPathOrNull } from "../target/file_info.ts";
 import { quote } from "../wording.ts";
-import { describeMountUsers, isInside } from "./mount_users.ts";
+import { describeKeepers, describeMountUsers, isInside } from "./mount_users.ts";
 import { type OpenedFilesystem, openFilesystem } from "./open_filesystem.ts";
 
 /** What {@linkcode mountBackup} and the mount tell. */
@@ -31,6 +31,8 @@ export type MountEvent =
   /** The purge lock is held by someone else; the mount waits. */
   | { readonly type: "lock-wait"; readonly holder: string }
   | { readonly type: "mounting"; readonly mountpoint: string }
+  /** It was unmounted, but must still be served, and the purge lock held, for those who are named, as far as known. */
+  | { readonly type: "lingering"; readonly keepers: readonly string[] }
   /** Something that need not worry anybody, in one line. */
   | { readonly type: "notice"; readonly text: string }
   /** A revision is left out, a read or write failed, a lock is impossible: one line. */
@@ -66,6 +68,8 @@ export interface BackupMount {
   readonly revisionCount: number;
   /** Settles when the mount is gone and all is cleaned up; rejected if serving it failed. */
   readonly closed: Promise<void>;
+  /** Whether a "lingering" event was there. */
+  readonly isLingering: boolean;
   /** Unmounts unless somebody uses the mount. @returns Who does, as far as known; `null` if it is unmounted. */
   unmount(): Promise<readonly string[] | null>;
   /** Takes the mount away from its path even if it is used. */
@@ -111,6 +115,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     }),
   );
   onEvent({ type: "mounting", mountpoint });
+  options.signal?.throwIfAborted();
   const { threads, notice } = roomForWorkers(options.threads);
   if (notice !== null) onEvent({ type: "notice", text: notice });
   const filesystem = cleanup.use(openFilesystem({
@@ -129,18 +134,43 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     beforeMount: () => filesystem.start(),
     onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
   });
-  return new Mounted(session, filesystem, cleanup.move());
+  return new Mounted(session, filesystem, { cleanup: cleanup.move(), onEvent });
 }
+
+/** How often it is looked whether the mount is still where it was made; a mount that ended has closed by the second time. */
+const WATCH_MS = 1000;
 
 class Mounted implements BackupMount {
   readonly revisionCount: number;
   readonly closed: Promise<void>;
+  isLingering = false;
   readonly #session: FuseSession;
 
-  constructor(session: FuseSession, filesystem: OpenedFilesystem, cleanup: DisposableStack) {
+  constructor(
+    session: FuseSession,
+    filesystem: OpenedFilesystem,
+    options: { cleanup: DisposableStack; onEvent: (event: MountEvent) => void },
+  ) {
     this.#session = session;
     this.revisionCount = filesystem.revisionCount;
-    this.closed = session.closed.finally(() => cleanup.dispose());
+    const watch = this.#watch(options.onEvent);
+    this.closed = session.closed.finally(() => {
+      clearInterval(watch);
+      options.cleanup.dispose();
+    });
+  }
+
+  /** Looks for a mount that was taken away here and goes on elsewhere, of which nothing tells. */
+  #watch(onEvent: (event: MountEvent) => void): number {
+    let absences = 0;
+    const watch = setInterval(() => {
+      absences = isAttached(this.#session) ? 0 : absences + 1;
+      if (absences < 2) return;
+      clearInterval(watch);
+      this.isLingering = true;
+      onEvent({ type: "lingering", keepers: describeKeepers(this.#session.mount) });
+    }, WATCH_MS);
+    return watch;
   }
 
   get mountpoint(): string {
@@ -154,6 +184,15 @@ class Mounted implements BackupMount {
 
   detach(): Promise<void> {
     return this.#session.detach();
+  }
+}
+
+/** As the session says; where mounts cannot be looked at, nothing is known against it. */
+function isAttached(session: FuseSession): boolean {
+  try {
+    return session.isAttached();
+  } catch {
+    return true;
   }
 }
 

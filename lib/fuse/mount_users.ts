@@ -23,9 +23,51 @@ const LISTED_USERS = 8;
  * @returns Users such as `/dev/loop0 (mounted at "/mnt/restore")` and `pid 17 (bash)`; empty if none is to be found.
  */
 export function describeMountUsers(mountpoint: string, root = ""): string[] {
-  const users = [...loopUsers(mountpoint, root), ...processUsers(mountpoint, root)];
+  return shorten([...loopUsers(mountpoint, root), ...processUsers(mountpoint, root)]);
+}
+
+function shorten(users: readonly string[]): string[] {
   const more = users.length - LISTED_USERS;
-  return more > 0 ? [...users.slice(0, LISTED_USERS), `${more} more`] : users;
+  return more > 0 ? [...users.slice(0, LISTED_USERS), `${more} more`] : [...users];
+}
+
+/**
+ * Says what keeps a mount alive that is no longer where it was: other places, mount namespaces of other processes
+ * (containers, services with PrivateTmp), files that are open.
+ *
+ * @param mount Device and number of the mount, see mountinfo(5).
+ * @param root Folder that stands for "/" where /proc is looked up.
+ * @returns Such as `pid 17 (bash) in another mount namespace`; empty if nothing is to be found.
+ */
+export function describeKeepers(
+  { device, id }: { readonly device: string; readonly id: number },
+  root = "",
+): string[] {
+  const placesIn = (process: string) =>
+    parseMountinfo(readTextOrNull(`${root}/proc/${process}/mountinfo`) ?? "")
+      .filter((mount) => mount.device === device);
+  const keepers = placesIn("self").map(({ mountPoint }) => `the mount at ${quote(mountPoint)}`);
+  const namespaces = new Set(["", readLink(`${root}/proc/self/ns/mnt`)]);
+  const pids = listNames(`${root}/proc`).filter((name) => /^\d+$/.test(name));
+  for (const pid of pids.sort((a, b) => Number(a) - Number(b))) {
+    const namespace = readLink(`${root}/proc/${pid}/ns/mnt`);
+    if (namespaces.has(namespace)) {
+      if (hasOpen(`${root}/proc/${pid}`, id)) keepers.push(describeProcess(Number(pid)));
+      continue;
+    }
+    // One process stands for all of its namespace.
+    namespaces.add(namespace);
+    if (placesIn(pid).length === 0) continue;
+    keepers.push(`${describeProcess(Number(pid))} in another mount namespace`);
+  }
+  return shorten(keepers);
+}
+
+/** Whether a process has files of a mount open; a descriptor's link tells no path of a mount that was detached. */
+function hasOpen(process: string, mountId: number): boolean {
+  const line = new RegExp(`^mnt_id:\\s*${mountId}$`, "m");
+  return listNames(`${process}/fdinfo`)
+    .some((fd) => line.test(readTextOrNull(`${process}/fdinfo/${fd}`) ?? ""));
 }
 
 /** Whether an absolute path without symbolic links is a directory or lies in it. */

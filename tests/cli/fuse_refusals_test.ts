@@ -2,15 +2,16 @@
 
 import { FUSE_OPTIONS } from "../../lib/cli/option_table.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
-import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { sampleBytes } from "../fixtures/store_builder.ts";
-import { RunningTool } from "./harness.ts";
+import { RunningTool, until } from "./harness.ts";
 import {
   assertContent,
   assertRefused,
   fuseTest,
   messagesOf,
   mountsAt,
+  run,
   type Site,
   TOOL,
   tryRun,
@@ -232,6 +233,56 @@ fuseTest("--lock-timeout gives up at once or after its time: exit 11", async (si
   const tool = site.start(["--lock-timeout=0.5", at]);
   assertEquals((await tool.outcome()).code, LOCK);
   assertEquals(messagesOf(tool.said)[1], `${start} for 0.5 s by ${holder}`);
+}, FLOCK);
+
+fuseTest("Where nobody looks on, the wait for the purge lock is short: exit 11", async (site) => {
+  const purge = await holdLock(site, "-x");
+  const at = site.folder("mnt");
+  const tool = site.start([at]);
+  assertEquals((await tool.outcome()).code, LOCK);
+  assertEquals(
+    messagesOf(tool.said)[1],
+    `Cannot lock "${site.basedir}/.purge": it has been held for 10 s by pid ${purge.pid} (sleep 60)`,
+  );
+  assertEquals(mountsAt(at).length, 0);
+}, FLOCK);
+
+fuseTest(
+  "A mount that waits gives up when its parent has gone: nothing is mounted",
+  async (site) => {
+    site.add("Sample", [sampleBytes(1)]);
+    const purge = await holdLock(site, "-x");
+    const at = site.folder("mnt");
+    const waits = "until grep -q waiting err; do sleep 0.05; done";
+    const tool = site.start(["--lock-timeout=30", at], {
+      shell: `"$@" 2>err & echo $! >pid; ${waits}; exec cat`,
+      cwd: site.folder("cwd"),
+    });
+    const file = (name: string) => Deno.readTextFileSync(site.file(`cwd/${name}`));
+    // With that bash, the parent, has become cat, whose input is at its end.
+    await tool.outcome();
+    await until(() => file("err").includes("Cannot mount"), "the end of the wait");
+    assertMatch(
+      messagesOf(file("err"))[1]!,
+      /^Cannot mount at ".*": the process that started this \(pid \d+\) ended while it waited/,
+    );
+    await purge.end();
+    assertEquals(mountsAt(at).length, 0);
+  },
+  FLOCK,
+);
+
+fuseTest("A mount that was started as a daemon waits and mounts", async (site) => {
+  const { image } = site.add("Sample", [sampleBytes(1)]);
+  const purge = await holdLock(site, "-x");
+  const at = site.folder("mnt");
+  const tool = site.start(["--lock-timeout=30", at], { shell: '("$@" &); exec sleep 60' });
+  await tool.untilSaid("waiting");
+  await purge.end();
+  await tool.untilSaid("To unmount");
+  await assertContent(`${at}/Sample`, image);
+  await run("fusermount3", "-u", at);
+  await tool.untilSaid("Unmounted");
 }, FLOCK);
 
 for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {

@@ -1,0 +1,71 @@
+/**
+ * How signals end a mount: the first one asks those who use it, a second does not.
+ *
+ * @module
+ */
+
+import type { EndSignal } from "../errors.ts";
+import type { BackupMount } from "../fuse/mount.ts";
+import { describeFailure } from "./failure.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** How long an end by force may take; then the process ends whatever the kernel has not answered. */
+const FORCE_MS = 2000;
+
+/** Ends a mount. */
+export class MountEnding {
+  readonly #mounted: BackupMount;
+  readonly #reporter: Reporter;
+  readonly #forced = Promise.withResolvers<EndSignal>();
+
+  constructor(mounted: BackupMount, reporter: Reporter) {
+    this.#mounted = mounted;
+    this.#reporter = reporter;
+  }
+
+  /** Settles when the process must end although the mount has not. */
+  get forced(): Promise<EndSignal> {
+    return this.#forced.promise;
+  }
+
+  /** Heeds a signal. @param count How many there have been, from 1. */
+  heed(signal: EndSignal, count: number): void {
+    if (count > 1 || this.#mounted.isLingering) void this.#force(signal);
+    else void this.#ask();
+  }
+
+  /** Unmounts; where somebody uses the mount, says who. */
+  async #ask(): Promise<void> {
+    try {
+      const users = await this.#mounted.unmount();
+      if (users === null) return;
+      const list = listOf(users);
+      this.#reporter.warn(`the mount is in use by ${list}; a second signal ends it all the same`);
+    } catch (error) {
+      this.#reporter.warn(describeFailure(error));
+    }
+  }
+
+  /** Takes the mount away, also from those who use it, and has the process end, which fails whatever they do next. */
+  async #force(signal: EndSignal): Promise<void> {
+    const timeUp = new Promise<void>((resolve) => setTimeout(resolve, FORCE_MS));
+    await Promise.race([this.#takeAway(), timeUp]);
+    this.#forced.resolve(signal);
+  }
+
+  async #takeAway(): Promise<void> {
+    try {
+      // Whoever used it may have gone by now.
+      if (await this.#mounted.unmount() === null) return await this.#mounted.closed;
+      await this.#mounted.detach();
+      this.#reporter.warn("detached while in use: whoever still uses it gets errors from now on");
+    } catch (error) {
+      this.#reporter.warn(describeFailure(error));
+    }
+  }
+}
+
+/** Enumerates users of a mount. */
+export function listOf(users: readonly string[]): string {
+  return users.length > 0 ? users.join(", ") : "processes that cannot be named";
+}

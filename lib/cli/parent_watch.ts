@@ -1,0 +1,52 @@
+/**
+ * Notices while a tool waits that the process which started it has ended: what it would do then, nobody expects any more.
+ *
+ * @module
+ */
+
+import { LockError } from "../errors.ts";
+
+const WATCH_MS = 250;
+
+/** Watches while it is told to. */
+export class ParentWatch implements Disposable {
+  readonly #onEnd: (error: LockError) => void;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #look = () => {};
+
+  /** @param onEnd Called, once, when the parent has ended. */
+  constructor(onEnd: (error: LockError) => void) {
+    this.#onEnd = onEnd;
+  }
+
+  /**
+   * Begins to watch. The parent is whoever is so by now: a program that is started as a daemon has got another one before.
+   *
+   * @param action What will not be done, for the message.
+   */
+  begin(action: string): void {
+    const { ppid } = Deno;
+    this.#look = () => {
+      if (Deno.ppid === ppid) return;
+      this[Symbol.dispose]();
+      this.#onEnd(
+        new LockError(
+          `Cannot ${action}: the process that started this (pid ${ppid}) ended while it waited ` +
+            "for the purge lock",
+        ),
+      );
+    };
+    this.#timer = setInterval(this.#look, WATCH_MS);
+  }
+
+  /** Looks once more, and stops. */
+  end(): void {
+    this.#look();
+    this[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#look = () => {};
+  }
+}
