@@ -48,7 +48,8 @@ export type { RestoreEvent, RestoreOptions } from "./options.ts";
  * @throws {UsageError} If there is no such range or partition.
  * @throws {LockError} If the purge lock could not be taken.
  * @throws {ResourceError} If the system gives less than one worker needs; the target is untouched then.
- * @throws {TargetError} If the target is refused (it is untouched then), or fails, or does not hold what was written.
+ * @throws {TargetError} If the target is refused (it is untouched then), or fails, or does not hold what was written, or its
+ *   name leads elsewhere at the end.
  * @throws {ChunkMissingError} If a chunk cannot be read; the target is incomplete then.
  * @throws {ChunkCorruptError} If a chunk is not what its name says; the target is incomplete then.
  */

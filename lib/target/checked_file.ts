@@ -8,7 +8,7 @@
 import { dirname } from "node:path";
 
 import { OsError } from "../errors.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { Errno, reasonOf } from "../ffi/errno.ts";
 import { statFd } from "../ffi/file_status.ts";
 import { FlockOperation, openFd, OpenFlag, releaseFd, truncateFd, tryFlock } from "../ffi/libc.ts";
 import { quote } from "../wording.ts";
@@ -178,7 +178,9 @@ export class CheckedFile implements CheckedTarget {
       if (!(error instanceof OsError)) throw error;
       const why = `it cannot be made ${describeBytes(extent.end)} long: ${reasonOf(error)}`;
       const loss = this.#isEmptied ? "; what it held before is gone" : "";
-      throw refusal(this.path, why + loss, error);
+      const isFull = error.errno === Errno.ENOSPC || error.errno === Errno.EDQUOT;
+      const step = isFull && sparse === "never" ? "; make room, or use --sparse=auto" : "";
+      throw refusal(this.path, why + loss + step, error);
     }
   }
 

@@ -93,9 +93,22 @@ function refusalOf(
  * @param cause What was caught; anything but an {@linkcode OsError} is our own bug and returned as it is.
  */
 export function writeFailure(handle: TargetHandle, offset: number, cause: unknown): unknown {
+  return accessFailure("write", handle, { offset, cause });
+}
+
+/** Like {@linkcode writeFailure}, of a failed read. */
+export function readFailure(handle: TargetHandle, offset: number, cause: unknown): unknown {
+  return accessFailure("read", handle, { offset, cause });
+}
+
+function accessFailure(
+  verb: "read" | "write",
+  handle: TargetHandle,
+  { offset, cause }: { offset: number; cause: unknown },
+): unknown {
   if (!(cause instanceof OsError)) return cause;
   return new TargetError(
-    `Cannot write ${nameTarget(handle)} at byte ${offset}: ${describeErrno(cause.errno)}`,
+    `Cannot ${verb} ${nameTarget(handle)} at byte ${offset}: ${describeErrno(cause.errno)}`,
     { path: handle.path, offset },
     { cause },
   );

@@ -35,6 +35,7 @@ export async function benchToolbox(dir: string, print: (text: string) => void): 
     update: `"$@" -q -t ${WORKERS} --update ${path} ${target}`,
     base: `"$@" -q -t ${WORKERS} --base sample ${path} ${target}`,
     updateTwice: `"$@" -q -t ${WORKERS} --update ${basedir}/twice ${twice}`,
+    direct: `dd if=${target} of=/dev/null bs=4M iflag=direct status=none`,
     cat: `cat ${target} >/dev/null`,
     catTwice: `cat ${twice} >/dev/null`,
     dryRun: `"$@" -q -n -t ${WORKERS} -s always ${basedir}/huge ${dir}/absent`,
@@ -46,6 +47,8 @@ export async function benchToolbox(dir: string, print: (text: string) => void): 
   row("check", seconds.check, `, ${(seconds.check / seconds.restore).toFixed(2)} of the restore`);
   const update = (seconds.update / (seconds.cat + hashing)).toFixed(2);
   row("update of an identical target", seconds.update, `, ${update} of cat and hashing`);
+  const ofDirect = (seconds.update / seconds.direct).toFixed(2);
+  row("reading the target past the page cache", seconds.direct, `, the update: ${ofDirect} of it`);
   const updateTwice = (seconds.updateTwice / (seconds.catTwice + 2 * hashing)).toFixed(2);
   row("update of one twice as long", seconds.updateTwice, `, ${updateTwice} of cat and hashing`);
   row(

@@ -10,8 +10,10 @@ import {
   assertSuccess,
   extract,
   type Outcome,
+  RunningTool,
+  TOOL,
 } from "../cli/harness.ts";
-import { Mount, mountProblem, run, testUnless } from "../target/machine.ts";
+import { Mount, mountProblem, programProblem, run, testUnless } from "../target/machine.ts";
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 
@@ -33,7 +35,7 @@ function failedByte(outcome: Outcome, path: string, errno: string): number {
 
 const KIB = 1024;
 
-for (const room of [64, 5 * CHUNK_BYTES / KIB / 2, 5 * CHUNK_BYTES / KIB + 4, 23_000]) {
+for (const room of [400, 5 * CHUNK_BYTES / KIB / 2, 5 * CHUNK_BYTES / KIB + 4, 23_000]) {
   for (const threads of ["1", "4"]) {
     testUnless(
       mountProblem(),
@@ -172,5 +174,40 @@ fuseTest(
     const outcome = await restore("--verify-target");
     assertEquals(outcome.code, TARGET, outcome.stderr);
     assertStringIncludes(outcome.stderr, "it does not hold what was written");
+  },
+);
+
+/** Runs an update of an identical file, all of whose reads fail. */
+async function updateUnreadable(errno: string): Promise<{ outcome: Outcome; path: string }> {
+  const path = store.file(`unreadable ${errno}`, store.image);
+  await using tool = new RunningTool([
+    ...["strace", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=pread64"],
+    ...["-e", `inject=pread64:error=${errno}`, ...TOOL],
+    ...["--json", "--update", store.revision.path, path],
+  ]);
+  return { outcome: await tool.outcome(), path };
+}
+
+for (const errno of ["EIO", "ENODATA", "EREMOTEIO", "EILSEQ", "EBADMSG"]) {
+  testUnless(
+    programProblem("strace"),
+    `An update writes what storage says it cannot give: ${errno}`,
+    async () => {
+      const { outcome, path } = await updateUnreadable(errno);
+      assertEquals(outcome.code, 0, outcome.stderr);
+      const summary = JSON.parse(outcome.stderr.trimEnd().split("\n").at(-1)!);
+      assertEquals(summary.sameBytes, 0);
+      assertImage(Deno.readFileSync(path), store.image);
+    },
+  );
+}
+
+testUnless(
+  programProblem("strace"),
+  "An update ends if its target cannot be read for another reason",
+  async () => {
+    const { outcome, path } = await updateUnreadable("EACCES");
+    assertEquals(outcome.code, TARGET, outcome.stderr);
+    assertStringIncludes(outcome.stderr, `Cannot read \\"${path}\\" at byte `);
   },
 );

@@ -149,7 +149,7 @@ testUnless(
     assertEquals(
       error.message,
       `Cannot restore to "${path}": it cannot be made 2097152 bytes (2 MiB) long: ` +
-        "No space left on device (ENOSPC)",
+        "No space left on device (ENOSPC); make room, or use --sparse=auto",
     );
     assertThrows(() => Deno.lstatSync(path), Deno.errors.NotFound);
   },

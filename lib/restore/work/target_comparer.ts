@@ -14,6 +14,7 @@ import { CHUNK_BYTES, chunkIdToHex } from "../../store/layout.ts";
 import { StorageReader } from "../../target/storage_reader.ts";
 import { type ComparableTarget, GRANULE_BYTES } from "../../target/target.ts";
 import { zeroRuns } from "../../target/zero_runs.ts";
+import { readFailure } from "../../target/wording.ts";
 import type { Place } from "../extent.ts";
 
 /** Output buffer of the codec that the target is read into. */
@@ -101,13 +102,16 @@ export class TargetComparer {
     }
   }
 
-  /** @returns `false` if the target ends before, or cannot be read there: writing may heal it. */
+  /**
+   * @returns `false` if the target ends before, or cannot be read there: writing may heal it.
+   * @throws {TargetError} If reading fails for another reason.
+   */
   #read(offset: number, length: number): boolean {
     try {
       return this.#reader.read(codec.outputs[OUTPUT]!, offset, length) === length;
     } catch (error) {
       if (error instanceof OsError && UNREADABLE.has(error.errno)) return false;
-      throw error;
+      throw readFailure(this.#target, offset, error);
     }
   }
 }

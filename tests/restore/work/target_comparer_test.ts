@@ -1,5 +1,5 @@
 import * as codec from "lzo-wasm";
-import { OsError } from "../../../lib/errors.ts";
+import { TargetError } from "../../../lib/errors.ts";
 import {
   closeFd,
   FallocateMode,
@@ -153,9 +153,10 @@ Deno.test("TargetComparer reports other failures than of the storage", () => {
   using target = new Opened("/dev/null", OpenFlag.O_WRONLY);
   const error = assertThrows(
     () => target.comparer().holdsChunk("0".repeat(32), place(0, 1)),
-    OsError,
+    TargetError,
   );
-  assertEquals([error.errnoName, error.path], ["EBADF", "/dev/null"]);
+  assertEquals(error.message, 'Cannot read "/dev/null" at byte 0: Bad file descriptor (EBADF)');
+  assertEquals([error.path, error.offset], ["/dev/null", 0]);
 });
 
 testUnless(loopDeviceProblem(), "TargetComparer reads a device, which has no holes", () => {
