@@ -32,16 +32,18 @@ export function describeHolders(path: string): string {
 }
 
 /**
- * Finds who holds an exclusive `flock` on a file in the text of /proc/locks (proc_locks(5)), whose lines read
+ * Finds who holds a `flock` on a file in the text of /proc/locks (proc_locks(5)), whose lines read
  * `1: FLOCK  ADVISORY  WRITE 3548 08:01:3557 0 EOF`; those of waiting processes have `->` after the number.
  *
  * @param locks Content of /proc/locks.
  * @param file Device and inode as stat(2) gives them.
+ * @param options.isShared Whether shared locks count too; default: exclusive ones only.
  * @returns Process ids, ascending.
  */
 export function findFlockHolders(
   locks: string,
   file: { readonly dev: number; readonly ino: number | null },
+  { isShared = false }: { isShared?: boolean } = {},
 ): number[] {
   // gnu_dev_major and gnu_dev_minor (sysmacros.h) of a 64-bit number; /proc/locks writes both in hex.
   const device = BigInt(file.dev);
@@ -50,11 +52,11 @@ export function findFlockHolders(
   const onDevice: number[] = [];
   const onInode: number[] = [];
   for (const line of locks.split("\n")) {
-    const match = /^\d+: FLOCK +\S+ +WRITE +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) /.exec(line);
-    if (!match || Number(match[4]) !== file.ino) continue;
-    const pid = Number(match[1]);
+    const match = /^\d+: FLOCK +\S+ +(READ|WRITE) +(\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) /.exec(line);
+    if (!match || Number(match[5]) !== file.ino || (match[1] === "READ" && !isShared)) continue;
+    const pid = Number(match[2]);
     onInode.push(pid);
-    if (parseInt(match[2]!, 16) === major && parseInt(match[3]!, 16) === minor) onDevice.push(pid);
+    if (parseInt(match[3]!, 16) === major && parseInt(match[4]!, 16) === minor) onDevice.push(pid);
   }
   // btrfs gives each subvolume a device number of its own in stat, and the file system's here: then go by the inode.
   const pids = onDevice.length > 0 ? onDevice : onInode;

@@ -7,15 +7,22 @@
 
 import { findForeignLock } from "../ffi/file_claims.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
-import { type FileStatus, writeBarriers } from "../ffi/file_status.ts";
-import { FlockOperation, openFd, OpenFlag, releaseFd, tryFlock } from "../ffi/libc.ts";
+import { type FileStatus, statFd, writeBarriers } from "../ffi/file_status.ts";
+import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { OsError } from "../errors.ts";
-import { describeProcess } from "../store/lock_holder.ts";
+import { describeProcess, findFlockHolders } from "../store/lock_holder.ts";
 import { quote } from "../wording.ts";
+import { tryClaim } from "./checked_file.ts";
 import { isSameFile, readTextOrNull, statOrNull } from "./file_info.ts";
 import { describeMounts, parseSwaps } from "./in_use.ts";
 import { type Backing, backingOf, listLoopDevices } from "./loop_devices.ts";
-import { findWriters, type Writers } from "./open_files.ts";
+import {
+  ancestry,
+  type FileIdentity,
+  findWriters,
+  isSameIdentity,
+  type Writers,
+} from "./open_files.ts";
 
 /** Programs that look at devices when something happens to them, such as udev's, have done so after a moment. */
 const LOOKS = 3, PAUSE_MS = 100;
@@ -49,7 +56,7 @@ export function describeFileUse(
   const reasons = [...loops.reasons];
   if (isSwap(info)) reasons.push("it is swap space");
   reasons.push(...describeLock(fd));
-  if (!isClaimed) reasons.push("another program has locked it, perhaps another restore");
+  if (!isClaimed) reasons.push(...describeFlock(info));
   if (isWritten !== false) {
     const writers = findWriters([info]);
     reasons.push(...describeWriters(writers));
@@ -97,7 +104,8 @@ function isSwap(info: FileStatus | null): boolean {
 function lookAtDevice({ path, fd, info }: UsedFile): FileUse {
   const loops = loopsOver(info);
   const reasons = [...loops.reasons, ...describeLock(fd)];
-  if (!tryClaim(fd)) reasons.push("another program has locked it");
+  // Programs that change a device take it, and udev leaves alone who has it.
+  if (!tryClaim(fd)) reasons.push(...describeFlock(info));
   reasons.push(...describeWriters(findWriters([info])));
   const backing = backingOf(path);
   if (backing !== null && backing !== "unknown") {
@@ -110,8 +118,7 @@ function lookAtDevice({ path, fd, info }: UsedFile): FileUse {
 function describeBacking({ path, info }: Backing, device: FileStatus): string[] {
   const reasons = loopsOver(info, device).reasons;
   if (path !== null) reasons.push(...describeLocksAt(path));
-  const status = path === null ? null : statOrNull(path);
-  if (status !== null) reasons.push(...describeWriters(findWriters([status])));
+  reasons.push(...describeWriters(findWriters([info])));
   if (info.isBlockDevice && info.rdev !== null) reasons.push(...describeMounts(info.rdev));
   const kind = info.isBlockDevice ? "device" : "file";
   const subject = `its backing ${kind}${path === null ? "" : ` ${quote(path)}`}`;
@@ -127,10 +134,25 @@ function describeLocksAt(path: string): string[] {
   }
   try {
     const reasons = describeLock(fd);
-    return tryClaim(fd) ? reasons : [...reasons, "another program has locked it"];
+    return tryClaim(fd) ? reasons : [...reasons, ...describeFlock(statFd(fd))];
   } finally {
     releaseFd(fd);
   }
+}
+
+/**
+ * Says who holds the `flock` that could not be taken. A parent who does (`flock FILE backy-extract ...`, `udevadm lock`) keeps
+ * others away for this restore.
+ */
+function describeFlock(info: FileStatus): string[] {
+  const pids = findFlockHolders(readTextOrNull("/proc/locks") ?? "", info, { isShared: true });
+  const [self, ...parents] = ancestry();
+  const others = pids.filter((pid) => !parents.includes(pid));
+  if (pids.length > 0 && others.length === 0) return [];
+  const strangers = others.filter((pid) => pid !== self);
+  return strangers.length === 0
+    ? ["another program has locked it, perhaps another restore"]
+    : [`it is locked by ${strangers.map(describeProcess).join(", ")}`];
 }
 
 function describeLock(fd: number): string[] {
@@ -140,16 +162,6 @@ function describeLock(fd: number): string[] {
   return [`${holder} holds a lock on it, as on the disk of a running virtual machine`];
 }
 
-/** Takes the `flock` that programs which change a device take, and udev respects; `false` if somebody else has it. */
-function tryClaim(fd: number): boolean {
-  try {
-    return tryFlock(fd, FlockOperation.LOCK_EX);
-  } catch (error) {
-    if (error instanceof OsError) return true; // a file system without locks
-    throw error;
-  }
-}
-
 function describeWriters({ pids }: Writers): string[] {
   if (pids.length === 0) return [];
   return [`it is open for writing by ${pids.map(describeProcess).join(", ")}`];
@@ -157,22 +169,17 @@ function describeWriters({ pids }: Writers): string[] {
 
 /** Says which loop devices stand on a file or device, but for one of them. */
 function loopsOver(
-  info: Backing["info"],
+  info: FileIdentity,
   except?: FileStatus,
 ): { reasons: string[]; doubt: string | null } {
   const { devices, isComplete } = listLoopDevices();
   const reasons = devices
     .filter(({ path, backing }) => {
       const isExcepted = except !== undefined && statOrNull(path)?.rdev === except.rdev;
-      return !isExcepted && isSameBacking(backing.info, info);
+      return !isExcepted && isSameIdentity(backing.info, info);
     })
     .map(({ path }) => `it is behind the loop device ${quote(path)}`);
   return { reasons, doubt: isComplete ? null : "not all loop devices can be looked at" };
-}
-
-function isSameBacking(backing: Backing["info"], info: Backing["info"]): boolean {
-  if (info.isBlockDevice) return backing.isBlockDevice === true && backing.rdev === info.rdev;
-  return backing.dev === info.dev && backing.ino === info.ino;
 }
 
 function hasProc(): boolean {

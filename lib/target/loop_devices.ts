@@ -7,16 +7,16 @@
 import { basename } from "node:path";
 
 import { loopBacking } from "../ffi/block_device.ts";
-import type { FileStatus } from "../ffi/file_status.ts";
 import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
 import { listNames, readTextOrNull, statOrNull } from "./file_info.ts";
+import { parsePartitions } from "./in_use.ts";
+import type { FileIdentity } from "./open_files.ts";
 
 /** A file or device that a loop device stands on. */
 export interface Backing {
   /** By which it can be found; `null` if that leads elsewhere now, or nowhere. */
   readonly path: string | null;
-  /** As much of its status as identifies it. */
-  readonly info: Pick<FileStatus, "dev" | "ino" | "rdev" | "isBlockDevice">;
+  readonly info: FileIdentity;
 }
 
 /** The loop devices on which something stands. */
@@ -28,14 +28,9 @@ export interface LoopDevices {
 
 /** Lists the loop devices that stand on something. */
 export function listLoopDevices(): LoopDevices {
-  // /sys has all, and tells which are in use; else there are the nodes.
-  const inUse = listNames("/sys/block").filter((name) =>
-    isLoop(name) && statOrNull(`/sys/block/${name}/loop`) !== null
-  );
-  const hasSys = statOrNull("/sys/block") !== null;
-  const names = hasSys ? inUse : listNames("/dev").filter(isLoop);
+  const { names, areAll } = namesOfLoops();
   const devices: { path: string; backing: Backing }[] = [];
-  let isComplete = true;
+  let isComplete = areAll;
   for (const name of names) {
     const path = `/dev/${name}`;
     const backing = backingOf(path);
@@ -43,6 +38,23 @@ export function listLoopDevices(): LoopDevices {
     else if (backing !== null) devices.push({ path, backing });
   }
   return { devices, isComplete };
+}
+
+/** The names of all loop devices that may stand on something, as far as they are known. */
+function namesOfLoops(): { names: string[]; areAll: boolean } {
+  if (statOrNull("/sys/block") !== null) {
+    const isInUse = (name: string) => statOrNull(`/sys/block/${name}/loop`) !== null;
+    return {
+      names: listNames("/sys/block").filter((name) => isLoop(name) && isInUse(name)),
+      areAll: true,
+    };
+  }
+  // The kernel lists those that have a length; without its list there are the nodes.
+  const partitions = readTextOrNull("/proc/partitions");
+  const names = partitions === null
+    ? listNames("/dev")
+    : parsePartitions(partitions).map(({ name }) => name);
+  return { names: names.filter(isLoop), areAll: partitions !== null || names.some(isLoop) };
 }
 
 /** What a device stands on; `null` if it is not a loop device, or stands on nothing. */

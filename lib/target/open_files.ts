@@ -7,12 +7,14 @@
  * @module
  */
 
-import type { FileStatus } from "../ffi/file_status.ts";
-import { statUnsynced } from "../ffi/file_status.ts";
-import { isSameFile, listNames, readTextOrNull } from "./file_info.ts";
+import { type FileStatus, statUnsynced } from "../ffi/file_status.ts";
+import { listNames, readTextOrNull } from "./file_info.ts";
 
 /** Bits of the flags in /proc/PID/fdinfo/FD that tell how a file was opened. Source: O_ACCMODE, asm-generic/fcntl.h. */
 const ACCESS_MODE = 0o3;
+
+/** As much of what `stat` says as identifies a file or device. */
+export type FileIdentity = Pick<FileStatus, "dev" | "ino" | "rdev" | "isBlockDevice">;
 
 /** Processes that have a file open for writing. */
 export interface Writers {
@@ -31,7 +33,7 @@ export interface Writers {
  *
  * @param files What `stat` says of the files. A device is the same by whatever node.
  */
-export function findWriters(files: readonly FileStatus[]): Writers {
+export function findWriters(files: readonly FileIdentity[]): Writers {
   const pids: number[] = [];
   const ownLine = ancestry();
   let isInherited = false;
@@ -45,10 +47,10 @@ export function findWriters(files: readonly FileStatus[]): Writers {
   return { pids: pids.sort((a, b) => a - b), isInherited };
 }
 
-function writingDescriptors(pid: number, files: readonly FileStatus[]): number {
+function writingDescriptors(pid: number, files: readonly FileIdentity[]): number {
   const isWriting = (fd: string) => {
     const status = statUnsynced(`/proc/${pid}/fd/${fd}`);
-    if (status === null || !files.some((file) => isSame(file, status))) return false;
+    if (status === null || !files.some((file) => isSameIdentity(file, status))) return false;
     const info = readTextOrNull(`/proc/${pid}/fdinfo/${fd}`) ?? "";
     const flags = /^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? "0";
     return (parseInt(flags, 8) & ACCESS_MODE) !== 0;
@@ -56,13 +58,14 @@ function writingDescriptors(pid: number, files: readonly FileStatus[]): number {
   return listNames(`/proc/${pid}/fd`).filter(isWriting).length;
 }
 
-function isSame(file: FileStatus, other: FileStatus): boolean {
-  if (!file.isBlockDevice) return isSameFile(file, other);
-  return other.isBlockDevice === true && other.rdev === file.rdev;
+/** Whether two answers are about one file, or one device by whatever nodes. */
+export function isSameIdentity(a: FileIdentity, b: FileIdentity): boolean {
+  if (a.isBlockDevice) return b.isBlockDevice === true && a.rdev === b.rdev;
+  return a.dev === b.dev && a.ino === b.ino;
 }
 
 /** This process and those it descends from, nearest first; empty without /proc. */
-function ancestry(): number[] {
+export function ancestry(): number[] {
   const line: number[] = [];
   for (let pid = pidOf("/proc/self/stat"); pid !== null && pid > 0; pid = parentOf(pid)) {
     if (line.includes(pid)) break;

@@ -265,6 +265,10 @@ const LOCKS = `1: FLOCK  ADVISORY  WRITE 300 fe:0a:12345 0 EOF
 
 Deno.test("findFlockHolders() matches exclusive flocks by hexadecimal device and inode", () => {
   assertEquals(findFlockHolders(LOCKS, { dev: 0xfe0a, ino: 12345 }), [200, 300]);
+  assertEquals(
+    findFlockHolders(LOCKS, { dev: 0xfe0a, ino: 12345 }, { isShared: true }),
+    [200, 300, 303],
+  );
   assertEquals(findFlockHolders(LOCKS, { dev: 0xfe0b, ino: 12345 }), [304]);
   assertEquals(findFlockHolders(LOCKS, { dev: 0xfe0a, ino: 99 }), []);
   // makedev(0x103, 0x112233): the minor number is in two parts.

@@ -115,11 +115,11 @@ testUnless(python, "preflightTarget() refuses a file with a lock of any kind", a
     );
   }
   {
-    await using _flock = await Holder.start(
+    await using flock = await Holder.start(
       path,
       `file = open(path, "rb"); fcntl.flock(file, fcntl.LOCK_SH)`,
     );
-    assertInUse(path, /^another program has locked it, perhaps another restore$/);
+    assertInUse(path, new RegExp(`^it is locked by pid ${flock.pid} \\(\\S*python3 [^,]*,.*\\)$`));
   }
   assertFree(path);
 });
@@ -179,8 +179,8 @@ testUnless(
     }
     {
       const code = `file = open(path, "rb"); fcntl.flock(file, fcntl.LOCK_EX)`;
-      await using _flock = await Holder.start(path, code);
-      assertInUse(path, /^another program has locked it$/);
+      await using flock = await Holder.start(path, code);
+      assertInUse(path, new RegExp(`^it is locked by pid ${flock.pid} \\(`));
     }
     assertFree(path);
   },
@@ -202,11 +202,11 @@ testUnless(
       assertInUse(path, new RegExp(`^${subject} is open for writing by pid ${writer.pid} `));
     }
     {
-      await using _flock = await Holder.start(
+      await using flock = await Holder.start(
         backing,
         `file = open(path, "rb"); fcntl.flock(file, fcntl.LOCK_EX)`,
       );
-      assertInUse(path, new RegExp(`^another program has locked ${subject}$`));
+      assertInUse(path, new RegExp(`^${subject} is locked by pid ${flock.pid} \\(`));
     }
     const second = run("losetup", "-f", "--show", backing);
     try {
@@ -299,6 +299,36 @@ testUnless(
         `^Cannot restore to standard output: another program ${LOCK}, it is open for writing by ` +
           `pid ${writer.pid} .* \\(--force overrides this\\)$`,
       ),
+    );
+  },
+);
+
+testUnless(
+  programProblem("flock"),
+  "A lock that a parent holds is held for the restore",
+  async () => {
+    using scratch = new Scratch();
+    const path = scratch.file("image", "0123456789");
+    const code = scriptCommand(`
+    import { preflightTarget } from lib("target/preflight.ts");
+    const options = { extent: { start: 0, end: 1 }, sparse: "auto", force: false, stores: [] };
+    let text;
+    try {
+      text = preflightTarget(${JSON.stringify(path)}, options).warnings.join();
+    } catch (error) {
+      text = error.message;
+    }
+    Deno.stderr.writeSync(new TextEncoder().encode(text));
+  `);
+    const script = scratch.file("script", code);
+    assertEquals((await shell(`flock '${path}' sh '${script}'`)).stderr, "");
+    // Whoever is no parent is somebody else.
+    const beside =
+      `flock -F '${path}' sleep 60 & pid=$!; while flock -n '${path}' true; do :; done; ` +
+      `sh '${script}'; kill $pid`;
+    assertMatch(
+      (await shell(beside)).stderr,
+      /^Cannot restore to ".*": it is locked by pid \d+ \(sleep 60\) \(--force overrides this\)/,
     );
   },
 );

@@ -28,9 +28,9 @@ function namespaceProblem(): string | null {
 /** What preflight says where some file systems are not mounted: that the target is refused, and why, or its warnings. */
 async function lookAt(
   output: string,
-  options: { without: readonly string[]; force?: boolean; redirection?: string },
+  options: { without: readonly string[]; force?: boolean; redirection?: string; setup?: string },
 ): Promise<string[]> {
-  const { without, force = false, redirection = "" } = options;
+  const { without, force = false, redirection = "", setup = ":" } = options;
   const code = scriptCommand(`
     import { preflightTarget } from lib("target/preflight.ts");
     const options = { extent: { start: 0, end: 1 }, sparse: "auto", force: ${force}, stores: [] };
@@ -44,7 +44,7 @@ async function lookAt(
   `);
   const unmount = without.map((path) => `umount -l ${path} && `).join("");
   using scratch = new Scratch();
-  const script = scratch.file("script", `${unmount}exec ${code} ${redirection}\n`);
+  const script = scratch.file("script", `${unmount}${setup} && exec ${code} ${redirection}\n`);
   const { stderr } = await shell(`unshare -m --propagation private sh '${script}'`);
   return JSON.parse(stderr);
 }
@@ -143,6 +143,28 @@ testUnless(
       refused(file, "another program has it open for writing"),
     );
     assert(writer.statSync().isFile);
+  },
+);
+
+testUnless(
+  problem,
+  "Without nodes of loop devices nothing tells what they stand on, and a warning does",
+  async () => {
+    using device = new LoopDevice(MIB);
+    const { backing } = device;
+    const setup = "mount -t tmpfs tmpfs /dev";
+    const reason = `it is behind the loop device "${device.path}"`;
+    assertEquals(await lookAt(backing, { without: [], setup }), refused(backing, reason));
+    // That somebody writes it is known all the same.
+    const written = "another program has it open for writing";
+    assertEquals(await lookAt(backing, { without: ["/sys"], setup }), refused(backing, written));
+    for (const without of [["/sys"], ["/sys", "/proc"]]) {
+      assertEquals(await lookAt(backing, { without, setup, force: true }), [
+        `"${backing}" is written although ${written}`,
+        `whether "${backing}" is in use cannot be told for certain: not all loop devices can be ` +
+        "looked at",
+      ]);
+    }
   },
 );
 
