@@ -24,10 +24,15 @@ const PARTITION = { start: 2048, sectors: 81_920 } as const;
  * Makes an image of a file system that was in use: files were written and flushed, so they are in the journal, and then
  * the machine stopped.
  */
-async function makeDirty(site: Site, type: "ext4" | "xfs", mib: number): Promise<string> {
+async function makeDirty(
+  site: Site,
+  type: "ext4" | "xfs",
+  mib: number,
+  ...options: readonly string[]
+): Promise<string> {
   const image = site.file(`${type}.img`);
   await run("truncate", "-s", `${mib}M`, image);
-  await run(`mkfs.${type}`, "-q", image);
+  await run(`mkfs.${type}`, "-q", ...options, image);
   const live = await site.mountDevice("-o", "loop", image);
   await sh(
     `mkdir "$1/etc"
@@ -139,6 +144,32 @@ for (const number of [0, 1]) {
     { programs: PROGRAMS },
   );
 }
+
+fuseTest("The commands for sectors of 4096 bytes find the partition", async (site) => {
+  const mib = PARTITION.sectors * 512 / 1_048_576;
+  const partition = await makeDirty(site, "ext4", mib, "-b", "4096");
+  const disk = site.file("disk.img");
+  await run("truncate", "-s", "103M", disk);
+  const device = await site.loopDevice("-b", "4096", disk);
+  const start = PARTITION.start / 8;
+  await sh(
+    `printf 'label: dos\\nstart=${start}, size=${PARTITION.sectors / 8}\\n' |
+       sfdisk -q --no-reread --no-tell-kernel "$2"
+     dd if="$1" of="$2" bs=4096 seek=${start} conv=sparse,fsync status=none`,
+    partition,
+    device,
+  );
+  site.addImage("Disk", disk);
+  const { path } = await site.mount();
+  const at = { mountPoint: path, revision: "Disk" };
+  const commands = recipe(MOUNTING, "A disk with sectors of 4096 bytes");
+  assertEquals(await follow(site, commands, at), FSTAB);
+  const options = ["--show", "-S", "4096", "-o", "START,SECTORS", "--noheadings"];
+  const shown = await run("partx", ...options, `${path}/Disk`);
+  assertEquals(shown.trim().split(/\s+/).map(Number), [PARTITION.start, PARTITION.sectors]);
+  const single = recipe(MOUNTING, "An image with partitions", 1);
+  assertEquals(await follow(site, single, at), FSTAB);
+}, { programs: PROGRAMS });
 
 fuseTest(
   "A read-only loop device fails on a dirty journal, as docs/mounting.md says",
