@@ -263,7 +263,7 @@ testUnless(programProblem("script"), "preflightTarget() refuses a terminal", asy
     const { stdout } = await shell(`BASEDIR=/x REVISION=/x script -qec "bash ${file}" /dev/null`);
     assertMatch(
       new TextDecoder().decode(stdout),
-      /^Cannot restore to \S+( output)?: it is a terminal/,
+      /^Cannot restore to \S+( output)?: it is a terminal/m,
     );
   }
 });
