@@ -73,18 +73,21 @@ export class ChunkMissingError extends BackyError {
   override readonly code = "chunk-missing";
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
-  /** Numbers of the chunk's places in the image, ascending; empty where the caller does not know them. */
+  /** Numbers of the chunk's first places in the image, ascending; empty where the caller does not know them. */
   readonly seqs: readonly number[];
+  /** Number of all its places; there may be millions. */
+  readonly seqCount: number;
   readonly path: string;
 
   constructor(
     message: string,
-    fields: { chunkId: string; seqs: readonly number[]; path: string },
+    fields: { chunkId: string; seqs: readonly number[]; seqCount?: number; path: string },
     options?: ErrorOptions,
   ) {
     super(message, options);
     this.chunkId = fields.chunkId;
     this.seqs = fields.seqs;
+    this.seqCount = fields.seqCount ?? fields.seqs.length;
     this.path = fields.path;
   }
 }
@@ -94,19 +97,28 @@ export class ChunkCorruptError extends BackyError {
   override readonly code = "chunk-corrupt";
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
-  /** Numbers of the chunk's places in the image, ascending; empty where the caller does not know them. */
+  /** Numbers of the chunk's first places in the image, ascending; empty where the caller does not know them. */
   readonly seqs: readonly number[];
+  /** Number of all its places; there may be millions. */
+  readonly seqCount: number;
   readonly path: string;
   readonly reason: ChunkFault;
 
   constructor(
     message: string,
-    fields: { chunkId: string; seqs: readonly number[]; path: string; reason: ChunkFault },
+    fields: {
+      chunkId: string;
+      seqs: readonly number[];
+      seqCount?: number;
+      path: string;
+      reason: ChunkFault;
+    },
     options?: ErrorOptions,
   ) {
     super(message, options);
     this.chunkId = fields.chunkId;
     this.seqs = fields.seqs;
+    this.seqCount = fields.seqCount ?? fields.seqs.length;
     this.path = fields.path;
     this.reason = fields.reason;
   }

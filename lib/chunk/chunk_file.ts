@@ -9,7 +9,7 @@ import { adviceForLack, Errno } from "../ffi/errno.ts";
 import { openFd, OpenFlag } from "../ffi/libc.ts";
 import { chunkRelativePath } from "../store/layout.ts";
 import { quote } from "../wording.ts";
-import { type ChunkRef, describeChunk } from "./places.ts";
+import { type ChunkRef, describeChunk, seqFields } from "./places.ts";
 
 // Should a regular file be replaced in the moment before it is opened: opening must not hang on a FIFO or take over a terminal.
 const CHUNK_OPEN_FLAGS = OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY;
@@ -74,7 +74,7 @@ function requireRegular(path: string, chunk: ChunkRef): void {
   }
   // Reading a directory says what it is.
   if (info.isDirectory || (info.isFile && info.size > 0)) return;
-  const fields = { chunkId: chunk.id, seqs: chunk.seqs(), path };
+  const fields = { chunkId: chunk.id, ...seqFields(chunk), path };
   if (!info.isFile) {
     throw new ChunkMissingError(
       `Cannot read chunk ${describeChunk(chunk)}: ${quote(path)} is no regular file`,
@@ -109,7 +109,7 @@ export function unreadable(path: string, chunk: ChunkRef, error: unknown): unkno
   const why = errno === Errno.ENOENT ? `there is no file ${quote(path)}` : error.message;
   return new ChunkMissingError(
     `${action}: ${why}`,
-    { chunkId: chunk.id, seqs: chunk.seqs(), path },
+    { chunkId: chunk.id, ...seqFields(chunk), path },
     { cause: error },
   );
 }

@@ -12,7 +12,7 @@ import { BackyError, ChunkCorruptError, type ChunkFault } from "../errors.ts";
 import { adviseFd, FileAdvice, readFull, releaseFd } from "../ffi/libc.ts";
 import { CHUNK_BYTES, CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath, inFile, openChunkFile, unreadable } from "./chunk_file.ts";
-import { type ChunkRef, describeChunk } from "./places.ts";
+import { type ChunkRef, describeChunk, seqFields } from "./places.ts";
 
 /** What is to become of a chunk file's pages in the page cache once it was read. */
 export type PageCachePolicy = "drop" | "keep";
@@ -127,7 +127,7 @@ export class ChunkDecoder {
     const path = chunkPath(this.#basedir, chunk.id);
     return new ChunkCorruptError(
       `Cannot use chunk ${describeChunk(chunk)}: ${detail}${inFile(path)}`,
-      { chunkId: chunk.id, seqs: chunk.seqs(), path, reason },
+      { chunkId: chunk.id, ...seqFields(chunk), path, reason },
       cause ? { cause } : undefined,
     );
   }

@@ -47,18 +47,25 @@ const COLUMNS: readonly TableColumn<DamagedRange>[] = [
  *
  * @param ranges In the order in which they are shown.
  * @param options.maxCells As {@linkcode renderTable} takes it.
+ * @param options.badRangeCount Number of all ranges, if these are only the first.
+ * @param options.badBytes Bytes in all of them.
  * @returns Lines; none for no ranges.
  */
 export function renderDamageTable(
   ranges: readonly DamagedRange[],
-  options: { maxCells?: number | undefined } = {},
+  options: { maxCells?: number | undefined; badRangeCount?: number; badBytes?: number } = {},
 ): string[] {
   if (ranges.length === 0) return [];
   const lines = renderTable(ranges.slice(0, ROWS_MAX), { ...options, columns: COLUMNS });
-  const rest = ranges.slice(ROWS_MAX);
-  if (rest.length > 0) {
-    const bytes = rest.reduce((sum, { length }) => sum + length, 0);
-    lines.push(`and ${formatQuantity(rest.length, "more range")}, ${formatBytes(bytes)}`);
+  const { badRangeCount = ranges.length, badBytes = bytesOf(ranges) } = options;
+  const more = badRangeCount - Math.min(ranges.length, ROWS_MAX);
+  if (more > 0) {
+    const bytes = badBytes - bytesOf(ranges.slice(0, ROWS_MAX));
+    lines.push(`and ${formatQuantity(more, "more range")}, ${formatBytes(bytes)}`);
   }
   return lines;
+}
+
+function bytesOf(ranges: readonly DamagedRange[]): number {
+  return ranges.reduce((sum, { length }) => sum + length, 0);
 }

@@ -30,8 +30,9 @@
  * |            | `dataBytes`, `zeroSeqs`, `zeroBytes`, `keptSeqs`, `keptBytes`, `distinctChunks`, `distinctBytes`, |
  * |            | `readBytes`, `decodedBytes`, `writtenBytes`, `sameBytes`, `rewrittenBytes` (`null` unless the     |
  * |            | target was read back), `badRanges` (an array of `offset`, `length`, `chunkId`, `reason`,          |
- * |            | `detail`), `lentChunks` (an array of `dir`, `chunks`), `elapsedMs`, `isVerified`, `isSynced`; of  |
- * |            | a dry run the same without what only a restore can know, and `mayWriteLess`; of a check           |
+ * |            | `detail`: the first 100,000), `badRangeCount`, `badBytes`, `badChunks` (of all of them),          |
+ * |            | `lentChunks` (an array of `dir`, `chunks`), `elapsedMs`, `isVerified`, `isSynced`; of a dry run   |
+ * |            | the same without what only a restore can know, and `mayWriteLess`; of a check                     |
  * |            | `revisions`, `intactRevisions`, `damagedRevisions`, `distinctChunks`, `checkedChunks`,            |
  * |            | `damagedChunks`, `readBytes`, `decodedBytes`, `elapsedMs`; an interrupted one has them in `error` |
  *
@@ -200,7 +201,9 @@ function fieldsOf(error: unknown): JsonFields {
   const fields: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(toWireError(error).fields)) {
     fields[name] = Array.isArray(value) ? value.slice(0, ITEMS_MAX) : value;
-    if (Array.isArray(value)) fields[`${name.replace(/s$/, "")}Count`] = value.length;
+    // An error that lists the first seqs only has their number itself.
+    if (Array.isArray(value)) fields[`${name.replace(/s$/, "")}Count`] ??= value.length;
+    else fields[name] = value;
   }
   return fields;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BadRange } from "../restore/damage.ts";
+import type { Loss } from "../restore/damage.ts";
 import type { PlanSummary } from "../restore/plan.ts";
 import type { DryRunReport, LentChunks, RestoreReport } from "../restore/report.ts";
 import { quote } from "../wording.ts";
@@ -18,17 +18,17 @@ export type AskedFor = Pick<RestoreCommand, "update" | "sparse" | "format" | "ou
 export function renderReport(report: RestoreReport, { update }: AskedFor): string[] {
   const { dataSeqs, zeroSeqs, distinctChunks, isVerified, sameBytes } = report;
   const bytes = report.dataBytes + report.zeroBytes;
-  const lost = lossOf(report.badRanges);
-  const goodBytes = bytes - lost.bytes;
+  const { badBytes, badChunks } = report;
+  const goodBytes = bytes - badBytes;
   const seconds = report.elapsedMs / 1000;
   // A clock that did not advance must not make the rate infinite.
   const rate = formatRate(bytes / Math.max(seconds, 0.001));
-  const amount = lost.bytes === 0
+  const amount = badBytes === 0
     ? formatBytes(bytes)
     : `${formatBytes(goodBytes)} of ${formatBytes(bytes)}`;
-  const distinct = lost.chunks === 0
+  const distinct = badChunks === 0
     ? formatCount(distinctChunks)
-    : `${formatCount(distinctChunks - lost.chunks)} of ${formatCount(distinctChunks)}`;
+    : `${formatCount(distinctChunks - badChunks)} of ${formatCount(distinctChunks)}`;
   const treatment = update
     ? "compared"
     : isVerified
@@ -58,7 +58,7 @@ export function renderDryRun(report: DryRunReport, command: AskedFor): string[] 
   const atMost = report.mayWriteLess ? "at most " : "";
   const bytes = dataBytes + zeroBytes;
   const part = bytes === imageBytes ? "" : ` of ${formatBytes(imageBytes)}`;
-  const files = formatQuantity(distinctChunks - lossOf(report.badRanges).chunks, "file");
+  const files = formatQuantity(distinctChunks - report.badChunks, "file");
   return [
     `Would restore ${formatBytes(bytes)}${part}: ` +
     `read ${atMost}${formatBytes(report.readBytes)} from ${files}, ` +
@@ -77,12 +77,11 @@ export function renderDryRun(report: DryRunReport, command: AskedFor): string[] 
  * @param run.canUpdate Whether the target is one that an update could mend; default false.
  */
 export function describeLoss(
-  ranges: readonly BadRange[],
+  { badChunks, badRangeCount, badBytes }: Omit<Loss, "badRanges">,
   run: { isDryRun: boolean; onError: RestoreCommand["onError"]; canUpdate?: boolean },
 ): string {
-  const { chunks, bytes } = lossOf(ranges);
-  const loss = `${formatQuantity(chunks, "chunk")} missing or corrupt: ` +
-    `${formatQuantity(ranges.length, "range")} of the image (${formatBytes(bytes)}) `;
+  const loss = `${formatQuantity(badChunks, "chunk")} missing or corrupt: ` +
+    `${formatQuantity(badRangeCount, "range")} of the image (${formatBytes(badBytes)}) `;
   if (!run.isDryRun) {
     const mend = run.canUpdate ? "; --update --also DIR puts good copies there" : "";
     return `${loss}lost, zeros stand there${mend}`;
@@ -91,13 +90,6 @@ export function describeLoss(
     ? `${loss}would be lost, zeros would stand there`
     : `${loss}cannot be restored: the restore would fail; --also DIR may have good copies, ` +
       "--on-error=zero would leave zeros there";
-}
-
-function lossOf(ranges: readonly BadRange[]): { chunks: number; bytes: number } {
-  return {
-    chunks: new Set(ranges.map(({ chunkId }) => chunkId)).size,
-    bytes: ranges.reduce((sum, { length }) => sum + length, 0),
-  };
 }
 
 function howZeros({ sparse, format, output }: AskedFor): string {

@@ -81,13 +81,13 @@ async function conclude(
   lines: readonly string[],
   { dryRun: isDryRun, onError, canUpdate }: RestoreCommand & { canUpdate?: boolean },
 ): Promise<ExitCode> {
-  const { badRanges } = report;
+  const { badRanges, badRangeCount, badBytes } = report;
   reporter.summary(lines, { ...report });
   if (badRanges.length === 0) return ExitCode.COMPLETE;
   const { renderDamageTable } = await import("./damage_table.ts");
   const maxCells = stderrColumns();
-  const loss = describeLoss(badRanges, { isDryRun, onError, canUpdate: canUpdate ?? false });
-  reporter.listing([...renderDamageTable(badRanges, { maxCells }), loss]);
+  const loss = describeLoss(report, { isDryRun, onError, canUpdate: canUpdate ?? false });
+  reporter.listing([...renderDamageTable(badRanges, { maxCells, badRangeCount, badBytes }), loss]);
   return ExitCode.DATA;
 }
 

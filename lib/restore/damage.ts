@@ -1,13 +1,19 @@
 /**
  * Collects what workers tell of bad chunks, and says which ranges of the image they touch. Pure.
  *
+ * A chunk may stand at millions of places, and millions of chunks may be bad: neighbouring places of a chunk are one range, and
+ * only the first ranges are kept. What they come to is counted in full.
+ *
  * @module
  */
 
-import { type ImageExtent, placeOfSeq } from "./extent.ts";
+import { ChunkIdSet } from "../store/chunk_id_set.ts";
+import { chunkIdFromHex } from "../store/layout.ts";
+import { type ImageExtent, placeOfSeq, seqsOfExtent } from "./extent.ts";
 import type { ChunkReason, Note } from "./messages.ts";
+import { wordsOf } from "./seq_kinds.ts";
 
-/** A range of the image that could not be restored: a place of a chunk of which no good copy was found. */
+/** A range of the image that could not be restored: neighbouring places of a chunk of which no good copy was found. */
 export interface BadRange {
   /** First byte of the image. */
   readonly offset: number;
@@ -20,38 +26,118 @@ export interface BadRange {
   readonly detail: string;
 }
 
+/** What bad chunks come to. */
+export interface Loss {
+  /** The first ranges that were found, in the order of the image; 100,000 at most. */
+  readonly badRanges: readonly BadRange[];
+  /** Number of all ranges. */
+  readonly badRangeCount: number;
+  /** Number of bytes of the image in all of them. */
+  readonly badBytes: number;
+  /** Number of chunks. */
+  readonly badChunks: number;
+}
+
 type BadChunkNote = Extract<Note, { type: "bad-chunk" }>;
+
+/** Ranges that are kept. */
+const RANGES_MAX = 100_000;
+
+/** Neighbouring places of a chunk. */
+interface Run {
+  readonly note: BadChunkNote;
+  readonly firstSeq: number;
+  endSeq: number;
+}
 
 /** The bad chunks of one restore. */
 export class DamageCollector {
   readonly #extent: ImageExtent;
-  readonly #notes = new Map<number, BadChunkNote>();
-  readonly #chunkIds = new Set<string>();
+  readonly #firstSeq: number;
+  /** A bit for each seq of the extent; memory only for what is bad. */
+  readonly #bad: Uint32Array;
+  readonly #chunks = new ChunkIdSet();
+  readonly #runs: Run[] = [];
+  #droppedRuns = 0;
+  #bytes = 0;
 
   constructor(extent: ImageExtent) {
+    const { firstSeq, endSeq } = seqsOfExtent(extent);
     this.#extent = extent;
+    this.#firstSeq = firstSeq;
+    this.#bad = new Uint32Array(Math.ceil((endSeq - firstSeq) / 32));
   }
 
   /** Takes a note; what is known already changes nothing. @returns Whether the chunk is a new one. */
   add(note: BadChunkNote): boolean {
-    const isNew = !this.#chunkIds.has(note.chunkId);
-    this.#chunkIds.add(note.chunkId);
-    for (const seq of note.seqs) this.#notes.set(seq, note);
-    return isNew;
+    const chunks = this.#chunks.size;
+    this.#chunks.add(wordsOf(chunkIdFromHex(note.chunkId)), 0);
+    for (let at = 0; at < note.runs.length; at += 2) {
+      this.#addRun(note, note.runs[at]!, note.runs[at]! + note.runs[at + 1]!);
+    }
+    return this.#chunks.size > chunks;
   }
 
   /** Number of bytes of the image that are bad. */
   get bytes(): number {
-    return this.ranges().reduce((sum, { length }) => sum + length, 0);
+    return this.#bytes;
   }
 
-  /** Lists the ranges that are bad, in the order of the image, one for each place of a chunk. */
-  ranges(): BadRange[] {
-    const seqs = [...this.#notes.keys()].sort((a, b) => a - b);
-    return seqs.map((seq) => {
-      const { imageOffset: offset, length } = placeOfSeq(this.#extent, seq);
-      const { chunkId, reason, detail } = this.#notes.get(seq)!;
-      return { offset, length, chunkId, reason, detail };
-    });
+  /** Whether the chunk at a seq is bad. */
+  isBad(seq: number): boolean {
+    const index = seq - this.#firstSeq;
+    return (this.#bad[index >>> 5]! >>> (index & 31) & 1) !== 0;
+  }
+
+  /** Says what it all comes to. */
+  loss(): Loss {
+    const runs: Run[] = [];
+    for (const run of this.#runs.toSorted((a, b) => a.firstSeq - b.firstSeq)) {
+      const last = runs.at(-1);
+      // Told of one by one, as of a stream.
+      if (last && last.endSeq === run.firstSeq && last.note.chunkId === run.note.chunkId) {
+        last.endSeq = run.endSeq;
+      } else runs.push({ ...run });
+    }
+    return {
+      badRanges: runs.map(({ note, firstSeq, endSeq }) => {
+        const { chunkId, reason, detail } = note;
+        const offset = placeOfSeq(this.#extent, firstSeq).imageOffset;
+        const last = placeOfSeq(this.#extent, endSeq - 1);
+        const length = last.imageOffset + last.length - offset;
+        return { offset, length, chunkId, reason, detail };
+      }),
+      badRangeCount: runs.length + this.#droppedRuns,
+      badBytes: this.#bytes,
+      badChunks: this.#chunks.size,
+    };
+  }
+
+  /** Adds those of neighbouring seqs that are new. */
+  #addRun(note: BadChunkNote, firstSeq: number, endSeq: number): void {
+    let start = firstSeq;
+    for (let seq = firstSeq; seq < endSeq; seq++) {
+      const index = seq - this.#firstSeq;
+      const word = index >>> 5, bit = 1 << (index & 31);
+      if ((this.#bad[word]! & bit) === 0) {
+        this.#bad[word]! |= bit;
+        continue;
+      }
+      this.#keep(note, start, seq);
+      start = seq + 1;
+    }
+    this.#keep(note, start, endSeq);
+  }
+
+  #keep(note: BadChunkNote, firstSeq: number, endSeq: number): void {
+    if (firstSeq >= endSeq) return;
+    const first = placeOfSeq(this.#extent, firstSeq), last = placeOfSeq(this.#extent, endSeq - 1);
+    this.#bytes += last.imageOffset + last.length - first.imageOffset;
+    // The rest of the note would cost as much as its runs.
+    const kept = { ...note, runs: NO_RUNS };
+    if (this.#runs.length < RANGES_MAX) this.#runs.push({ note: kept, firstSeq, endSeq });
+    else this.#droppedRuns++;
   }
 }
+
+const NO_RUNS = new Uint32Array(0);

@@ -44,7 +44,7 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
   onEvent({ type: "surveying", revision: name, threads: crew.workers.length, plan, progress });
   await pool.run(signal);
   return makeDryRunReport(plan, pool.progress(), {
-    ...{ elapsedMs: performance.now() - startMs, sources, badRanges: damage.ranges() },
+    ...{ elapsedMs: performance.now() - startMs, sources, ...damage.loss() },
     mayWriteLess: Boolean(options.update),
   });
 }

@@ -81,6 +81,11 @@ export function targetOffsetOf(extent: ImageExtent, imageOffset: number): number
   return imageOffset - extent.start + extent.targetStart;
 }
 
+/** Which byte of the image goes to a byte of the target. */
+export function imageOffsetOf(extent: ImageExtent, targetOffset: number): number {
+  return targetOffset - extent.targetStart + extent.start;
+}
+
 /** Byte of the target behind the last one that is written. */
 export function targetEndOf(extent: ImageExtent): number {
   return targetOffsetOf(extent, extent.end);

@@ -100,8 +100,11 @@ export type Note =
   | {
     readonly type: "bad-chunk";
     readonly chunkId: string;
-    /** The seqs at which it is missed; the work may tell of one chunk several times, of different seqs. */
-    readonly seqs: readonly number[];
+    /**
+     * The seqs at which it is missed, as pairs: first seq, number of seqs; ascending. The work may tell of one chunk several
+     * times, of different seqs.
+     */
+    readonly runs: Uint32Array;
     readonly reason: ChunkReason;
     /** One line. */
     readonly detail: string;

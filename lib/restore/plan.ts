@@ -91,13 +91,6 @@ export function idOfSeq(
   return plan.ids.subarray(seq * CHUNK_ID_BYTES, (seq + 1) * CHUNK_ID_BYTES);
 }
 
-/** Lists all seqs of the chunk that stands first at `firstSeq`, ascending. */
-export function seqsOfJob(plan: Pick<RestorePlan, "nextSeqs">, firstSeq: number): number[] {
-  const seqs: number[] = [];
-  for (let seq = firstSeq; seq !== NO_SEQ; seq = plan.nextSeqs[seq]!) seqs.push(seq);
-  return seqs;
-}
-
 /**
  * Plans the restore of a revision.
  *

@@ -6,15 +6,19 @@
  */
 
 import { TargetError } from "../errors.ts";
+import { CHUNK_BYTES } from "../store/layout.ts";
 import { nameTarget } from "../target/wording.ts";
 import type { ComparableTarget, Target } from "../target/target.ts";
 import type { DamageCollector } from "./damage.ts";
-import { targetOffsetOf } from "./extent.ts";
+import { imageOffsetOf } from "./extent.ts";
 import type { Note } from "./messages.ts";
 import { type PoolOptions, type PoolProgress, WorkerPool } from "./pool.ts";
 
 /** Differences that an error message lists; more are counted. */
 const LISTED_RANGES = 4;
+
+/** Differences that are kept for it, to list the first of them. */
+const KEPT_MISMATCHES = 10_000;
 
 /** What reading back needs beside the plan. */
 export interface ReadBackOptions {
@@ -68,21 +72,29 @@ export async function readBack(
   if (rewrittenBytes <= 0) return 0;
 
   await options.flush();
-  const known = new Set(damage.ranges().map(({ offset }) => targetOffsetOf(plan.extent, offset)));
   const mismatches: Mismatch[] = [];
+  let count = 0;
   await run(2, (note) => {
-    if (note.type === "mismatch" && !known.has(note.offset)) mismatches.push(note);
+    if (note.type !== "mismatch") return;
+    const seq = Math.floor(imageOffsetOf(plan.extent, note.offset) / CHUNK_BYTES);
+    if (damage.isBad(seq)) return;
+    // A disk that holds nothing any more has as many as the image has chunks.
+    if (count++ < KEPT_MISMATCHES) mismatches.push(note);
   });
-  if (mismatches.length > 0) throw mismatchError(target, mismatches);
+  if (count > 0) throw mismatchError(target, mismatches, count);
   return rewrittenBytes;
 }
 
-function mismatchError(target: ComparableTarget, mismatches: readonly Mismatch[]): TargetError {
+function mismatchError(
+  target: ComparableTarget,
+  mismatches: readonly Mismatch[],
+  count: number,
+): TargetError {
   const sorted = mismatches.toSorted((a, b) => a.offset - b.offset);
   const listed = sorted.slice(0, LISTED_RANGES).map(({ offset, length }) =>
     `${offset} to ${offset + length - 1}`
   );
-  const more = sorted.length - listed.length;
+  const more = count - listed.length;
   return new TargetError(
     `Cannot restore to ${
       nameTarget(target)

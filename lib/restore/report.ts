@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BadRange } from "./damage.ts";
+import type { Loss } from "./damage.ts";
 import type { PlanSummary } from "./plan.ts";
 import type { PoolProgress } from "./pool.ts";
 
@@ -19,8 +19,8 @@ export interface LentChunks {
   readonly chunks: number;
 }
 
-/** What a restore amounts to. All sizes in bytes. */
-export interface RestoreReport extends PlanSummary {
+/** What a restore amounts to. All sizes in bytes. What is lost is zeros in the target. */
+export interface RestoreReport extends PlanSummary, Loss {
   /** Bytes of chunk files read. */
   readonly readBytes: number;
   /** Bytes decoded; for a stream a chunk counts once for each place it stands at. */
@@ -31,8 +31,6 @@ export interface RestoreReport extends PlanSummary {
   readonly sameBytes: number;
   /** Bytes that had to be written again because the target did not hold them; `null` if it was not read back. */
   readonly rewrittenBytes: number | null;
-  /** What could not be restored and is zeros in the target; empty for a complete restore. */
-  readonly badRanges: readonly BadRange[];
   readonly lentChunks: readonly LentChunks[];
   /** Wall time from the request to the flushed target. */
   readonly elapsedMs: number;
@@ -42,14 +40,14 @@ export interface RestoreReport extends PlanSummary {
   readonly isSynced: boolean;
 }
 
-/** What a restore would amount to. All sizes in bytes. */
-export interface DryRunReport extends PlanSummary {
+/**
+ * What a restore would amount to. All sizes in bytes. What would be lost is said as far as the presence of files tells.
+ */
+export interface DryRunReport extends PlanSummary, Loss {
   /** Bytes of chunk files that would be read. */
   readonly readBytes: number;
   /** Whether less may be read and written than is said here: an update has not looked at the target. */
   readonly mayWriteLess: boolean;
-  /** What could not be restored, as far as the presence of files tells. */
-  readonly badRanges: readonly BadRange[];
   readonly lentChunks: readonly LentChunks[];
   readonly elapsedMs: number;
 }
@@ -61,7 +59,7 @@ export function makeReport(
   run:
     & Pick<
       RestoreReport,
-      "elapsedMs" | "isVerified" | "isSynced" | "rewrittenBytes" | "badRanges"
+      "elapsedMs" | "isVerified" | "isSynced" | "rewrittenBytes" | keyof Loss
     >
     & { sources: readonly string[] },
 ): RestoreReport {
@@ -79,7 +77,7 @@ export function makeReport(
 export function makeDryRunReport(
   plan: PlanSummary,
   found: PoolProgress,
-  run: Pick<DryRunReport, "elapsedMs" | "mayWriteLess" | "badRanges"> & {
+  run: Pick<DryRunReport, "elapsedMs" | "mayWriteLess" | keyof Loss> & {
     sources: readonly string[];
   },
 ): DryRunReport {

@@ -28,7 +28,8 @@ import { DamageCollector } from "./damage.ts";
 import type { Task } from "./messages.ts";
 import type { RestoreOptions } from "./options.ts";
 import { orAborted } from "./or_aborted.ts";
-import { idOfSeq, type RestorePlan, seqsOfJob } from "./plan.ts";
+import { idOfSeq, type RestorePlan } from "./plan.ts";
+import { SeqRuns } from "./seq_runs.ts";
 import { type PoolOptions, WorkerPool } from "./pool.ts";
 import { prepareRestore } from "./prepare.ts";
 import { readBack } from "./read_back.ts";
@@ -139,7 +140,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     await prepared.requireSameMap();
     return makeReport(plan, pool.progress(), {
       ...{ elapsedMs: performance.now() - startMs, isVerified: verify, isSynced: sync },
-      ...{ sources, rewrittenBytes, badRanges: damage.ranges() },
+      ...{ sources, rewrittenBytes, ...damage.loss() },
     });
   } finally {
     target.close();
@@ -163,6 +164,6 @@ function requireFirstChunk(plan: RestorePlan, sources: readonly string[]): void 
   if (seq === undefined) return;
   const { imageBytes } = plan;
   const id = chunkIdToHex(idOfSeq(plan, seq));
-  const chunk = { id, seqs: () => seqsOfJob(plan, seq), imageBytes };
+  const chunk = { id, seqs: () => SeqRuns.ofJob(plan, seq).list(), imageBytes };
   fromFirstGood(sources, (dir) => releaseFd(openChunkFile(dir, chunk)));
 }

@@ -1,5 +1,5 @@
 import { ChunkUnion } from "../../lib/check/chunk_union.ts";
-import { seqsOfJob } from "../../lib/restore/plan.ts";
+import { SeqRuns } from "../../lib/restore/seq_runs.ts";
 import { runSteps } from "../../lib/slices.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { RevisionError } from "../../lib/errors.ts";
@@ -37,7 +37,7 @@ Deno.test("ChunkUnion makes a plan in which each chunk stands once", () => {
   const plan = runSteps(union.plan(1));
   assertEquals(plan.ids.toHex(), [3, 1, 2].map(idOf).join(""));
   assertEquals([...plan.firstSeqs], [0, 1, 2]);
-  assertEquals([0, 1, 2].map((seq) => seqsOfJob(plan, seq)), [[0], [1], [2]]);
+  assertEquals([0, 1, 2].map((seq) => [...SeqRuns.ofJob(plan, seq)]), [[0], [1], [2]]);
   assertEquals([plan.distinctChunks, plan.distinctBytes], [3, 3 * CHUNK_BYTES]);
   assertEquals([plan.dataSeqs, plan.zeroSeqs, plan.keptSeqs], [3, 0, 0]);
 });

@@ -184,6 +184,8 @@ Deno.test("--report writes what was restored and each bad range as JSON, one obj
   ]);
   // deno-lint-ignore no-explicit-any
   assertEquals(badRanges.map((range: any) => [range.offset, range.length, range.chunkId]), gaps());
+  const lost = gaps().reduce((sum, [, length]) => sum + Number(length), 0);
+  assertEquals([object!.badRangeCount, object!.badBytes, object!.badChunks], [3, lost, 2]);
   assertEquals(badRanges[0].reason, "missing");
   assert(["hash", "lzo"].includes(badRanges[2].reason));
   for (const { detail } of badRanges) assertMatch(detail, /^Cannot (read|use) chunk "/);

@@ -62,6 +62,7 @@ const FOUND: Shape = {
       detail: isText,
     }),
   ),
+  ...{ badRangeCount: isCount, badBytes: isCount, badChunks: isCount },
   lentChunks: arrayOf(shaped({ dir: isText, chunks: isCount })),
 };
 const SUMMARIES: Readonly<Record<string, Shape>> = {

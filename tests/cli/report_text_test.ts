@@ -4,18 +4,21 @@ import {
   renderDryRun,
   renderReport,
 } from "../../lib/cli/report_text.ts";
-import type { BadRange } from "../../lib/restore/damage.ts";
+import type { BadRange, Loss } from "../../lib/restore/damage.ts";
 import type { DryRunReport, RestoreReport } from "../../lib/restore/report.ts";
 import { assert, assertEquals } from "../assert.ts";
 
 const MIB = 2 ** 20;
 const ASKED: AskedFor = { update: false, sparse: "auto", format: "raw", output: "out" };
 
+const NO_LOSS: Loss = { badRanges: [], badRangeCount: 0, badBytes: 0, badChunks: 0 };
+
 const DRY: DryRunReport = {
   ...{ imageBytes: 100 * MIB, extent: { start: 0, end: 100 * MIB, targetStart: 0 } },
   ...{ dataSeqs: 15, dataBytes: 60 * MIB, zeroSeqs: 10, zeroBytes: 40 * MIB },
   ...{ keptSeqs: 0, keptBytes: 0, distinctChunks: 12, distinctBytes: 48 * MIB },
-  ...{ readBytes: 7 * MIB, mayWriteLess: false, badRanges: [], lentChunks: [], elapsedMs: 2000 },
+  ...{ readBytes: 7 * MIB, mayWriteLess: false, lentChunks: [], elapsedMs: 2000 },
+  ...NO_LOSS,
 };
 
 const REPORT: RestoreReport = {
@@ -28,14 +31,17 @@ function bad(offset: number, chunkId: string): BadRange {
   return { offset, length: 4 * MIB, chunkId, reason: "missing", detail: "Cannot" };
 }
 
-const BAD = [bad(0, "a"), bad(8 * MIB, "a"), bad(12 * MIB, "b")];
+const BAD: Loss = {
+  badRanges: [bad(0, "a"), bad(8 * MIB, "a"), bad(12 * MIB, "b")],
+  ...{ badRangeCount: 3, badBytes: 12 * MIB, badChunks: 2 },
+};
 
 const HEAD = "100 MiB in 2.0 s (50 MiB/s): 25 chunks, 10 of them zero, 12 distinct";
 
 const REPORTS: readonly [name: string, report: Partial<RestoreReport>, lines: string[]][] = [
   ["a plain restore", {}, [`Restored ${HEAD} decoded and verified`]],
   ["one that did not verify", { isVerified: false }, [`Restored ${HEAD} decoded but not verified`]],
-  ["gaps, of chunks that stand at several places", { badRanges: BAD }, [
+  ["gaps, of chunks that stand at several places", BAD, [
     "Restored 88 MiB of 100 MiB in 2.0 s (50 MiB/s): 25 chunks, 10 of them zero, " +
     "10 of 12 distinct decoded and verified",
   ]],
@@ -75,7 +81,7 @@ Deno.test("renderReport() tells of an update what was there, and what was not", 
   ]);
   assertEquals(lines({})[1], "0 B were there already, 100 MiB were brought up to date");
   assertEquals(
-    lines({ sameBytes: 80 * MIB, badRanges: BAD })[1],
+    lines({ sameBytes: 80 * MIB, ...BAD })[1],
     "80 MiB were there already, 8 MiB were brought up to date",
   );
 });
@@ -103,7 +109,7 @@ Deno.test("renderDryRun() tells what would be read and written, and from how man
 });
 
 Deno.test("renderDryRun() counts no files that are missing, and says what is part or limit only", () => {
-  const report = { ...DRY, imageBytes: 1024 * MIB, badRanges: BAD, mayWriteLess: true };
+  const report = { ...DRY, imageBytes: 1024 * MIB, ...BAD, mayWriteLess: true };
   const [line] = renderDryRun(report, { ...ASKED, sparse: "never" });
   assertEquals(
     line,
@@ -131,7 +137,10 @@ Deno.test("describeLoss() says how much is lost, or would be, and what can be do
     describeLoss(BAD, { isDryRun: false, onError: "zero", canUpdate: true }),
     `${loss}lost, zeros stand there; --update --also DIR puts good copies there`,
   );
-  const one = describeLoss(BAD.slice(2), { isDryRun: false, onError: "zero" });
+  const one = describeLoss({ badRangeCount: 1, badBytes: 4 * MIB, badChunks: 1 }, {
+    isDryRun: false,
+    onError: "zero",
+  });
   assertEquals(
     one,
     "1 chunk missing or corrupt: 1 range of the image (4 MiB) lost, zeros stand there",

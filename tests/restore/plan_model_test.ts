@@ -4,13 +4,9 @@
  * @module
  */
 
+import { SeqRuns } from "../../lib/restore/seq_runs.ts";
 import type { ImageExtent } from "../../lib/restore/extent.ts";
-import {
-  planRestore,
-  type RestorePlan,
-  seqsOfJob,
-  ZERO_RANGE_ITEM,
-} from "../../lib/restore/plan.ts";
+import { planRestore, type RestorePlan, ZERO_RANGE_ITEM } from "../../lib/restore/plan.ts";
 import {
   CHUNK_BYTES,
   CHUNK_ID_BYTES,
@@ -94,7 +90,7 @@ function assertIsPlan(plan: RestorePlan, shape: Shape, pieces: readonly Piece[])
   const firstSeqs = [...jobs.values()].map(([first]) => first!);
   const needed = firstSeqs.map((seq) => Math.min(CHUNK_BYTES, shape.size - seq * CHUNK_BYTES));
   assertEquals([...plan.firstSeqs], firstSeqs);
-  assertEquals(firstSeqs.map((seq) => seqsOfJob(plan, seq)), [...jobs.values()]);
+  assertEquals(firstSeqs.map((seq) => [...SeqRuns.ofJob(plan, seq)]), [...jobs.values()]);
   assertEquals([...plan.zeroRanges], zeroRangesOf(pieces));
   assertEquals(
     [plan.dataSeqs, plan.zeroSeqs, plan.keptSeqs],

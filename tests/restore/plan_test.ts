@@ -1,3 +1,4 @@
+import { SeqRuns } from "../../lib/restore/seq_runs.ts";
 import {
   CHUNK_BYTES,
   CHUNK_ID_BYTES,
@@ -10,7 +11,6 @@ import {
   NO_SEQ,
   planRestore,
   type RestorePlan,
-  seqsOfJob,
 } from "../../lib/restore/plan.ts";
 import { ZeroTest } from "../../lib/restore/seq_kinds.ts";
 import type { RevisionMap } from "../../lib/store/revision_map.ts";
@@ -38,7 +38,7 @@ function mapOfIds(list: readonly Uint8Array[], size = list.length * CHUNK_BYTES)
 
 /** The jobs of a plan: the seqs of each distinct chunk, in the order in which they are decoded. */
 function jobsOf(plan: RestorePlan): number[][] {
-  return [...plan.firstSeqs].map((seq) => seqsOfJob(plan, seq));
+  return [...plan.firstSeqs].map((seq) => [...SeqRuns.ofJob(plan, seq)]);
 }
 
 /** The zero ranges of a plan in whole seqs: first, count. */
@@ -195,7 +195,7 @@ Deno.test("planRestore() takes a million seqs, of which each chunk stands at two
   const plan = planRestore({ size, seqCount, ids, mappedCount: seqCount });
   assertEquals([plan.distinctChunks, plan.zeroSeqs], [seqCount / 2, 0]);
   for (const first of [0, 1, 12_345, seqCount / 2 - 1]) {
-    const [, second = -1, ...others] = seqsOfJob(plan, first);
+    const [, second = -1, ...others] = [...SeqRuns.ofJob(plan, first)];
     assertEquals(others, []);
     assertEquals(idOfSeq(plan, second), idOfSeq(plan, first));
   }

@@ -7,7 +7,6 @@
  */
 
 import * as codec from "lzo-wasm";
-import type { ChunkRef } from "../../chunk/places.ts";
 import { CHUNK_BYTES } from "../../store/layout.ts";
 import { GRANULE_BYTES } from "../../target/target.ts";
 import { RandomAccessWriter } from "../../target/writer.ts";
@@ -16,7 +15,8 @@ import { placeOfSeq, targetEndOf, targetOffsetOf } from "../extent.ts";
 import { Control, Counter, type StartMessage, type Task } from "../messages.ts";
 import { NO_SEQ } from "../plan.ts";
 import { TargetComparer } from "./target_comparer.ts";
-import { type Notify, Work } from "./work.ts";
+import { SeqRuns } from "../seq_runs.ts";
+import { type Notify, type PlacedChunk, Work } from "./work.ts";
 
 /** Output buffer of the codec that chunks are decoded into; the comparer uses the other one. */
 const OUTPUT = 0;
@@ -84,7 +84,7 @@ export class RandomAccessWork extends Work {
   #doChunk(firstSeq: number): void {
     if (this.#comparer) {
       const seqs = this.#differentSeqs(this.#comparer, firstSeq);
-      if (seqs.length > 0) this.#replace(this.#comparer, firstSeq, seqs);
+      if (seqs.count > 0) this.#replace(this.#comparer, firstSeq, seqs);
       return;
     }
     const { nextSeqs } = this.start.plan;
@@ -96,7 +96,7 @@ export class RandomAccessWork extends Work {
   }
 
   /** @returns Whether the chunk is good, and which of its granules are zeros, where that makes a difference. */
-  #decode(chunk: ChunkRef, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
+  #decode(chunk: PlacedChunk, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
     const needed = this.neededAt(firstSeq);
     const bytes = this.decode(chunk, OUTPUT, needed);
     const isGood = bytes !== null;
@@ -107,20 +107,20 @@ export class RandomAccessWork extends Work {
   }
 
   /** Lists the places of a chunk at which the target does not hold it, as far as reading it there can tell. */
-  #differentSeqs(comparer: TargetComparer, firstSeq: number): number[] {
+  #differentSeqs(comparer: TargetComparer, firstSeq: number): SeqRuns {
     const { plan } = this.start;
     const id = this.idOf(firstSeq);
-    const seqs: number[] = [];
+    const seqs = new SeqRuns();
     for (let seq = firstSeq; seq !== NO_SEQ && !this.shouldStop(); seq = plan.nextSeqs[seq]!) {
       const place = placeOfSeq(plan.extent, seq);
       if (comparer.holdsChunk(id, place)) this.#countSame(place.length);
-      else seqs.push(seq);
+      else seqs.add(seq);
     }
     return seqs;
   }
 
   /** Writes a chunk, which must be decoded for it, where the target holds something else. */
-  #replace(comparer: TargetComparer, firstSeq: number, seqs: readonly number[]): void {
+  #replace(comparer: TargetComparer, firstSeq: number, seqs: SeqRuns): void {
     const { extent } = this.start.plan;
     const { isGood, flags } = this.#decode(this.chunkAt(firstSeq, seqs), firstSeq);
     for (const seq of seqs) {

@@ -13,6 +13,7 @@ import { placeOfSeq, seqsOfExtent } from "../extent.ts";
 import { Control, Counter, type StartMessage, type Task } from "../messages.ts";
 import { ZERO_RANGE_ITEM } from "../plan.ts";
 import { ZeroTest } from "../seq_kinds.ts";
+import { SeqRuns } from "../seq_runs.ts";
 import { type Notify, Work } from "./work.ts";
 
 /** A wait for a turn looks up this often, should a notification be lost. */
@@ -90,7 +91,7 @@ export class StreamWork extends Work {
 
   /** @returns The output buffer; `null` if the chunk is bad and zeros take its place. */
   #decodeInto(output: number, seq: number): number | null {
-    const chunk = this.chunkAt(seq, [seq]);
+    const chunk = this.chunkAt(seq, SeqRuns.of(seq));
     if (this.decode(chunk, output, this.neededAt(seq)) !== null) return output;
     this.#freeOutputs.push(output);
     return null;

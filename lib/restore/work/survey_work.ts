@@ -6,7 +6,7 @@
 
 import { chunkPath, inFile, openChunkFile, unreadable } from "../../chunk/chunk_file.ts";
 import { fromFirstGood, isChunkFault } from "../../chunk/chunk_fault.ts";
-import type { ChunkRef } from "../../chunk/places.ts";
+import { type ChunkRef, seqFields } from "../../chunk/places.ts";
 import { ChunkCorruptError, ChunkMissingError } from "../../errors.ts";
 import { releaseFd } from "../../ffi/libc.ts";
 import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../../store/layout.ts";
@@ -30,7 +30,7 @@ export class SurveyWork extends Work {
 
   #look(firstSeq: number): void {
     const chunk = this.chunkAt(firstSeq);
-    const reads = this.#countsPlaces ? chunk.seqs().length : 1;
+    const reads = this.#countsPlaces ? chunk.places().count : 1;
     try {
       fromFirstGood(this.start.sources, (dir, source) => {
         this.count(Counter.READ, reads * chunkFileBytes(dir, chunk));
@@ -38,7 +38,7 @@ export class SurveyWork extends Work {
       });
     } catch (error) {
       if (!isChunkFault(error)) throw error;
-      this.noteBadChunk(error);
+      this.noteBadChunk(error, chunk.places());
     }
   }
 }
@@ -53,7 +53,7 @@ function chunkFileBytes(dir: string, chunk: ChunkRef): number {
     if (!isFile) {
       throw new ChunkMissingError(
         `Cannot read chunk "${chunk.id}": ${quote(path)} is not a regular file`,
-        { chunkId: chunk.id, seqs: chunk.seqs(), path },
+        { chunkId: chunk.id, ...seqFields(chunk), path },
       );
     }
     if (bytes > CHUNK_HEADER_BYTES && bytes <= CHUNK_FILE_MAX_BYTES) return bytes;
@@ -61,7 +61,7 @@ function chunkFileBytes(dir: string, chunk: ChunkRef): number {
       `Cannot use chunk "${chunk.id}": its file has ${bytes} bytes, as none can have${
         inFile(path)
       }`,
-      { chunkId: chunk.id, seqs: chunk.seqs(), path, reason: "size" },
+      { chunkId: chunk.id, ...seqFields(chunk), path, reason: "size" },
     );
   } catch (error) {
     throw unreadable(path, chunk, error);

@@ -10,8 +10,14 @@ import { ChunkSources } from "../../chunk/chunk_sources.ts";
 import { ChunkCorruptError, type ChunkMissingError } from "../../errors.ts";
 import { chunkIdToHex } from "../../store/layout.ts";
 import { Control, Counter, type Note, type StartMessage } from "../messages.ts";
-import { bytesOfSeq, idOfSeq, seqsOfJob } from "../plan.ts";
+import { bytesOfSeq, idOfSeq } from "../plan.ts";
+import { SeqRuns } from "../seq_runs.ts";
 import { Throttle } from "../throttle.ts";
+
+/** A chunk with its places. */
+export interface PlacedChunk extends ChunkRef {
+  readonly places: () => SeqRuns;
+}
 
 /** Sends a note to the orchestrator. */
 export type Notify = (note: Note) => void;
@@ -65,10 +71,11 @@ export abstract class Work {
   }
 
   /** The chunk that stands first at a seq, with the given places; default: all of the plan. */
-  protected chunkAt(firstSeq: number, places?: readonly number[]): ChunkRef {
+  protected chunkAt(firstSeq: number, givenPlaces?: SeqRuns): PlacedChunk {
     const { plan } = this.start;
-    const seqs = () => places ?? seqsOfJob(plan, firstSeq);
-    return { id: this.idOf(firstSeq), seqs, imageBytes: plan.imageBytes };
+    const places = () => givenPlaces ?? SeqRuns.ofJob(plan, firstSeq);
+    const seqs = () => places().list();
+    return { id: this.idOf(firstSeq), seqs, places, imageBytes: plan.imageBytes };
   }
 
   /**
@@ -103,7 +110,7 @@ export abstract class Work {
    * @returns The number of bytes it has; `null` if it is bad and the work is to go on.
    * @throws {ChunkMissingError | ChunkCorruptError} If it is bad and that is the end.
    */
-  protected decode(chunk: ChunkRef, output: number, needed: number): number | null {
+  protected decode(chunk: PlacedChunk, output: number, needed: number): number | null {
     try {
       const { bytes, fileBytes, source } = this.sources.decode(chunk, output, needed);
       this.count(Counter.READ, fileBytes);
@@ -113,17 +120,17 @@ export abstract class Work {
       return bytes;
     } catch (error) {
       if (this.start.onError === "abort" || !isChunkFault(error)) throw error;
-      this.noteBadChunk(error);
+      this.noteBadChunk(error, chunk.places());
       this.count(Counter.BAD, needed);
       return null;
     }
   }
 
   /** Tells the orchestrator of a chunk that cannot be used. */
-  protected noteBadChunk(error: ChunkMissingError | ChunkCorruptError): void {
+  protected noteBadChunk(error: ChunkMissingError | ChunkCorruptError, places: SeqRuns): void {
     const reason = error instanceof ChunkCorruptError ? error.reason : "missing";
-    const { chunkId, seqs, message: detail } = error;
-    this.notify({ type: "bad-chunk", chunkId, seqs, reason, detail });
+    const { chunkId, message: detail } = error;
+    this.notify({ type: "bad-chunk", chunkId, runs: places.pairs(), reason, detail });
   }
 
   /** Bytes that the image needs of the chunk that stands first at a seq. */
