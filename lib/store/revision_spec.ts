@@ -10,9 +10,16 @@
  *   end is an instant: `2026-01-11` is midnight, at which that day begins
  * - `a & b`, `a, b`, and parentheses. `..` binds tighter than `&`, and that tighter than `,`
  *
- * Here only, a date by itself is the newest revision that is no later. The date stands for all that it names, the whole
- * day or the whole minute, so that what a listing shows finds its revision. Dates without a zone are in the host's one.
- * And `..2026-01-11` means nothing if all revisions are later; backy returns the oldest, which is not what was asked for.
+ * Dates without a zone are in the host's one. What differs from backy (its `find_revisions()` and `find()`):
+ *
+ * - A date by itself, which backy refuses, is the newest revision that is no later. It stands for all that it names, the
+ *   whole day or the whole minute, so that what a listing shows finds its revision
+ * - `..2026-01-11` means nothing if all revisions are later, and `2026-01-11..` if all are earlier; backy returns the
+ *   oldest or newest, which is not what was asked for
+ * - A range may end at a time that several revisions have, in parentheses, and be open in an empty directory; backy
+ *   fails an assertion, or finds no "first"
+ * - Dates have the forms that `revision_spec_date.ts` lists; backy takes all of ISO 8601, such as `2026-W02`
+ * - `tag:` without a name is refused
  *
  * A revision without a time has no place in the order: `last`, `first`, numbers, dates, ranges, `first(...)` and
  * `last(...)` pass over it. Sets such as `all` and `tag:NAME` have it, before all others.

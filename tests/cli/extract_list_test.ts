@@ -235,9 +235,7 @@ Deno.test("list and check are commands in first place only; a revision of that n
   for (const name of ["list", "check"]) {
     const { image } = store.add(name, [sampleBytes(30, 99)]);
     try {
-      for (
-        const args of [[`./${name}`, "-q"], ["-q", name], ["-q", "--", name], [`${cwd}/${name}`]]
-      ) {
+      for (const args of [[`./${name}`, "-q"], ["-q", "--", name], [`${cwd}/${name}`]]) {
         assertImage((await extract(args, { cwd })).stdout, image);
       }
       const { code, stderr } = await extract([name], { cwd });

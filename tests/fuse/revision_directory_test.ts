@@ -208,3 +208,16 @@ Deno.test("RevisionDirectory reads metadata again that may have been changed unn
   directory.find("a");
   assertEquals(world.listings, 2);
 });
+
+Deno.test("RevisionDirectory.last is never a revision whose time is unknown, which is served all the same", () => {
+  const { world, open } = setUp();
+  const undated = fakeEntry("undated", 1, { time: null });
+  world.revisions = [undated, fakeEntry("a", 2), fakeEntry("running", 3, {}, false)];
+  const directory = open();
+  assertEquals(directory.nodes.map(({ entry }) => entry.name), ["undated", "a", "running"]);
+  assertEquals(directory.last?.entry.name, "a");
+  world.revisions = [undated];
+  world.modifiedMs = 1;
+  directory.refresh();
+  assertEquals(directory.last, null);
+});
