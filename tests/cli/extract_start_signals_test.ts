@@ -10,6 +10,7 @@ import {
   parseJsonLines,
   RunningTool,
   startExtract,
+  survivesUsr1,
   TOOL,
   until,
 } from "./harness.ts";
@@ -245,7 +246,7 @@ for (
     for (let round = 0; round < 3; round++) {
       await using tool = startExtract(args());
       // Before that it is the runtime's start, or still another program, which the signal ends.
-      await until(() => tool.hasEnded || isReadyForUsr1(tool.pid), "the tool's start");
+      await until(() => tool.hasEnded || survivesUsr1(tool.pid), "the tool's start");
       let sent = 0;
       while (!tool.hasEnded) {
         tool.signal("SIGUSR1");
@@ -257,10 +258,4 @@ for (
       assert(sent > 0);
     }
   });
-}
-
-/** Whether SIGUSR1 is ignored or listened to. */
-function isReadyForUsr1(pid: number): boolean {
-  const masks = readText(`/proc/${pid}/status`).matchAll(/^Sig(?:Ign|Cgt):\s*([0-9a-f]+)$/gm);
-  return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & 1n << 9n) !== 0n);
 }

@@ -3,12 +3,12 @@ import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { programProblem, testUnless } from "../target/machine.ts";
 import {
   assertSuccess,
-  catchesUsr1,
   extract,
   extractOnTerminal,
   makeFifo,
   openIdleReader,
   startExtract,
+  survivesUsr1,
   until,
 } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
@@ -247,7 +247,7 @@ testUnless(
         return 0;
       }
     };
-    await until(() => readPid() > 0 && catchesUsr1(readPid()), "a listener of SIGUSR1");
+    await until(() => readPid() > 0 && survivesUsr1(readPid()), "the tool's start");
     await new Promise((resolve) => setTimeout(resolve, 1200));
     Deno.kill(readPid(), "SIGUSR1");
     const { code, screen } = await running;

@@ -61,9 +61,13 @@ function findFuseProblem(): string | null {
 export function fuseTest(
   name: string,
   body: (site: Site) => Promise<void>,
-  options: { readonly programs?: readonly string[] } = {},
+  options: {
+    readonly programs?: readonly string[];
+    /** Why it cannot be for another reason. */
+    readonly reason?: string | null;
+  } = {},
 ): void {
-  const problem = fuseProblem ?? programProblem(...options.programs ?? []);
+  const problem = options.reason ?? fuseProblem ?? programProblem(...options.programs ?? []);
   testUnless(problem, name, async () => {
     await using site = new Site();
     await body(site);

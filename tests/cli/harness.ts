@@ -171,8 +171,8 @@ export async function until(condition: () => boolean, what: string): Promise<voi
 
 /** Asks a tool for its status (SIGUSR1) again and again until what it said matches. */
 export async function askUntilSaid(tool: RunningTool, said: RegExp): Promise<void> {
-  // A signal ends a process that does not listen as yet.
-  await until(() => catchesUsr1(tool.pid) || tool.hasEnded, "a listener of SIGUSR1");
+  // Before that it is the start of the runtime, or still another program, which the signal ends.
+  await until(() => survivesUsr1(tool.pid) || tool.hasEnded, "the tool's start");
   while (!said.test(tool.said)) {
     assert(!tool.hasEnded, `it ended without ${said}: ${tool.said}`);
     tool.signal("SIGUSR1");
@@ -180,10 +180,10 @@ export async function askUntilSaid(tool: RunningTool, said: RegExp): Promise<voi
   }
 }
 
-/** Whether a process listens to SIGUSR1, which ends one that does not. */
-export function catchesUsr1(pid: number): boolean {
-  const [, caught = "0"] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readStatus(pid)) ?? [];
-  return (BigInt(`0x${caught}`) & 1n << 9n) !== 0n;
+/** Whether a process ignores SIGUSR1 or listens to it, which ends one that does neither. */
+export function survivesUsr1(pid: number): boolean {
+  const masks = readStatus(pid).matchAll(/^Sig(?:Ign|Cgt):\s*([0-9a-f]+)$/gm);
+  return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & 1n << 9n) !== 0n);
 }
 
 function readStatus(pid: number): string {
