@@ -20,11 +20,14 @@ import type { PlanSummary, RestorePlan } from "../restore/plan.ts";
 import type { MapProgress } from "../restore/options.ts";
 import { createThrottle } from "../restore/throttle.ts";
 import { RevisionError } from "../errors.ts";
+import { fileState } from "../ffi/file_state.ts";
 import { Slices } from "../slices.ts";
+import { describeChange } from "../store/map_file.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
 import { selectRevisions } from "../store/select_revision.ts";
 import { openStore } from "../store/store.ts";
 import { realPathOrNull } from "../target/file_info.ts";
+import { quote } from "../wording.ts";
 import { ChunkUnion } from "./chunk_union.ts";
 import { type DamagedChunk, DamageFinder, type RevisionDamage } from "./damage_places.ts";
 
@@ -194,6 +197,10 @@ interface RevisionProgress {
   imageBytes: number | null;
   reason: string | null;
   damage: RevisionDamage;
+  /** State of the map's file before it was read; `null` if it was not, or that cannot be told. */
+  mapVersion: string | null;
+  /** Whether the map names other chunks by now than those that were checked. */
+  isChanged: boolean;
 }
 
 /** The check of one backup directory. */
@@ -218,6 +225,8 @@ class DirectoryCheck {
       imageBytes: null,
       reason: null,
       damage: NO_DAMAGE,
+      mapVersion: null,
+      isChanged: false,
     }));
   }
 
@@ -236,6 +245,7 @@ class DirectoryCheck {
     });
     const slices = new Slices({ signal });
     await this.#readMaps("chunks", slices, async (revision, onProgress) => {
+      revision.mapVersion = versionOf(revision.mapPath);
       revision.imageBytes = await slices.run(this.#union.addMap(revision.mapPath, { onProgress }));
     });
     const plan = await slices.run(this.#union.plan(share));
@@ -256,13 +266,33 @@ class DirectoryCheck {
     }
     await this.#findPlaces(finder, interruption !== undefined);
     if (interruption !== undefined) throw interruption;
+    await this.#lookForChanges(slices);
+  }
+
+  /** Looks for maps that running backups have written meanwhile, with chunks that were not checked. */
+  async #lookForChanges(slices: Slices): Promise<void> {
+    for (const revision of this.#revisions) {
+      const { name, mapPath, mapVersion, reason } = revision;
+      const version = versionOf(mapPath);
+      // One that is gone has expired.
+      if (reason !== null || version === null || version === mapVersion) continue;
+      revision.isChanged = !await slices.run(this.#union.covers(mapPath)).catch((error) => {
+        if (error instanceof RevisionError) return false;
+        throw error;
+      });
+      if (!revision.isChanged) continue;
+      const text = `the map of revision ${quote(name)}: ${describeChange("since it was read")}`;
+      this.#onEvent({ type: "warning", text });
+    }
   }
 
   report(): DirectoryReport {
     const basedir = this.#basedir;
     const done = this.#pool?.progress();
     return {
-      revisions: this.#revisions.map(({ name, mapPath, imageBytes, reason, damage }) => ({
+      revisions: this.#revisions.map((
+        { name, mapPath, imageBytes, reason, damage, isChanged },
+      ) => ({
         basedir,
         name,
         mapPath,
@@ -270,7 +300,7 @@ class DirectoryCheck {
           ? "bad-map"
           : damage.bytes > 0
           ? "damaged"
-          : this.#isWhole
+          : this.#isWhole && !isChanged
           ? "intact"
           : "unknown",
         imageBytes,
@@ -363,6 +393,15 @@ class DirectoryCheck {
     }
     // Also where there is nothing to read: a signal has its say.
     await slices.rest();
+  }
+}
+
+/** By what one can tell that a file has changed; `null` if that cannot be told. */
+function versionOf(path: string): string | null {
+  try {
+    return fileState(path).version;
+  } catch {
+    return null;
   }
 }
 

@@ -9,11 +9,14 @@ import { NO_SEQ, type RestorePlan } from "../restore/plan.ts";
 import { ZeroTest } from "../restore/seq_kinds.ts";
 import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
-import { CHUNK_BYTES } from "../store/layout.ts";
+import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
 import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
 
 /** Chunks that are chosen between two pauses. */
 const CHUNKS_PER_STEP = 0x1_0000;
+
+/** Words of a chunk id. */
+const CHUNK_ID_WORDS = CHUNK_ID_BYTES / 4;
 
 /** Collects chunk ids. */
 export class ChunkUnion {
@@ -47,6 +50,26 @@ export class ChunkUnion {
     } finally {
       if (!isWhole) ids.truncate(sizeBefore);
     }
+  }
+
+  /**
+   * Tells whether all chunks of a revision are among those that were added.
+   *
+   * @throws {RevisionError} As `readRevisionMap` does.
+   */
+  *covers(mapPath: string): Steps<boolean> {
+    const ids = this.#ids;
+    let isCovered = true;
+    yield* scanRevisionMap(mapPath, {
+      begin: () => {},
+      take({ ids: bytes, words, count }) {
+        const zeroTest = new ZeroTest(bytes);
+        for (let index = 0; index < count && isCovered; index++) {
+          isCovered = zeroTest.isZero(index) || ids.has(words, index * CHUNK_ID_WORDS);
+        }
+      },
+    });
+    return isCovered;
   }
 
   /**

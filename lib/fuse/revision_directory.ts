@@ -40,6 +40,9 @@ const SAME_TIME_MS = 2000;
 /** {@linkcode RevisionDirectory.refreshAll} does nothing for so long after it was called before. */
 const REFRESH_ALL_MS = 1000;
 
+/** Metadata whose version is not known are taken to be what they were for so long. */
+const REREAD_MS = 200;
+
 /** A revision that is served, in one of its states. */
 export interface RevisionNode {
   /** Never used again for another. */
@@ -227,9 +230,10 @@ export class RevisionDirectory {
   }
 
   /** Whether the metadata file is the one that was read. */
-  #hasSameMetadata({ entry }: RevisionNode): boolean {
-    const version = this.#stateOf(entry.metadataPath)?.version;
-    return entry.metadataVersion !== null && version === entry.metadataVersion;
+  #hasSameMetadata({ entry: { metadataPath, metadataVersion } }: RevisionNode): boolean {
+    if (metadataVersion !== null) return this.#stateOf(metadataPath)?.version === metadataVersion;
+    // It must be read again to tell, but not for each of a thousand that have just been written.
+    return Math.abs(this.#now() - this.#readAtMs) < REREAD_MS;
   }
 
   /** Whether a revision's map is the one that its image stands for; where there is none, reading it will tell. */

@@ -9,6 +9,7 @@ import {
   extract,
   makeFifo,
   openIdleReader,
+  parseJsonLines,
   startExtract,
 } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
@@ -68,4 +69,24 @@ Deno.test("A map that is half written is refused, and restores when it is whole"
   assertFailure(await extract([path, "/dev/null"]), { code: STORE, says: [/truncated/] });
   Deno.writeTextFileSync(path, text);
   assertSuccess(await extract([path, "/dev/null"]));
+});
+
+Deno.test("check says of a map that is written anew meanwhile that it was not checked", async () => {
+  const other = store.add("Other", [sampleBytes(1), sampleBytes(3)]);
+  const same = store.add("Running", [sampleBytes(1), sampleBytes(2)]);
+  for (const [map, isChanged] of [[other, true], [same, false]] as const) {
+    writeMap(store.basedir, "Running", same);
+    await using tool = startExtract(["check", "--json", "-t1", "--bwlimit=800KiB", same.path]);
+    await tool.untilSaid('"step":"check"');
+    writeMap(store.basedir, "Running", map);
+    const { code, stdout } = await tool.outcome();
+    assertEquals(code, 0, tool.said);
+    const [revision] = parseJsonLines(stdout).filter(({ type }) => type === "revision");
+    assertEquals(revision!.state, isChanged ? "unknown" : "intact");
+    assertEquals(
+      tool.said.includes('the map of revision \\"Running\\": it changed since it was read'),
+      isChanged,
+      tool.said,
+    );
+  }
 });

@@ -206,6 +206,10 @@ Deno.test("RevisionDirectory reads metadata again that may have been changed unn
   const directory = open();
   assertEquals(world.listings, 1);
   directory.find("a");
+  assertEquals(world.listings, 1);
+  world.now += 300;
+  directory.find("a");
+  directory.find("a");
   assertEquals(world.listings, 2);
 });
 
