@@ -101,7 +101,7 @@ const REVISION_SPEC_OPTION = {
 const BWLIMIT_OPTION = {
   long: "bwlimit",
   value: "RATE",
-  help: "read at most so much of the backup in a second, such as 200MiB",
+  help: "limit reading from the backup to this many bytes a second, such as 200MiB",
 } as const satisfies OptionSpec;
 
 /** The options of `backy-extract` for a restore, in the order in which help shows them. */
@@ -259,7 +259,7 @@ export const CHECK_OPTIONS = [
   {
     long: "sample",
     value: "PERCENT",
-    help: "check only so many of the chunks, chosen at random",
+    help: "check only this share of the chunks, chosen at random",
     default: "100",
   },
   THREADS_OPTION,
