@@ -1,11 +1,15 @@
 /** Files on file systems that are slow or unable to give them a length or storage. */
 
+import { TargetError } from "../../lib/errors.ts";
+import { openFd, OpenFlag } from "../../lib/ffi/libc.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { OpenedTarget } from "../../lib/target/opened_target.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../assert.ts";
 import { fuseProblem, fuseTest } from "../cli/fuse_harness.ts";
 import {
   assertImage,
   assertSuccess,
+  extract,
   type Outcome,
   RunningTool,
   startExtract,
@@ -43,6 +47,37 @@ fuseTest(
     assertImage(Deno.readFileSync(`${mount.directory}/image`), store.image);
   },
 );
+
+fuseTest(
+  "A target that is closed while its file grows keeps the descriptor until that has ended",
+  async (site) => {
+    const mount = await FlakyMount.start(site);
+    const path = `${mount.path}/image`;
+    const fd = openFd(path, OpenFlag.O_RDWR | OpenFlag.O_CREAT);
+    const target = new OpenedTarget({
+      handle: { fd, path, access: "random", zeroPolicy: "skip", blockBytes: 1 },
+      kind: "file",
+      isNew: true,
+      hasStorage: true,
+      missingBytes: MIB,
+    });
+    mount.set({ truncateWaits: true });
+    const finished = assertRejects(() => target.finish({ sync: true }), TargetError);
+    target.close();
+    assert(isOpen(fd, path), "the number could be another file's by now");
+    mount.set();
+    await finished;
+    assert(!isOpen(fd, path));
+  },
+);
+
+function isOpen(fd: number, path: string): boolean {
+  try {
+    return Deno.readLinkSync(`/proc/self/fd/${fd}`) === path;
+  } catch {
+    return false;
+  }
+}
 
 /** Runs the tool with a system call that fails. */
 async function extractWithout(
@@ -120,6 +155,21 @@ class Exfat implements Disposable {
     this.#device[Symbol.dispose]();
   }
 }
+
+testUnless(
+  exfatProblem,
+  "A file system without holes gets the zeros at the end of an image in pieces, at the end",
+  async () => {
+    using disk = new Exfat();
+    using zeros = new FaultStore({ chunks: 1, last: new Uint8Array(CHUNK_BYTES) });
+    for (const options of [[], ["--no-sync"], ["--verify-target"]]) {
+      const path = `${disk.path}/image`;
+      assertSuccess(await extract([...options, zeros.revision.path, path]));
+      assertImage(Deno.readFileSync(path), zeros.image);
+      Deno.removeSync(path);
+    }
+  },
+);
 
 for (const old of [null, "shorter", "longer"] as const) {
   for (const options of [[], ["--update"], ["-s", "never"], ["--verify-target"]]) {
