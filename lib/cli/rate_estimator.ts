@@ -14,15 +14,18 @@ const WINDOW_MS = 15_000;
 /** Samples closer together than this are merged, which bounds their number. */
 const SPACING_MS = 100;
 /** A rate over less time than this says nothing. */
-const SETTLING_MS = 500;
+const SETTLING_MS = 2000;
+/** Work is done in pieces; a rate over fewer than this says little. */
+const PIECES_MIN = 5;
 /** A longer estimate than this (1000 days) helps nobody. */
 const LONGEST_ETA_SECONDS = 1000 * 86_400;
 
 /**
  * A moving average of work over time.
  *
- * The rate is that of the last 15 seconds. Where nothing was done in them, the remaining time is
- * estimated from the whole run, so that it grows while work stands still and recovers afterwards.
+ * The rate is that of the last 15 seconds, and of the later half as long as there are not twice as many: the first bytes often go
+ * into memory that is still free and come from caches, and would look like a speed that lasts. Where nothing was done in that
+ * time, what is left is estimated from the whole run, so that it grows while work stands still and recovers afterwards.
  */
 export class RateEstimator {
   /** Ascending in time; the first one lies at or before the window's start as soon as there is one. */
@@ -50,7 +53,21 @@ export class RateEstimator {
 
   /** Bytes of work a second, 0 where none is done at present; `null` as long as nothing can be said. */
   get bytesPerSecond(): number | null {
-    return rateBetween(this.#samples[0], this.#samples.at(-1));
+    return rateBetween(this.#windowStart(), this.#samples.at(-1));
+  }
+
+  /** Where the rate begins to be looked at: far enough back to see some pieces of work. */
+  #windowStart(): Sample | undefined {
+    const last = this.#samples.at(-1);
+    if (last === undefined || this.#first === undefined) return undefined;
+    const windowMs = Math.max(SETTLING_MS, (last.atMs - this.#first.atMs) / 2);
+    let pieces = 0;
+    for (let index = this.#samples.length - 1; index > 0; index--) {
+      const sample = this.#samples[index]!;
+      if (last.atMs - sample.atMs >= windowMs && pieces >= PIECES_MIN) return sample;
+      if (sample.doneBytes > this.#samples[index - 1]!.doneBytes) pieces++;
+    }
+    return this.#samples[0];
   }
 
   /**

@@ -174,10 +174,11 @@ class EventTeller {
         `${nameOfTarget(target)} with ${formatQuantity(threads, "worker")}`,
       how.verb,
       () => {
-        const { imageBytes: doneBytes, decodedBytes, badBytes } = progress();
-        const workDoneBytes = decodedBytes + badBytes;
-        const image = { doneBytes, totalBytes };
-        return how.countsDecoding ? { ...image, workDoneBytes, workTotalBytes } : image;
+        const { imageBytes: doneBytes, decodedBytes, badBytes, freeBytes } = progress();
+        const work = how.countsDecoding
+          ? { workDoneBytes: decodedBytes + badBytes, workTotalBytes }
+          : { workDoneBytes: doneBytes - freeBytes, workTotalBytes: totalBytes - freeBytes };
+        return { doneBytes, totalBytes, ...work };
       },
       { name: how.name, fields: { revision, target, threads, ...summaryOf(plan) } },
     );

@@ -43,8 +43,10 @@ export const Counter = {
   BAD: 5,
   /** Jobs done (not bytes). */
   JOBS: 6,
+  /** Bytes of the extent that took no time: holes of a target where zeros belong. */
+  FREE: 7,
   /** From here on a counter for each backup directory: chunks (not bytes) that came from it. */
-  CHUNKS_FROM: 7,
+  CHUNKS_FROM: 8,
 } as const;
 
 /** What becomes of a chunk that no backup directory has a good copy of. */

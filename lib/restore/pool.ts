@@ -35,6 +35,8 @@ export interface PoolProgress {
   readonly writtenBytes: number;
   /** Bytes that the target was found to hold already. */
   readonly sameBytes: number;
+  /** Bytes of that which took no time: holes where zeros belong. */
+  readonly freeBytes: number;
   /** Number of jobs done: distinct chunks, or items of a stream. */
   readonly jobs: number;
   /** For each backup directory the number of chunks that came from it. */
@@ -120,6 +122,7 @@ export class WorkerPool {
       readBytes: read(Counter.READ),
       writtenBytes: read(Counter.WRITTEN),
       sameBytes: read(Counter.SAME),
+      freeBytes: read(Counter.FREE),
       jobs: read(Counter.JOBS),
       chunksFrom: this.#options.sources.map((_, source) => read(Counter.CHUNKS_FROM + source)),
     };

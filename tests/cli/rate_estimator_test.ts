@@ -7,9 +7,11 @@ Deno.test("RateEstimator says nothing before it can", () => {
   const estimator = new RateEstimator();
   assertEquals([estimator.bytesPerSecond, estimator.etaSeconds(1)], [null, null]);
   estimator.add(0, 0);
-  estimator.add(100, 50 * MIB);
-  assertEquals([estimator.bytesPerSecond, estimator.etaSeconds(1)], [null, null]);
-  estimator.add(1000, 100 * MIB);
+  for (const ms of [100, 1000, 1999]) {
+    estimator.add(ms, 50 * MIB);
+    assertEquals([estimator.bytesPerSecond, estimator.etaSeconds(1)], [null, null]);
+  }
+  estimator.add(2000, 200 * MIB);
   assertEquals([estimator.bytesPerSecond, estimator.etaSeconds(200 * MIB)], [100 * MIB, 2]);
   assertEquals([0, -1, NaN].map((bytes) => estimator.etaSeconds(bytes)), [0, 0, 0]);
 });
@@ -22,6 +24,25 @@ Deno.test("RateEstimator follows a change of speed within its window", () => {
     estimator.add((60 + second) * 1000, 6000 * MIB + second * 10 * MIB);
   }
   assertEquals(estimator.bytesPerSecond, 10 * MIB);
+});
+
+Deno.test("RateEstimator is not taken in by a fast start", () => {
+  const estimator = new RateEstimator();
+  // A cache takes 3 GiB in 3 s, then the disk takes 100 MiB a second.
+  const doneAt = (second: number) => Math.min(second, 3) * 1024 + Math.max(0, second - 3) * 100;
+  for (let tenth = 0; tenth <= 80; tenth++) estimator.add(tenth * 100, doneAt(tenth / 10) * MIB);
+  const rate = (estimator.bytesPerSecond ?? NaN) / MIB;
+  assert(rate > 99 && rate < 101, `${rate}`);
+});
+
+Deno.test("RateEstimator looks back far enough where the pieces of work are large", () => {
+  const estimator = new RateEstimator();
+  // Four workers that begin together, each with 4 MiB every 4 s.
+  for (let tenth = 0; tenth <= 140; tenth++) {
+    estimator.add(tenth * 100, 16 * MIB * Math.floor(tenth / 40));
+    const rate = estimator.bytesPerSecond;
+    if (tenth >= 40) assert(rate !== null && rate > 2 * MIB && rate <= 4 * MIB, `${rate}`);
+  }
 });
 
 Deno.test("RateEstimator lets the ETA grow while work stands still, and recovers", () => {

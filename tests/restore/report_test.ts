@@ -11,6 +11,7 @@ const plan = { ...numbers, ids: new Uint8Array(48), firstSeqs: new Uint32Array(2
 const progress = {
   ...{ imageBytes: 10, readBytes: 5, decodedBytes: 6, writtenBytes: 7, sameBytes: 1, jobs: 2 },
   badBytes: 0,
+  freeBytes: 0,
   chunksFrom: [1, 0, 1],
 };
 const sources = ["/srv/own", "/srv/second", "/srv/third"];

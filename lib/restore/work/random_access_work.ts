@@ -72,8 +72,9 @@ export class RandomAccessWork extends Work {
   /** Sees to it that a range is zeros by looking at it. */
   #clearDifferent(comparer: TargetComparer, offset: number, length: number): void {
     const pieces = comparer.comparedToZeros(offset, length);
-    for (const { offset: at, length: bytes, isZero } of pieces) {
+    for (const { offset: at, length: bytes, isZero, isHole } of pieces) {
       if (this.shouldStop()) return;
+      if (isZero && isHole) this.count(Counter.FREE, bytes);
       if (isZero) this.count(Counter.SAME, bytes);
       else if (this.#mayWrite) this.#clear(at, bytes);
       else this.notify({ type: "mismatch", offset: at, length: bytes });

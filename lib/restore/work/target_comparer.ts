@@ -40,6 +40,8 @@ export interface ComparedRange {
   readonly offset: number;
   readonly length: number;
   readonly isZero: boolean;
+  /** Whether that was known without reading. */
+  readonly isHole: boolean;
 }
 
 /** Compares a target with what it should hold. */
@@ -84,7 +86,7 @@ export class TargetComparer {
       if (data.start > at) {
         // After the flush a hole is one on the disk, too. What lies behind the end of the file is no hole.
         const isZero = this.#mayHaveHoles && data.start <= lengthOfFd(fd, path);
-        yield { offset: at, length: data.start - at, isZero };
+        yield { offset: at, length: data.start - at, isZero, isHole: true };
       }
       for (at = data.start; at < data.end; at += CHUNK_BYTES) {
         yield* this.#scan(at, Math.min(CHUNK_BYTES, data.end - at));
@@ -94,11 +96,11 @@ export class TargetComparer {
   }
 
   *#scan(offset: number, length: number): Generator<ComparedRange, void> {
-    if (!this.#read(offset, length)) return yield { offset, length, isZero: false };
+    if (!this.#read(offset, length)) return yield { offset, length, isZero: false, isHole: false };
     const flags = codec.scanZeros(OUTPUT, { bytes: length, granuleBytes: GRANULE_BYTES });
     // A copy: who takes a range may use the codec before the next one.
     for (const run of zeroRuns(flags.slice(), length)) {
-      yield { ...run, offset: offset + run.offset };
+      yield { ...run, offset: offset + run.offset, isHole: false };
     }
   }
 

@@ -113,10 +113,11 @@ export abstract class Work {
   protected decode(chunk: PlacedChunk, output: number, needed: number): number | null {
     try {
       const { bytes, fileBytes, source } = this.sources.decode(chunk, output, needed);
+      // First: what is counted before the time that it costs would look like great speed.
+      this.#throttle?.pay(fileBytes);
       this.count(Counter.READ, fileBytes);
       this.count(Counter.DECODED, needed);
       this.count(Counter.CHUNKS_FROM + source, 1);
-      this.#throttle?.pay(fileBytes);
       return bytes;
     } catch (error) {
       if (this.start.onError === "abort" || !isChunkFault(error)) throw error;

@@ -113,8 +113,8 @@ Deno.test("TargetComparer.comparedToZeros() tells zeros from data, granule by gr
   assertEquals([...target.comparer().comparedToZeros(5, 0)], []);
   // Granules begin where the range does.
   assertEquals([...target.comparer().comparedToZeros(5 * GRANULE - 1, GRANULE + 1)], [
-    { offset: 5 * GRANULE - 1, length: GRANULE, isZero: false },
-    { offset: 6 * GRANULE - 1, length: 1, isZero: true },
+    { offset: 5 * GRANULE - 1, length: GRANULE, isZero: false, isHole: false },
+    { offset: 6 * GRANULE - 1, length: 1, isZero: true, isHole: false },
   ]);
 });
 
@@ -133,6 +133,8 @@ Deno.test("TargetComparer.comparedToZeros() reads no holes, and takes them for z
       [8, 8, false],
     ]);
     assertEquals<unknown>(granulesOf(comparer, 5, 2), [[5, 2, mayHaveHoles]]);
+    const holes = [...comparer.comparedToZeros(0, 16 * GRANULE)].map(({ isHole }) => isHole);
+    assertEquals(holes, [false, true, false]);
     // Behind the end there is nothing, no zeros either.
     assertEquals<unknown>(granulesOf(comparer, 16, 2), [[16, 2, false]]);
   }
@@ -145,7 +147,7 @@ Deno.test("TargetComparer takes what cannot be read for what is to be written", 
   assertEquals(comparer.holdsChunk("0".repeat(32), place(0, 4096)), false);
   assertEquals(comparer.holdsBytes(new Uint8Array(4096), place(0, 4096)), false);
   assertEquals([...comparer.comparedToZeros(0, 4096)], [
-    { offset: 0, length: 4096, isZero: false },
+    { offset: 0, length: 4096, isZero: false, isHole: false },
   ]);
 });
 
