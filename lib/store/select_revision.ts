@@ -200,19 +200,24 @@ function ambiguous(
 
 /** Builds the error of a spec that means nothing but what is left out. */
 function unusable(
-  { subject, path }: SpecMeaning,
+  { dir, subject, path }: SpecMeaning,
   { entries, leftOut }: Resolved,
 ): RevisionError {
   const { name, reason } = leftOut[0]!;
-  const { info, isLocal, hasMap } = entries[0]!;
-  let hint = "";
-  if (!isLocal) hint = "; restore it there, last(local) passes over such ones";
+  const [state, hint] = leftOut.length === 1
+    ? [`it is ${quote(name, 64)}: ${reason}`, nextStepFrom(entries[0]!, dir)]
+    : [
+      `none of ${leftOut.length} revisions can be used: ${describeRevisions(leftOut)}`,
+      listHint(dir),
+    ];
+  return new RevisionError(`Cannot open revision ${subject}: ${state}; ${hint}`, { path });
+}
+
+function nextStepFrom({ info, isLocal, hasMap }: CatalogEntry, dir: string): string {
+  if (!isLocal) return "restore it there, last(local) passes over such ones";
   // A backup that is running has metadata, but no map as yet; "last" means it, as in backy.
-  else if (!info.isComplete && !hasMap) {
-    hint = "; its backup has not finished, last(clean) passes over such ones";
+  if (!info.isComplete && !hasMap) {
+    return "its backup has not finished, last(clean) passes over such ones";
   }
-  const state = leftOut.length === 1
-    ? `it is ${quote(name, 64)}: ${reason}${hint}`
-    : `none of ${leftOut.length} revisions can be used: ${describeRevisions(leftOut)}`;
-  return new RevisionError(`Cannot open revision ${subject}: ${state}`, { path });
+  return listHint(dir);
 }

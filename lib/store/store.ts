@@ -10,7 +10,7 @@ import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout
 import { reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { quote, shownHostName, WITHHELD } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
-import { describeNoStore, hasStoreTag, hintBeside, hintNear } from "./store_hints.ts";
+import { describeNoStore, hasStoreTag, hintBeside, hintNear, storeAbove } from "./store_hints.ts";
 
 /** A backup directory whose format tag was checked. */
 export interface Store {
@@ -56,7 +56,11 @@ export function openStore(dir: string): Store {
     const beside = hintBeside(dir);
     return refuse(`there is no such directory${beside === undefined ? "" : `; ${beside}`}`);
   }
-  if (!dirInfo.isDirectory) return refuse("it is not a directory");
+  if (!dirInfo.isDirectory) {
+    const above = storeAbove(dir);
+    const hint = above === undefined ? "" : `; the backup directory is ${quote(above)}`;
+    return refuse(`it is not a directory${hint}`);
+  }
 
   const tagPath = join(dir, STORE_TAG_FILE);
   const tagInfo = tryStat(tagPath, refuse);
@@ -123,7 +127,9 @@ type Refuse = (state: string, cause?: unknown) => never;
 /** Says why there is nothing at a revision's path, as far as what lies beside it tells. */
 function whyAbsent(path: string): string {
   try {
-    if (Deno.lstatSync(path).isSymlink) return "it is a symbolic link to nothing";
+    if (Deno.lstatSync(path).isSymlink) {
+      return `it is a symbolic link to nothing; ${hintNear(split(path).dir)}`;
+    }
   } catch {
     // Not even a link.
   }

@@ -22,12 +22,12 @@ export function listHint(dir: string): string {
 
 /** Says what to list instead of a path that is no directory; `undefined` if nothing suggests itself. */
 export function hintForList(path: string): string | undefined {
+  const above = storeAbove(path);
+  if (above === undefined) return isDirectory(path) ? undefined : hintBeside(path);
   const trimmed = path.replace(/\/+$/, "");
-  const parent = parentOf(trimmed);
-  if (!hasStoreTag(parent)) return isDirectory(path) ? undefined : hintBeside(path);
   const name = trimmed.slice(trimmed.lastIndexOf("/") + 1);
-  const command = `backy-extract list ${shellWord(parent)} ${shellWord(name)}`;
-  return isSpec(name) || exists(path) ? `${quote(command)} looks for a revision` : listHint(parent);
+  const command = `backy-extract list ${shellWord(above)} ${shellWord(name)}`;
+  return isSpec(name) || exists(path) ? `${quote(command)} looks for a revision` : listHint(above);
 }
 
 /**
@@ -43,13 +43,19 @@ export function hintNear(dir: string): string {
   }
   const below = describeStoresIn(dir, `below ${quote(dir)}`);
   if (below !== undefined) return below;
-  const parent = parentOf(dir);
-  return hasStoreTag(parent) ? listHint(parent) : `${quote(dir)} is not a backup directory`;
+  const above = storeAbove(dir);
+  return above === undefined ? `${quote(dir)} is not a backup directory` : listHint(above);
 }
 
 /** Says which backup directories lie in the directory above a missing one; `undefined` if there are none. */
 export function hintBeside(dir: string): string | undefined {
   return describeStoresIn(parentOf(dir), "beside it");
+}
+
+/** Returns the backup directory in which a path lies; `undefined` if that is none. */
+export function storeAbove(path: string): string | undefined {
+  const parent = parentOf(path);
+  return hasStoreTag(parent) ? parent : undefined;
 }
 
 /** Says why a directory is not a backup directory, and what to do then. */

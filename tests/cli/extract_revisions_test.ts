@@ -99,7 +99,7 @@ Deno.test("What is no revision is refused with the reason: exit 10, nothing is m
       /^Cannot open revision ".*": it lives on server "backup02", only its metadata is here; restore it there$/,
     ],
     [`${basedir}/SampleRevision.rev`, /it is a revision's metadata, name the revision without/],
-    [`${basedir}/dangling`, /it is a symbolic link to nothing$/],
+    [`${basedir}/dangling`, /it is a symbolic link to nothing; "backy-extract list /],
     [
       basedir,
       /it is a directory, name a revision in it \(DIR\/UUID or DIR\/SPEC, or -r SPEC\); "backy/,

@@ -301,14 +301,17 @@ Deno.test("selectRevision() refuses a revision that a spec means and that cannot
     );
     Deno.removeSync("vm0/good");
     new Deno.Command("mkfifo", { args: ["vm0/good"] }).outputSync();
-    await assertRefused("vm0/trust:verified", 'it is "good": its map is no regular file');
+    await assertRefused(
+      "vm0/trust:verified",
+      `it is "good": its map is no regular file${LIST_HINT}`,
+    );
     Deno.writeTextFileSync(
       "vm0/old.rev",
       `uuid: old\nbackend_type: cowfile\ntimestamp: ${day(1)}\n`,
     );
     await assertRefused(
       "vm0/first",
-      'it is "old": its format is "cowfile", not "chunked"',
+      `it is "old": its format is "cowfile", not "chunked"${LIST_HINT}`,
     );
   });
 });
@@ -563,7 +566,7 @@ Deno.test("selectRevisions() refuses what leaves nothing", async () => {
       await refused("vm0", "good..good,remote"),
       'Cannot open revision "good..good,remote" in "vm0": none of 2 revisions can be used: ' +
         '"good" (its map is missing, there is only its metadata), ' +
-        '"away" (it lives on server "backup7", only its metadata is here)',
+        `"away" (it lives on server "backup7", only its metadata is here)${LIST_HINT}`,
     );
     makeVm("vm1", {});
     assertEquals(

@@ -61,11 +61,16 @@ Deno.test("openStore() refuses what is no backup directory", () => {
   withDir({ "file": "", "chunks/other": "" }, (dir) => {
     assertThrows(() => openStore(dir), StoreFormatError, 'no "chunks/store" in it');
     assertThrows(() => openStore(`${dir}/none`), StoreFormatError, "no such directory");
-    assertThrows(() => openStore(`${dir}/file`), StoreFormatError, "not a directory");
+    const error = assertThrows(() => openStore(`${dir}/file`), StoreFormatError);
+    assertEquals(error.message.slice(-"it is not a directory".length), "it is not a directory");
     assertThrows(() => openStore(`${dir}/file/x`), StoreFormatError, "no such directory");
     assertThrows(() => openStore(""), StoreFormatError, "no such directory");
     Deno.mkdirSync(`${dir}/chunks/store`);
     assertThrows(() => openStore(dir), StoreFormatError, "is no regular file");
+    Deno.removeSync(`${dir}/chunks/store`);
+    Deno.writeTextFileSync(`${dir}/chunks/store`, "v2");
+    const hint = `it is not a directory; the backup directory is "${dir}"`;
+    assertThrows(() => openStore(`${dir}/file`), StoreFormatError, hint);
   });
 });
 
