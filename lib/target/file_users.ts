@@ -115,7 +115,8 @@ function lookAtDevice({ path, fd, info }: UsedFile): FileUse {
 }
 
 /** Says who uses what a loop device stands on, besides that device. */
-function describeBacking({ path, info }: Backing, device: FileStatus): string[] {
+function describeBacking({ findPath, info }: Backing, device: FileStatus): string[] {
+  const path = findPath();
   const reasons = loopsOver(info, device).reasons;
   if (path !== null) reasons.push(...describeLocksAt(path));
   reasons.push(...describeWriters(findWriters([info])));

@@ -14,8 +14,11 @@ import type { FileIdentity } from "./open_files.ts";
 
 /** A file or device that a loop device stands on. */
 export interface Backing {
-  /** By which it can be found; `null` if that leads elsewhere now, or nowhere. */
-  readonly path: string | null;
+  /**
+   * Finds the path that leads to it; `null` if none does any more. Looks at the file, which may take for ever if a server is
+   * dead: for those that matter only.
+   */
+  readonly findPath: () => string | null;
   readonly info: FileIdentity;
 }
 
@@ -75,7 +78,7 @@ export function backingOf(path: string): Backing | null | "unknown" {
       return info !== null && info.dev === found.dev && info.ino === found.ino;
     };
     return {
-      path: names.find(isSelf) ?? null,
+      findPath: () => names.find(isSelf) ?? null,
       info: {
         dev: found.dev,
         ino: found.ino,
@@ -91,7 +94,7 @@ export function backingOf(path: string): Backing | null | "unknown" {
 function backingByName(path: string): Backing | null {
   const name = backingName(path);
   const info = name === null ? null : statOrNull(name);
-  return info && { path: name, info };
+  return info && { findPath: () => name, info };
 }
 
 /** The kernel ends the line with a newline; the path is not escaped. */

@@ -226,15 +226,11 @@ testUnless(
     using device = new LoopDevice(8 * 1_048_576);
     const upper = run("losetup", "-f", "--show", device.path);
     try {
-      assertEquals(backingOf(upper), {
-        path: device.path,
-        info: {
-          dev: Deno.statSync(device.path).dev,
-          ino: Deno.statSync(device.path).ino!,
-          rdev: Deno.statSync(device.path).rdev!,
-          isBlockDevice: true,
-        },
-      });
+      const backing = backingOf(upper);
+      assert(backing !== null && backing !== "unknown");
+      const { dev, ino, rdev } = Deno.statSync(device.path);
+      assertEquals(backing.findPath(), device.path);
+      assertEquals<unknown>(backing.info, { dev, ino, rdev, isBlockDevice: true });
       assertInUse(device.path, new RegExp(`^it is behind the loop device "${upper}"$`));
       run("mkfs.ext4", "-q", "-F", device.path);
       using mount = new Mount("-o", "ro", device.path);
