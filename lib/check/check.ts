@@ -176,11 +176,11 @@ interface FoundInDirectory {
 
 /** Finds the revisions, each once, by backup directory; a directory may be named in several ways. */
 async function findRevisions(
-  { revisions, spec, onEvent }: CheckOptions,
+  { revisions, spec, signal, onEvent }: CheckOptions,
 ): Promise<FoundInDirectory[]> {
   const byDirectory = new Map<string, FoundInDirectory>();
   for (const path of revisions) {
-    const { revisions: found, warnings } = await selectRevisions(path, { spec });
+    const { revisions: found, warnings } = await selectRevisions(path, { spec, signal });
     for (const text of warnings) onEvent?.({ type: "warning", text });
     for (const { basedir, name, mapPath } of found) {
       const realPath = realPathOrNull(basedir) ?? basedir;

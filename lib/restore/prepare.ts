@@ -75,10 +75,10 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
   const onEvent = options.onEvent ?? (() => {});
   const asRecords = options.format === "rbd-diff";
   requireConsistent(options);
-  const found = await findRevision(options.revision, { spec: options.spec, onEvent });
+  const found = await findRevision(options.revision, { spec: options.spec, signal, onEvent });
   const base = options.base === undefined
     ? null
-    : await findRevision(options.base, { relativeTo: found.basedir, onEvent });
+    : await findRevision(options.base, { relativeTo: found.basedir, signal, onEvent });
   const sources = [found.basedir, ...also];
   for (const dir of sources) openStore(dir);
   using stack = new DisposableStack();
@@ -146,6 +146,7 @@ async function findRevision(
   options: {
     spec?: string | undefined;
     relativeTo?: string;
+    signal: AbortSignal | undefined;
     onEvent: (event: RestoreEvent) => void;
   },
 ): Promise<Found> {

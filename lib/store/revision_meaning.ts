@@ -19,6 +19,8 @@ export interface SelectOptions {
   readonly spec?: string | undefined;
   /** A backup directory in which a name without a slash is looked for first, and a spec without a directory. */
   readonly relativeTo?: string | undefined;
+  /** Ends the search in a directory of many revisions; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What was typed, taken apart. */

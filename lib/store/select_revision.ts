@@ -8,6 +8,7 @@
  */
 
 import { RevisionError } from "../errors.ts";
+import { Slices, type Steps } from "../slices.ts";
 import { quote } from "../wording.ts";
 import type { CatalogEntry, SkippedRevision } from "./catalog.ts";
 import {
@@ -78,7 +79,7 @@ export async function selectRevision(
     );
   }
 
-  const resolved = await resolve(meaning);
+  const resolved = await resolve(meaning, options.signal);
   if (resolved.entries.length > 1) throw ambiguous(meaning, resolved.entries);
   const [revision] = resolved.usable;
   if (revision === undefined) throw unusable(meaning, resolved);
@@ -110,7 +111,7 @@ export async function selectRevisions(
   }
 
   const specMeaning = meaning.kind === "spec" ? meaning : allOf(meaning.dir);
-  const resolved = await resolve(specMeaning);
+  const resolved = await resolve(specMeaning, options.signal);
   const { usable, leftOut, skipped } = resolved;
   if (usable.length === 0) throw unusable(specMeaning, resolved);
   return {
@@ -147,11 +148,15 @@ interface Resolved extends ResolvedSpec {
   readonly skipped: readonly SkippedRevision[];
 }
 
-async function resolve({ dir, spec, subject, path }: SpecMeaning): Promise<Resolved> {
+async function resolve(
+  { dir, spec, subject, path }: SpecMeaning,
+  signal: AbortSignal | undefined,
+): Promise<Resolved> {
   openStore(dir);
   // With it comes the YAML parser, which takes 13 ms to load.
-  const { readCatalog, whyUnusable } = await import("./catalog.ts");
-  const { revisions, skipped } = readCatalog(dir);
+  const { readCatalogSteps, whyUnusable } = await import("./catalog.ts");
+  const slices = new Slices({ signal });
+  const { revisions, skipped } = await slices.run(readCatalogSteps(dir));
   const refuse = (state?: string) => {
     const [reason, hint] = revisions.length === 0
       ? [`there is no revision in ${quote(dir)}`]
@@ -163,13 +168,18 @@ async function resolve({ dir, spec, subject, path }: SpecMeaning): Promise<Resol
   if (entries.length === 0) throw refuse();
   const usable: ListedRevision[] = [];
   const leftOut: SkippedRevision[] = [];
-  for (const entry of entries) {
-    const { name, mapPath } = entry;
-    const reason = whyUnusable(entry) ?? (isFile(mapPath) ? null : "its map is no regular file");
-    if (reason !== null) leftOut.push({ name, reason });
-    else usable.push({ ...locateRevision(mapPath), entry });
-  }
+  await slices.run(locateAll());
   return { ...resolved, usable, leftOut, skipped };
+
+  function* locateAll(): Steps<void> {
+    for (const entry of entries) {
+      yield;
+      const { name, mapPath } = entry;
+      const reason = whyUnusable(entry) ?? (isFile(mapPath) ? null : "its map is no regular file");
+      if (reason !== null) leftOut.push({ name, reason });
+      else usable.push({ ...locateRevision(mapPath), entry });
+    }
+  }
 }
 
 function isFile(path: string): boolean {

@@ -11,7 +11,11 @@
  *
  *     deno task bench --toolbox [DIR]
  *
- * updates, checks and dry runs, and
+ * updates, checks and dry runs,
+ *
+ *     deno task bench --scale [DIR]
+ *
+ * lists and checks of many revisions and of huge images (GNU time), and
  *
  *     deno task bench --cold DIR
  *
@@ -24,6 +28,7 @@
 import { benchCodec } from "./codec.ts";
 import { benchFuse } from "./fuse.ts";
 import { benchCold, benchRestore } from "./restore.ts";
+import { benchScale } from "./scale.ts";
 import { benchToolbox } from "./toolbox.ts";
 
 function print(text: string): void {
@@ -46,6 +51,7 @@ const dir = Deno.makeTempDirSync({ prefix: "backy-bench-", ...(parent && { dir: 
 try {
   if (first === "--cold") await benchCold(dir, print);
   else if (first === "--fuse") await benchFuse(dir, print);
+  else if (first === "--scale") await benchScale(dir, print);
   else if (first === "--toolbox") await benchToolbox(dir, print);
   else await benchRestore(dir, print);
 } finally {

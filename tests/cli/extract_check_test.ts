@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { chunkFile, sampleBytes } from "../fixtures/store_builder.ts";
+import { chunkFile, sampleBytes, writeMap } from "../fixtures/store_builder.ts";
 import { run } from "../target/machine.ts";
 import {
   askUntilSaid,
@@ -332,4 +332,26 @@ Deno.test("check says nothing of a reader that has gone, and tells by its exit c
       assert(!/standard output|EPIPE|Broken/.test(stderr), stderr);
     }
   });
+});
+
+Deno.test("check heeds a signal while it reads maps, and SIGUSR1 tells how far it is", async () => {
+  using many = new SampleStore();
+  // 30 maps of 10 MB: some seconds of reading.
+  const ids = Array.from({ length: 200_000 }, (_, seq) => seq.toString(16).padStart(32, "1"));
+  many.add("M0", []);
+  writeMap(many.basedir, "M0", { ids, size: ids.length * CHUNK_BYTES });
+  const metadata = Deno.readTextFileSync(`${many.basedir}/M0.rev`);
+  for (let at = 1; at < 30; at++) {
+    Deno.linkSync(`${many.basedir}/M0`, `${many.basedir}/M${at}`);
+    Deno.writeTextFileSync(`${many.basedir}/M${at}.rev`, metadata.replace("M0", `M${at}`));
+  }
+  await using tool = startExtract(["check", many.basedir]);
+  await tool.untilSaid("Loading revision maps");
+  await askUntilSaid(tool, /^Loading revision maps: \d+\.\d%, .* of 2\d\d MiB, /m);
+  tool.signal("SIGTERM");
+  const { code, stderr, stdout } = await tool.outcome();
+  assertEquals([code, stdout.length], [143, 0]);
+  // Without that the signal would have been heard when all was read.
+  assert(!stderr.includes("Checking"), stderr);
+  assertEquals(messagesOf(stderr), ["Interrupted by SIGTERM"]);
 });

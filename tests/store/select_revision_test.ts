@@ -610,3 +610,23 @@ Deno.test("selectRevision() warns of revisions that could be meant as well, or a
     ]);
   });
 });
+
+Deno.test("selectRevisions() lets the event loop turn in a directory of many revisions, and can be ended", async () => {
+  await withDir(async (dir) => {
+    const names = Array.from({ length: 2000 }, (_, at) => `r${at}`);
+    makeStore(`${dir}/vm0`);
+    for (const name of names) {
+      Deno.writeTextFileSync(`vm0/${name}`, '{"mapping": {}, "size": 0}');
+      Deno.writeTextFileSync(`vm0/${name}.rev`, `stats: {duration: 1}\nuuid: ${name}\n`);
+    }
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    const { revisions } = await selectRevisions("vm0");
+    clearInterval(timer);
+    assertEquals(revisions.length, names.length);
+    assert(turns > 0);
+    const reason = new Error("enough");
+    const signal = AbortSignal.abort(reason);
+    assert(await assertRejects(() => selectRevisions("vm0", { signal })) === reason);
+  });
+});
