@@ -34,7 +34,8 @@ import { BackyError } from "../errors.ts";
 import type { CatalogEntry } from "../store/catalog.ts";
 import { errnoFor } from "./errno.ts";
 import { EXTENDED_NAMES, extendedAttribute } from "./extended_attributes.ts";
-import { MapChangedError, type OpenImage, type ReadBytes } from "./image.ts";
+import { MapChangedError, type OpenImage } from "./image.ts";
+import type { ReadBytes } from "./read_bytes.ts";
 import {
   LAST_INO,
   LAST_NAME,

@@ -9,10 +9,8 @@
  * @module
  */
 
-import { RevisionError } from "../errors.ts";
-import { type FileState, fileState } from "../ffi/file_state.ts";
+import type { FileState } from "../ffi/file_state.ts";
 import { runSteps } from "../slices.ts";
-import { describeChange } from "../store/map_file.ts";
 import {
   CHUNK_BYTES,
   CHUNK_ID_BYTES,
@@ -34,26 +32,19 @@ import { type BaseImage, ImageOverlay, type Overlay, seqsOf } from "./overlay.ts
 import type { ChunkPlace, PageCache } from "./page_cache.ts";
 import type { Page } from "./page_pool.ts";
 import { ReadAhead } from "./read_ahead.ts";
-
-/**
- * Content of absent chunks, again and again: small enough for a CPU's cache. Filled, so that it has memory of its own: of the
- * page that the kernel shows where nothing was written, it can give away the bytes only by its slow path (0.5 µs for 4 KiB).
- */
-const ZEROS = new Uint8Array(new SharedArrayBuffer(65_536)).fill(0);
+import { collect, cut, type ReadBytes } from "./read_bytes.ts";
+import { type MapAccess, readWholeMap } from "./whole_map.ts";
 
 /** Zeros are looked over for chunks to load ahead, so many at most for each of them. */
 const AHEAD_SEQS_PER_CHUNK = 8;
 
 const ZERO_ID = "0".repeat(2 * CHUNK_ID_BYTES);
 
-/** How often a map that is being written is looked at, and how long somebody who opens its image waits for its end. */
-const MAP_POLL_MS = 50, MAP_PATIENCE_MS = 10_000;
-
 /** A map is another one than that which its image stands for. */
 export class MapChangedError extends Error {}
 
 /** What the images of a mount share. */
-export interface ImageServices {
+export interface ImageServices extends MapAccess {
   readonly basedir: string;
   /** Where the overlay stores chunks: a directory with `chunks` below it. */
   readonly spillDir: string;
@@ -61,24 +52,12 @@ export interface ImageServices {
   readonly overlay: Overlay;
   readonly idleMaps: IdleMaps;
   readonly damage: DamageLog;
-  /** Reads a revision map, away from this thread. */
-  readonly readMap: (path: string) => Promise<StoredRevisionMap>;
   /** Default: {@linkcode readRevisionMap}. */
   readonly readMapNow?: (path: string) => RevisionMap;
   /** Default: {@linkcode readRevisionSize}. */
   readonly readSize?: (path: string) => number;
-  /** Default: {@linkcode fileState}. */
-  readonly readState?: (path: string) => FileState;
   /** Most chunks that are loaded ahead of a sequential reader. */
   readonly aheadChunks: number;
-}
-
-/** Bytes that were read. */
-export interface ReadBytes {
-  /** To be joined. They must not be changed. */
-  readonly views: readonly Uint8Array[];
-  /** To be called once, when the bytes have been used: they may be overwritten from then on. */
-  release(): void;
 }
 
 /** A revision. */
@@ -300,7 +279,7 @@ export class Image implements BaseImage {
   #readMap(): Promise<RevisionMap> {
     const read = async () => {
       try {
-        const map = await this.#readWholeMap();
+        const map = await readWholeMap(this.#mapPath, this.#services);
         this.#requireSame(map);
         this.#services.damage.forget(this.#place(null));
         this.#state = map.state;
@@ -317,32 +296,6 @@ export class Image implements BaseImage {
       }
     };
     return this.#mapReading ??= read();
-  }
-
-  /** Reads the map when it has been left alone for long enough that a further change would be noticed. */
-  async #readWholeMap(): Promise<StoredRevisionMap> {
-    const { readMap, readState = fileState } = this.#services;
-    const deadline = performance.now() + MAP_PATIENCE_MS;
-    for (let failure: unknown;;) {
-      const { isSettled, version } = readState(this.#mapPath);
-      if (isSettled) {
-        try {
-          return await readMap(this.#mapPath);
-        } catch (error) {
-          // If nobody writes, what is wrong with it will stay so.
-          if (readState(this.#mapPath).version === version) throw error;
-          failure = error;
-        }
-      }
-      if (performance.now() > deadline) {
-        throw new RevisionError(
-          `Cannot use revision map ${quote(this.#mapPath)}: ${describeChange("again and again")}`,
-          { path: this.#mapPath },
-          { cause: failure },
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, MAP_POLL_MS));
-    }
   }
 
   /** What programs were told of, and the kernel remembers, must be the map's. */
@@ -401,42 +354,4 @@ export class OpenImage {
 function idOf(map: RevisionMap, seq: number): string | null {
   const id = chunkIdToHex(map.ids, seq * CHUNK_ID_BYTES);
   return id === ZERO_ID || id === ZERO_CHUNK_ID ? null : id;
-}
-
-/** Waits for all pages. If one fails the others are let go. */
-async function collect(
-  pending: readonly (Page | null | Promise<Page | null>)[],
-): Promise<(Page | null)[]> {
-  const results = await Promise.allSettled(pending);
-  const failure = results.find((result) => result.status === "rejected");
-  const pages = results.map((result) => result.status === "fulfilled" ? result.value : null);
-  if (!failure) return pages;
-  for (const page of pages) page?.release();
-  throw failure.reason;
-}
-
-/** Cuts a range out of the pages of consecutive seqs. */
-function cut(
-  pages: readonly (Page | null)[],
-  firstSeq: number,
-  range: { offset: number; end: number },
-): ReadBytes {
-  const views = pages.flatMap((page, index) => {
-    const offset = (firstSeq + index) * CHUNK_BYTES;
-    const start = Math.max(0, range.offset - offset);
-    const end = Math.min(CHUNK_BYTES, range.end - offset);
-    return page ? page.bytes.subarray(start, end) : zeros(end - start);
-  });
-  return {
-    views,
-    release: () => {
-      for (const page of pages) page?.release();
-    },
-  };
-}
-
-/** Views that are so many zeros together. */
-function zeros(length: number): Uint8Array[] {
-  const views = Array<Uint8Array>(Math.floor(length / ZEROS.length)).fill(ZEROS);
-  return [...views, ZEROS.subarray(0, length % ZEROS.length)];
 }

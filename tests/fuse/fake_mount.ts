@@ -7,7 +7,8 @@
 import type { FileState } from "../../lib/ffi/file_state.ts";
 import { DamageLog } from "../../lib/fuse/damage_log.ts";
 import { IdleMaps } from "../../lib/fuse/idle_maps.ts";
-import { Image, type ReadBytes } from "../../lib/fuse/image.ts";
+import { Image } from "../../lib/fuse/image.ts";
+import type { ReadBytes } from "../../lib/fuse/read_bytes.ts";
 import { Overlay } from "../../lib/fuse/overlay.ts";
 import { PageCache } from "../../lib/fuse/page_cache.ts";
 import { PagePool } from "../../lib/fuse/page_pool.ts";

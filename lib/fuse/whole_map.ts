@@ -1,0 +1,56 @@
+/**
+ * Reads a revision map that a running backup may be writing, when that has ended. Used by `image.ts`, for a mount; a restore
+ * refuses such a map instead.
+ *
+ * @module
+ */
+
+import { RevisionError } from "../errors.ts";
+import { type FileState, fileState } from "../ffi/file_state.ts";
+import { describeChange } from "../store/map_file.ts";
+import type { StoredRevisionMap } from "../store/revision_map.ts";
+import { quote } from "../wording.ts";
+
+/** How often a map that is being written is looked at, and how long somebody who opens its image waits for its end. */
+const MAP_POLL_MS = 50, MAP_PATIENCE_MS = 10_000;
+
+/** How maps are read and looked at. */
+export interface MapAccess {
+  /** Reads a revision map, away from this thread. */
+  readonly readMap: (path: string) => Promise<StoredRevisionMap>;
+  /** Default: {@linkcode fileState}. */
+  readonly readState?: (path: string) => FileState;
+}
+
+/**
+ * Reads a map when it has been left alone for long enough that a further change would be noticed.
+ *
+ * @throws {RevisionError} If it cannot be read, or is being written for longer than somebody can wait.
+ * @throws {OsError} If there is no such file.
+ */
+export async function readWholeMap(
+  path: string,
+  { readMap, readState = fileState }: MapAccess,
+): Promise<StoredRevisionMap> {
+  const deadline = performance.now() + MAP_PATIENCE_MS;
+  for (let failure: unknown;;) {
+    const { isSettled, version } = readState(path);
+    if (isSettled) {
+      try {
+        return await readMap(path);
+      } catch (error) {
+        // If nobody writes, what is wrong with it will stay so.
+        if (readState(path).version === version) throw error;
+        failure = error;
+      }
+    }
+    if (performance.now() > deadline) {
+      throw new RevisionError(
+        `Cannot use revision map ${quote(path)}: ${describeChange("again and again")}`,
+        { path },
+        { cause: failure },
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, MAP_POLL_MS));
+  }
+}
