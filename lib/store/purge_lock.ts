@@ -70,9 +70,10 @@ export class PurgeLock implements Disposable {
       }
       const leftMs = deadline - performance.now();
       if (leftMs <= 0) {
-        const waited = timeoutMs === 0 ? "" : ` for ${timeoutMs / 1000} s`;
+        const held = timeoutMs === 0 ? "is held" : `has been held for ${timeoutMs / 1000} s`;
         throw new LockError(
-          `Cannot lock ${quote(path)}: it has been held${waited} by ${attempt.holder}`,
+          `Cannot lock ${quote(path)}: it ${held} by ${attempt.holder}; ` +
+            "--lock-timeout says how long to wait",
         );
       }
       if (!isWaiting) options.onWait(attempt.holder);

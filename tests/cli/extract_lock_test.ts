@@ -80,13 +80,17 @@ testUnless(
     const holder = `pid ${purge.pid} (sleep 60)`;
     assertFailure(await extract(["--lock-timeout", "0", store.revision.path, path]), {
       code: LOCK,
-      says: [`Cannot lock "${lockPath()}": it has been held by ${holder}`],
+      says: [
+        `Cannot lock "${lockPath()}": it is held by ${holder}; ` +
+        "--lock-timeout says how long to wait",
+      ],
     });
     assertFailure(await extract(["--lock-timeout=0.5", store.revision.path, path]), {
       code: LOCK,
       says: [
         `warning: waiting for the purge lock, which is held by ${holder}`,
-        `Cannot lock "${lockPath()}": it has been held for 0.5 s by ${holder}`,
+        `Cannot lock "${lockPath()}": it has been held for 0.5 s by ${holder}; ` +
+        "--lock-timeout says how long to wait",
       ],
     });
     assertEquals(Deno.readTextFileSync(path), "old");

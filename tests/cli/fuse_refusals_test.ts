@@ -223,16 +223,16 @@ fuseTest("A purge makes a mount say for whom it waits, and go on afterwards", as
 fuseTest("--lock-timeout gives up at once or after its time: exit 11", async (site) => {
   const purge = await holdLock(site, "-x");
   const at = site.folder("mnt");
-  const holder = `pid ${purge.pid} (sleep 60)`;
-  const start = `Cannot lock "${site.basedir}/.purge": it has been held`;
+  const holder = `pid ${purge.pid} (sleep 60); --lock-timeout says how long to wait`;
+  const start = `Cannot lock "${site.basedir}/.purge": it`;
   await assertRefused(site.start(["--lock-timeout", "0", at]), {
     code: LOCK,
-    says: `${start} by ${holder}`,
+    says: `${start} is held by ${holder}`,
     at,
   });
   const tool = site.start(["--lock-timeout=0.5", at]);
   assertEquals((await tool.outcome()).code, LOCK);
-  assertEquals(messagesOf(tool.said)[1], `${start} for 0.5 s by ${holder}`);
+  assertEquals(messagesOf(tool.said)[1], `${start} has been held for 0.5 s by ${holder}`);
 }, FLOCK);
 
 fuseTest("Where nobody looks on, the wait for the purge lock is short: exit 11", async (site) => {
@@ -242,7 +242,8 @@ fuseTest("Where nobody looks on, the wait for the purge lock is short: exit 11",
   assertEquals((await tool.outcome()).code, LOCK);
   assertEquals(
     messagesOf(tool.said)[1],
-    `Cannot lock "${site.basedir}/.purge": it has been held for 10 s by pid ${purge.pid} (sleep 60)`,
+    `Cannot lock "${site.basedir}/.purge": it has been held for 10 s by pid ${purge.pid} (sleep 60); ` +
+      "--lock-timeout says how long to wait",
   );
   assertEquals(mountsAt(at).length, 0);
 }, FLOCK);

@@ -128,7 +128,10 @@ Deno.test("PurgeLock.acquire() fails at once with timeout 0, and names the holde
     Deno.writeTextFileSync(lockPath, "");
     using _purge = lockExclusively(lockPath);
     const error = await assertRejects(() => acquire({ timeoutMs: 0 }), LockError, `"${lockPath}"`);
-    assertMatch(error.message, new RegExp(`: it has been held by pid ${Deno.pid} \\(.*deno.*\\)$`));
+    assertMatch(
+      error.message,
+      new RegExp(`: it is held by pid ${Deno.pid} \\(.*deno.*\\); --lock`),
+    );
     assertEquals(waits, []);
   });
 });
