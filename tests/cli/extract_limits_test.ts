@@ -94,6 +94,92 @@ testUnless(prlimit, "Small and large stacks", async () => {
   assertEquals((await restoreUnder("--stack=unlimited", ["-t", "2"])).code, 0);
 });
 
+/** Where control groups of a kind can be made, as root in a container that may; or why not. */
+function groupFolder(controller: string): { folder: string } | { problem: string } {
+  // Version 1 has a hierarchy for each kind, version 2 one for those that are handed down.
+  const folders = [`/sys/fs/cgroup/${controller}`, "/sys/fs/cgroup"];
+  for (const folder of folders) {
+    const group = `${folder}/backy_limits_test`;
+    try {
+      Deno.mkdirSync(group);
+    } catch {
+      continue;
+    }
+    const isControlled = [...Deno.readDirSync(group)].some(({ name }) =>
+      name.startsWith(`${controller}.`)
+    );
+    Deno.removeSync(group);
+    if (isControlled) return { folder };
+  }
+  return { problem: `no control group for ${controller} can be made` };
+}
+
+/** Restores in a control group of its own. */
+async function restoreInGroup(folder: string, limits: Record<string, number>): Promise<Outcome> {
+  const group = `${folder}/backy_limits_test_${Deno.pid}`;
+  Deno.mkdirSync(group);
+  try {
+    for (const [name, value] of Object.entries(limits)) {
+      if (exists(`${group}/${name}`)) Deno.writeTextFileSync(`${group}/${name}`, String(value));
+    }
+    const output = store.file("image", OLD);
+    const outcome = await extract(["-t", "4", store.revision.path, output], {
+      shell: 'ulimit -c 0; echo $$ >"$GROUP/cgroup.procs"; exec "$@"',
+      env: { GROUP: group },
+    });
+    if (outcome.code === 0) assertImage(Deno.readFileSync(output), store.image);
+    else assertEquals(Deno.readTextFileSync(output), OLD, `${outcome.code} ${outcome.stderr}`);
+    return outcome;
+  } finally {
+    Deno.removeSync(group);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.statSync(path) !== null;
+  } catch {
+    return false;
+  }
+}
+
+const memory = groupFolder("memory"), pids = groupFolder("pids");
+
+testUnless(
+  "problem" in memory ? memory.problem : null,
+  "Little memory in a control group: fewer workers, a refusal, or killed before the target is touched",
+  async () => {
+    assert("folder" in memory);
+    const mib = 1_048_576;
+    const restore = (amount: number) =>
+      restoreInGroup(memory.folder, {
+        "memory.limit_in_bytes": amount * mib,
+        "memory.max": amount * mib,
+        "memory.swap.max": 0,
+      });
+    const little = await restore(16);
+    assert(little.code !== 0, little.stderr);
+    const enough = await restore(1024);
+    assertEquals([enough.code, workersOf(enough)], [0, 4], enough.stderr);
+  },
+);
+
+testUnless(
+  "problem" in pids ? pids.problem : null,
+  "Few threads in a control group: fewer workers, or a refusal",
+  async () => {
+    assert("folder" in pids);
+    const counts = new Set<number>();
+    for (let count = 1; count <= 64 && !counts.has(4); count += 2) {
+      const outcome = await restoreInGroup(pids.folder, { "pids.max": count });
+      counts.add(workersOf(outcome));
+      if (hasBegun(outcome)) assert(outcome.code <= 1, `${outcome.code} ${outcome.stderr}`);
+    }
+    // From source the runtime's own start takes more than some workers.
+    assert(counts.has(0) && counts.has(4), `${[...counts]}`);
+  },
+);
+
 testUnless(prlimit, "check and a dry run take fewer workers too, or refuse", async () => {
   const shell = 'exec prlimit --nofile=44:44 -- "$@"';
   const refused = 'exec prlimit --nofile=24:24 -- "$@"';
