@@ -296,15 +296,9 @@ export class Filesystem implements Handlers {
    */
   #nodeAt(ino: number): RevisionNode {
     const node = this.#directory.at(ino);
-    const isCurrent = node && (node.image.isOpen || this.#isPresent(node));
+    const isCurrent = node && (node.image.isOpen || this.#directory.isPresent(node));
     if (node && isCurrent) return node;
     throw new FuseError(this.#directory.wasGiven(ino) ? Errno.ESTALE : Errno.ENOENT);
-  }
-
-  /** Whether a node is what its name leads to, or its name is gone. */
-  #isPresent(node: RevisionNode): boolean {
-    const present = this.#directory.find(node.entry.name);
-    return present === null || present === node;
   }
 
   /** Returns the revision of an inode number, `null` for what is none. */

@@ -40,7 +40,7 @@ const SAME_TIME_MS = 2000;
 /** {@linkcode RevisionDirectory.refreshAll} does nothing for so long after it was called before. */
 const REFRESH_ALL_MS = 1000;
 
-/** Metadata whose version is not known are taken to be what they were for so long. */
+/** Metadata whose version is not known, and nodes that were found, are taken to be what they were for so long. */
 const REREAD_MS = 200;
 
 /** A revision that is served, in one of its states. */
@@ -50,6 +50,8 @@ export interface RevisionNode {
   readonly image: Image;
   /** As it was listed last. */
   entry: CatalogEntry;
+  /** When its name was last found to lead to it, in ms since 1970. */
+  foundAtMs: number;
 }
 
 /** How a directory learns of its revisions. */
@@ -126,7 +128,9 @@ export class RevisionDirectory {
     if (!this.#hasSameMetadata(this.#known.get(name)!)) this.#readOrTell();
     if (!this.#names.has(name)) return null;
     const node = this.#known.get(name)!;
-    return this.#hasSameMap(node) ? node : this.#replace(node, node.entry);
+    const present = this.#hasSameMap(node) ? node : this.#replace(node, node.entry);
+    present.foundAtMs = this.#now();
+    return present;
   }
 
   /** Finds {@linkcode last} as it is now. */
@@ -142,6 +146,13 @@ export class RevisionDirectory {
   at(ino: number): RevisionNode | null {
     const node = this.#byIno.get(ino);
     return node && (node.image.isOpen || !this.#replaced.has(node)) ? node : null;
+  }
+
+  /** Whether a node is what its name leads to, or its name is gone; what was found out just now is not looked for again. */
+  isPresent(node: RevisionNode): boolean {
+    if (Math.abs(this.#now() - node.foundAtMs) < REREAD_MS) return !this.#replaced.has(node);
+    const present = this.find(node.entry.name);
+    return present === null || present === node;
   }
 
   /** Whether an inode number was a revision's. */
@@ -209,7 +220,8 @@ export class RevisionDirectory {
   }
 
   #add(entry: CatalogEntry): RevisionNode {
-    const node = { ino: this.#nextIno++, entry, image: this.#source.openImage(entry) };
+    const image = this.#source.openImage(entry);
+    const node = { ino: this.#nextIno++, image, entry, foundAtMs: -Infinity };
     this.#known.set(entry.name, node);
     this.#byIno.set(node.ino, node);
     return node;

@@ -8,6 +8,7 @@ import { assert, assertEquals, assertMatch, assertNotEquals } from "../assert.ts
 import {
   addRevision,
   type ChunkContent,
+  imageOf,
   sampleBytes,
   writeMap,
 } from "../fixtures/store_builder.ts";
@@ -67,7 +68,7 @@ const GETFATTR = { programs: ["getfattr"] };
 
 fuseTest("A backup that finishes is another file, of its own bytes", async (site) => {
   const { image, finish } = addRunning(site, [A, B, D]);
-  const parent = new Uint8Array([...A, ...A, ...D]);
+  const parent = imageOf([A, A, D]);
   const mount = await site.mount();
   const running = mount.file("Running");
   assertEquals(await Deno.readLink(mount.file("last")), "Parent");
@@ -118,7 +119,7 @@ for (const chunks of [[A, B], [A, B, D, A, B]] as ChunkContent[][]) {
 
 fuseTest("A map that is rewritten again and again is never served in part", async (site) => {
   const { finish } = addRunning(site, [A, B, D]);
-  const images = [new Uint8Array([...A, ...B, ...D]), new Uint8Array([...A, ...A, ...D])];
+  const images = [imageOf([A, B, D]), imageOf([A, A, D])];
   const maps = [[A, B, D], [A, A, D]].map((chunks) => addRevision(site.basedir, "Helper", chunks));
   const mount = await site.mount();
   const writing = new AbortController();
@@ -172,13 +173,13 @@ fuseTest("Changes stay while only metadata change, and end with their map", asyn
   const other = addRevision(site.basedir, "Other", [B, A]);
   writeMap(site.basedir, "Sample", other);
   await untilAsync(async () => (await Deno.stat(file)).ino !== ino, "the new map");
-  await assertContent(file, new Uint8Array([...B, ...A]));
+  await assertContent(file, imageOf([B, A]));
   assertImage(await readFrom(open, 0, 2 * C), changed);
   await open.seek(0, Deno.SeekMode.Start);
   await open.write(new Uint8Array(100));
   changed.fill(0, 0, 100);
   assertImage(await readFrom(open, 0, 2 * C), changed);
-  await assertContent(file, new Uint8Array([...B, ...A]));
+  await assertContent(file, imageOf([B, A]));
   assertEquals(mount.messages, [
     'warning: revision "Sample" has changed in the backup directory: what was written to its file ' +
     "here is lost when those who have it open close it",
@@ -188,3 +189,25 @@ fuseTest("Changes stay while only metadata change, and end with their map", asyn
 
 const tagsOf = (path: string) =>
   run("getfattr", "--absolute-names", "--only-values", "-n", "user.backy.tags", path);
+
+fuseTest(
+  "The next to open a finished revision whose map has changed gets the new file",
+  async (site) => {
+    site.add("Sample", [A, B]);
+    const maps = [[B, A], [D, A, B]].map((chunks) => ({
+      ...addRevision(site.basedir, "Other", chunks),
+      image: imageOf(chunks),
+    }));
+    const mount = await site.mount();
+    await assertContent(mount.file("Sample"), imageOf([A, B]));
+    for (const map of maps) {
+      // The kernel still remembers the name's file, for a second.
+      await Deno.stat(mount.file("Sample"));
+      writeMap(site.basedir, "Sample", map);
+      await assertContent(mount.file("Sample"), map.image);
+      assertEquals((await Deno.stat(mount.file("Sample"))).size, map.size);
+    }
+    assertEquals(mount.messages, []);
+    await mount.end();
+  },
+);
