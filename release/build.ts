@@ -48,10 +48,8 @@ export function build(options: BuildOptions): void {
       compile(tool, { sources, cache, target, made });
       requireMachine(made, target);
       const stub = readEntryStub(TARGETS.get(target)!.machine);
-      if (stub !== null) {
-        const executable = insertEntryStub(Deno.readFileSync(made), { stub, tool: tool.name });
-        Deno.writeFileSync(made, executable);
-      }
+      const executable = insertEntryStub(Deno.readFileSync(made), { stub, tool: tool.name });
+      Deno.writeFileSync(made, executable);
       // A program that runs cannot be written to, but replaced.
       Deno.mkdirSync(output, { recursive: true });
       Deno.copyFileSync(made, `${output}/.${tool.name}`);

@@ -25,15 +25,10 @@ const PAGE_BYTES: Readonly<Record<number, number>> = { 62: 0x1000, 183: 0x10000 
 /** `struct config` of the stub, with which it begins; its code follows. */
 const CONFIG = { entry: 0, name: 8, bytes: 32 };
 
-/** Reads the stub's bytes. @param machine Name such as "x86_64". @returns `null` if there is no stub for it. */
-export function readEntryStub(machine: string): Uint8Array<ArrayBuffer> | null {
-  try {
-    const text = Deno.readTextFileSync(`${ROOT}release/entry_stub/${machine}.hex`);
-    return Uint8Array.fromHex(text.replaceAll("\n", ""));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+/** Reads the stub's bytes. @param machine "x86_64" or "aarch64". */
+export function readEntryStub(machine: string): Uint8Array<ArrayBuffer> {
+  const text = Deno.readTextFileSync(`${ROOT}release/entry_stub/${machine}.hex`);
+  return Uint8Array.fromHex(text.replaceAll("\n", ""));
 }
 
 /**

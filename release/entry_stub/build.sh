@@ -2,9 +2,11 @@
 # Compiles the entry stub and prints its bytes in hex, 32 a line:
 #
 #     release/entry_stub/build.sh >release/entry_stub/x86_64.hex
+#     export CC=aarch64-linux-gnu-gcc LD=aarch64-linux-gnu-ld OBJCOPY=aarch64-linux-gnu-objcopy
+#     release/entry_stub/build.sh >release/entry_stub/aarch64.hex
 #
 # The bytes are kept beside the source, so that releases need no C compiler and are the same whatever compiler there is.
-# Those of x86_64 were made by gcc 12.2.0 and binutils 2.40 of Debian 12; a test compiles them again where it finds these.
+# They were made by gcc 12.2.0 and binutils 2.40 of Debian 12; a test compiles them again where it finds these.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)

@@ -11,9 +11,7 @@ import { programProblem, run, Scratch } from "../target/machine.ts";
 const FOLDER = new URL("../../release/entry_stub/", import.meta.url).pathname;
 const machine = Deno.build.arch;
 const stub = readEntryStub(machine);
-const problem = stub === null
-  ? `no stub for ${machine}`
-  : programProblem("cc", "ld", "objcopy", "readelf", "bash");
+const problem = programProblem("cc", "readelf", "bash");
 
 /** Tells what it was started with, and in which order its parts ran. */
 const PROGRAM = `
@@ -47,8 +45,16 @@ const PROGRAM = `
 
 /** Compiles the program and appends a text, as \`deno compile\` does. Returns its bytes. */
 function compileProgram(scratch: Scratch, ...options: string[]): Uint8Array<ArrayBuffer> {
+  return compileBy("cc", scratch, ...options);
+}
+
+function compileBy(
+  compiler: string,
+  scratch: Scratch,
+  ...options: string[]
+): Uint8Array<ArrayBuffer> {
   const path = scratch.file("program");
-  run("cc", "-o", path, ...options, "-fPIE", "-x", "c", scratch.file("program.c", PROGRAM));
+  run(compiler, "-o", path, ...options, "-fPIE", "-x", "c", scratch.file("program.c", PROGRAM));
   const program = Deno.readFileSync(path);
   const whole = new Uint8Array(program.length + APPENDED.length);
   whole.set(program);
@@ -61,7 +67,7 @@ const APPENDED = new TextEncoder().encode("appended: the runtime looks for this 
 /** Puts the stub into the program. Returns its path. */
 function packProgram(scratch: Scratch): string {
   const packed = insertEntryStub(compileProgram(scratch, "-pie"), {
-    stub: stub!,
+    stub,
     tool: "the-tool",
   });
   const path = scratch.file("packed", packed);
@@ -213,7 +219,7 @@ testUnless(problem, "What was appended is at the end, and readelf finds nothing 
 
 testUnless(problem, "insertEntryStub() refuses what is no executable of deno compile", () => {
   using scratch = new Scratch();
-  const options = { stub: stub!, tool: "the-tool" };
+  const options = { stub, tool: "the-tool" };
   const whole = compileProgram(scratch, "-pie");
   const packed = insertEntryStub(whole, options);
   // A second time would find no header left, or use another note: the program of cc has several.
@@ -235,17 +241,52 @@ testUnless(problem, "insertEntryStub() refuses what is no executable of deno com
   assert(packed.length > whole.length);
 });
 
-/** The stub's bytes were made by these; others may make others of the same source. */
-function compilerProblem(): string | null {
-  if (problem !== null || machine !== "x86_64") return problem ?? "not on x86_64";
-  const version = (program: string) => run(program, "--version").split("\n")[0]!;
-  const isSame = /\b12\.2\.0$/.test(version("cc")) && /\b2\.40$/.test(version("ld"));
-  return isSame ? null : `${version("cc")}, ${version("ld")}: not gcc 12.2.0 and binutils 2.40`;
+const foreignProblem = machine === "aarch64"
+  ? "it is this machine's own"
+  : programProblem("aarch64-linux-gnu-gcc", "qemu-aarch64");
+
+testUnless(foreignProblem, "The stub for aarch64 does the same (under qemu)", () => {
+  using scratch = new Scratch();
+  const foreign = readEntryStub("aarch64");
+  const program = compileBy("aarch64-linux-gnu-gcc", scratch, "-pie");
+  const path = scratch.file(
+    "packed",
+    insertEntryStub(program, { stub: foreign, tool: "the-tool" }),
+  );
+  Deno.chmodSync(path, 0o755);
+  const qemu = "qemu-aarch64 -L /usr/aarch64-linux-gnu";
+  const line = `cd "\${1%/*}"; mkdir x; cd x; rmdir ../x; exec env -i PATH="$PATH" DENO_LOG=x TZ=y`;
+  const { code, stdout, stderr } = shell(`${line} ${qemu} "$1" a "b c"`, path);
+  // The last signal is one that qemu keeps to itself.
+  assertEquals(
+    stdout.replace(/variable PATH=.*\n/, "").replace(/(ignored 0 1) \d/, "$1"),
+    "constructor\nargument a\nargument b c\nvariable TZ=y\ndirectory /\nignored 0 1\n" +
+      "state 0 7 1\natexit\ndestructor\n",
+    stderr,
+  );
+  assertEquals(code, 5);
+  const refused = shell(`exec ${qemu} "$1" $'\\xff'`, path);
+  assertEquals(refused.code, 2);
+  assert(refused.stderr.startsWith("the-tool: Cannot use argument 1: "), refused.stderr);
+});
+
+for (const [name, prefix] of [["x86_64", "x86_64-linux-gnu-"], ["aarch64", "aarch64-linux-gnu-"]]) {
+  const [cc, ld, objcopy] = [`${prefix}gcc`, `${prefix}ld`, `${prefix}objcopy`];
+  testUnless(
+    compilerProblem(cc, ld, objcopy),
+    `The stub's bytes for ${name} are those of its source`,
+    () => {
+      const bytes = run("env", `CC=${cc}`, `LD=${ld}`, `OBJCOPY=${objcopy}`, `${FOLDER}build.sh`);
+      assertEquals(`${bytes}\n`, Deno.readTextFileSync(`${FOLDER}${name}.hex`));
+    },
+  );
 }
 
-testUnless(compilerProblem(), "The stub's bytes are those of its source", () => {
-  assertEquals(
-    `${run(`${FOLDER}build.sh`)}\n`,
-    Deno.readTextFileSync(`${FOLDER}${machine}.hex`),
-  );
-});
+/** The stub's bytes were made by certain versions; others may make others of the same source. */
+function compilerProblem(cc: string, ld: string, objcopy: string): string | null {
+  const absent = programProblem(cc, ld, objcopy);
+  if (absent !== null) return absent;
+  const version = (program: string) => run(program, "--version").split("\n")[0]!;
+  const isSame = /\b12\.2\.0$/.test(version(cc)) && /\b2\.40$/.test(version(ld));
+  return isSame ? null : `${version(cc)}, ${version(ld)}: not gcc 12.2.0 and binutils 2.40`;
+}
