@@ -48,12 +48,12 @@ const MISTAKES: readonly [args: readonly string[], message: string][] = [
   [["a", "--spars=never"], 'Cannot use option "--spars": no such option (see --help)'],
   [["a", "--quiet=yes"], 'Cannot use option "--quiet": it takes no value'],
   [["a", "-t"], 'Cannot use option "-t": N is missing'],
-  [["a", "-t0"], 'Cannot use option "--threads": "0" is not a whole number from 1 to 128'],
-  [["a", "-t", "1.5"], 'Cannot use option "--threads": "1.5" is not a whole number from 1 to 128'],
-  [["a", "-t", "0x4"], 'Cannot use option "--threads": "0x4" is not a whole number from 1 to 128'],
+  [["a", "-t256"], 'Cannot use option "--threads": "256" is not a whole number from 0 to 255'],
+  [["a", "-t", "1.5"], 'Cannot use option "--threads": "1.5" is not a whole number from 0 to 255'],
+  [["a", "-t", "0x4"], 'Cannot use option "--threads": "0x4" is not a whole number from 0 to 255'],
   [
     ["a", "--threads=1e9"],
-    'Cannot use option "--threads": "1e9" is not a whole number from 1 to 128',
+    'Cannot use option "--threads": "1e9" is not a whole number from 0 to 255',
   ],
   [
     ["a", "--sparse=sometimes"],
