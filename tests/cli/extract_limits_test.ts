@@ -1,6 +1,7 @@
 /** Limits of the process: whatever they are, the target ends up right or untouched, and what can be said is said. */
 
 import { assert, assertEquals } from "../assert.ts";
+import { OwnDenoDir } from "../fixtures/own_deno_dir.ts";
 import { programProblem, testUnless } from "../target/machine.ts";
 import { assertImage, extract, messagesOf, type Outcome } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
@@ -9,8 +10,15 @@ const OLD = "what was there before";
 const GIB = 2 ** 30;
 
 let store: SampleStore;
-Deno.test.beforeAll(() => void (store = new SampleStore()));
-Deno.test.afterAll(() => store[Symbol.dispose]());
+let denoDir: OwnDenoDir;
+Deno.test.beforeAll(() => {
+  store = new SampleStore();
+  denoDir = new OwnDenoDir();
+});
+Deno.test.afterAll(() => {
+  store[Symbol.dispose]();
+  denoDir[Symbol.dispose]();
+});
 
 const prlimit = programProblem("prlimit");
 
@@ -19,6 +27,7 @@ async function restoreUnder(limits: string, options: readonly string[]): Promise
   const output = store.file("image", OLD);
   const outcome = await extract([...options, store.revision.path, output], {
     shell: `ulimit -c 0; exec prlimit ${limits} -- "$@"`,
+    env: denoDir.env,
   });
   const { code, stderr } = outcome;
   if (code === 0) assertImage(Deno.readFileSync(output), store.image);
@@ -125,7 +134,7 @@ async function restoreInGroup(folder: string, limits: Record<string, number>): P
     const output = store.file("image", OLD);
     const outcome = await extract(["-t", "4", store.revision.path, output], {
       shell: 'ulimit -c 0; echo $$ >"$GROUP/cgroup.procs"; exec "$@"',
-      env: { GROUP: group },
+      env: { ...denoDir.env, GROUP: group },
     });
     if (outcome.code === 0) assertImage(Deno.readFileSync(output), store.image);
     else assertEquals(Deno.readTextFileSync(output), OLD, `${outcome.code} ${outcome.stderr}`);
@@ -184,13 +193,16 @@ testUnless(prlimit, "check and a dry run take fewer workers too, or refuse", asy
   const shell = 'exec prlimit --nofile=44:44 -- "$@"';
   const refused = 'exec prlimit --nofile=24:24 -- "$@"';
   for (const args of [["check", store.revision.path], ["-n", store.revision.path, "-"]]) {
-    const outcome = await extract([...args, "-t", "16"], { shell });
+    const outcome = await extract([...args, "-t", "16"], { shell, env: denoDir.env });
     assertEquals(outcome.code, 0, outcome.stderr);
     assert(
       /Using [12] of 16 workers: the limit of open files/.test(outcome.stderr),
       outcome.stderr,
     );
-    const failed = await extract([...args, "-t", "16"], { shell: refused });
+    const failed = await extract([...args, "-t", "16"], {
+      shell: refused,
+      env: denoDir.env,
+    });
     assertEquals(failed.code, 1, failed.stderr);
     assert(!failed.stderr.includes("panicked"), failed.stderr);
   }

@@ -1,6 +1,7 @@
 /** Limits of the process: fewer workers, or a refusal that leaves no mount behind, and never a panic with one. */
 
 import { assert, assertEquals } from "../assert.ts";
+import { OwnDenoDir } from "../fixtures/own_deno_dir.ts";
 import { sampleBytes } from "../fixtures/store_builder.ts";
 import { assertContent, FuseMount, fuseTest, mountsAt, type Site } from "./fuse_harness.ts";
 
@@ -13,8 +14,10 @@ async function mountUnder(
   image: Uint8Array,
 ): Promise<{ isMounted: boolean; said: string }> {
   const path = site.folder();
+  const denoDir = site.use(new OwnDenoDir());
   const tool = site.start(["-t", "4", path], {
     shell: `ulimit -c 0; exec prlimit ${limits} -- "$@"`,
+    env: denoDir.env,
   });
   // It ends without that where it is refused.
   await tool.untilSaid("To unmount: ").catch(() => {});
