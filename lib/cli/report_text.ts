@@ -97,7 +97,7 @@ function howZeros({ sparse, format, output }: AskedFor): string {
   if (output === "-") return "written";
   if (sparse === "never") return "written or allocated";
   return sparse === "always"
-    ? "left out"
+    ? "left out, of a file that keeps its content deallocated"
     : "left out, deallocated or written, as the target allows";
 }
 

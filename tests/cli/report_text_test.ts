@@ -98,7 +98,7 @@ Deno.test("renderDryRun() tells what would be read and written, and from how man
   const cases: [asked: Partial<AskedFor>, zeros: string][] = [
     [{}, depends],
     [{ sparse: "never" }, "written or allocated"],
-    [{ sparse: "always" }, "left out"],
+    [{ sparse: "always" }, "left out, of a file that keeps its content deallocated"],
     [{ output: "-" }, "written"],
     [{ output: "-", sparse: "always" }, "written"],
     [{ output: "-", format: "rbd-diff" }, "as records without data"],
