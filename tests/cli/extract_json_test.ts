@@ -214,8 +214,9 @@ Deno.test("--json tells all kinds of runs as documented", async () => {
   const { path: revision } = store.revision;
   const target = store.file("kinds", store.image);
   const runs: [args: string[], steps: string[], summary?: string][] = [
-    [["--update", revision, target], ["update", "flush"]],
-    [["--update", "--verify-target", revision, target], ["update", "flush", "read-back"]],
+    // What is compared with the revision is what the storage has, so an update flushes first.
+    [["--update", revision, target], ["flush", "update", "flush"]],
+    [["--update", "--verify-target", revision, target], ["flush", "update", "flush", "read-back"]],
     [["--base", revision, revision, target], ["read-map", "restore", "flush"]],
     [["--range=1:2", revision, target], ["restore", "flush"]],
     [["--no-sync", revision, target], ["restore"]],

@@ -153,7 +153,10 @@ Deno.test("JsonReporter.fail() gives message, code, exit code and the error's ow
     [new LockError("Cannot: held"), { message: "Cannot: held", code: "lock", exitCode: 11 }],
     [
       new TargetError("no", { path: "/t", offset: 17 }),
-      { message: "no", code: "target", exitCode: 4, path: "/t", offset: 17 },
+      {
+        ...{ message: "no", code: "target", exitCode: 4 },
+        ...{ path: "/t", offset: 17, isDisplaced: false },
+      },
     ],
     [
       new ChunkMissingError("gone", { ...chunk, seqs: [1, 3] }),
