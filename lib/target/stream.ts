@@ -84,7 +84,7 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     throw stdoutRefusal("it is a terminal; name a file or device, or redirect it");
   }
   if (info.isDirectory || !isWritableFd(STDOUT_FD)) {
-    throw stdoutRefusal("it is not open for writing");
+    throw stdoutRefusal("it is closed, or not open for writing");
   }
   const warnings = describeNowhere(info);
   if (info.isFile) {
@@ -141,8 +141,9 @@ function nodeOfStdout(info: FileStatus): string {
 }
 
 /**
- * Warns of a standard output that was closed by whoever started the program: the runtime puts /dev/null in its place, for
- * reading and writing, as shells do not. (Some programs open it so for their children, who then mean it.)
+ * Warns of a standard output that may have been closed by whoever started the program from source: the runtime puts
+ * /dev/null in its place, for reading and writing, as shells do not. (Some programs open it so for their children, who then
+ * mean it.) The executables' entry stub has opened it for reading only.
  */
 function describeNowhere(info: FileStatus): string[] {
   const isNull = info.isCharDevice === true && info.rdev === statOrNull("/dev/null")?.rdev;

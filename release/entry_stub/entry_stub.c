@@ -8,6 +8,8 @@
  * - An argument that is not UTF-8 makes it panic. One line, exit 2.
  * - A working directory that was removed makes it panic; with a name that is not UTF-8, workers do. Left for "/", and
  *   SIGRTMAX is ignored as a sign of it: JavaScript then refuses relative paths (lib/cli/process_start.ts).
+ * - It opens /dev/null for descriptors 0 to 2 that are closed, and a restore to a standard output that was closed would end
+ *   well. Opened here, standard output for reading only: lib/target/stream.ts then refuses it.
  * - More than thirty variables of the environment are heeded: DENO_LOG prints what happens, DENO_V8_FLAGS and
  *   RUST_MIN_STACK change it, others belong to other programs (CI, NODE_OPTIONS). Only those that the tools need stay.
  *
@@ -25,10 +27,12 @@ __attribute__((section(".config"), used, visibility("hidden")))
 const volatile struct config config = {0};
 
 enum { SIGUSR1 = 10, SIGRTMAX = 64, SIG_DFL = 0, SIG_IGN = 1, EXIT_USAGE = 2, STDERR = 2 };
-enum { ENOENT = 2, PATH_MAX = 4096 };
+enum { STDOUT = 1, O_RDONLY = 0, O_RDWR = 2, F_GETFD = 1, AT_FDCWD = -100 };
+enum { ENOENT = 2, EBADF = 9, PATH_MAX = 4096 };
 
 #if defined(__x86_64__)
-enum { SYS_write = 1, SYS_rt_sigaction = 13, SYS_getcwd = 79, SYS_chdir = 80, SYS_exit_group = 231 };
+enum { SYS_write = 1, SYS_rt_sigaction = 13, SYS_fcntl = 72, SYS_getcwd = 79, SYS_chdir = 80 };
+enum { SYS_exit_group = 231, SYS_openat = 257 };
 
 static long call(long number, word a, word b, word c, word d) {
   long result;
@@ -40,7 +44,8 @@ static long call(long number, word a, word b, word c, word d) {
   return result;
 }
 #elif defined(__aarch64__)
-enum { SYS_getcwd = 17, SYS_chdir = 49, SYS_write = 64, SYS_exit_group = 94, SYS_rt_sigaction = 134 };
+enum { SYS_getcwd = 17, SYS_fcntl = 25, SYS_chdir = 49, SYS_openat = 56, SYS_write = 64 };
+enum { SYS_exit_group = 94, SYS_rt_sigaction = 134 };
 
 static long call(long number, word a, word b, word c, word d) {
   register long x8 __asm__("x8") = number;
@@ -133,6 +138,14 @@ static int leave_unusable_directory(void) {
   return is_unusable && call(SYS_chdir, (word) "/", 0, 0, 0) == 0;
 }
 
+/* Opens what is closed of descriptors 0 to 2. In this order each gets the number that is meant, the lowest free one. */
+static void open_standard_descriptors(void) {
+  for (long fd = 0; fd <= STDERR; fd++) {
+    if (call(SYS_fcntl, fd, F_GETFD, 0, 0) != -EBADF) continue;
+    call(SYS_openat, AT_FDCWD, (word) "/dev/null", fd == STDOUT ? O_RDONLY : O_RDWR, 0);
+  }
+}
+
 /*
  * Called with the stack as the kernel made it: argc, argv, NULL, environment, NULL, auxiliary vector.
  * Returns the runtime's entry.
@@ -141,6 +154,7 @@ __attribute__((visibility("hidden"), used)) word prepare(word *stack) {
   word count = stack[0];
   char **arguments = (char **)(stack + 1);
   set_signal(SIGUSR1, SIG_IGN);
+  open_standard_descriptors();
   for (word i = 1; i < count; i++) {
     if (!is_utf8(arguments[i])) refuse_argument(i);
   }

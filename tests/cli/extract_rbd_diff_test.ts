@@ -127,7 +127,7 @@ Deno.test("--format=rbd-diff to what is not open for writing is refused like an 
   const env = { IN: store.revision.path };
   assertFailure(await extract(["--format=rbd-diff", store.revision.path], { shell, env }), {
     code: 4,
-    says: ["Cannot restore to standard output: it is not open for writing"],
+    says: ["Cannot restore to standard output: it is closed, or not open for writing"],
   });
 });
 

@@ -121,7 +121,7 @@ Deno.test("Standard output that is open for reading only is refused", async () =
   const outcome = await extract([store.revision.path], { shell, env: { IN: store.revision.path } });
   assertFailure(outcome, {
     code: TARGET,
-    says: ["Cannot restore to standard output: it is not open for writing"],
+    says: ["Cannot restore to standard output: it is closed, or not open for writing"],
   });
 });
 

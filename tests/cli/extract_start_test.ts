@@ -180,3 +180,16 @@ for (const closed of ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"]) {
     assertImage(Deno.readFileSync(output), store.image);
   });
 }
+
+testUnless(
+  fromSource,
+  "An image does not vanish in a standard output that was closed",
+  async () => {
+    for (const closed of ["1>&-", "0<&- 1>&-"]) {
+      const args = ["-q", store.revision.path, "-"];
+      const outcome = await extract(args, { shell: `exec "$@" ${closed}` });
+      const says = ["Cannot restore to standard output: it is closed, or not open for writing"];
+      assertFailure(outcome, { code: 4, says });
+    }
+  },
+);

@@ -15,9 +15,12 @@ const problem = programProblem("cc", "readelf", "bash");
 
 /** Tells what it was started with, and in which order its parts ran. */
 const PROGRAM = `
+  #include <fcntl.h>
   #include <signal.h>
   #include <stdio.h>
   #include <stdlib.h>
+  #include <sys/stat.h>
+  #include <sys/sysmacros.h>
   #include <sys/auxv.h>
   #include <unistd.h>
   extern char **environ;
@@ -31,8 +34,17 @@ const PROGRAM = `
     sigaction(number, NULL, &action);
     return action.sa_handler == SIG_IGN;
   }
+  static int tell_descriptors(int to) {
+    for (int fd = 0; fd < 3; fd++) {
+      struct stat status;
+      int is_null = fstat(fd, &status) == 0 && status.st_rdev == makedev(1, 3);
+      dprintf(to, "%d: %s, mode %d\\n", fd, is_null ? "null" : "other", fcntl(fd, F_GETFL) & O_ACCMODE);
+    }
+    return 5;
+  }
   int main(int count, char **arguments) {
     char path[4096];
+    if (count == 2) return tell_descriptors(atoi(arguments[1]));
     atexit(at_exit);
     for (int i = 1; i < count; i++) printf("argument %s\\n", arguments[i]);
     for (char **entry = environ; *entry; entry++) printf("variable %s\\n", *entry);
@@ -142,6 +154,22 @@ testUnless(problem, "The stub leaves ignored signals alone", () => {
   using scratch = new Scratch();
   const { stdout } = shell(`trap "" HUP; exec "$1"`, packProgram(scratch));
   assert(stdout.includes("ignored 1 1 0\n"), stdout);
+});
+
+testUnless(problem, "The stub opens closed descriptors, standard output not for writing", () => {
+  using scratch = new Scratch();
+  const path = packProgram(scratch);
+  const tell = (redirections: string) => {
+    return shell(`exec 9>&1 0<"$1" 1>>"$1.out" 2>&1; "$1" 9 ${redirections}`, path).stdout;
+  };
+  const [stdin, stdout, stderr] = ["0: null, mode 2\n", "1: null, mode 0\n", "2: null, mode 2\n"];
+  const open = ["0: other, mode 0\n", "1: other, mode 1\n", "2: other, mode 1\n"] as const;
+  assertEquals(tell(""), open.join(""));
+  assertEquals(tell("0<&-"), stdin + open[1] + open[2]);
+  assertEquals(tell("1>&-"), open[0] + stdout + open[2]);
+  assertEquals(tell("2>&-"), open[0] + open[1] + stderr);
+  assertEquals(tell("0<&- 1>&-"), stdin + stdout + open[2]);
+  assertEquals(tell("0<&- 1>&- 2>&-"), stdin + stdout + stderr);
 });
 
 testUnless(problem, "The stub refuses what Rust does not take for UTF-8", () => {

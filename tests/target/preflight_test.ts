@@ -284,7 +284,7 @@ Deno.test("preflightTarget() refuses standard output that is read-only or part o
       "Cannot restore to standard output: ",
       "",
     );
-  assertEquals(await refused("1< /dev/null"), "it is not open for writing");
+  assertEquals(await refused("1< /dev/null"), "it is closed, or not open for writing");
   assertEquals(
     await refused(`>> '${store.revisionPath}'`),
     "it is the revision that is to be restored",
