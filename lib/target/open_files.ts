@@ -9,6 +9,7 @@
 
 import { type FileStatus, statUnsynced } from "../ffi/file_status.ts";
 import { listNames, readTextOrNull } from "./file_info.ts";
+import { STDOUT_FD } from "./target.ts";
 
 /** Bits of the flags in /proc/PID/fdinfo/FD that tell how a file was opened. Source: O_ACCMODE, asm-generic/fcntl.h. */
 const ACCESS_MODE = 0o3;
@@ -18,7 +19,10 @@ export type FileIdentity = Pick<FileStatus, "dev" | "ino" | "rdev" | "isBlockDev
 
 /** Processes that have a file open for writing. */
 export interface Writers {
-  /** Process ids, ascending, but for this process and those it descends from. */
+  /**
+   * Process ids, ascending, but for this process, those it descends from, and those that got it where this one did: a shell
+   * that opens standard output for a command opens it for all that the command starts.
+   */
   readonly pids: readonly number[];
   /**
    * Whether this process has it open more than once, or one that it descends from has, such as the shell that opened it for
@@ -34,20 +38,25 @@ export interface Writers {
  * @param files What `stat` says of the files. A device is the same by whatever node.
  */
 export function findWriters(files: readonly FileIdentity[]): Writers {
-  const pids: number[] = [];
-  const ownLine = ancestry();
-  let isInherited = false;
+  const others: number[] = [];
+  const [self, ...parents] = ancestry();
+  const givers = new Set<number>();
   for (const name of listNames("/proc")) {
     const pid = Number(name);
-    const count = Number.isInteger(pid) ? writingDescriptors(pid, files) : 0;
-    if (pid === ownLine[0]) isInherited ||= count > 1; // one is the target's
-    else if (ownLine.includes(pid)) isInherited ||= count > 0;
-    else if (count > 0) pids.push(pid);
+    const fds = Number.isInteger(pid) ? writingDescriptors(pid, files) : [];
+    if (fds.length === 0) continue;
+    // One descriptor is the target's, opened here unless it is standard output. Whoever got that from this process is a child
+    // of the shell that became this program by exec.
+    if (pid === self ? fds.length > 1 || fds[0] === STDOUT_FD : parents.includes(pid)) {
+      givers.add(pid);
+    } else if (pid !== self) others.push(pid);
   }
-  return { pids: pids.sort((a, b) => a - b), isInherited };
+  const hasInherited = (pid: number) => ancestry(pid).some((above) => givers.has(above));
+  const pids = others.filter((pid) => !hasInherited(pid)).sort((a, b) => a - b);
+  return { pids, isInherited: givers.size > 0 };
 }
 
-function writingDescriptors(pid: number, files: readonly FileIdentity[]): number {
+function writingDescriptors(pid: number, files: readonly FileIdentity[]): number[] {
   const isWriting = (fd: string) => {
     const status = statUnsynced(`/proc/${pid}/fd/${fd}`);
     if (status === null || !files.some((file) => isSameIdentity(file, status))) return false;
@@ -55,7 +64,7 @@ function writingDescriptors(pid: number, files: readonly FileIdentity[]): number
     const flags = /^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? "0";
     return (parseInt(flags, 8) & ACCESS_MODE) !== 0;
   };
-  return listNames(`/proc/${pid}/fd`).filter(isWriting).length;
+  return listNames(`/proc/${pid}/fd`).filter(isWriting).map(Number);
 }
 
 /** Whether two answers are about one file, or one device by whatever nodes. */
@@ -64,10 +73,10 @@ export function isSameIdentity(a: FileIdentity, b: FileIdentity): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-/** This process and those it descends from, nearest first; empty without /proc. */
-export function ancestry(): number[] {
+/** A process, by default this one, and those it descends from, nearest first; empty without /proc. */
+export function ancestry(descendant = pidOf("/proc/self/stat")): number[] {
   const line: number[] = [];
-  for (let pid = pidOf("/proc/self/stat"); pid !== null && pid > 0; pid = parentOf(pid)) {
+  for (let pid = descendant; pid !== null && pid > 0; pid = parentOf(pid)) {
     if (line.includes(pid)) break;
     line.push(pid);
   }

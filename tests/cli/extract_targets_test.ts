@@ -87,6 +87,23 @@ Deno.test("Standard output takes part in a group of commands: nothing before or 
   assertImage(bytes.subarray(4, -4), store.image);
 });
 
+Deno.test("What inherited standard output from the same shell does not keep it from being written", async () => {
+  const path = store.file("inherited");
+  // A job that waits for nothing, in the background; and a reader of messages, which bash starts as the tool's own child.
+  const scripts = [
+    'exec >"$OUT"; sleep 60 & sleeper=$!; "$@"; code=$?; kill "$sleeper"; exit "$code"',
+    'exec "$@" >"$OUT" 2> >(exec cat 3>&1 >&2)',
+  ];
+  for (const script of scripts) {
+    const redirected = await extract([store.revision.path], {
+      shell: `exec bash -c '${script}' bash "$@"`,
+      env: { OUT: path },
+    });
+    assertEquals(redirected.code, 0, redirected.stderr);
+    assertImage(Deno.readFileSync(path), store.image);
+  }
+});
+
 Deno.test("/dev/null, as OUTPUT and as standard output, takes the image", async () => {
   assertSuccess(await extract([store.revision.path, "/dev/null"]));
   assertSuccess(await extract([store.revision.path], { shell: 'exec "$@" >/dev/null' }));
