@@ -31,6 +31,8 @@ import {
  */
 const PAGE_BYTES = 4096;
 
+const READ_ONLY = "the device is read-only; blockdev --setrw may end that";
+
 const ZERO_POLICIES = { auto: "deallocate", always: "trust", never: "write" } as const;
 
 /** Checks a block device. @throws {TargetError} If it must not or cannot be written. */
@@ -45,7 +47,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
       throw refusal(
         path,
         `the device has ${describeBytes(deviceBytes)}, the image needs ` +
-          describeBytes(neededBytes),
+          `${describeBytes(neededBytes)}; enlarge it or name another`,
       );
     }
     const { reasons, doubt } = describeDeviceUsers({ path, fd, info });
@@ -72,7 +74,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
 function claim(path: string, options: PreflightOptions): { fd: number; uses: string[] } {
   const access = options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY;
   const rdev = statOrNull(path)?.rdev ?? 0;
-  if (isReadOnly(path, rdev)) throw refusal(path, "the device is read-only");
+  if (isReadOnly(path, rdev)) throw refusal(path, READ_ONLY);
   try {
     return { fd: openFd(path, access | OpenFlag.O_EXCL), uses: [] };
   } catch (error) {

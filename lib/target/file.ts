@@ -54,7 +54,8 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
     if (info.size < heldBytes) {
       throw refusal(
         path,
-        `it holds ${describeBytes(info.size)}, the base revision ${describeBytes(heldBytes)}`,
+        `it holds ${describeBytes(info.size)}, the base revision ${describeBytes(heldBytes)}; ` +
+          "use --update instead of --base",
       );
     }
     const roomDoubts = requireRoom(path, options, { on: fd, old: info });
@@ -74,7 +75,8 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
 export function checkNewFile(path: string, options: PreflightOptions): CheckedTarget {
   if (path === "") throw refusal(path, "the name is empty");
   if ((options.heldBytes ?? 0) > 0) {
-    throw refusal(path, "there is no such file, and so none that holds the base revision");
+    const reason = "there is no such file, and so none that holds the base revision";
+    throw refusal(path, `${reason}; leave out --base`);
   }
   const wanted = followLinks(path);
   const missingDevice = nearestFolder(wanted);

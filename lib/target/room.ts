@@ -60,9 +60,12 @@ export function forecastRoom(
   // What must be allocated is not compressed.
   const mayRefuse = sparse === "never" || STORES_AS_IS.has(magic);
   if (mayRefuse && amount.atLeast > roomBytes) {
+    const step = `make room${
+      sparse === "never" ? ", use --sparse=auto" : ""
+    } or name another target`;
     const least = amount.atLeast === amount.atMost ? "" : "at least ";
     return {
-      refusal: `the image needs ${least}${describeBytes(amount.atLeast)}, ${has}`,
+      refusal: `the image needs ${least}${describeBytes(amount.atLeast)}, ${has}; ${step}`,
       doubt: null,
     };
   }

@@ -7,7 +7,7 @@
 import { basename, dirname, join } from "node:path";
 
 import type { FileToWrite } from "./backup_files.ts";
-import { isSameFile, realPathOrNull, statOrNull } from "./file_info.ts";
+import { isSameFile, statOrNull } from "./file_info.ts";
 import type { StoreInUse } from "./target.ts";
 
 /** Files of a backup directory that are none of its revisions' (see `lib/store/layout.ts`). */
@@ -43,7 +43,8 @@ function overlapWith(store: StoreInUse, target: FileToWrite): string | null {
     return "it lies inside the chunks directory of the backup";
   }
   const folder = dirname(target.realPath);
-  if (folder !== realPathOrNull(store.basedir)) return null;
+  const basedir = statOrNull(store.basedir), parent = statOrNull(folder);
+  if (basedir === null || parent === null || !isSameFile(basedir, parent)) return null;
   const name = basename(target.realPath);
   const isMap = statOrNull(join(folder, `${name}.rev`)) !== null;
   if (isMap || name.endsWith(".rev") || OWN_NAMES.has(name)) {

@@ -103,7 +103,7 @@ testUnless(problem, "A device smaller than the image is refused and untouched", 
   assertFailure(await extract([store.revision.path, device.path]), {
     code: 4,
     says: [
-      /^Cannot restore to "\/dev\/loop\d+": the device has \d+ bytes \(.*\), the image needs \d+ bytes \(.*\)$/,
+      /^Cannot restore to "\/dev\/loop\d+": the device has \d+ bytes \(.*\), the image needs \d+ bytes \(.*\); enlarge it or name another$/,
     ],
   });
   const shell = { shell: 'exec "$@" >"$OUT"', env: { OUT: device.path } };
@@ -119,13 +119,17 @@ testUnless(problem, "A read-only device is refused and untouched, --force or not
   for (const force of [[], ["--force"]]) {
     assertFailure(await extract([...force, store.revision.path, device.path]), {
       code: 4,
-      says: [`Cannot restore to "${device.path}": the device is read-only`],
+      says: [
+        `Cannot restore to "${device.path}": the device is read-only; blockdev --setrw may end that`,
+      ],
     });
   }
   const shell = { shell: 'exec "$@" >"$OUT"', env: { OUT: device.path } };
   assertFailure(await extract([store.revision.path], shell), {
     code: 4,
-    says: [`Cannot restore to "${device.path}": the device is read-only`],
+    says: [
+      `Cannot restore to "${device.path}": the device is read-only; blockdev --setrw may end that`,
+    ],
   });
   assert(device.read().every((byte) => byte === GARBAGE));
 });

@@ -129,7 +129,7 @@ testUnless(mount, "No space for --sparse=never is noticed before anything is wri
   using disk = new Mount("-t", "tmpfs", "-o", "size=8m", "tmpfs");
   const path = `${disk.path}/image`;
   const reason =
-    /^the image needs \d+ bytes \(.*\), the file system has room for \d+ bytes \(.*\)$/;
+    /^the image needs \d+ bytes \(.*\), the file system has room for \d+ bytes \(.*\); make room, use --sparse=auto or name/;
   await assertRefused(path, reason, ["--sparse=never"]);
   Deno.writeTextFileSync(path, "old");
   await assertRefused(path, reason, ["--sparse=never"]);
@@ -161,7 +161,7 @@ testUnless(
     const path = `${disk.path}/image`;
     // The image has six chunks of data, of which the first and the last need not count.
     const reason = "the image needs at least 262144 bytes (256 KiB), " +
-      "the file system has room for 204800 bytes (200 KiB)";
+      "the file system has room for 204800 bytes (200 KiB); make room or name another target";
     await assertRefused(path, reason);
     await assertRefused(path, reason, ["--dry-run"]);
     assertEquals([...Deno.readDirSync(disk.path)], []);

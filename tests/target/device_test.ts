@@ -74,7 +74,7 @@ testUnless(problem, "preflightTarget() refuses a device smaller than the image",
   assertEquals(
     error.message,
     `Cannot restore to "${device.path}": the device has 1048576 bytes (1 MiB), the image needs ` +
-      "4398046511105 bytes (4 TiB)",
+      "4398046511105 bytes (4 TiB); enlarge it or name another",
   );
   preflightTarget(device.path, store.options({ imageBytes: MIB }))[Symbol.dispose]();
   assert(device.read().every((byte) => byte === 0xaa));
@@ -86,7 +86,7 @@ testUnless(problem, "preflightTarget() refuses a read-only device", () => {
   const error = assertThrows(() => preflightTarget(device.path, store.options()), TargetError);
   assertEquals(
     error.message,
-    `Cannot restore to "${device.path}": the device is read-only`,
+    `Cannot restore to "${device.path}": the device is read-only; blockdev --setrw may end that`,
   );
 });
 

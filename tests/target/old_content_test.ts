@@ -151,13 +151,13 @@ Deno.test("preflightTarget() refuses a file that cannot hold what it is said to 
   assertThrows(
     () => preflightTarget(path, options(6)),
     TargetError,
-    "it holds 5 bytes, the base revision 6 bytes",
+    "it holds 5 bytes, the base revision 6 bytes; use --update instead of --base",
   );
   preflightTarget(store.file("new"), options(0))[Symbol.dispose]();
   assertThrows(
     () => preflightTarget(store.file("new"), options(1)),
     TargetError,
-    "there is no such file, and so none that holds the base revision",
+    "there is no such file, and so none that holds the base revision; leave out --base",
   );
 });
 

@@ -226,7 +226,8 @@ testUnless(
     assertRefused(
       path,
       options,
-      "the image needs 2097152 bytes (2 MiB), the file system has room for 1048576 bytes (1 MiB)",
+      "the image needs 2097152 bytes (2 MiB), the file system has room for 1048576 bytes (1 MiB); " +
+        "make room, use --sparse=auto or name another target",
     );
     Deno.writeFileSync(path, new Uint8Array(524_288));
     assertRefused(path, options, /room for 1048576 bytes/);

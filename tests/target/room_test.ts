@@ -35,7 +35,8 @@ testUnless(mount, "preflightTarget() refuses what cannot fit, and warns of what 
     );
     assertEquals(
       error.message,
-      `Cannot restore to "${path}": the image needs at least 8388609 bytes (8 MiB), ${ROOM}`,
+      `Cannot restore to "${path}": the image needs at least 8388609 bytes (8 MiB), ${ROOM}; ` +
+        "make room or name another target",
     );
     const warnings = (atLeast: number, atMost: number) => {
       using checked = preflightTarget(path, optionsFor(atLeast, atMost));
@@ -75,7 +76,8 @@ testUnless(mount, "preflightTarget() foretells what standard output takes, zeros
   assertEquals(await said(8 * MIB), "");
   assertEquals(
     await said(9 * MIB),
-    `Cannot restore to standard output: the image needs 9437184 bytes (9 MiB), ${ROOM}`,
+    `Cannot restore to standard output: the image needs 9437184 bytes (9 MiB), ${ROOM}; ` +
+      "make room or name another target",
   );
   assertEquals(await said(9 * MIB, ", areZerosRecords: true"), "");
 });

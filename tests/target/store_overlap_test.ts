@@ -1,6 +1,7 @@
 import { storeOverlap } from "../../lib/target/store_overlap.ts";
 import type { StoreInUse } from "../../lib/target/target.ts";
 import { assertEquals } from "../assert.ts";
+import { Mount, mountProblem, testUnless } from "./machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const CHUNKS = "it lies inside the chunks directory of the backup";
@@ -51,6 +52,20 @@ Deno.test("storeOverlap() knows a revision by any name, of each directory that h
     assertEquals(overlap(hard, ...stores), "it is the revision that is to be restored");
   }
 });
+
+testUnless(
+  mountProblem(),
+  "storeOverlap() knows the files of a backup directory that is mounted elsewhere too",
+  () => {
+    using store = new StoreFixture();
+    using mount = new Mount("--bind", store.basedir);
+    const { basedir, revisionPath } = store;
+    for (const name of ["RevisionB", ".purge", "new.rev"]) {
+      assertEquals(overlap(`${mount.path}/${name}`, { basedir, revisionPath }), OWN, name);
+    }
+    assertEquals(overlap(`${mount.path}/image`, { basedir, revisionPath }), null);
+  },
+);
 
 Deno.test("storeOverlap() of a file without a name looks at what it is", () => {
   using store = new StoreFixture();

@@ -57,7 +57,7 @@ testUnless(problem, "Without /sys a read-only device is known as such", async ()
   using device = new LoopDevice(MIB, { isReadOnly: true });
   for (const without of [["/sys"], ["/sys", "/proc"]]) {
     assertEquals(await lookAt(device.path, { without }), [
-      `Cannot restore to "${device.path}": the device is read-only`,
+      `Cannot restore to "${device.path}": the device is read-only; blockdev --setrw may end that`,
     ]);
   }
 });
