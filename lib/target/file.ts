@@ -7,13 +7,17 @@
 import { basename, dirname, isAbsolute } from "node:path";
 
 import { describeErrno, Errno } from "../ffi/errno.ts";
-import { hasWriters } from "../ffi/file_claims.ts";
 import { type FileStatus, statFd } from "../ffi/file_status.ts";
 import { AccessMode, openFd, OpenFlag, releaseFd, tryAccess } from "../ffi/libc.ts";
 import { describeHarm } from "./backup_files.ts";
 import { CheckedFile, tryClaim } from "./checked_file.ts";
 import { nearestFolder, realPathOrNull, statOrNull } from "./file_info.ts";
-import { describeBarriers, describeFileUse, whyNotOpened } from "./file_users.ts";
+import {
+  describeBarriers,
+  describeFileUse,
+  isWrittenByOthers,
+  whyNotOpened,
+} from "./file_users.ts";
 import { storeOverlap } from "./store_overlap.ts";
 import { amountOfFile, forecastRoom } from "./room.ts";
 import type { CheckedTarget, PreflightOptions } from "./target.ts";
@@ -33,7 +37,7 @@ const MAX_SYMLINKS = 40;
 /** Checks an existing regular file. @throws {TargetError} If it must not or cannot be written. */
 export function checkExistingFile(path: string, options: PreflightOptions): CheckedTarget {
   // Before it is opened here, which makes us one of them.
-  const isWritten = hasWriters(path);
+  const isWritten = isWrittenByOthers(path);
   let fd: number;
   try {
     fd = openFd(path, options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY);

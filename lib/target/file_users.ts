@@ -5,7 +5,7 @@
  * @module
  */
 
-import { findForeignLock } from "../ffi/file_claims.ts";
+import { findForeignLock, hasWriters } from "../ffi/file_claims.ts";
 import { Errno, reasonOf } from "../ffi/errno.ts";
 import { type FileStatus, statFd, writeBarriers } from "../ffi/file_status.ts";
 import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
@@ -24,7 +24,10 @@ import {
   type Writers,
 } from "./open_files.ts";
 
-/** Programs that look at devices when something happens to them, such as udev's, have done so after a moment. */
+/**
+ * Some use ends after a moment: that of programs that look at devices when something happens to them, such as udev's, and of
+ * another restore that gives up.
+ */
 const LOOKS = 3, PAUSE_MS = 100;
 
 /** What a target is used for, as far as that can be told. */
@@ -43,9 +46,23 @@ export interface UsedFile {
 }
 
 /**
+ * Tells whether others have a regular file open for writing, and for longer than a moment.
+ *
+ * @returns `null` if that cannot be told.
+ */
+export function isWrittenByOthers(path: string, look = hasWriters): boolean | null {
+  let isWritten = look(path);
+  for (let looks = 1; looks < LOOKS && isWritten; looks++) {
+    pause();
+    isWritten = look(path);
+  }
+  return isWritten;
+}
+
+/**
  * Says what a regular file is used for.
  *
- * @param found.isWritten What `hasWriters` said before it was opened here.
+ * @param found.isWritten What `isWrittenByOthers` said before it was opened here.
  * @param found.isClaimed Whether its `flock` could be taken.
  */
 export function describeFileUse(
@@ -72,7 +89,7 @@ export function describeFileUse(
 export function describeDeviceUsers(device: UsedFile): FileUse {
   let use = lookAtDevice(device);
   for (let look = 1; look < LOOKS && use.reasons.length > 0; look++) {
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    pause();
     use = lookAtDevice(device);
   }
   return use;
@@ -181,6 +198,10 @@ function loopsOver(
     })
     .map(({ path }) => `it is behind the loop device ${quote(path)}`);
   return { reasons, doubt: isComplete ? null : "not all loop devices can be looked at" };
+}
+
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
 }
 
 function hasProc(): boolean {

@@ -308,14 +308,20 @@ for (const kind of ["file", "device"] as const) {
 /** Changes a byte of the target again and again until it is disposed of, like storage that forgets what was written. */
 class Corrupter implements Disposable {
   readonly #timer: ReturnType<typeof setTimeout>;
+  /** Open all the time: then the tool finds that it is a parent that writes, which it lets pass. */
+  readonly #file: Deno.FsFile;
+  #isDisposed = false;
 
   constructor(path: string, offset: number, byte: number) {
-    using _created = Deno.openSync(path, { write: true, create: true });
+    this.#file = Deno.openSync(path, { write: true, create: true });
     this.#timer = setInterval(() => overwrite(path, offset, Uint8Array.of(byte)), 2);
   }
 
   [Symbol.dispose](): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
     clearInterval(this.#timer);
+    this.#file.close();
   }
 }
 

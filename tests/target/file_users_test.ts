@@ -3,6 +3,7 @@ import { TargetError } from "../../lib/errors.ts";
 import { findForeignLock, hasWriters } from "../../lib/ffi/file_claims.ts";
 import { openFd, OpenFlag, releaseFd } from "../../lib/ffi/libc.ts";
 import { backingOf } from "../../lib/target/loop_devices.ts";
+import { isWrittenByOthers } from "../../lib/target/file_users.ts";
 import { findWriters } from "../../lib/target/open_files.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import {
@@ -260,6 +261,14 @@ Deno.test("hasWriters() and findForeignLock() take a file as it is", () => {
   assertEquals(hasWriters(path), false);
   assertEquals(hasWriters("/dev/null"), null);
   assertEquals(hasWriters(scratch.file("none")), null);
+});
+
+Deno.test("isWrittenByOthers() looks again, as some only look at a file for a moment", () => {
+  for (const answers of [[false], [null], [true, false], [true, true, null], [true, true, true]]) {
+    const left = [...answers];
+    assertEquals(isWrittenByOthers("/image", () => left.shift()!), answers.at(-1));
+    assertEquals(left, []);
+  }
 });
 
 Deno.test("What the process that asks for a restore has open is not in use", () => {
