@@ -1,4 +1,4 @@
-/** What becomes of zeros: each cell of README's table, for all that a target may have been before. */
+/** What becomes of zeros: each cell of the table in docs/target.md, for all that a target may have been before. */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -13,11 +13,11 @@ let store: SampleStore;
 Deno.test.beforeAll(() => void (store = new SampleStore()));
 Deno.test.afterAll(() => store[Symbol.dispose]());
 
-/** The cells of README's table: what it says of a mode and a kind of target. */
+/** The cells of that table: what it says of a mode and a kind of target. */
 const CELLS = readTable();
 
 function readTable(): Map<string, string> {
-  const text = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const text = Deno.readTextFileSync(new URL("../../docs/target.md", import.meta.url));
   const [, table = ""] = /\n(\| +\| regular file .*?)\n\n/s.exec(text) ?? [];
   const [head = [], , ...rows] = table.split("\n").map((row) =>
     row.split("|").slice(1, -1).map((cell) => cell.trim())
@@ -31,7 +31,7 @@ function readTable(): Map<string, string> {
 
 function cellOf(mode: string, kind: string): string {
   const text = CELLS.get(`\`${mode}\` ${kind}`);
-  assert(text !== undefined, `README says nothing of ${mode} and ${kind}`);
+  assert(text !== undefined, `docs/target.md says nothing of ${mode} and ${kind}`);
   return text;
 }
 
@@ -64,7 +64,7 @@ for (const mode of MODES) {
         case "allocated, no holes":
           return assert(bytes >= store.image.length, `${bytes} bytes of storage`);
         default:
-          assert(false, "README says something else");
+          assert(false, "docs/target.md says something else");
       }
     });
   }
@@ -92,7 +92,7 @@ for (const mode of MODES) {
           return assert(zeros.every((byte) => byte === OLD), "they were written");
         }
         const texts = ["deallocated or zeroed by the kernel, written where it can do neither"];
-        assert([...texts, "written"].includes(cell), "README says something else");
+        assert([...texts, "written"].includes(cell), "docs/target.md says something else");
         assertImage(content.subarray(0, store.image.length), store.image);
       },
     );

@@ -1,5 +1,5 @@
 /**
- * The workflows are valid YAML and name only what there is. That is all: they run elsewhere.
+ * The workflows are valid YAML, and they and the documents name only what there is. The workflows run elsewhere.
  *
  * @module
  */
@@ -84,10 +84,37 @@ Deno.test("release.yml builds all targets", () => {
   for (const target of TARGETS.keys()) assert(text.includes(`--target ${target}`), target);
 });
 
-for (const name of ["README.md", "CONTRIBUTING.md", "lib/README.md", "wasm/README.md"]) {
+const DOCUMENTS = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "lib/README.md",
+  "wasm/README.md",
+  ...Array.from(Deno.readDirSync(`${ROOT}docs`), ({ name }) => `docs/${name}`).toSorted(),
+];
+for (const name of DOCUMENTS) {
   Deno.test(`${name} names only tasks that there are`, () => {
     for (const task of tasksIn(Deno.readTextFileSync(ROOT + name))) {
       assert(task in config.tasks, task);
     }
   });
+}
+
+for (const name of DOCUMENTS) {
+  Deno.test(`${name} links to files and headings that there are`, () => {
+    const text = Deno.readTextFileSync(ROOT + name);
+    for (const [, link] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(link!)) continue;
+      const [path = "", heading] = link!.split("#");
+      const file = path === "" ? ROOT + name : new URL(path, `file://${ROOT}${name}`).pathname;
+      Deno.statSync(file);
+      if (heading !== undefined) assert(headingsIn(file).includes(heading), link);
+    }
+  });
+}
+
+/** The headings of a document as links name them. */
+function headingsIn(file: string): string[] {
+  return [...Deno.readTextFileSync(file).matchAll(/^#+ (.*)$/gm)].map(([, text]) =>
+    text!.toLowerCase().replace(/[^\w\s-]/g, "").replaceAll(" ", "-")
+  );
 }
