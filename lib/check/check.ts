@@ -214,6 +214,8 @@ class DirectoryCheck {
   #pool: WorkerPool | null = null;
   /** Whether each chunk of the revisions was checked. */
   #isWhole = false;
+  /** Whether the places of all bad chunks were looked for. */
+  #hasPlaces = false;
 
   constructor(basedir: string, found: readonly Found[], options: CheckOptions) {
     this.#basedir = basedir;
@@ -289,6 +291,7 @@ class DirectoryCheck {
   report(): DirectoryReport {
     const basedir = this.#basedir;
     const done = this.#pool?.progress();
+    const { damagedCount = 0, badCount = 0 } = this.#finder ?? {};
     return {
       revisions: this.#revisions.map((
         { name, mapPath, imageBytes, reason, damage, isChanged },
@@ -309,7 +312,7 @@ class DirectoryCheck {
       })),
       distinctChunks: this.#union.size,
       checkedChunks: done?.jobs ?? 0,
-      damagedChunks: this.#finder?.damagedCount ?? 0,
+      damagedChunks: this.#hasPlaces ? damagedCount : Math.max(damagedCount, badCount),
       readBytes: done?.readBytes ?? 0,
       decodedBytes: done?.imageBytes ?? 0,
       damaged: this.#finder?.damaged() ?? [],
@@ -355,6 +358,7 @@ class DirectoryCheck {
       await this.#readMaps("places", slices, async (revision, onProgress) => {
         revision.damage = await slices.run(finder.findIn(revision, { onProgress }));
       });
+      this.#hasPlaces = true;
     } catch (error) {
       this.#isWhole = false;
       if (!isInterrupted || error !== limit?.reason) throw error;

@@ -28,7 +28,8 @@ export class ChunkUnion {
   }
 
   /**
-   * Adds the chunks of a revision, all or none of them.
+   * Adds the chunks of a revision, all or none of them. Steps that are not driven to their end leave some: a check that is
+   * interrupted needs them no more, and must not wait until millions are removed.
    *
    * @returns Size of its image in bytes.
    * @throws {RevisionError} As `readRevisionMap` does.
@@ -36,7 +37,6 @@ export class ChunkUnion {
   *addMap(mapPath: string, options: ReadMapOptions = {}): Steps<number> {
     const ids = this.#ids;
     const sizeBefore = ids.size;
-    let isWhole = false;
     try {
       const { size } = yield* scanRevisionMap(mapPath, {
         begin: () => {},
@@ -45,10 +45,10 @@ export class ChunkUnion {
           return ids.addAll(words, count, (index) => !zeroTest.isZero(index));
         },
       }, options);
-      isWhole = true;
       return size;
-    } finally {
-      if (!isWhole) ids.truncate(sizeBefore);
+    } catch (error) {
+      yield* ids.truncate(sizeBefore);
+      throw error;
     }
   }
 

@@ -93,6 +93,11 @@ export class DamageFinder {
     return this.#missed.count;
   }
 
+  /** Number of chunks that are bad wherever they stand; before their places are known, the least that is damaged. */
+  get badCount(): number {
+    return this.#ids.size - this.#shortBytes.size;
+  }
+
   /** Takes a note. */
   add(note: Note): void {
     if (note.type === "bad-chunk") {

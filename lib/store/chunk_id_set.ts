@@ -18,7 +18,7 @@ const INITIAL_SLOTS = 1024;
 /** The share of slots that are taken at most. */
 const MAX_LOAD = 2 / 3;
 
-/** Ids that are put into larger tables between two pauses. */
+/** Ids that are put into larger tables, or removed, between two pauses. */
 const IDS_PER_STEP = 0x1_0000;
 
 /** Numbers that mark slots end before this. */
@@ -87,10 +87,11 @@ export class ChunkIdSet {
     this.#size = 0;
   }
 
-  /** Removes the ids that were added last, until there are so many. */
-  truncate(size: number): void {
+  /** Removes the ids that were added last, until there are so many; in steps, like {@linkcode addAll}. */
+  *truncate(size: number): Steps<void> {
     // In the opposite order of their coming: none has its slot because a later one had another.
     while (this.#size > size) {
+      if (this.#size % IDS_PER_STEP === 0) yield;
       const slot = this.#findSlot(this.#words, (this.#size - 1) * ID_WORDS);
       this.#slots[slot] = 0;
       this.#size--;

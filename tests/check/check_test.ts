@@ -324,6 +324,28 @@ Deno.test("check() that is interrupted says what it has found", async () => {
 });
 let missing = 0;
 
+Deno.test("check() that is interrupted before it finds the places counts bad chunks as damage", async () => {
+  using scene = new Scene();
+  const { store } = scene;
+  const { ids, path } = store.add("Revision", "abc", { size: 3 * CHUNK_BYTES - 9 });
+  damageChunk(store.chunkFile(ids[1]), "missing");
+  const controller = new AbortController();
+  const { interruption, revisions, damagedChunks } = await check({
+    revisions: [path],
+    threads: 1,
+    signal: controller.signal,
+    onEvent: (event) => {
+      if (event.type !== "reading-maps" || event.purpose !== "places") return;
+      controller.abort(new Error("enough"));
+      // Longer than a slice: the first step is followed by a look at the signal.
+      const end = performance.now() + 50;
+      while (performance.now() < end);
+    },
+  });
+  assertEquals(String(interruption), "Error: enough");
+  assertEquals([revisions.map(({ state }) => state), damagedChunks], [["unknown"], 1]);
+});
+
 Deno.test("check() that is interrupted while it reads maps knows no revision to be intact", async () => {
   using scene = new Scene();
   const paths = ["ab", "cd"].map((letters, at) => scene.store.add(`R${at}`, letters).path);

@@ -91,6 +91,17 @@ Deno.test("ChunkUnion takes nothing of a map that is not valid to its end", () =
   assertEquals(union.size, 3);
 });
 
+Deno.test("ChunkUnion.addMap() that is given up removes nothing, which might take long", () => {
+  using scratch = new Scratch();
+  const union = new ChunkUnion();
+  const map = mapOf(scratch, "map", Array.from({ length: 10_000 }, (_, at) => at));
+  const steps = union.addMap(map);
+  while (union.size === 0) steps.next();
+  const { size } = union;
+  steps.return(0);
+  assertEquals(union.size, size);
+});
+
 Deno.test("ChunkUnion makes no memory of a map's size for each map", () => {
   using scratch = new Scratch();
   const map = mapOf(scratch, "map", Array.from({ length: 1000 }, (_, at) => at));
