@@ -162,8 +162,8 @@ export class CheckedFile implements CheckedTarget {
       // A length that the file system or a limit does not allow is refused here, with the old content still there.
       await length.grow();
       if (isReplaced) {
-        this.#isEmptied = true;
         await length.empty();
+        this.#isEmptied = true;
       }
       const isAllocated = sparse === "never" && await allocate(fd, extent, signal);
       await length.grow();
@@ -179,7 +179,11 @@ export class CheckedFile implements CheckedTarget {
       const why = `it cannot be made ${describeBytes(extent.end)} long: ${reasonOf(error)}`;
       const loss = this.#isEmptied ? "; what it held before is gone" : "";
       const isFull = error.errno === Errno.ENOSPC || error.errno === Errno.EDQUOT;
-      const step = isFull && sparse === "never" ? "; make room, or use --sparse=auto" : "";
+      const step = isFull && sparse === "never"
+        ? "; make room, or use --sparse=auto"
+        : error.errno === Errno.EFBIG
+        ? "; its file system or a limit (ulimit -f) does not allow it"
+        : "";
       throw refusal(this.path, why + loss + step, error);
     }
   }

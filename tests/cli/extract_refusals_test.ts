@@ -211,7 +211,7 @@ Deno.test("The limit for file sizes fails the restore instead of killing the pro
   assertFailure(await extract([store.revision.path, path], { shell: `${limit}; exec "$@"` }), {
     code: TARGET,
     says: [
-      /^Cannot restore to ".*": it cannot be made \d+ bytes \(.*\) long: File too large \(EFBIG\)$/,
+      /^Cannot restore to ".*": it cannot be made \d+ bytes \(.*\) long: File too large \(EFBIG\); its file system or a limit \(ulimit -f\) does not allow it$/,
     ],
   });
   assert(![...Deno.readDirSync(store.file("."))].some(({ name }) => name === "limited"));
@@ -231,7 +231,10 @@ Deno.test("An existing file that cannot be made as long as the image keeps its c
   const path = store.file("kept", "old");
   const shell = 'ulimit -f 8192; exec "$@"';
   const outcome = await extract(["-q", store.revision.path, path], { shell });
-  assertFailure(outcome, { code: TARGET, says: [/File too large \(EFBIG\)$/] });
+  assertFailure(outcome, {
+    code: TARGET,
+    says: [/File too large \(EFBIG\); its file system or a limit \(ulimit -f\) does not allow it$/],
+  });
   assertEquals(Deno.readTextFileSync(path), "old");
 });
 

@@ -133,6 +133,20 @@ testUnless(
   },
 );
 
+testUnless(
+  programProblem("strace"),
+  "A file that cannot be emptied keeps what it holds, and nothing else is said",
+  async () => {
+    const old = new Uint8Array(store.image.length + 10).fill(0xaa);
+    const path = store.file("not emptied", old);
+    // The first call of each thread: what would be undone afterwards, could be.
+    const outcome = await extractWithout("ftruncate", "EIO:when=1", [store.revision.path, path]);
+    assertEquals(outcome.code, TARGET, outcome.stderr);
+    assert(outcome.stderr.endsWith("long: Input/output error (EIO)\n"), outcome.stderr);
+    assertImage(Deno.readFileSync(path), old);
+  },
+);
+
 const exfatProblem = fuseProblem ?? loopDeviceProblem() ??
   programProblem("mkfs.exfat", "mount.exfat-fuse", "strace");
 
