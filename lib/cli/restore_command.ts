@@ -125,6 +125,10 @@ class EventTeller {
         return reporter.step("Planning", { name: "plan" });
       case "reader-wait":
         return reporter.warn(`waiting for a reader of ${nameOfTarget(event.target)}`);
+      case "emptied":
+        // If it gets no further, because no room can be allocated or a signal comes, this is not to be passed over.
+        this.touchedTarget = { path: event.target, access: "random" };
+        return;
       case "restoring":
         this.touchedTarget = { path: event.target, access: event.access };
         this.revision = event.revision;

@@ -26,6 +26,8 @@ export type RestoreEvent =
   | { readonly type: "planning" }
   /** A FIFO has no reader yet; the restore waits. */
   | { readonly type: "reader-wait"; readonly target: string }
+  /** A file has been emptied: what it held before is gone. */
+  | { readonly type: "emptied"; readonly target: string }
   | ({ readonly type: "restoring"; readonly isUpdate: boolean } & TargetWork)
   | { readonly type: "flushing"; readonly target: string }
   /** The target is read back; in the second round after what differed was written again. */

@@ -78,6 +78,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   const target = await prepared.target.open({
     ...(signal && { signal }),
     onWait: () => onEvent({ type: "reader-wait", target: prepared.target.path }),
+    onEmptied: () => onEvent({ type: "emptied", target: prepared.target.path }),
   });
   try {
     const { handle } = target;

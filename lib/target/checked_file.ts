@@ -82,7 +82,7 @@ export class CheckedFile implements CheckedTarget {
   async open(options: OpenOptions = {}): Promise<Target> {
     const fd = this.isNew ? await this.#create() : this.#takeChecked();
     try {
-      const { zeroPolicy, missingBytes } = await this.#prepare(fd, options.signal);
+      const { zeroPolicy, missingBytes } = await this.#prepare(fd, options);
       const handle: TargetHandle = {
         fd,
         path: this.path,
@@ -151,7 +151,7 @@ export class CheckedFile implements CheckedTarget {
    */
   async #prepare(
     fd: number,
-    signal: AbortSignal | undefined,
+    { signal, onEmptied }: OpenOptions,
   ): Promise<{ zeroPolicy: ZeroPolicy; missingBytes: number | null }> {
     const { extent, sparse, oldContent = "replaced" } = this.#options;
     try {
@@ -164,6 +164,7 @@ export class CheckedFile implements CheckedTarget {
       if (isReplaced) {
         await length.empty();
         this.#isEmptied = true;
+        if (oldBytes > 0) onEmptied?.();
       }
       const isAllocated = sparse === "never" && await allocate(fd, extent, signal);
       await length.grow();

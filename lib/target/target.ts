@@ -104,6 +104,8 @@ export interface OpenOptions {
   readonly signal?: AbortSignal;
   /** Called once if opening has to wait for a reader of a FIFO. */
   readonly onWait?: () => void;
+  /** Called when a file's old content is gone, which may be long before it is open. */
+  readonly onEmptied?: () => void;
 }
 
 /**

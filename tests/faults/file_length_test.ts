@@ -11,6 +11,7 @@ import {
   assertSuccess,
   extract,
   type Outcome,
+  parseJsonLines,
   RunningTool,
   startExtract,
   TOOL,
@@ -144,6 +145,25 @@ testUnless(
     assertEquals(outcome.code, TARGET, outcome.stderr);
     assert(outcome.stderr.endsWith("long: Input/output error (EIO)\n"), outcome.stderr);
     assertImage(Deno.readFileSync(path), old);
+  },
+);
+
+testUnless(
+  programProblem("strace"),
+  "A file that was emptied, and then gets no storage, is called incomplete",
+  async () => {
+    const path = store.file("emptied", "old");
+    const args = ["--json", "-s", "never", store.revision.path, path];
+    const outcome = await extractWithout("fallocate", "ENOSPC", args);
+    assertEquals(outcome.code, TARGET, outcome.stderr);
+    const error = parseJsonLines(outcome.stderr).at(-1)!;
+    assertEquals(error["incompleteTarget"], path);
+    assertEquals(error["notes"], [
+      `"${path}" is incomplete: make room, then run the same command with --update`,
+    ]);
+    // What held nothing has lost nothing.
+    const unchanged = await extractWithout("fallocate", "ENOSPC", args);
+    assertEquals(parseJsonLines(unchanged.stderr).at(-1)!["incompleteTarget"], null);
   },
 );
 
