@@ -8,7 +8,7 @@
  * @module
  */
 
-import { BackyError, OsError, StoreFormatError } from "../errors.ts";
+import { BackyError, OsError, RevisionError, StoreFormatError } from "../errors.ts";
 import { Errno, reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { fileState } from "../ffi/file_state.ts";
 import { runSteps, type Steps } from "../slices.ts";
@@ -171,7 +171,7 @@ export class CatalogReader {
       return { version, result: readRevisionInfo(path) };
     } catch (error) {
       // Expired between the listing and now.
-      if (error instanceof OsError && error.errno === Errno.ENOENT) return null;
+      if (isNotThere(error)) return null;
       // It says nothing of this revision, which must not be left out for it.
       rethrowLack(error, path);
       const reason = error instanceof BackyError ? error.message : reasonOf(error);
@@ -196,6 +196,13 @@ export class CatalogReader {
   #pathOf(name: string): string {
     return this.#basedir.endsWith("/") ? this.#basedir + name : `${this.#basedir}/${name}`;
   }
+}
+
+/** Whether a file was not there, or the reading of it failed because of that. */
+function isNotThere(error: unknown): boolean {
+  const cause = error instanceof RevisionError ? error.cause : error;
+  return cause instanceof Deno.errors.NotFound ||
+    cause instanceof OsError && cause.errno === Errno.ENOENT;
 }
 
 function orderOf({ time }: CatalogEntry): number {

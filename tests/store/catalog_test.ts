@@ -61,6 +61,23 @@ Deno.test("readCatalog() lists revisions by time, oldest first", () => {
   });
 });
 
+Deno.test("readCatalog() leaves out metadata that goes away while it is read", () => {
+  withDir({ "a.rev": metadata("a", 1), "a": "{}" }, (dir) => {
+    const { statSync } = Deno;
+    // The last look before the file is opened.
+    Deno.statSync = (path) => {
+      const info = statSync(path);
+      Deno.removeSync(path);
+      return info;
+    };
+    try {
+      assertEquals(readCatalog(dir), { revisions: [], skipped: [] });
+    } finally {
+      Deno.statSync = statSync;
+    }
+  });
+});
+
 Deno.test("readCatalog() flags what cannot be read here, and whyUnusable() says why", () => {
   withDir({
     "fine.rev": metadata("fine", 1, "backend_type: chunked"),
