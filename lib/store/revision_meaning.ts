@@ -11,7 +11,7 @@ import { METADATA_SUFFIX } from "./layout.ts";
 import { parseRevisionSpec, type RevisionSpec } from "./revision_spec.ts";
 import { isDateLike } from "./revision_spec_date.ts";
 import { openStore } from "./store.ts";
-import { hintNear, listHint } from "./store_hints.ts";
+import { hintAbove, hintNear, listHint } from "./store_hints.ts";
 
 /** How a revision may be named besides by its path. */
 export interface SelectOptions {
@@ -80,9 +80,8 @@ export function noSuchRevision(
 function interpretIn(dir: string, text: string): RevisionMeaning {
   const kind = kindOf(dir);
   if (kind === "other") {
-    throw new UsageError(
-      `Cannot look for revision ${quote(text, SPEC_MAX_CHARS)}: ${quote(dir)} is not a directory`,
-    );
+    const state = [`${quote(dir)} is not a directory`, hintAbove(dir)].filter(Boolean).join("; ");
+    throw new UsageError(`Cannot look for revision ${quote(text, SPEC_MAX_CHARS)}: ${state}`);
   }
   const spec = parseRevisionSpec(text);
   openStore(dir);

@@ -10,7 +10,7 @@ import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout
 import { reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { quote, shownHostName, WITHHELD } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
-import { describeNoStore, hasStoreTag, hintBeside, hintNear, storeAbove } from "./store_hints.ts";
+import { describeNoStore, hasStoreTag, hintAbove, hintBeside, hintNear } from "./store_hints.ts";
 
 /** A backup directory whose format tag was checked. */
 export interface Store {
@@ -53,13 +53,11 @@ export function openStore(dir: string): Store {
 
   const dirInfo = tryStat(dir, refuse);
   if (dirInfo === null) {
-    const beside = hintBeside(dir);
-    return refuse(`there is no such directory${beside === undefined ? "" : `; ${beside}`}`);
+    const hint = hintAbove(dir) ?? hintBeside(dir);
+    return refuse(["there is no such directory", hint].filter(Boolean).join("; "));
   }
   if (!dirInfo.isDirectory) {
-    const above = storeAbove(dir);
-    const hint = above === undefined ? "" : `; the backup directory is ${quote(above)}`;
-    return refuse(`it is not a directory${hint}`);
+    return refuse(["it is not a directory", hintAbove(dir)].filter(Boolean).join("; "));
   }
 
   const tagPath = join(dir, STORE_TAG_FILE);

@@ -52,8 +52,14 @@ export function hintBeside(dir: string): string | undefined {
   return describeStoresIn(parentOf(dir), "beside it");
 }
 
+/** Says that a path lies in a backup directory and is none itself; `undefined` if it does not. */
+export function hintAbove(path: string): string | undefined {
+  const above = storeAbove(path);
+  return above === undefined ? undefined : `the backup directory is ${quote(above)}`;
+}
+
 /** Returns the backup directory in which a path lies; `undefined` if that is none. */
-export function storeAbove(path: string): string | undefined {
+function storeAbove(path: string): string | undefined {
   const parent = parentOf(path);
   return hasStoreTag(parent) ? parent : undefined;
 }

@@ -151,7 +151,11 @@ const NOTHING: readonly [args: readonly string[], code: number, state: string | 
   [["DIR/Nobody"], STORE, `"DIR/Nobody": there is no such revision${HINT}`],
   [["DIR"], STORE, /^"DIR": it is a directory, name .* \(.*-r SPEC\); "backy-extract list DIR" /],
   [["-r", "last", "DIR/nowhere"], STORE, /^backup directory "DIR\/nowhere": /],
-  [["-r", "last", "DIR/Middle"], USAGE, /"DIR\/Middle" is not a directory$/],
+  [
+    ["-r", "last", "DIR/Middle"],
+    USAGE,
+    /"DIR\/Middle" is not a directory; the backup directory is "DIR"$/,
+  ],
   [["-r", "last(", "DIR"], USAGE, /revision spec "last\("/],
   [["DIR/2026-13-45"], USAGE, /revision spec "2026-13-45"/],
   [["-r", "", "DIR"], USAGE, 'option "--revision": "" is empty'],

@@ -357,7 +357,11 @@ Deno.test("selectRevision() says what is wrong with a spec, or with its director
       ["vm0", { spec: "" }, "it is empty"],
       ["vm0", { spec: "two words" }, "no revision's name"],
       ["vm0", { spec: "a/b" }, "no revision's name"],
-      ["vm0/good", { spec: "last" }, 'revision "last": "vm0/good" is not a directory'],
+      [
+        "vm0/good",
+        { spec: "last" },
+        'revision "last": "vm0/good" is not a directory; the backup directory is "vm0"',
+      ],
     ];
     for (const [path, options, state] of refused) {
       const error = await assertRejects(() => selectRevision(path, options), UsageError, state);
