@@ -72,6 +72,7 @@ export class Image implements BaseImage {
   #mapReading: Promise<RevisionMap> | null = null;
   #openCount = 0;
   #isRetired = false;
+  #isLossTold = false;
 
   constructor(revision: { name: string; mapPath: string }, services: ImageServices) {
     this.name = revision.name;
@@ -196,12 +197,20 @@ export class Image implements BaseImage {
     if (offset + data.length > this.size) {
       throw new RangeError(`Cannot write behind the end of ${this.size} bytes`);
     }
+    this.#tellIfLost();
     const result = this.#overlay.write(offset, data);
     return result?.catch((error) => {
       const place = this.#place(Math.floor(offset / CHUNK_BYTES));
       this.#services.damage.reportWrite(place, error);
       throw error;
     });
+  }
+
+  /** Says at the first write that whoever opens the revision's name next will not find what was written. */
+  #tellIfLost(): void {
+    if (!this.#isRetired || this.hasChanges || this.#isLossTold) return;
+    this.#isLossTold = true;
+    this.#services.damage.reportReplaced(this.name);
   }
 
   #readWith(

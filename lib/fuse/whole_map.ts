@@ -37,7 +37,9 @@ export async function readWholeMap(
     const { isSettled, version } = readState(path);
     if (isSettled) {
       try {
-        return await readMap(path);
+        const map = await readMap(path);
+        // A younger state might change again without a sign of it.
+        if (map.state.version === version) return map;
       } catch (error) {
         // If nobody writes, what is wrong with it will stay so.
         if (readState(path).version === version) throw error;

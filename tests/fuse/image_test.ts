@@ -1,7 +1,13 @@
 import { ChunkCorruptError, ChunkMissingError, RevisionError } from "../../lib/errors.ts";
 import { MapChangedError } from "../../lib/fuse/image.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "../assert.ts";
 import { fakeContent, fakeId, isSame, join, nextTurn } from "./fake_chunks.ts";
 import { FakeMount, modelOf, readOut } from "./fake_mount.ts";
 
@@ -195,6 +201,31 @@ Deno.test("Image.open() waits until a map has been left alone", async () => {
   mount.state = { ...mount.state, isSettled: true };
   await opening;
   assertEquals(mount.mapsRead, ["r"]);
+});
+
+Deno.test("Image.open() reads a map again that changed just before it was read", async () => {
+  const mount = new FakeMount();
+  const image = mount.image("r", [0]);
+  mount.beforeMap = () => {
+    mount.beforeMap = () => {};
+    mount.state = { ...mount.state, version: "second", isSettled: false };
+    setTimeout(() => mount.state = { ...mount.state, isSettled: true });
+  };
+  (await image.open()).close();
+  assertEquals(mount.mapsRead, ["r", "r"]);
+  assert(image.isSettled);
+});
+
+Deno.test("Image says at the first write after retire() that changes will be lost", async () => {
+  const mount = new FakeMount();
+  const image = mount.image("r", [0, 1]);
+  const file = await image.open();
+  image.retire();
+  await Promise.all([image.write(0, new Uint8Array(1)), image.write(C, new Uint8Array(1))]);
+  await image.write(1, new Uint8Array(1));
+  assertEquals(mount.lines.length, 1);
+  assertStringIncludes(mount.lines[0]!, "is lost when those who have it open close it");
+  file.close();
 });
 
 Deno.test("Image.retire() lets changes go when the last reader has closed it", async () => {
