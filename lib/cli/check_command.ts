@@ -167,6 +167,7 @@ function describe(report: CheckReport): string[] {
   const seconds = report.elapsedMs / 1000;
   const rate = formatRate(readBytes / Math.max(seconds, 0.001));
   const isWhole = checkedChunks === distinctChunks;
+  const isSample = !isWhole && report.interruption === null;
   const chunks = isWhole
     ? formatQuantity(distinctChunks, "distinct chunk")
     : `${formatCount(checkedChunks)} of ${formatQuantity(distinctChunks, "distinct chunk")}`;
@@ -175,13 +176,14 @@ function describe(report: CheckReport): string[] {
     `${formatDuration(seconds)} (${formatBytes(readBytes)} read, ${rate}): ${verdict(report)}`,
     ...namesLine(report, "bad-map", "Map unreadable"),
     ...namesLine(report, "damaged", "Damaged"),
-    ...report.interruption === null ? [] : namesLine(report, "unknown", "Not fully checked"),
+    ...isSample ? [] : namesLine(report, "unknown", "Not fully checked"),
     ...namesLine(report, "intact", "Intact"),
   ];
 }
 
 function verdict(report: CheckReport): string {
   const { checkedChunks, distinctChunks, damagedChunks, revisions } = report;
+  const isSample = checkedChunks !== distinctChunks;
   const badMaps = countOf(report, "bad-map");
   const bad = [
     ...damagedChunks > 0 ? [`${formatQuantity(damagedChunks, "chunk")} damaged`] : [],
@@ -191,7 +193,10 @@ function verdict(report: CheckReport): string {
     `${formatQuantity(revisions.length, "revision")} intact`;
   if (bad.length > 0) return `${bad.join(", ")}, ${intact}`;
   if (report.interruption !== null) return "no damage found so far";
-  return checkedChunks === distinctChunks ? "all are intact" : "no damage found in the sample";
+  if (isSample) return "no damage found in the sample";
+  // Those whose maps changed meanwhile name chunks that were not checked.
+  if (countOf(report, "unknown") > 0) return `no damage found, ${intact}`;
+  return distinctChunks === 0 ? "nothing but zeros, which need no chunk" : "all are intact";
 }
 
 /** Names that are listed of the revisions in one state. */

@@ -177,6 +177,16 @@ Deno.test("check finds a chunk that is too short for one of its places, and only
   Deno.removeSync(`${path}.rev`);
 });
 
+Deno.test("check says of a revision without chunks that it is zeros", async () => {
+  const { path } = store.add("Zeros", ["absent", "absent"]);
+  for (const args of [[path], ["--sample=1", path]]) {
+    const { code, stderr } = await extract(["check", ...args]);
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /^Checked 0 distinct .*: nothing but zeros, which need no chunk$/m);
+  }
+  for (const name of ["Zeros", "Zeros.rev"]) Deno.removeSync(`${store.basedir}/${name}`);
+});
+
 Deno.test("check --sample checks that share of the chunks, at least one", async () => {
   const cases = [["100", 5], ["100%", 5], ["60", 3], ["50%", 3], ["1", 1], ["0.001", 1]] as const;
   for (const [percent, chunks] of cases) {
@@ -215,7 +225,7 @@ const MISTAKES: readonly [args: readonly string[], code: number, message: RegExp
   [["-t256", "DIR"], 2, /^Cannot use option "--threads": /],
   [["--bwlimit=0", "DIR"], 2, /^Cannot use option "--bwlimit": /],
   [["--update", "DIR"], 2, /^Cannot use option "--update": no such option/],
-  [["-r", "last", "DIR/SampleRevision"], 2, /is not a directory$/],
+  [["-r", "last", "DIR/SampleRevision"], 2, /is not a directory; the backup directory is ".*"$/],
   [["DIR", "DIR/none"], 10, /^Cannot open revision "DIR\/none": there is no such revision; "backy/],
   [
     ["-r", "tag:none", "DIR"],

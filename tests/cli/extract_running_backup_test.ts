@@ -1,7 +1,7 @@
 /** A revision whose backup is still running: backy writes its map anew, in place, when it ends. */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { assert, assertEquals } from "../assert.ts";
+import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { sampleBytes, writeMap } from "../fixtures/store_builder.ts";
 import {
   assertFailure,
@@ -89,4 +89,16 @@ Deno.test("check says of a map that is written anew meanwhile that it was not ch
       tool.said,
     );
   }
+});
+
+Deno.test("check does not call all intact if a map was written anew meanwhile", async () => {
+  const other = store.add("Other", [sampleBytes(1), sampleBytes(3)]);
+  const { path } = store.add("Running", [sampleBytes(1), sampleBytes(2)]);
+  await using tool = startExtract(["check", "-t1", "--bwlimit=800KiB", path]);
+  await tool.untilSaid("Checking 2 distinct chunks");
+  writeMap(store.basedir, "Running", other);
+  const { code, stderr } = await tool.outcome();
+  assertEquals(code, 0, stderr);
+  assertMatch(stderr, /: no damage found, 0 of 1 revision intact$/m);
+  assertMatch(stderr, /^Not fully checked in ".*": Running$/m);
 });
