@@ -80,23 +80,40 @@ export class ChunkLoader implements PageLoader, Disposable {
   /**
    * Starts all workers. What they lack shows now, and the first reader need not wait for them.
    *
+   * @param signal Aborting it ends the workers; its reason is thrown.
    * @returns When they are ready; some that could not be started are done without.
    * @throws {ResourceError} If none could be started.
    */
-  async start(): Promise<void> {
+  async start(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const end = () => this[Symbol.dispose]();
+    signal?.addEventListener("abort", end);
+    let failure: string | null | undefined;
+    try {
+      failure = (await this.#openSeats()).find((reason) => reason !== null);
+    } finally {
+      signal?.removeEventListener("abort", end);
+    }
+    signal?.throwIfAborted();
+    if (this.#seats.size === 0) {
+      throw new ResourceError(`Cannot start a worker: ${failure ?? ENDED}`);
+    }
+  }
+
+  /** Opens all seats. @returns For each what settles its `ready`, or why it could not be opened. */
+  async #openSeats(): Promise<(string | null)[]> {
     const starting: Promise<string | null>[] = [];
-    while (!this.#isClosed && this.#seats.size < this.#options.threads) {
+    for (let seat = this.#seats.size; seat < this.#options.threads && !this.#isClosed; seat++) {
       try {
         starting.push(this.#openSeat().ready.promise);
       } catch (error) {
         starting.push(Promise.resolve(reasonOf(error)));
         break;
       }
+      // Creating a worker takes some 15 ms, in which a signal cannot be heard.
+      await new Promise((resolve) => setTimeout(resolve, 0));
     }
-    const failure = (await Promise.all(starting)).find((reason) => reason !== null);
-    if (this.#seats.size === 0) {
-      throw new ResourceError(`Cannot start a worker: ${failure ?? ENDED}`);
-    }
+    return await Promise.all(starting);
   }
 
   /**

@@ -131,7 +131,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     subtype: "backy",
     readAheadBytes: READ_AHEAD_BYTES,
     // What they lack must show before there is a mount, and the first reader is not to wait for them.
-    beforeMount: () => filesystem.start(),
+    beforeMount: () => filesystem.start(options.signal),
     onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
   });
   return new Mounted(session, filesystem, { cleanup: cleanup.move(), onEvent });

@@ -54,9 +54,10 @@ export interface OpenedFilesystem extends Disposable {
   /**
    * Starts the workers, which otherwise start with the first read that needs them.
    *
+   * @param signal Aborting it ends the workers; its reason is thrown.
    * @throws {ResourceError} If there is no room for one.
    */
-  start(): Promise<void>;
+  start(signal?: AbortSignal): Promise<void>;
 }
 
 /**
@@ -109,7 +110,7 @@ export function openFilesystem(settings: FilesystemSettings): OpenedFilesystem {
     get counts() {
       return cache.counts;
     },
-    start: () => loader.start(),
+    start: (signal) => loader.start(signal),
     [Symbol.dispose]: () => loader[Symbol.dispose](),
   };
 }

@@ -70,6 +70,11 @@ function setUp(threads: number) {
   return { loader, workers, pool, load };
 }
 
+/** Waits for workers, between which the loader pauses. */
+async function created(workers: readonly FakeWorker[], count: number): Promise<void> {
+  while (workers.length < count) await new Promise((resolve) => setTimeout(resolve, 0));
+}
+
 Deno.test("ChunkLoader starts workers when there is work for them, as many as it may", () => {
   const { workers, load } = setUp(2);
   assertEquals(workers.length, 0);
@@ -169,7 +174,7 @@ Deno.test("ChunkLoader has chunks decoded into the worker's own memory, once it 
     loader.load({ dir: "/a", id }, { isAhead: false, takePage })!.done.catch(() => {});
   };
   const started = loader.start();
-  assertEquals(workers.length, 2);
+  await created(workers, 2);
   for (const id of ["a", "b"]) load(id);
   for (const worker of workers) worker.tellMemory();
   await started;
@@ -224,11 +229,38 @@ Deno.test("ChunkLoader tells when no worker can be started", async () => {
 Deno.test("ChunkLoader starts with the workers that do not end at once", async () => {
   const { workers, loader } = setUp(3);
   const started = loader.start();
+  await created(workers, 3);
   workers[1]!.die();
   for (const index of [0, 2]) workers[index]!.tellMemory();
   await started;
   const { workers: dying, loader: without } = setUp(2);
   const failed = without.start();
+  await created(dying, 2);
   for (const worker of dying) worker.die();
   await assertRejects(() => failed, ResourceError, "Cannot start a worker: a worker ended: gone");
+});
+
+Deno.test("ChunkLoader heeds a signal while workers start, and while they get ready", async () => {
+  for (const count of [1, 40, 100]) {
+    const { workers, loader } = setUp(100);
+    const controller = new AbortController();
+    const started = loader.start(controller.signal);
+    await created(workers, count);
+    controller.abort(new Error("enough"));
+    await assertRejects(() => started, Error, "enough");
+    assertEquals(workers.length, count);
+    assert(workers.every(({ isTerminated }) => isTerminated));
+    await assertRejects(() => loader.start(controller.signal), Error, "enough");
+  }
+});
+
+Deno.test("ChunkLoader starts no more workers than it may, also where they end at once", async () => {
+  const { workers, loader } = setUp(5);
+  const started = loader.start();
+  for (let count = 1; count <= 5; count++) {
+    await created(workers, count);
+    workers[count - 1]!.die();
+  }
+  await assertRejects(() => started, ResourceError, "Cannot start a worker: ");
+  assertEquals(workers.length, 5);
 });
