@@ -47,7 +47,7 @@ export function chunkPath(basedir: string, id: string): string {
  * Opens a chunk's file for reading.
  *
  * @returns A descriptor, owned by the caller.
- * @throws {ChunkMissingError} If there is none, or it cannot be opened or is no regular file.
+ * @throws {ChunkMissingError} If there is none, or it cannot be opened or is not a regular file.
  * @throws {ChunkCorruptError} If it is empty.
  * @throws {OsError} If that says nothing of the chunk: it may not be read, its storage is gone, descriptors are short.
  */
@@ -77,7 +77,7 @@ function requireRegular(path: string, chunk: ChunkRef): void {
   const fields = { chunkId: chunk.id, ...seqFields(chunk), path };
   if (!info.isFile) {
     throw new ChunkMissingError(
-      `Cannot read chunk ${describeChunk(chunk)}: ${quote(path)} is no regular file`,
+      `Cannot read chunk ${describeChunk(chunk)}: ${quote(path)} is not a regular file`,
       fields,
     );
   }

@@ -241,7 +241,7 @@ function requirePositionals(action: string, given: readonly string[], tool: Tool
   if (surplus !== undefined && !specs.at(-1)?.isRepeated) {
     const names = specs.map(({ name }) => name).join(" and ");
     throw new UsageError(
-      `Cannot use argument ${quote(surplus)}: there are only ${names} (see --help)`,
+      `Cannot use argument ${quote(surplus)}: only ${names} are expected (see --help)`,
     );
   }
   const empty = given.indexOf("");

@@ -99,7 +99,7 @@ export function parseFuseArguments(args: readonly string[]): FuseCommand {
   }
   if (surplus !== undefined) {
     throw new UsageError(
-      `Cannot use argument ${quote(mountpoint)}: there are only DIR and MOUNTPOINT (see --help)`,
+      `Cannot use argument ${quote(mountpoint)}: only DIR and MOUNTPOINT are expected (see --help)`,
     );
   }
   if (mountpoint === "") throw new UsageError("Cannot mount: the argument MOUNTPOINT is empty");

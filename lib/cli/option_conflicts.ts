@@ -65,7 +65,7 @@ export const CONFLICTS: readonly Conflict[] = [
   {
     isIn: ({ update, sparse }) => update && sparse === "always",
     options: '"--update" with "--sparse=always"',
-    reason: "a target to be compared is not one that is trusted to hold zeros",
+    reason: "the target is either compared or trusted to hold zeros, not both",
   },
   {
     isIn: ({ base, sparse }) => base !== undefined && sparse === "always",

@@ -33,7 +33,7 @@ export function findOutputClash(output: string, write: Sink): OutputClash | null
   const messages = statFdOrNull(STDERR_FD);
   const image = output === "-" ? statFdOrNull(STDOUT_FD) : statOrNull(output);
   if (messages === null || image === null || !isSameOutput(image, messages)) return null;
-  const reason = "standard error goes to it too, and messages would stand in the image; " +
+  const reason = "standard error goes to it too, and messages would end up in the image; " +
     "send them elsewhere (2>FILE)";
   return {
     error: output === "-" ? stdoutRefusal(reason) : refusal(output, reason),

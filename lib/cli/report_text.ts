@@ -84,10 +84,10 @@ export function describeLoss(
     `${formatQuantity(badRangeCount, "range")} of the image (${formatBytes(badBytes)}) `;
   if (!run.isDryRun) {
     const mend = run.canUpdate ? "; --update --also DIR puts good copies there" : "";
-    return `${loss}lost, zeros stand there${mend}`;
+    return `${loss}lost and filled with zeros${mend}`;
   }
   return run.onError === "zero"
-    ? `${loss}would be lost, zeros would stand there`
+    ? `${loss}would be lost and filled with zeros`
     : `${loss}cannot be restored: the restore would fail; --also DIR may have good copies, ` +
       "--on-error=zero would leave zeros there";
 }

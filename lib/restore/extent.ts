@@ -50,10 +50,10 @@ export function rangeOfImage(
   const { offset, length } = range;
   const end = length === null ? imageBytes : offset + length;
   if (offset >= imageBytes || end > imageBytes) {
-    throw new UsageError(
-      `Cannot restore bytes ${offset} to ${Math.max(end, offset + 1) - 1}: the image has ` +
-        `${imageBytes} bytes`,
-    );
+    const what = length === null
+      ? `from byte ${offset} to the end`
+      : `bytes ${offset} to ${Math.max(end, offset + 1) - 1}`;
+    throw new UsageError(`Cannot restore ${what}: the image has ${imageBytes} bytes`);
   }
   return { start: offset, end, targetStart: offset };
 }

@@ -276,11 +276,11 @@ export class JsonReader {
   /** Throws the error for a next byte that is not what should stand there. */
   failUnexpected(wanted: string): never {
     const byte = this.#peek();
-    if (byte === END) this.fail(`the file ends where ${wanted} should stand (truncated)`);
+    if (byte === END) this.fail(`the file ends where ${wanted} is expected (truncated)`);
     let found = `byte 0x${byte.toString(16).padStart(2, "0")}`;
     if (byte > 0x20 && byte < 0x7f) found = `"${String.fromCharCode(byte)}"`;
     if (byte === Ascii.QUOTE) found = "a quote";
-    this.fail(`${found} stands where ${wanted} should`);
+    this.fail(`${found} stands where ${wanted} is expected`);
   }
 
   #peek(): number {
@@ -328,11 +328,11 @@ export class JsonReader {
     const byte = this.#nextInString();
     const simple = simpleEscapes.get(byte);
     if (simple !== undefined) return simple;
-    if (byte !== 0x75) this.fail("an unknown escape stands in a string", this.offset - 1);
+    if (byte !== 0x75) this.fail("a string has an unknown escape", this.offset - 1);
     let code = 0;
     for (let digit = 0; digit < 4; digit++) {
       const value = hexValues[this.#nextInString()]!;
-      if (value > 15) this.fail("an unknown escape stands in a string", this.offset - 1);
+      if (value > 15) this.fail("a string has an unknown escape", this.offset - 1);
       code = code * 16 + value;
     }
     return code;

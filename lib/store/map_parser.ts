@@ -86,11 +86,11 @@ export function* scanMap(
   let otherSizeAt: number | undefined;
   yield* readMembers(reader, function* (key, offset) {
     if (key === "mapping") {
-      if (mappedCount !== undefined) reader.fail('"mapping" stands there twice', offset);
+      if (mappedCount !== undefined) reader.fail('"mapping" appears twice', offset);
       const batch = new Batch(Math.ceil(source.length / ENTRY_MIN_BYTES));
       mappedCount = yield* readMapping(reader, visitor, { image, batch });
     } else if (key === "size") {
-      if (hasSize) reader.fail('"size" stands there twice', offset);
+      if (hasSize) reader.fail('"size" appears twice', offset);
       hasSize = true;
       if (readSize(reader) !== size) otherSizeAt = offset;
     } else {
@@ -98,7 +98,7 @@ export function* scanMap(
     }
     return true;
   });
-  if (reader.skipSpace() !== END) reader.fail("something stands after the end of the JSON text");
+  if (reader.skipSpace() !== END) reader.fail("there is more after the end of the JSON text");
   if (!hasSize) reader.fail('"size" is missing');
   // Only now, as the size that was found at the end of the file may be a second one.
   if (otherSizeAt !== undefined) {
@@ -314,7 +314,7 @@ function readEntries(
       failString(reader, `the chunk id of seq ${seq} is not 32 lower-case hex digits`);
     }
     const bit = 1 << (seq & 31);
-    if ((seen[seq >>> 5]! & bit) !== 0) reader.fail(`seq ${seq} stands there twice`);
+    if ((seen[seq >>> 5]! & bit) !== 0) reader.fail(`seq ${seq} appears twice`);
     seen[seq >>> 5]! |= bit;
     // The hash of no bytes at all, so no chunk's; it would also read as "not mapped".
     if (anyDigit === 0) reader.fail(`the chunk id of seq ${seq} is all zeros, which no chunk has`);

@@ -212,10 +212,10 @@ class Parser {
         const state = value.toLowerCase();
         return TRUST_STATES.includes(state)
           ? { kind: "trust", value: state }
-          : this.#refuse(`the state is none of ${TRUST_STATES.join(", ")}`, token);
+          : this.#refuse(`the state is not one of ${TRUST_STATES.join(", ")}`, token);
       }
       case undefined:
-        return this.#refuse("this is no revision's name, no date and no keyword", token);
+        return this.#refuse("this is not a revision's name, a date or a keyword", token);
       default:
         return this.#refuse("there is no such property (there are tag, trust, server)", token);
     }

@@ -175,7 +175,8 @@ async function resolve(
     for (const entry of entries) {
       yield;
       const { name, mapPath } = entry;
-      const reason = whyUnusable(entry) ?? (isFile(mapPath) ? null : "its map is no regular file");
+      const reason = whyUnusable(entry) ??
+        (isFile(mapPath) ? null : "its map is not a regular file");
       if (reason !== null) leftOut.push({ name, reason });
       else usable.push({ ...locateRevision(mapPath), entry });
     }

@@ -64,7 +64,7 @@ export function openStore(dir: string): Store {
   const tagInfo = tryStat(tagPath, refuse);
   if (tagInfo === null) return refuse(describeNoStore(dir));
   // Opening a FIFO would wait for a writer.
-  if (!tagInfo.isFile) return refuse(`it is not one, "${STORE_TAG_FILE}" is no regular file`);
+  if (!tagInfo.isFile) return refuse(`"${STORE_TAG_FILE}" in it is not a regular file`);
 
   // A link to a file of /proc may wait for something to be read; such files have no length.
   const tag = tagInfo.size === 0 ? "" : readTag(tagPath, refuse);

@@ -27,7 +27,7 @@ export function hintForList(path: string): string | undefined {
   const trimmed = path.replace(/\/+$/, "");
   const name = trimmed.slice(trimmed.lastIndexOf("/") + 1);
   const command = `backy-extract list ${shellWord(above)} ${shellWord(name)}`;
-  return isSpec(name) || exists(path) ? `${quote(command)} looks for a revision` : listHint(above);
+  return isSpec(name) || exists(path) ? `for a revision, use ${quote(command)}` : listHint(above);
 }
 
 /**
@@ -75,7 +75,7 @@ export function describeNoStore(dir: string): string {
         'if it is "v2", write that into this file';
   }
   const below = describeStoresIn(dir, "below it");
-  return `it is not one, there is no ${quote(STORE_TAG_FILE)} in it${below ? `; ${below}` : ""}`;
+  return `there is no ${quote(STORE_TAG_FILE)} in it${below ? `; ${below}` : ""}`;
 }
 
 /** Whether a directory has the file that makes it a backup directory. */

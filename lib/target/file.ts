@@ -79,7 +79,7 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
 export function checkNewFile(path: string, options: PreflightOptions): CheckedTarget {
   if (path === "") throw refusal(path, "the name is empty");
   if ((options.heldBytes ?? 0) > 0) {
-    const reason = "there is no such file, and so none that holds the base revision";
+    const reason = "there is no such file, so it cannot hold the base revision";
     throw refusal(path, `${reason}; leave out --base`);
   }
   const wanted = followLinks(path);

@@ -35,7 +35,7 @@ export function storeOverlap(
 function overlapWith(store: StoreInUse, target: FileToWrite): string | null {
   const revision = store.revisionPath === undefined ? null : statOrNull(store.revisionPath);
   if (target.info && revision && isSameFile(target.info, revision)) {
-    return "it is the revision that is to be restored";
+    return "it is the revision to be restored";
   }
   if (target.realPath === null) return null;
   const chunks = statOrNull(join(store.basedir, "chunks"));

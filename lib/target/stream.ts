@@ -148,7 +148,7 @@ function nodeOfStdout(info: FileStatus): string {
 function describeNowhere(info: FileStatus): string[] {
   const isNull = info.isCharDevice === true && info.rdev === statOrNull("/dev/null")?.rdev;
   return isNull && isReadableFd(STDOUT_FD)
-    ? ["standard output is closed or /dev/null, the image goes nowhere"]
+    ? ["standard output is closed or /dev/null, the image is discarded"]
     : [];
 }
 

@@ -244,7 +244,10 @@ Deno.test("parseExtractArguments() names what is wrong with list and check", () 
   const cases: [string[], string][] = [
     [["list"], "Cannot list: the argument DIR is missing (see --help)"],
     [["list", "a", ""], "Cannot list: the argument SPEC is empty"],
-    [["list", "a", "b", "c"], 'Cannot use argument "c": there are only DIR and SPEC (see --help)'],
+    [
+      ["list", "a", "b", "c"],
+      'Cannot use argument "c": only DIR and SPEC are expected (see --help)',
+    ],
     [["list", "-r", "a"], 'Cannot use option "-r": no such option (see --help)'],
     [["check"], "Cannot check: the argument REVISION is missing (see --help)"],
     [["check", "a", "b", ""], "Cannot check: the argument REVISION is empty"],
@@ -372,7 +375,7 @@ Deno.test("parseExtractArguments() names what is wrong, in one line", () => {
     [["REV", ""], "Cannot restore: the argument OUTPUT is empty"],
     [
       ["a", "b", "c", "d"],
-      'Cannot use argument "c": there are only REVISION and OUTPUT (see --help)',
+      'Cannot use argument "c": only REVISION and OUTPUT are expected (see --help)',
     ],
     [["--frob", "REV"], 'Cannot use option "--frob": no such option (see --help)'],
     [["--frob=1", "REV"], 'Cannot use option "--frob": no such option (see --help)'],
@@ -600,7 +603,7 @@ Deno.test("parseFuseArguments() names what is wrong, in one line", () => {
     [["", "b"], "Cannot mount: the argument DIR is empty"],
     [
       ["a", "b", "c"],
-      'Cannot use argument "c": there are only DIR and MOUNTPOINT (see --help)',
+      'Cannot use argument "c": only DIR and MOUNTPOINT are expected (see --help)',
     ],
     [
       ["-d", "a", "b", "c"],

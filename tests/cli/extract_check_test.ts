@@ -232,7 +232,11 @@ const MISTAKES: readonly [args: readonly string[], code: number, message: RegExp
     10,
     /: there is no such revision; "backy-extract list DIR" shows what/,
   ],
-  [["DIR/chunks"], 10, /^Cannot open backup directory "DIR\/chunks": it is not one/],
+  [
+    ["DIR/chunks"],
+    10,
+    /^Cannot open backup directory "DIR\/chunks": there is no "chunks\/store" in it/,
+  ],
 ];
 
 Deno.test("check says in one line what is wrong with its arguments, before it reads a chunk", async () => {

@@ -113,7 +113,7 @@ const CASES: readonly Case[] = [
     name: "is a FIFO",
     damage: (path) => void makeFifo(path),
     action: "Cannot read",
-    state: /^".*\.chunk\.lzo" is no regular file$/,
+    state: /^".*\.chunk\.lzo" is not a regular file$/,
   },
   {
     name: "is a link to nothing",
@@ -125,7 +125,7 @@ const CASES: readonly Case[] = [
     name: "is a link to /dev/zero",
     damage: (path) => Deno.symlinkSync("/dev/zero", path),
     action: "Cannot read",
-    state: /^".*\.chunk\.lzo" is no regular file$/,
+    state: /^".*\.chunk\.lzo" is not a regular file$/,
   },
 ];
 

@@ -105,7 +105,7 @@ Deno.test("--dry-run looks for every chunk's file: exit 3 with the ranges, as th
           lines.at(-1),
           loss +
             (onError === "zero"
-              ? "would be lost, zeros would stand there"
+              ? "would be lost and filled with zeros"
               : "cannot be restored: the restore would fail; --also DIR may have good copies, " +
                 "--on-error=zero would leave zeros there"),
         );

@@ -62,7 +62,8 @@ function gaps(): [offset: number, length: number, chunkId: string][] {
 
 /** What helps where the target can be updated. */
 const MEND = "; --update --also DIR puts good copies there";
-const LOSS = "2 chunks missing or corrupt: 3 ranges of the image (9.0 MiB) lost, zeros stand there";
+const LOSS =
+  "2 chunks missing or corrupt: 3 ranges of the image (9.0 MiB) lost and filled with zeros";
 
 /** The rows of the table below the summary, as cells. */
 function tableOf(stderr: string): string[][] {

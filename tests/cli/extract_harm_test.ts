@@ -32,7 +32,7 @@ Deno.test.afterAll(() => {
 });
 
 const TARGET = 4, USAGE = 2;
-const CLASH = "standard error goes to it too, and messages would stand in the image; " +
+const CLASH = "standard error goes to it too, and messages would end up in the image; " +
   "send them elsewhere (2>FILE)";
 
 Deno.test("A file of another backup directory is refused as a target, and untouched", async () => {

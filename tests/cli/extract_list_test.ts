@@ -164,7 +164,7 @@ const MISTAKES: readonly [args: readonly string[], code: number, message: string
   [["list"], USAGE, "Cannot list: the argument DIR is missing (see --help)"],
   [["list", ""], USAGE, "Cannot list: the argument DIR is empty"],
   [["list", "DIR", ""], USAGE, "Cannot list: the argument SPEC is empty"],
-  [["list", "a", "b", "c"], USAGE, /^Cannot use argument "c": there are only DIR and SPEC /],
+  [["list", "a", "b", "c"], USAGE, /^Cannot use argument "c": only DIR and SPEC are expected /],
   [["list", "DIR", "-q"], USAGE, 'Cannot use option "-q": no such option (see --help)'],
   [["list", "DIR", "--json=1"], USAGE, 'Cannot use option "--json": it takes no value'],
   [["list", "DIR", "last(("], USAGE, /^Cannot understand revision spec "last\(\(": /],
@@ -181,11 +181,23 @@ const MISTAKES: readonly [args: readonly string[], code: number, message: string
     '"backy-extract list DIR" shows what there is',
   ],
   // As it is typed for a restore, where there is a link or none.
-  [["list", "DIR/last"], STORE, /ENOTDIR\); "backy-extract list DIR last" looks for a revision$/],
-  [["list", "DIR/last(clean)"], STORE, /ENOENT\); "backy-extract list DIR 'last\(clean\)'" looks/],
-  [["list", "DIR/SampleRevision"], STORE, /"backy-extract list DIR SampleRevision" looks/],
+  [["list", "DIR/last"], STORE, /ENOTDIR\); for a revision, use "backy-extract list DIR last"$/],
+  [
+    ["list", "DIR/last(clean)"],
+    STORE,
+    /ENOENT\); for a revision, use "backy-extract list DIR 'last\(clean\)'"$/,
+  ],
+  [
+    ["list", "DIR/SampleRevision"],
+    STORE,
+    /; for a revision, use "backy-extract list DIR SampleRevision"$/,
+  ],
   [["list", "DIR/.."], STORE, /no "chunks\/store" in it; .* below it: "DIR\/..\/vm0"$/],
-  [["list", "DIR/chunks"], STORE, /^Cannot open backup directory "DIR\/chunks": it is not one/],
+  [
+    ["list", "DIR/chunks"],
+    STORE,
+    /^Cannot open backup directory "DIR\/chunks": there is no "chunks\/store" in it/,
+  ],
   [["list", "DIR/.purge"], STORE, /^Cannot list backup directory "DIR\/.purge": Not a directory/],
 ];
 

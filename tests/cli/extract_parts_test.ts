@@ -161,16 +161,15 @@ Deno.test("--range reads the chunks only that it needs", async () => {
 Deno.test("--range that does not lie in the image is refused: exit 2, nothing is made", async () => {
   const before = store.namesBeside();
   const size = store.image.length;
-  for (
-    const [text, last] of [[`${size}:`, size], [`${size - 1}:2`, size], ["1T:1K", 2 ** 40 + 1023]]
-  ) {
-    const [first] = String(text).split(":");
+  const ranges = {
+    [`${size}:`]: `from byte ${size} to the end`,
+    [`${size - 1}:2`]: `bytes ${size - 1} to ${size}`,
+    "1T:1K": `bytes ${2 ** 40} to ${2 ** 40 + 1023}`,
+  };
+  for (const [text, what] of Object.entries(ranges)) {
     assertFailure(await extract([`--range=${text}`, store.revision.path, store.file("not-made")]), {
       code: USAGE,
-      says: [
-        `Cannot restore bytes ${first === "1T" ? 2 ** 40 : first} to ${last}: ` +
-        `the image has ${size} bytes`,
-      ],
+      says: [`Cannot restore ${what}: the image has ${size} bytes`],
     });
   }
   assertEquals(store.namesBeside(), before);

@@ -61,7 +61,7 @@ Deno.test("A target that cannot be one is refused with the reason, nothing is ma
 
 Deno.test("The backup itself is refused as a target by whatever name, --force or not", async () => {
   const own = "it is one of the backup's own files";
-  const itself = "it is the revision that is to be restored";
+  const itself = "it is the revision to be restored";
   const inside = "it lies inside the chunks directory of the backup";
   const { basedir, revision } = store;
   Deno.symlinkSync(revision.path, store.file("link-to-revision"));
@@ -92,7 +92,7 @@ Deno.test("The backup itself is refused as standard output", async () => {
   });
   assertFailure(outcome, {
     code: TARGET,
-    says: ["Cannot restore to standard output: it is the revision that is to be restored"],
+    says: ["Cannot restore to standard output: it is the revision to be restored"],
   });
   assertEquals(snapshot(store.basedir), before);
 });

@@ -107,7 +107,7 @@ Deno.test("What is no revision is refused with the reason: exit 10, nothing is m
     ["/dev/null", /it is not a regular file$/],
     [
       store.file("no-store/Revision"),
-      /^Cannot open backup directory ".*no-store": it is not one, /,
+      /^Cannot open backup directory ".*no-store": there is no "chunks\/store" in it/,
     ],
     [
       store.file("nowhere/Revision"),

@@ -71,7 +71,8 @@ testUnless(
   async () => {
     const { code, screen } = await extractOnTerminal([store.revision.path, store.file("bar")]);
     assertEquals(code, 0, screen);
-    const bar = drawingsOf(screen).find((text) => text.includes("["));
+    // On a busy machine the map has a bar, too.
+    const bar = drawingsOf(screen).find((text) => /Restoring .*\[/.test(text));
     assertMatch(bar ?? "", /^[|/\\-] Restoring +\d+\.\d% \[[=>]+ *\] .*ETA +\S+$/);
     assert(screen.includes("\r\x1b[K"), screen);
     assert(screen.includes("\x1b[32m"), screen);
@@ -210,7 +211,7 @@ testUnless(
       assertMatch(lines.at(-2)!, /^29360128 {2}4194304 {2}[0-9a-f]{32} {2}missing$/);
       assertMatch(
         lines.at(-1)!,
-        /lost, zeros stand there; --update --also DIR puts good copies there$/,
+        /lost and filled with zeros; --update --also DIR puts good copies there$/,
       );
       assertMatch(lines.at(-5)!, /^Restored 25\.0 MiB of 33\.0 MiB in /);
 

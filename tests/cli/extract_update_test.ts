@@ -247,7 +247,7 @@ Deno.test("--base needs a base that exists and a target that may hold it; nothin
       "SampleRevision",
       store.file("not-made"),
       TARGET,
-      /there is no such file, and so none that holds/,
+      /there is no such file, so it cannot hold/,
     ],
     ["SampleRevision", target, TARGET, /^Cannot restore to ".*": /],
     ["SampleRevision", "/dev/null", TARGET, /takes bytes in order only/],

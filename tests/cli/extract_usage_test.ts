@@ -43,7 +43,7 @@ const MISTAKES: readonly [args: readonly string[], message: string][] = [
   [["-q"], "Cannot restore: the argument REVISION is missing (see --help)"],
   [["", "target"], "Cannot restore: the argument REVISION is empty"],
   [["revision", ""], "Cannot restore: the argument OUTPUT is empty"],
-  [["a", "b", "c"], 'Cannot use argument "c": there are only REVISION and OUTPUT (see --help)'],
+  [["a", "b", "c"], 'Cannot use argument "c": only REVISION and OUTPUT are expected (see --help)'],
   [["a", "-x"], 'Cannot use option "-x": no such option (see --help)'],
   [["a", "--spars=never"], 'Cannot use option "--spars": no such option (see --help)'],
   [["a", "--quiet=yes"], 'Cannot use option "--quiet": it takes no value'],

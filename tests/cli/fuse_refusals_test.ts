@@ -25,7 +25,7 @@ const MISTAKES: readonly [args: readonly string[], message: string][] = [
   [[""], "Cannot mount: the argument MOUNTPOINT is empty"],
   [
     ["a", "b", "c"],
-    'Cannot use argument "c": there are only DIR and MOUNTPOINT (see --help)',
+    'Cannot use argument "c": only DIR and MOUNTPOINT are expected (see --help)',
   ],
   [["-x", "a"], 'Cannot use option "-x": no such option (see --help)'],
   [["-d"], 'Cannot use option "-d": DIR is missing'],
@@ -127,7 +127,7 @@ fuseTest("What is no backup directory is refused: exit 10", async (site) => {
   const empty = site.folder("empty");
   for (
     const [dir, reason] of [
-      [empty, 'it is not one, there is no "chunks/store" in it'],
+      [empty, 'there is no "chunks/store" in it'],
       [
         site.file("missing"),
         `there is no such directory; there is a backup directory beside it: "${site.basedir}"`,

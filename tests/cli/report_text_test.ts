@@ -121,8 +121,8 @@ Deno.test("renderDryRun() counts no files that are missing, and says what is par
 Deno.test("describeLoss() says how much is lost, or would be, and what can be done", () => {
   const loss = "2 chunks missing or corrupt: 3 ranges of the image (12 MiB) ";
   const cases = [
-    [false, "zero", "lost, zeros stand there"],
-    [true, "zero", "would be lost, zeros would stand there"],
+    [false, "zero", "lost and filled with zeros"],
+    [true, "zero", "would be lost and filled with zeros"],
     [
       true,
       "abort",
@@ -135,7 +135,7 @@ Deno.test("describeLoss() says how much is lost, or would be, and what can be do
   }
   assertEquals(
     describeLoss(BAD, { isDryRun: false, onError: "zero", canUpdate: true }),
-    `${loss}lost, zeros stand there; --update --also DIR puts good copies there`,
+    `${loss}lost and filled with zeros; --update --also DIR puts good copies there`,
   );
   const one = describeLoss({ badRangeCount: 1, badBytes: 4 * MIB, badChunks: 1 }, {
     isDryRun: false,
@@ -143,6 +143,6 @@ Deno.test("describeLoss() says how much is lost, or would be, and what can be do
   });
   assertEquals(
     one,
-    "1 chunk missing or corrupt: 1 range of the image (4 MiB) lost, zeros stand there",
+    "1 chunk missing or corrupt: 1 range of the image (4 MiB) lost and filled with zeros",
   );
 });

@@ -112,7 +112,7 @@ Deno.test("parseRevisionMap() refuses chunk ids that are not 32 lower-case hex d
   );
   for (const value of ["null", "17", "[]", "{}"]) {
     const text = `{"mapping": {"0": ${value}}, "size": 4194304}`;
-    assertRefused(text, 18, `"${value[0]}" stands where a quoted chunk id (seq 0) should`);
+    assertRefused(text, 18, `"${value[0]}" stands where a quoted chunk id (seq 0) is expected`);
   }
 });
 
@@ -148,16 +148,16 @@ Deno.test("parseRevisionMap() refuses duplicate keys", () => {
   assertRefused(
     `{"mapping": {"0": "${A}", "0": "${A}"}, "size": 4194304}`,
     59,
-    "seq 0 stands there twice",
+    "seq 0 appears twice",
   );
-  assertRefused('{"mapping": {}, "mapping": {}, "size": 0}', 16, '"mapping" stands there twice');
+  assertRefused('{"mapping": {}, "mapping": {}, "size": 0}', 16, '"mapping" appears twice');
   assertRefused(
     '{"mapping": {}, "m\\u0061pping": {}, "size": 0}',
     16,
-    '"mapping" stands there twice',
+    '"mapping" appears twice',
   );
-  assertRefused('{"size": 0, "mapping": {}, "size": 0}', 27, '"size" stands there twice');
-  assertRefused('{"mapping": {}, "size": 0, "\\u0073ize": 0}', 27, '"size" stands there twice');
+  assertRefused('{"size": 0, "mapping": {}, "size": 0}', 27, '"size" appears twice');
+  assertRefused('{"mapping": {}, "size": 0, "\\u0073ize": 0}', 27, '"size" appears twice');
 });
 
 Deno.test("parseRevisionMap() refuses a size that is not a whole number of supported bytes", () => {
@@ -180,7 +180,7 @@ Deno.test("parseRevisionMap() refuses a size that is not a whole number of suppo
       `${size[0] === '"' ? "a quote" : `"${size[0]}"`} stands where the image's size`,
     );
   }
-  assertRefused('{"mapping": {}, "size": 01}', 25, '"1" stands where "," or "}" should');
+  assertRefused('{"mapping": {}, "size": 01}', 25, '"1" stands where "," or "}" is expected');
 });
 
 Deno.test("parseRevisionMap() refuses a map without size or mapping", () => {
@@ -192,7 +192,7 @@ Deno.test("parseRevisionMap() refuses a map without size or mapping", () => {
     assertRefused(
       `{"mapping": ${value}, "size": 0}`,
       12,
-      `${value[0] === '"' ? "a quote" : `"${value[0]}"`} stands where "{" should`,
+      `${value[0] === '"' ? "a quote" : `"${value[0]}"`} stands where "{" is expected`,
     );
   }
 });
@@ -219,16 +219,16 @@ Deno.test("parseRevisionMap() refuses what is not JSON of a map", () => {
   assertRefused("\ufeff{}", 0, other);
   assertRefused("[]", 0, other);
   assertRefused("QFI\xfb", 0, other);
-  assertRefused("{'mapping': {}}", 1, `"'" stands where a quoted key should`);
+  assertRefused("{'mapping': {}}", 1, `"'" stands where a quoted key is expected`);
   assertRefused(new Uint8Array([0x7b, 0xff]), 1, "byte 0xff stands where a quoted key");
-  assertRefused('{"mapping": {}, "size": 0}}', 26, "something stands after the end");
-  assertRefused('{"mapping": {}, "size": 0}\0', 26, "something stands after the end");
+  assertRefused('{"mapping": {}, "size": 0}}', 26, "there is more after the end");
+  assertRefused('{"mapping": {}, "size": 0}\0', 26, "there is more after the end");
   assertRefused(
     '{"mapping": {}, "size": 0} {"mapping": {}, "size": 0}',
     27,
-    "something stands after the end",
+    "there is more after the end",
   );
-  assertRefused('{"mapping": {}, "size": 0,}', 26, '"}" stands where a quoted key should');
+  assertRefused('{"mapping": {}, "size": 0,}', 26, '"}" stands where a quoted key is expected');
   assertRefused(
     `{"mapping": {"0": "${A}",}, "size": 4194304}`,
     53,
@@ -248,7 +248,7 @@ Deno.test("parseRevisionMap() refuses what is not JSON of a map", () => {
 });
 
 Deno.test("parseRevisionMap() says that a second size is one, whether or not the two are equal", () => {
-  const twice = '"size" stands there twice';
+  const twice = '"size" appears twice';
   assertRefused('{"size": 0, "mapping": {}, "size": 4194304}', 27, twice);
   assertRefused('{"size": 0, "size": 4194304, "mapping": {}}', 12, twice);
   assertRefused('{"mapping": {}, "size": 4194304, "size": 0}', 33, twice);

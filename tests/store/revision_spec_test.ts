@@ -510,7 +510,7 @@ Deno.test("parseRevisionSpec() says what is wrong and where", () => {
 });
 
 Deno.test("parseRevisionSpec() refuses words that mean nothing", () => {
-  const nothing = "this is no revision's name, no date and no keyword";
+  const nothing = "this is not a revision's name, a date or a keyword";
   assertRefused("last, two words", `${nothing} at "two words"`);
   assertRefused("a/b", `${nothing} at "a/b"`);
   assertRefused("ä", `${nothing} at "ä"`);
@@ -522,7 +522,7 @@ Deno.test("parseRevisionSpec() refuses words that mean nothing", () => {
   assertRefused("a, tag:", 'the tag\'s name is missing at "tag:"');
   assertRefused(
     "trust:good & a",
-    'the state is none of trusted, distrusted, verified at "trust:good & a"',
+    'the state is not one of trusted, distrusted, verified at "trust:good & a"',
   );
   assertRefused("1, -1", 'a number counts back from the newest and has no sign at "-1"');
 });

@@ -303,7 +303,7 @@ Deno.test("selectRevision() refuses a revision that a spec means and that cannot
     new Deno.Command("mkfifo", { args: ["vm0/good"] }).outputSync();
     await assertRefused(
       "vm0/trust:verified",
-      `it is "good": its map is no regular file${LIST_HINT}`,
+      `it is "good": its map is not a regular file${LIST_HINT}`,
     );
     Deno.writeTextFileSync(
       "vm0/old.rev",
@@ -320,17 +320,21 @@ Deno.test("selectRevision() refuses a spec where there is no backup directory", 
   await withVm(async (dir) => {
     Deno.mkdirSync("empty");
     const refused: [path: string, options: SelectOptions, state: string][] = [
-      ["empty/last", {}, 'backup directory "empty": it is not one'],
-      ["last", {}, 'backup directory ".": it is not one'],
-      [`${dir}/empty/tag:a/b`, {}, `backup directory "${dir}/empty": it is not one`],
+      ["empty/last", {}, 'backup directory "empty": there is no "chunks/store" in it'],
+      ["last", {}, 'backup directory ".": there is no "chunks/store" in it'],
+      [
+        `${dir}/empty/tag:a/b`,
+        {},
+        `backup directory "${dir}/empty": there is no "chunks/store" in it`,
+      ],
       ["nowhere/last", {}, 'backup directory "nowhere": there is no such directory'],
       ["nowhere/else/last", {}, 'backup directory "nowhere/else": there is no such directory'],
       ["nowhere/tag:a/b", {}, 'backup directory "nowhere": there is no such directory'],
       [`${dir}/nowhere/0`, {}, `backup directory "${dir}/nowhere": there is no such directory`],
       ["vm0/good/last", {}, 'backup directory "vm0/good": it is not a directory'],
-      ["/last", {}, 'backup directory "/": it is not one'],
-      ["empty", { spec: "last" }, 'backup directory "empty": it is not one'],
-      ["empty", { spec: "good" }, 'backup directory "empty": it is not one'],
+      ["/last", {}, 'backup directory "/": there is no "chunks/store" in it'],
+      ["empty", { spec: "last" }, 'backup directory "empty": there is no "chunks/store" in it'],
+      ["empty", { spec: "good" }, 'backup directory "empty": there is no "chunks/store" in it'],
       ["nowhere", { spec: "last" }, 'backup directory "nowhere": there is no such directory'],
       ["", { spec: "last" }, 'backup directory "": there is no such directory'],
     ];
@@ -355,8 +359,8 @@ Deno.test("selectRevision() says what is wrong with a spec, or with its director
       ["vm0/tag:daily..", {}, "the end of a range must be one revision"],
       ["last,", {}, 'spec "last,": a revision is missing at its end'],
       ["vm0", { spec: "" }, "it is empty"],
-      ["vm0", { spec: "two words" }, "no revision's name"],
-      ["vm0", { spec: "a/b" }, "no revision's name"],
+      ["vm0", { spec: "two words" }, "this is not a revision's name"],
+      ["vm0", { spec: "a/b" }, "this is not a revision's name"],
       [
         "vm0/good",
         { spec: "last" },
@@ -578,7 +582,11 @@ Deno.test("selectRevisions() refuses what leaves nothing", async () => {
       'Cannot open revision "vm1/last": there is no revision in "vm1"',
     );
     assertEquals(await refused("vm1"), 'Cannot open revision "vm1": there is no revision in "vm1"');
-    await assertRejects(() => selectRevisions("."), StoreFormatError, "it is not one");
+    await assertRejects(
+      () => selectRevisions("."),
+      StoreFormatError,
+      'there is no "chunks/store" in it',
+    );
     await assertRejects(() => selectRevisions("vm0/all,"), UsageError, "is missing at its end");
   });
 });

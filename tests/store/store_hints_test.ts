@@ -33,7 +33,7 @@ Deno.test("listHint() writes a command as a shell takes it", () => {
 Deno.test("describeNoStore() names the backup directories below, a few of them", () => {
   using server = new Server(["vm1", "vm0"]);
   const { dir } = server;
-  const no = 'it is not one, there is no "chunks/store" in it';
+  const no = 'there is no "chunks/store" in it';
   assertEquals(describeNoStore(`${dir}/other`), no);
   assertEquals(
     describeNoStore(dir),
@@ -84,7 +84,7 @@ Deno.test("hintNear() names what lies in, below, above or beside a directory", (
 Deno.test("hintForList() takes a path as a restore takes it apart", () => {
   using server = new Server(["vm0"]);
   const store = `${server.dir}/vm0`;
-  const looksFor = (spec: string) => `"backy-extract list ${store} ${spec}" looks for a revision`;
+  const looksFor = (spec: string) => `for a revision, use "backy-extract list ${store} ${spec}"`;
   assertEquals(hintForList(`${store}/last`), looksFor("last"));
   assertEquals(hintForList(`${store}/tag:daily/`), looksFor("tag:daily"));
   assertEquals(hintForList(`${store}/last(a & b)`), looksFor("'last(a & b)'"));

@@ -66,7 +66,7 @@ Deno.test("openStore() refuses what is no backup directory", () => {
     assertThrows(() => openStore(`${dir}/file/x`), StoreFormatError, "no such directory");
     assertThrows(() => openStore(""), StoreFormatError, "no such directory");
     Deno.mkdirSync(`${dir}/chunks/store`);
-    assertThrows(() => openStore(dir), StoreFormatError, "is no regular file");
+    assertThrows(() => openStore(dir), StoreFormatError, "is not a regular file");
     Deno.removeSync(`${dir}/chunks/store`);
     Deno.writeTextFileSync(`${dir}/chunks/store`, "v2");
     const hint = `it is not a directory; the backup directory is "${dir}"`;

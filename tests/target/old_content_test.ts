@@ -157,7 +157,7 @@ Deno.test("preflightTarget() refuses a file that cannot hold what it is said to 
   assertThrows(
     () => preflightTarget(store.file("new"), options(1)),
     TargetError,
-    "there is no such file, and so none that holds the base revision; leave out --base",
+    "there is no such file, so it cannot hold the base revision; leave out --base",
   );
 });
 

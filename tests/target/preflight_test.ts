@@ -76,11 +76,11 @@ Deno.test("preflightTarget() refuses the revision itself by any name", () => {
   Deno.symlinkSync(store.revisionPath, symbolic);
   Deno.linkSync(store.revisionPath, hard);
   for (const path of [store.revisionPath, symbolic, hard, `${store.basedir}/last`]) {
-    assertRefused(path, store.options(), "it is the revision that is to be restored");
+    assertRefused(path, store.options(), "it is the revision to be restored");
     assertRefused(path, store.options({ force: true }), /^it is the revision/);
   }
   const viaLast = store.options({ revisionPath: `${store.basedir}/last` });
-  assertRefused(hard, viaLast, "it is the revision that is to be restored");
+  assertRefused(hard, viaLast, "it is the revision to be restored");
   assertEquals(Deno.readTextFileSync(store.revisionPath), "content of RevisionA");
 });
 
@@ -288,7 +288,7 @@ Deno.test("preflightTarget() refuses standard output that is read-only or part o
   assertEquals(await refused("1< /dev/null"), "it is closed, or not open for writing");
   assertEquals(
     await refused(`>> '${store.revisionPath}'`),
-    "it is the revision that is to be restored",
+    "it is the revision to be restored",
   );
   assertEquals(
     await refused(`>> '${store.chunkPath}'`),

@@ -22,7 +22,7 @@ Deno.test("storeOverlap() keeps all directories that are read from being written
   const own = { basedir: first.basedir, revisionPath: first.revisionPath };
   const lender = { basedir: second.basedir };
   const expected: [path: string, reason: string | null][] = [
-    [first.revisionPath, "it is the revision that is to be restored"],
+    [first.revisionPath, "it is the revision to be restored"],
     [first.chunkPath, CHUNKS],
     [second.chunkPath, CHUNKS],
     [`${second.chunkFolder}/new`, CHUNKS],
@@ -49,7 +49,7 @@ Deno.test("storeOverlap() knows a revision by any name, of each directory that h
   for (const { revisionPath } of [first, second]) {
     const hard = first.file(`hard ${revisionPath === first.revisionPath}`);
     Deno.linkSync(revisionPath, hard);
-    assertEquals(overlap(hard, ...stores), "it is the revision that is to be restored");
+    assertEquals(overlap(hard, ...stores), "it is the revision to be restored");
   }
 });
 
@@ -74,6 +74,6 @@ Deno.test("storeOverlap() of a file without a name looks at what it is", () => {
     storeOverlap({ realPath: null, info: Deno.statSync(path) }, {
       stores: [{ basedir, revisionPath }],
     });
-  assertEquals(of(revisionPath), "it is the revision that is to be restored");
+  assertEquals(of(revisionPath), "it is the revision to be restored");
   assertEquals(of(store.file("image", "")), null);
 });
