@@ -46,17 +46,25 @@ export interface UsedFile {
 }
 
 /**
- * Tells whether others have a regular file open for writing, and for longer than a moment.
+ * Tells whether others have a regular file open for writing. If it cannot be seen who that is, they may have closed it already:
+ * then it is looked at again after a moment.
  *
  * @returns `null` if that cannot be told.
  */
 export function isWrittenByOthers(path: string, look = hasWriters): boolean | null {
   let isWritten = look(path);
-  for (let looks = 1; looks < LOOKS && isWritten; looks++) {
+  for (let looks = 1; looks < LOOKS && isWritten && !hasKnownWriter(path); looks++) {
     pause();
     isWritten = look(path);
   }
   return isWritten;
+}
+
+function hasKnownWriter(path: string): boolean {
+  const info = statOrNull(path);
+  if (info === null) return false;
+  const { pids, isInherited } = findWriters([info]);
+  return pids.length > 0 || isInherited;
 }
 
 /**
