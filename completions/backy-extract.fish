@@ -117,7 +117,7 @@ complete -c backy-extract -n $restore -l base -x -a '(__backy_extract_base)' -d 
 complete -c backy-extract -n $restore -l verify-target -d 'Read the target back at the end and compare'
 complete -c backy-extract -n $restore -l range -x -d 'Restore only OFFSET:LENGTH'
 complete -c backy-extract -n $restore -l partition -x -d 'Restore only this partition'
-complete -c backy-extract -n $restore -l sector-size -x -a '512 4096' -d 'How long the sectors of the partition table are'
+complete -c backy-extract -n $restore -l sector-size -x -a '512 4096' -d 'Sector size of the partition table'
 complete -c backy-extract -n $restore -l format -x -a 'raw rbd-diff' -d 'What standard output gets'
 complete -c backy-extract -n $restore -l on-error -x -a 'abort zero' -d 'What to do about a bad chunk'
 complete -c backy-extract -n $restore -l also -x -a '(__fish_complete_directories)' -d 'Another backup directory with good copies of chunks'

@@ -124,7 +124,7 @@ export class ChunkCorruptError extends BackyError {
   }
 }
 
-/** The target was refused, or failed while it was written. */
+/** The target was refused, failed while it was written, or is no longer under its name. */
 export class TargetError extends BackyError {
   override readonly code = "target";
   readonly path: string;

@@ -3,7 +3,7 @@
  *
  * Without damage nothing goes to standard output. With damage it gets a table of the damaged ranges and one of all revisions.
  *
- * With `--json` standard output gets one object a line, without damage too. Programs should skip types and fields that they
+ * With `--json` standard output gets one object per line, without damage too. Programs should skip types and fields that they
  * do not know; these keep their meaning:
  *
  * | type       | fields                                                                                            |

@@ -29,7 +29,10 @@ export const EXIT_CODE_TABLE: readonly { readonly code: ExitCode; readonly meani
   { code: ExitCode.FAILURE, meaning: "other failure" },
   { code: ExitCode.USAGE, meaning: "usage error" },
   { code: ExitCode.DATA, meaning: "backup data missing or corrupt" },
-  { code: ExitCode.TARGET, meaning: "target refused, or failed while it was written" },
+  {
+    code: ExitCode.TARGET,
+    meaning: "target refused, failed while it was written, or no longer under its name",
+  },
   { code: ExitCode.STORE, meaning: "not a store, no such revision, or unreadable map" },
   { code: ExitCode.LOCK, meaning: "purge lock not obtained" },
   { code: ExitCode.SIGHUP, meaning: "interrupted by SIGHUP: the terminal or connection ended" },

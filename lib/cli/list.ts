@@ -2,7 +2,7 @@
  * `backy-extract list`: which revisions there are, as a table or as JSON. Only reads, and takes no lock: a map
  * that is removed meanwhile is shown as gone. The table is `list_table.ts`'s matter.
  *
- * With `--json`, one object a line: first the revisions of unknown time, then the others, oldest first. Programs should
+ * With `--json`, one object per line: first the revisions of unknown time, then the others, oldest first. Programs should
  * skip types and fields that they do not know; these keep their meaning:
  *
  * | type       | fields                                                                                            |

@@ -63,7 +63,7 @@ const THREADS_OPTION = {
   short: "t",
   value: "N",
   help: `decoding workers, up to ${THREADS_RANGE.max}; 0 for the default`,
-  default: "one a CPU, but 2 to 24",
+  default: "one per CPU, but 2 to 24",
 } as const satisfies OptionSpec;
 
 const NO_VERIFY_OPTION = {
@@ -114,15 +114,15 @@ export const EXTRACT_OPTIONS = [
     value: "WHEN",
     choices: ["auto", "never", "always"],
     help: "how zeros reach the target: auto (holes in files, zero runs of devices deallocated or " +
-      "zeroed), never (every byte written or allocated), always (skipped: the target is trusted " +
-      "to hold zeros there)",
+      "zeroed), never (every byte written or allocated), always (holes in files; skipped on " +
+      "devices, which are trusted to hold zeros there)",
     default: "auto",
   },
   {
     long: "update",
     short: "u",
     help: "compare the target with the revision and write only what differs; also resumes a " +
-      "restore that was interrupted",
+      "restore that was interrupted or failed",
   },
   {
     long: "base",
@@ -150,7 +150,7 @@ export const EXTRACT_OPTIONS = [
     long: "sector-size",
     value: "BYTES",
     choices: ["512", "4096"],
-    help: "how long the sectors are in which the partition table counts (with --partition)",
+    help: "sector size in which the partition table counts, 512 or 4096 (with --partition)",
     default: "what the image tells",
   },
   {
@@ -165,8 +165,8 @@ export const EXTRACT_OPTIONS = [
     long: "on-error",
     value: "WHAT",
     choices: ["abort", "zero"],
-    help: "what to do about a chunk that is missing or corrupt: abort, or zero: leave zeros, go " +
-      "on and report the bad ranges at the end",
+    help: "what to do about a chunk that is missing or corrupt: abort (end the " +
+      "restore), zero (leave zeros, go on and report the bad ranges at the end)",
     default: "abort",
   },
   {
@@ -189,7 +189,8 @@ export const EXTRACT_OPTIONS = [
   {
     long: "force",
     short: "f",
-    help: "write to a target that is in use, or to another backup's file",
+    help:
+      "write to a target that is in use, to another backup's file, or to a file with hard links",
   },
   {
     long: "dry-run",
@@ -197,7 +198,7 @@ export const EXTRACT_OPTIONS = [
     help: "check everything up to the first write, and whether all chunks are there",
   },
   QUIET_OPTION,
-  { long: "json", help: "report to standard error in JSON, one object a line" },
+  { long: "json", help: "report to standard error in JSON, one object per line" },
   ...HELP_OPTIONS,
 ] as const satisfies readonly OptionSpec[];
 
@@ -232,7 +233,7 @@ export const EXTRACT_TOOL: ToolSpec = {
 
 /** The options of `backy-extract list`. */
 export const LIST_OPTIONS = [
-  { long: "json", help: "print JSON, one object a line" },
+  { long: "json", help: "print JSON, one object per line" },
   ...HELP_OPTIONS,
 ] as const satisfies readonly OptionSpec[];
 
@@ -268,7 +269,7 @@ export const CHECK_OPTIONS = [
   QUIET_OPTION,
   {
     long: "json",
-    help: "print what is damaged in JSON, one object a line, and report to standard error " +
+    help: "print what is damaged in JSON, one object per line, and report to standard error " +
       "likewise",
   },
   ...HELP_OPTIONS,

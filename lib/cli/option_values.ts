@@ -15,7 +15,7 @@ export const MIB = 1_048_576;
 const LOCK_TIMEOUT_MAX_SECONDS = 2_147_483;
 
 /**
- * Chooses the number of decoding workers: one a CPU, but at least 2, so that reading and decoding
+ * Chooses the number of decoding workers: one per CPU, but at least 2, so that reading and decoding
  * overlap, and at most 24, beyond which memory bandwidth and the target are the limit.
  *
  * @param cpuCount Number of CPUs, as far as known.

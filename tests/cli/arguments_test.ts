@@ -481,7 +481,7 @@ Deno.test("readArguments() stops reading where its caller does", () => {
   assertEquals(first, { kind: "positional", value: "a" });
 });
 
-Deno.test("defaultThreads() is one a CPU, from 2 to 24", () => {
+Deno.test("defaultThreads() is one per CPU, from 2 to 24", () => {
   assertEquals([1, 2, 3, 24, 25, 512].map(defaultThreads), [2, 2, 3, 24, 24, 24]);
   assertEquals([0, -1, NaN].map(defaultThreads), [2, 2, 2]);
 });

@@ -104,7 +104,7 @@ Deno.test("list shows that the time of a revision is unknown, before those that 
   }
 });
 
-Deno.test("list --json prints one object a line, with all that is known, sizes in bytes", async () => {
+Deno.test("list --json prints one object per line, with all that is known, sizes in bytes", async () => {
   const { code, stdout, stderr } = await extract(["list", "--json", store.basedir]);
   assertEquals([code, stderr], [0, ""]);
   const objects = parseJsonLines(stdout);

@@ -180,7 +180,7 @@ Deno.test("runList() on a terminal keeps time, name, size, trust and note whole"
   assertEquals(stdout, (await run(store.dir)).stdout);
 });
 
-Deno.test("runList() with json writes one object a line, with stable names", async () => {
+Deno.test("runList() with json writes one object per line, with stable names", async () => {
   using store = new MixedStore();
   const { code, stdout, lines, warnings } = await run(store.dir, { json: true });
   assertEquals([code, warnings.length], [ExitCode.COMPLETE, 2]);
