@@ -98,8 +98,9 @@ function mismatchError(
   return new TargetError(
     `Cannot restore to ${
       nameTarget(target)
-    }: it does not hold what was written, not after a second ` +
-      `time either, at bytes ${listed.join(", ")}${more > 0 ? ` and ${more} more ranges` : ""}`,
+    }: it does not hold what was written, even after a second write, at bytes ` +
+      `${listed.join(", ")}${more > 0 ? ` and ${more} more ranges` : ""}; ` +
+      "its storage may be failing, name another target",
     { path: target.path, offset: sorted[0]!.offset },
   );
 }

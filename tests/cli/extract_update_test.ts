@@ -355,8 +355,9 @@ Deno.test("--verify-target fails with the bytes that the target does not keep: e
   assertFailure(outcome, {
     code: TARGET,
     says: [
-      `Cannot restore to "${path}": it does not hold what was written, not after a second time ` +
-      `either, at bytes ${start} to ${start + CHUNK_BYTES - 1}`,
+      `Cannot restore to "${path}": it does not hold what was written, even after a second ` +
+      `write, at bytes ${start} to ${start + CHUNK_BYTES - 1}; its storage may be failing, ` +
+      "name another target",
       `"${path}" is incomplete`,
     ],
   });
