@@ -10,7 +10,7 @@ import { mountBackup, type MountEvent } from "../fuse/mount.ts";
 import { raiseDescriptorLimit } from "../ffi/headroom.ts";
 import { quote } from "../wording.ts";
 import { type MountCommand, parseFuseArguments } from "./fuse_arguments.ts";
-import { listOf, MountEnding } from "./mount_ending.ts";
+import { FORCE_MS, listOf, MountEnding } from "./mount_ending.ts";
 import { defaultCacheBytes, defaultLockTimeoutMs, defaultThreads } from "./option_values.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { describeFailure, printAnswer } from "./failure.ts";
@@ -57,11 +57,13 @@ async function runMount(command: MountCommand): Promise<ExitCode> {
   const interruption = new AbortController();
   let ending: MountEnding | undefined;
   // A lost connection to the rescue host must not leave a dead mount behind.
+  let signalCount = 0;
   using _signals = new SignalWatch((signal, count) => {
-    const patience = ending ? 2 : 1;
-    if (count > patience) Deno.exit(ExitCode[signal]);
+    signalCount = count;
     interruption.abort(interruptedBy(signal));
-    ending?.heed(signal, count);
+    if (ending) return ending.heed(signal, count);
+    // To end between the mount and its first answer would leave it behind, dead.
+    if (count > 1) setTimeout(() => ending ?? Deno.exit(ExitCode[signal]), FORCE_MS);
   });
   using parent = new ParentWatch((error) => interruption.abort(error));
   try {
@@ -85,7 +87,7 @@ async function runMount(command: MountCommand): Promise<ExitCode> {
     reporter.message(`To unmount: fusermount3 -u ${quote(mountpoint)}, or Ctrl-C`);
     // A signal that came while the mount was being made has had nothing to unmount.
     const { reason } = interruption.signal;
-    if (reason instanceof InterruptedError) ending.heed(reason.signal, 1);
+    if (reason instanceof InterruptedError) ending.heed(reason.signal, signalCount);
     const signal = await Promise.race([mounted.closed, ending.forced]);
     if (signal !== undefined) return ExitCode[signal];
     reporter.message("Unmounted");

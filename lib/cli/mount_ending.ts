@@ -1,5 +1,6 @@
 /**
- * How signals end a mount: the first one asks those who use it, a second does not.
+ * How signals end a mount: the first one asks those who use it, a second does not. More of them add nothing: the mount would be
+ * left behind, dead.
  *
  * @module
  */
@@ -10,13 +11,14 @@ import { describeFailure } from "./failure.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** How long an end by force may take; then the process ends whatever the kernel has not answered. */
-const FORCE_MS = 2000;
+export const FORCE_MS = 2000;
 
 /** Ends a mount. */
 export class MountEnding {
   readonly #mounted: BackupMount;
   readonly #reporter: Reporter;
   readonly #forced = Promise.withResolvers<EndSignal>();
+  #isForcing = false;
 
   constructor(mounted: BackupMount, reporter: Reporter) {
     this.#mounted = mounted;
@@ -30,6 +32,7 @@ export class MountEnding {
 
   /** Heeds a signal. @param count How many there have been, from 1. */
   heed(signal: EndSignal, count: number): void {
+    if (this.#isForcing) return;
     if (count > 1 || this.#mounted.isLingering) void this.#force(signal);
     else void this.#ask();
   }
@@ -48,6 +51,7 @@ export class MountEnding {
 
   /** Takes the mount away, also from those who use it, and has the process end, which fails whatever they do next. */
   async #force(signal: EndSignal): Promise<void> {
+    this.#isForcing = true;
     const timeUp = new Promise<void>((resolve) => setTimeout(resolve, FORCE_MS));
     await Promise.race([this.#takeAway(), timeUp]);
     this.#forced.resolve(signal);

@@ -180,6 +180,22 @@ fuseTest("A second signal always ends it: exit 143, users get ENOTCONN", async (
   assert(await canPurge(site));
 }, { programs: ["flock"] });
 
+fuseTest("Many signals at once leave no dead mount behind, in use or not", async (site) => {
+  addSample(site);
+  for (const isUsed of [false, true]) {
+    const mount = await site.mount();
+    using file = isUsed ? await Deno.open(mount.file("Sample")) : null;
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGINT"] as const) {
+      mount.tool.signal(signal);
+    }
+    const { code, stderr } = await mount.tool.outcome();
+    assert([0, 129, 130, 143].includes(code), stderr);
+    assertEquals(mountsAt(mount.path).length, 0, stderr);
+    if (file !== null) assertEquals(await errnoOf(readFrom(file, 0, 1000)), ENOTCONN);
+  }
+  assert(await canPurge(site));
+}, { programs: ["flock"] });
+
 /** Starts a process that has a mount namespace of its own, as a container has. */
 async function startNamespace(site: Site): Promise<{ pid: number; end: () => Promise<void> }> {
   const holder = startHolder(site, {
