@@ -8,6 +8,7 @@
  */
 
 import { BackyError } from "../errors.ts";
+import { errnoOf, reasonOf as systemReasonOf } from "../ffi/errno.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import { printable, quote } from "../wording.ts";
 
@@ -113,5 +114,5 @@ function describe({ revision, seq, imageBytes }: DamagePlace): string {
 
 function reasonOf(error: unknown): string {
   if (error instanceof BackyError) return error.message;
-  return printable(String(error), 300);
+  return errnoOf(error) === null ? printable(String(error), 300) : systemReasonOf(error);
 }

@@ -179,7 +179,7 @@ class Mounted implements BackupMount {
 
   async unmount(): Promise<readonly string[] | null> {
     const { busy } = await this.#session.unmount();
-    return busy ? describeMountUsers(this.mountpoint) : null;
+    return busy ? describeMountUsers(this.#session.mount) : null;
   }
 
   detach(): Promise<void> {

@@ -9,7 +9,7 @@
 
 import { describeProcess } from "../store/lock_holder.ts";
 import { listNames, readTextOrNull } from "../target/file_info.ts";
-import { parseMountinfo } from "../target/in_use.ts";
+import { type MountEntry, parseMountinfo } from "../target/in_use.ts";
 import { quote } from "../wording.ts";
 
 /** More users than this are counted, not listed. */
@@ -18,12 +18,24 @@ const LISTED_USERS = 8;
 /**
  * Says who uses a mount.
  *
- * @param mountpoint Absolute path without symbolic links.
+ * @param mount The path that leads to it, absolute and without symbolic links, and its device, see mountinfo(5).
  * @param root Folder that stands for "/" where /proc and /sys are looked up.
  * @returns Users such as `/dev/loop0 (mounted at "/mnt/restore")` and `pid 17 (bash)`; empty if none is to be found.
  */
-export function describeMountUsers(mountpoint: string, root = ""): string[] {
-  return shorten([...loopUsers(mountpoint, root), ...processUsers(mountpoint, root)]);
+export function describeMountUsers(
+  { mountpoint, device }: { readonly mountpoint: string; readonly device: string },
+  root = "",
+): string[] {
+  const mounts = parseMountinfo(readTextOrNull(`${root}/proc/self/mountinfo`) ?? "");
+  const own = mounts.findLast((mount) => mount.device === device);
+  const others = own ? mounts.slice(mounts.indexOf(own) + 1) : [];
+  return shorten([
+    ...others.filter(({ mountPoint }) => isInside(mountPoint, mountpoint)).map(({ mountPoint }) =>
+      mountPoint === mountpoint ? "another mount over it" : `the mount at ${quote(mountPoint)}`
+    ),
+    ...loopUsers(mountpoint, mounts, root),
+    ...processUsers(mountpoint, root),
+  ]);
 }
 
 function shorten(users: readonly string[]): string[] {
@@ -76,8 +88,11 @@ export function isInside(path: string, dir: string): boolean {
 }
 
 /** Loop devices on files of the mount, with where they are mounted in turn. */
-function* loopUsers(mountpoint: string, root: string): Generator<string> {
-  const mounts = parseMountinfo(readTextOrNull(`${root}/proc/self/mountinfo`) ?? "");
+function* loopUsers(
+  mountpoint: string,
+  mounts: readonly MountEntry[],
+  root: string,
+): Generator<string> {
   for (const name of listNames(`${root}/sys/block`)) {
     if (!name.startsWith("loop")) continue;
     const backing = readTextOrNull(`${root}/sys/block/${name}/loop/backing_file`);

@@ -76,6 +76,21 @@ fuseTest("A mount under nohup stays when its terminal ends; SIGUSR1 does nothing
   assertEquals(messagesOf(stderr), []);
 }, { programs: ["nohup"] });
 
+fuseTest("A mount that another one covers says so, and ends when that has gone", async (site) => {
+  const image = addSample(site);
+  const mount = await site.mount();
+  await sh('mount -t tmpfs none "$1"', mount.path);
+  try {
+    mount.tool.signal("SIGTERM");
+    await mount.tool.untilSaid("a second signal");
+  } finally {
+    await sh('umount "$1"', mount.path);
+  }
+  assertStringIncludes(mount.messages[0]!, "the mount is in use by another mount over it;");
+  await assertContent(mount.file("last"), image);
+  await mount.end();
+});
+
 fuseTest("Two SIGHUPs, from the kernel and a shell, do not detach a mount in use", async (site) => {
   addSample(site);
   const mount = await site.mount();

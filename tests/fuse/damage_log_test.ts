@@ -1,3 +1,4 @@
+import "../fixtures/libraries.ts";
 import { DamageLog } from "../../lib/fuse/damage_log.ts";
 import { assertEquals } from "../assert.ts";
 import { missing, noSpace } from "./fake_chunks.ts";
@@ -18,6 +19,7 @@ Deno.test("DamageLog names bytes, seq, revision and cause in one line", () => {
   log.reportRead(place(null), new TypeError("odd\nthing"));
   log.reportWrite(place(0), noSpace());
   log.reportListing("/b", noSpace());
+  log.reportListing("/c", new Deno.errors.NotFound("No such file (os error 2): stat '/c'"));
   assertEquals(lines, [
     'Cannot read image bytes 8388608 to 10485759 (seq 2) of revision "r1": ' +
     'Cannot read chunk "ab": there is no file "x"',
@@ -26,6 +28,7 @@ Deno.test("DamageLog names bytes, seq, revision and cause in one line", () => {
     'Cannot store chunk in "x": No space left on device (ENOSPC)',
     'Cannot list backup directory "/b" anew: ' +
     'Cannot store chunk in "x": No space left on device (ENOSPC)',
+    'Cannot list backup directory "/c" anew: No such file or directory (ENOENT)',
   ]);
 });
 
