@@ -60,11 +60,14 @@ export function describeKeepers(
       .filter((mount) => mount.device === device);
   const keepers = placesIn("self").map(({ mountPoint }) => `the mount at ${quote(mountPoint)}`);
   const namespaces = new Set(["", readLink(`${root}/proc/self/ns/mnt`)]);
+  // The kernel gives the number of a mount that has gone to the next one, whose users are none of ours.
+  const isNumberOfAnother = mountNumbers(root).has(id);
   const pids = listNames(`${root}/proc`).filter((name) => /^\d+$/.test(name));
   for (const pid of pids.sort((a, b) => Number(a) - Number(b))) {
     const namespace = readLink(`${root}/proc/${pid}/ns/mnt`);
     if (namespaces.has(namespace)) {
-      if (hasOpen(`${root}/proc/${pid}`, id)) keepers.push(describeProcess(Number(pid)));
+      const isKeeper = !isNumberOfAnother && hasOpen(`${root}/proc/${pid}`, id);
+      if (isKeeper) keepers.push(describeProcess(Number(pid)));
       continue;
     }
     // One process stands for all of its namespace.
@@ -73,6 +76,12 @@ export function describeKeepers(
     keepers.push(`${describeProcess(Number(pid))} in another mount namespace`);
   }
   return shorten(keepers);
+}
+
+/** The numbers of the mounts that there are in this process's mount namespace. */
+function mountNumbers(root: string): Set<number> {
+  const lines = (readTextOrNull(`${root}/proc/self/mountinfo`) ?? "").split("\n");
+  return new Set(lines.map((line) => parseInt(line, 10)));
 }
 
 /** Whether a process has files of a mount open; a descriptor's link tells no path of a mount that was detached. */
