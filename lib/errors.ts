@@ -54,7 +54,7 @@ export interface RevisionCandidate {
 export class RevisionError extends BackyError {
   override readonly code = "revision";
   readonly path: string;
-  /** The revisions of which one must be chosen; empty where that is not the matter. */
+  /** Candidates if the spec was ambiguous, else empty. */
   readonly candidates: readonly RevisionCandidate[];
 
   constructor(

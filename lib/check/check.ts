@@ -122,7 +122,7 @@ interface Found {
   readonly mapPath: string;
 }
 
-/** Time for finding the places of bad chunks after an interruption: whoever interrupts does not want to wait. */
+/** How long the places of bad chunks are looked up after an interruption: the user does not want to wait. */
 const LAST_WORDS_MS = 400;
 
 const NO_DAMAGE: RevisionDamage = { chunks: 0, bytes: 0, ranges: 0 };
@@ -130,7 +130,7 @@ const NO_DAMAGE: RevisionDamage = { chunks: 0, bytes: 0, ranges: 0 };
 /**
  * Checks revisions.
  *
- * @returns What was found; damage is no error here, and neither is an interruption.
+ * @returns What was found; neither damage nor an interruption is an error here.
  * @throws {StoreFormatError} If a directory is not a backup directory that is understood.
  * @throws {RevisionError} If there is no such revision.
  * @throws {UsageError} If a spec is not understood.

@@ -59,7 +59,7 @@ interface Suspect {
   readonly places: DamagedPlace[];
 }
 
-/** Bad chunks of which more is kept than their ids. */
+/** Number of bad chunks for which more than the id is kept. */
 const SUSPECTS_MAX = 50_000;
 
 /** Ranges that are kept in all. */
@@ -172,7 +172,7 @@ class RangeCollector implements MapVisitor {
   readonly #room: number;
   readonly #kept: ChunkRange[] = [];
   #imageBytes = 0;
-  // The range that may go on: of which chunk, and its first seq and that behind it.
+  // The range that may go on: its chunk, its first seq, and the seq behind its last.
   #number = -1;
   #firstSeq = 0;
   #endSeq = 0;

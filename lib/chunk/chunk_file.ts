@@ -38,7 +38,7 @@ const NOT_THE_CHUNKS: ReadonlyMap<number, string> = new Map([
   ].map((errno) => [errno, BRING_BACK] as const),
 ]);
 
-/** Returns the path of a chunk's file. @throws {RangeError} If `id` is no chunk id. */
+/** Returns the path of a chunk's file. @throws {RangeError} If `id` is not a chunk id. */
 export function chunkPath(basedir: string, id: string): string {
   return `${basedir}/${chunkRelativePath(id)}`;
 }

@@ -34,7 +34,7 @@ export const SYSTEM_CLOCK: Clock = {
   now: () => performance.now(),
   every(intervalMs, callback) {
     const timer = setInterval(callback, intervalMs);
-    // Progress alone is no reason for the process to live on.
+    // Progress alone must not keep the process alive.
     Deno.unrefTimer(timer);
     return () => clearInterval(timer);
   },

@@ -22,7 +22,7 @@ const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
 const RANGE_FAULT = 'not OFFSET:LENGTH in bytes, such as "1GiB:512MiB"';
 
 /**
- * Reads the value of `--range`: OFFSET:LENGTH, of which one may be missing.
+ * Reads the value of `--range`: OFFSET:LENGTH, one of which may be missing.
  *
  * @returns Bytes; the offset is 0 if it is missing, the length `null` (to the image's end) or > 0. Their sum is exact.
  * @throws {UsageError} for anything else.
@@ -82,7 +82,7 @@ export function parsePartitionNumber(text: string): number {
   return parseWhole("partition", text, PARTITION_NUMBERS);
 }
 
-/** Reads a number of bytes, which is not exact if it is not safe; `null` if it is none. */
+/** Parses a byte count; `null` if malformed. Beyond 2^53 it is not exact. */
 function parseBytes(text: string): number | null {
   const [, digits, unit = ""] = /^([0-9]+)([a-z]*)$/i.exec(text) ?? [];
   const unitBytes = UNIT_BYTES.get(unit.toLowerCase());

@@ -23,7 +23,7 @@ export const ExitCode = {
 /** One of the values of {@linkcode ExitCode}. */
 export type ExitCode = typeof ExitCode[keyof typeof ExitCode];
 
-/** The table that `--help` and the manual pages show; every code stands in it once. */
+/** The table that `--help` and the manual pages show; it has every code once. */
 export const EXIT_CODE_TABLE: readonly { readonly code: ExitCode; readonly meaning: string }[] = [
   { code: ExitCode.COMPLETE, meaning: "complete" },
   { code: ExitCode.FAILURE, meaning: "other failure" },

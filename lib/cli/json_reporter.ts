@@ -63,7 +63,7 @@ export interface JsonReporterOptions {
 }
 
 const PROGRESS_MS = 1000;
-/** Timers are not exact; what comes so much early is not left out for it. */
+/** Timers are not exact: a report that comes this much early is written all the same. */
 const PROGRESS_SLACK_MS = 50;
 /** A chunk of a small pattern may stand at a million places. */
 const ITEMS_MAX = 100;

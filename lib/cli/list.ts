@@ -15,7 +15,7 @@
  * |            | see {@linkcode ListedRevision}; `sizeBytes`: size of the image; `distinctChunks`: number of its   |
  * |            | chunks, without zeros; `distinctBytes`: what they hold; these three are `null` unless the state   |
  * |            | is "usable"                                                                                       |
- * |            | A `trust`, `server` or `parent` that is no word or host's name is "?"                             |
+ * |            | A `trust`, `server` or `parent` that does not look like a word or host name is "?"                |
  * | `skipped`  | `name`: of a metadata file without ".rev", `reason`: why it could not be used                     |
  *
  * @module
@@ -71,7 +71,7 @@ export interface ListOutput {
 }
 
 /**
- * Lists the revisions of a backup directory. Those that cannot be used are no failure, and an empty directory is none.
+ * Lists the revisions of a backup directory. Neither unusable revisions nor an empty directory are a failure.
  *
  * The event loop goes on meanwhile. A table is written when all is known, for its widths; lines of JSON as soon as possible.
  *

@@ -20,7 +20,7 @@ export class ParentWatch implements Disposable {
   }
 
   /**
-   * Begins to watch. The parent is whoever is so by now: a program that is started as a daemon has got another one before.
+   * Begins to watch. The current parent counts: a program that was started as a daemon already has a new one.
    *
    * @param action What will not be done, for the message.
    */

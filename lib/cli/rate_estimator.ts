@@ -23,9 +23,9 @@ const LONGEST_ETA_SECONDS = 1000 * 86_400;
 /**
  * A moving average of work over time.
  *
- * The rate is that of the last 15 seconds, and of the later half as long as there are not twice as many: the first bytes often go
- * into memory that is still free and come from caches, and would look like a speed that lasts. Where nothing was done in that
- * time, what is left is estimated from the whole run, so that it grows while work stands still and recovers afterwards.
+ * The rate is measured over the last 15 seconds, and in the first 30 over the later half of the run: the first bytes often come
+ * from caches and go into free memory, faster than the rest will. If nothing was done in that time, the time left is estimated
+ * from the whole run, so that it grows while work stands still and recovers afterwards.
  */
 export class RateEstimator {
   /** Ascending in time; the first one lies at or before the window's start as soon as there is one. */

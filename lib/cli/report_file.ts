@@ -1,5 +1,5 @@
 /**
- * The file that `--report` names. It is created before the restore begins: that it cannot be is to be known then.
+ * The file that `--report` names. It is created before the restore begins, so that a failure is noticed then.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What a command tells while it runs, whoever listens: a person (`progress.ts`) or a program (`json_reporter.ts`).
+ * What a command reports while it runs, to a person (`progress.ts`) or a program (`json_reporter.ts`).
  *
  * A command calls {@linkcode Reporter.start} once, a step for each event that begins one, and ends with
  * {@linkcode Reporter.summary} or {@linkcode Reporter.fail}. Texts are for persons, names and fields for programs;
@@ -76,6 +76,6 @@ export interface Reporter extends Disposable {
    */
   fail(failure: unknown, options?: FailureOptions): void;
 
-  /** Ends the step that is under way; does nothing where there is none. */
+  /** Ends the current step, if there is one. */
   stop(): void;
 }

@@ -191,7 +191,7 @@ class EventTeller {
   #trackSurvey({ revision, threads, plan, progress }: RunningWork): void {
     this.revision = revision;
     const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
-    // Files are looked for, not read: progress is that of their number.
+    // Files are looked for, not read, so progress counts files.
     const chunkBytes = plan.distinctChunks === 0 ? 0 : plan.distinctBytes / plan.distinctChunks;
     this.#reporter.track(
       `Looking for ${chunks} of ${revision} (${formatBytes(plan.imageBytes)})`,

@@ -110,12 +110,12 @@ export function openSink(writer: SyncWriter = Deno.stderr): Sink {
   };
 }
 
-/** Width of the terminal that standard error is; `undefined` if it is none. */
+/** Width of the terminal on standard error; `undefined` if it is not a terminal. */
 export function stderrColumns(): number | undefined {
   return Deno.stderr.isTerminal() ? terminalColumns() : undefined;
 }
 
-/** Width of the terminal that standard output is; `undefined` if it is none. */
+/** Width of the terminal on standard output; `undefined` if it is not a terminal. */
 export function stdoutColumns(): number | undefined {
   return Deno.stdout.isTerminal() ? terminalColumns() : undefined;
 }

@@ -33,7 +33,7 @@ function pathsOf(command: ExtractCommand | FuseCommand): (string | undefined)[] 
       return [];
     case "restore": {
       const { revision, output, also, base, reportFile } = command;
-      // A bare name is that of a revision in the backup directory.
+      // A bare name is a revision in the backup directory.
       const basePath = base?.includes("/") ? base : undefined;
       return [revision, output === "-" ? undefined : output, ...also, basePath, reportFile];
     }

@@ -296,7 +296,7 @@ export function openLibfuse3(): Libfuse3 {
   throw new MountError(`Cannot load libfuse3: ${REMEDY}; tried ${failures.join(", ")}`);
 }
 
-/** What else is wrong than that there is no such library: another machine's, or one that lacks its own libraries. */
+/** What is wrong if the library exists: it is for another machine, or lacks its own libraries. */
 function describeLoading(soname: string, error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   // Source: the words of glibc's dlopen(3).

@@ -36,9 +36,9 @@ import { Capability, CONN_INFO, LOWLEVEL_OPS, type LowlevelOp } from "./structs.
 import { unmountPath } from "./unmount.ts";
 import { readText, writeText } from "../ffi/small_files.ts";
 
-/** After so many requests it is the turn of others on this thread, such as a worker's message. */
+/** Requests handled before yielding to the event loop, so that workers' messages get their turn. */
 const MAX_BATCH = 8;
-/** After so many failures in a row the loop gives up; between them it waits. */
+/** Failures in a row, with a pause after each, after which the loop gives up. */
 const MAX_FAILURES = 10, FAILURE_PAUSE_MS = 100;
 
 /** A mounted file system. */
@@ -69,7 +69,7 @@ export interface FuseSession {
    */
   unmount(): Promise<{ busy: boolean }>;
   /**
-   * Takes the mount away from its path even if it is busy. Who has files open may use them, and gets answers, until
+   * Takes the mount away from its path even if it is busy. Files that are open still work until
    * `closed` settles or this process ends (then ENOTCONN).
    *
    * @throws {OsError | MountError} If the system refuses.
@@ -177,7 +177,7 @@ class Session implements FuseSession {
     return this.#isOver || this.#library.symbols.fuse_session_exited(this.#pointer) !== 0;
   }
 
-  /** Waits for the end of a mount that is none. */
+  /** Waits for the end of a mount that is no longer one. */
   async #abandon(): Promise<void> {
     // Where it can still be found, it is taken away; then the loop ends.
     if (!this.#hasEnded) await unmountPath(this.mountpoint, { lazy: true }).catch(() => {});

@@ -48,7 +48,7 @@ export type UnmountOutcome = "done" | "busy" | "absent";
  * Unmounts a FUSE mount.
  *
  * @param path As `realPath` gives it.
- * @param options.lazy Detach it even if it is busy: nobody finds it any more, who has it open may go on.
+ * @param options.lazy Detach it even if it is busy: nobody finds it any more, but files that are open still work.
  * @throws {OsError | MountError} On any failure but "busy".
  */
 export async function unmountPath(
