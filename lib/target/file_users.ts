@@ -20,6 +20,7 @@ import {
   ancestry,
   type FileIdentity,
   findWriters,
+  inheritedFlocks,
   isSameIdentity,
   type Writers,
 } from "./open_files.ts";
@@ -173,8 +174,9 @@ function describeLocksAt(path: string): string[] {
 function describeFlock(info: FileStatus): string[] {
   const pids = findFlockHolders(readTextOrNull("/proc/locks") ?? "", info, { isShared: true });
   const [self, ...parents] = ancestry();
-  const others = pids.filter((pid) => !parents.includes(pid));
-  if (pids.length > 0 && others.length === 0) return [];
+  const inherited = inheritedFlocks(info);
+  const others = pids.filter((pid) => !parents.includes(pid) && !inherited.includes(pid));
+  if (pids.length + inherited.length > 0 && others.length === 0) return [];
   const strangers = others.filter((pid) => pid !== self);
   return strangers.length === 0
     ? ["another program has locked it, perhaps another restore"]

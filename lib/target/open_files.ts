@@ -56,15 +56,46 @@ export function findWriters(files: readonly FileIdentity[]): Writers {
   return { pids, isInherited: givers.size > 0 };
 }
 
+/**
+ * Finds the locks by `flock` that a process has on a file from which this one descends. Those of this process itself may be
+ * another restore's.
+ *
+ * @returns The process ids by which /proc/locks names them. Those processes may have ended: after `exec 9<>FILE; flock 9` it is
+ *   the shell that has the lock.
+ */
+export function inheritedFlocks(file: FileIdentity): number[] {
+  const pids: number[] = [];
+  for (const pid of ancestry().slice(1)) {
+    for (const { info } of descriptorsOf(pid, [file])) {
+      // Source: proc_pid_fdinfo(5); behind the name the line is one of /proc/locks.
+      const locks = info.matchAll(/^lock:\s+\d+: FLOCK +\S+ +\S+ +(\d+) /gm);
+      pids.push(...Array.from(locks, ([, locker]) => Number(locker)));
+    }
+  }
+  return pids;
+}
+
 function writingDescriptors(pid: number, files: readonly FileIdentity[]): number[] {
-  const isWriting = (fd: string) => {
-    const status = statUnsynced(`/proc/${pid}/fd/${fd}`);
-    if (status === null || !files.some((file) => isSameIdentity(file, status))) return false;
-    const info = readTextOrNull(`/proc/${pid}/fdinfo/${fd}`) ?? "";
+  const isWriting = (info: string) => {
     const flags = /^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? "0";
     return (parseInt(flags, 8) & ACCESS_MODE) !== 0;
   };
-  return listNames(`/proc/${pid}/fd`).filter(isWriting).map(Number);
+  return descriptorsOf(pid, files).filter(({ info }) => isWriting(info)).map(({ fd }) => fd);
+}
+
+/** The descriptors of a process that lead to one of some files, and what fdinfo says of each. */
+function descriptorsOf(
+  pid: number,
+  files: readonly FileIdentity[],
+): { fd: number; info: string }[] {
+  const isWanted = (fd: string) => {
+    const status = statUnsynced(`/proc/${pid}/fd/${fd}`);
+    return status !== null && files.some((file) => isSameIdentity(file, status));
+  };
+  return listNames(`/proc/${pid}/fd`).filter(isWanted).map((fd) => ({
+    fd: Number(fd),
+    info: readTextOrNull(`/proc/${pid}/fdinfo/${fd}`) ?? "",
+  }));
 }
 
 /** Whether two answers are about one file, or one device by whatever nodes. */

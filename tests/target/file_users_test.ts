@@ -333,6 +333,11 @@ testUnless(
   `);
     const script = scratch.file("script", code);
     assertEquals((await shell(`flock '${path}' sh '${script}'`)).stderr, "");
+    // Here the process that took the lock has ended, and the shell has it.
+    const byDescriptor = `exec 9<>'${path}'; flock 9; sh '${script}'; :`;
+    assertEquals((await shell(byDescriptor)).stderr, "");
+    const byReader = `exec 9<'${path}'; flock 9; sh '${script}' 9<&-; :`;
+    assertEquals((await shell(byReader)).stderr, "");
     // Whoever is no parent is somebody else.
     const beside =
       `flock -F '${path}' sleep 60 & pid=$!; while flock -n '${path}' true; do :; done; ` +
