@@ -57,7 +57,9 @@ export function openReportFile(path: string, target: string): ReportFile {
 export function requireReportFile(path: string, target: string): void {
   const info = statOrNull(path);
   if (info !== null && !info.isFile) throw cannotUse(path, "it is not a regular file");
-  if (info !== null && info.size > 0) throw cannotUse(path, "there is such a file already");
+  if (info !== null && info.size > 0) {
+    throw cannotUse(path, "it exists and is not empty; name another file");
+  }
   let isFolder: boolean;
   try {
     // With less than all permissions the runtime drops the slash at the end, which would have told.

@@ -207,8 +207,8 @@ Deno.test("--report is refused before anything is written if it could not be wri
   const empty = store.file("empty-target", "");
   const before = store.namesBeside();
   const cases: [report: string, output: string, state: string][] = [
-    [used, target, "there is such a file already"],
-    [store.revision.path, target, "there is such a file already"],
+    [used, target, "it exists and is not empty; name another file"],
+    [store.revision.path, target, "it exists and is not empty; name another file"],
     [store.file("nowhere/report"), target, "No such file or directory (ENOENT)"],
     [`${used}/report`, target, "Not a directory (ENOTDIR)"],
     [store.file("."), target, "it is not a regular file"],

@@ -47,7 +47,7 @@ Deno.test("openReportFile() and requireReportFile() refuse the same, and change 
   Deno.symlinkSync(scratch.path, scratch.file("folder"));
   Deno.symlinkSync("nothing", scratch.file("dangling"));
   const cases: [path: string, target: string, state: string][] = [
-    [full, TARGET, "there is such a file already"],
+    [full, TARGET, "it exists and is not empty; name another file"],
     [scratch.path, TARGET, "it is not a regular file"],
     ["/dev/null", TARGET, "it is not a regular file"],
     [scratch.file("none/report"), TARGET, "No such file or directory (ENOENT)"],
