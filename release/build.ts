@@ -155,7 +155,9 @@ function run(
   options: { args: readonly string[]; cwd: string; env?: Record<string, string> },
 ): string {
   const { success, stdout } = new Deno.Command(Deno.execPath(), {
-    ...{ args: [...command, ...options.args], cwd: options.cwd, stderr: "inherit" },
+    args: [...command, ...options.args],
+    cwd: options.cwd,
+    stderr: "inherit",
     env: options.env ?? {},
   }).outputSync();
   if (!success) throw new Error(`Cannot build: "deno ${command[0]}" failed`);

@@ -77,7 +77,8 @@ function releaseTime(): number {
   }
   const { success, stdout } = new Deno.Command("git", {
     args: ["log", "-1", "--format=%ct"],
-    ...{ cwd: ROOT, stderr: "inherit" },
+    cwd: ROOT,
+    stderr: "inherit",
   }).outputSync();
   if (!success) throw new Error("Cannot tell the release's time: set SOURCE_DATE_EPOCH");
   return Number(new TextDecoder().decode(stdout));

@@ -46,7 +46,9 @@ export async function runCheck(tool: string, command: CheckCommand): Promise<Exi
   const badMaps = new BadChunkWarnings(reporter, "map");
   try {
     const report = await check({
-      ...{ ...asked, threads, signal },
+      ...asked,
+      threads,
+      signal,
       onEvent: (event) => tell(reporter, { badChunks, badMaps }, event),
     });
     badMaps.end();
@@ -122,7 +124,8 @@ function tell(
   switch (event.type) {
     case "locking":
       return reporter.step("Obtaining purge lock", {
-        ...{ name: "lock", fields: { basedir: event.basedir } },
+        name: "lock",
+        fields: { basedir: event.basedir },
       });
     case "lock-wait":
       return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);

@@ -92,7 +92,9 @@ export class JsonReporter implements Reporter {
   start(asked: StartFields): void {
     const args = Object.entries(asked.arguments).map(([name, value]) => [name, value ?? null]);
     this.#emit("start", {
-      ...{ tool: this.#tool, version: this.#version, command: asked.command },
+      tool: this.#tool,
+      version: this.#version,
+      command: asked.command,
       arguments: Object.fromEntries(args),
     });
   }

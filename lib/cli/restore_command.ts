@@ -39,7 +39,9 @@ export async function runRestore(tool: string, command: RestoreCommand): Promise
   reporter.start({ command: kind, arguments: { ...asked, threads, reportFile } });
   const events = new EventTeller(reporter);
   const options = {
-    ...{ ...asked, threads, signal },
+    ...asked,
+    threads,
+    signal,
     onEvent: (event: RestoreEvent) => events.tell(event),
   };
   try {

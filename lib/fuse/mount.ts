@@ -119,7 +119,11 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
   const { threads, notice } = roomForWorkers(options.threads);
   if (notice !== null) onEvent({ type: "notice", text: notice });
   const filesystem = cleanup.use(openFilesystem({
-    ...{ basedir, spillDir, cacheBytes, threads, verify },
+    basedir,
+    spillDir,
+    cacheBytes,
+    threads,
+    verify,
     owner: { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 },
     onDamage: warn,
     onSkipped: ({ name, reason }) => warn(`revision ${quote(name)} is left out: ${reason}`),

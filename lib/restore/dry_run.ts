@@ -32,7 +32,12 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
   });
   const damage = new DamageCollector(plan.extent);
   const pool = new WorkerPool({
-    ...{ crew, plan, sources, verify: true, onError: "zero", throttle: null },
+    crew,
+    plan,
+    sources,
+    verify: true,
+    onError: "zero",
+    throttle: null,
     task: { kind: "survey", countsPlaces: isStream(prepared.target.kind) },
     onNote(note) {
       if (note.type !== "bad-chunk") return;
@@ -44,7 +49,9 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
   onEvent({ type: "surveying", revision: name, threads: crew.workers.length, plan, progress });
   await pool.run(signal);
   return makeDryRunReport(plan, pool.progress(), {
-    ...{ elapsedMs: performance.now() - startMs, sources, ...damage.loss() },
+    elapsedMs: performance.now() - startMs,
+    sources,
+    ...damage.loss(),
     mayWriteLess: Boolean(options.update),
   });
 }

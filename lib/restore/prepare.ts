@@ -136,7 +136,10 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
   }
   const locks = stack.move();
   return {
-    ...{ name: found.name, plan, sources, target },
+    name: found.name,
+    plan,
+    sources,
+    target,
     planAll: async () => baseMap ? await makePlan({ extent }) : plan,
     requireSameMap: () => slices.run(requireSameMap(map, found)),
     [Symbol.dispose]: () => locks.dispose(),

@@ -54,7 +54,8 @@ export async function readBack(
   const zeroPolicy = target.zeroPolicy === "write" ? "write" : "deallocate";
   const run = async (round: 1 | 2, onNote: (note: Note) => void): Promise<PoolProgress> => {
     const pool = new WorkerPool({
-      ...{ ...work, onNote },
+      ...work,
+      onNote,
       task: {
         kind: "update",
         target: { ...target, zeroPolicy },

@@ -67,7 +67,10 @@ export function makeReport(
   const { sources, ...rest } = run;
   return {
     ...summaryOf(plan),
-    ...{ readBytes, decodedBytes, writtenBytes, sameBytes },
+    readBytes,
+    decodedBytes,
+    writtenBytes,
+    sameBytes,
     lentChunks: lentChunks(sources, done),
     ...rest,
   };
@@ -91,8 +94,16 @@ export function summaryOf(plan: PlanSummary): PlanSummary {
   const { imageBytes, extent, distinctChunks, distinctBytes } = plan;
   const { dataSeqs, dataBytes, zeroSeqs, zeroBytes, keptSeqs, keptBytes } = plan;
   return {
-    ...{ imageBytes, extent, dataSeqs, dataBytes, zeroSeqs, zeroBytes, keptSeqs, keptBytes },
-    ...{ distinctChunks, distinctBytes },
+    imageBytes,
+    extent,
+    dataSeqs,
+    dataBytes,
+    zeroSeqs,
+    zeroBytes,
+    keptSeqs,
+    keptBytes,
+    distinctChunks,
+    distinctBytes,
   };
 }
 

@@ -86,7 +86,11 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     const damage = new DamageCollector(plan.extent);
     const rate = options.readBytesPerSecond;
     const work: Omit<PoolOptions, "task"> = {
-      ...{ crew, plan, sources, verify, onError },
+      crew,
+      plan,
+      sources,
+      verify,
+      onError,
       throttle: rate === undefined ? null : createThrottle(rate),
       onNote(note) {
         if (note.type !== "bad-chunk") return;
@@ -110,8 +114,10 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     const pool = new WorkerPool({ ...work, task });
     const running = { revision: name, target: path, access, threads, plan };
     onEvent({
-      ...{ type: "restoring", isUpdate: task.kind === "update" },
-      ...{ ...running, progress: () => pool.progress() },
+      type: "restoring",
+      isUpdate: task.kind === "update",
+      ...running,
+      progress: () => pool.progress(),
     });
     const { head, tail } = streamFrame(options.format ?? "raw", plan.imageBytes);
     await writeStreamPart(handle, head, { offset: plan.extent.start, signal });
@@ -128,7 +134,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       await flush(() => target.flush());
       // The base is part of what is compared: that the target holds it was a promise.
       rewrittenBytes = await readBack({ ...work, plan: await prepared.planAll() }, {
-        ...{ target, damage, signal },
+        target,
+        damage,
+        signal,
         flush: () => flush(() => target.flush()),
         onRound: (round, progress) =>
           onEvent({ type: "reading-back", round, ...running, progress }),
@@ -140,8 +148,12 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     // A backup that was running has written its map by now, perhaps: what was restored is not its image then.
     await prepared.requireSameMap();
     return makeReport(plan, pool.progress(), {
-      ...{ elapsedMs: performance.now() - startMs, isVerified: verify, isSynced: sync },
-      ...{ sources, rewrittenBytes, ...damage.loss() },
+      elapsedMs: performance.now() - startMs,
+      isVerified: verify,
+      isSynced: sync,
+      sources,
+      rewrittenBytes,
+      ...damage.loss(),
     });
   } finally {
     target.close();

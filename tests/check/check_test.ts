@@ -41,8 +41,13 @@ Deno.test("check() reads each distinct chunk of all revisions once, and changes 
   assert(report.elapsedMs > 0);
   const { elapsedMs: _, ...rest } = report;
   const checked = (name: string, imageBytes: number) => ({
-    ...{ basedir: store.basedir, name, mapPath: `${store.basedir}/${name}`, imageBytes },
-    ...{ state: "intact" as const, reason: null, damage: { chunks: 0, bytes: 0, ranges: 0 } },
+    basedir: store.basedir,
+    name,
+    mapPath: `${store.basedir}/${name}`,
+    imageBytes,
+    state: "intact" as const,
+    reason: null,
+    damage: { chunks: 0, bytes: 0, ranges: 0 },
   });
   const ids = [...first.ids.filter((_, seq) => seq !== 3), ...second.ids];
   assertEquals(rest, {
@@ -50,7 +55,9 @@ Deno.test("check() reads each distinct chunk of all revisions once, and changes 
       checked("First", 6 * CHUNK_BYTES - 9),
       checked("Second", 3 * CHUNK_BYTES),
     ],
-    ...{ distinctChunks: 4, checkedChunks: 4, damagedChunks: 0 },
+    distinctChunks: 4,
+    checkedChunks: 4,
+    damagedChunks: 0,
     readBytes: fileBytes(store, ids),
     // The last chunk of the first image is shorter.
     decodedBytes: 4 * CHUNK_BYTES - 9,
@@ -112,7 +119,9 @@ Deno.test("check() says what is wrong with a chunk, and where in which images", 
   Deno.writeFileSync(fileOf(6), new Uint8Array(CHUNK_FILE_MAX_BYTES + 1));
   const { report, events } = await run({ revisions: [first.path, second.path] });
   const place = (revision: string, seq: number, missing = 0) => ({
-    ...{ revision, offset: seq * CHUNK_BYTES, length: CHUNK_BYTES - missing },
+    revision,
+    offset: seq * CHUNK_BYTES,
+    length: CHUNK_BYTES - missing,
   });
   const places: Record<string, unknown[]> = {
     a: [place("First", 0), place("Second", 2)],
@@ -155,7 +164,10 @@ Deno.test("check() finds a short last chunk that another image needs in full", a
   const revisions = [short.path, full, longer, shorter];
   const { report } = await run({ revisions });
   assertEquals(report.damaged, [{
-    ...{ basedir: store.basedir, chunkId: id, path: store.chunkFile(id), reason: "size" },
+    basedir: store.basedir,
+    chunkId: id,
+    path: store.chunkFile(id),
+    reason: "size",
     detail: `Cannot use chunk "${id}" in full: it holds 1000 bytes (file "${store.chunkFile(id)}")`,
     places: [
       { revision: "Full", offset: 0, length: CHUNK_BYTES },
@@ -199,7 +211,8 @@ Deno.test("check() holds the purge lock while it reads", async () => {
   };
   const during: boolean[] = [];
   await check({
-    ...{ revisions: [path], threads: 1 },
+    revisions: [path],
+    threads: 1,
     onEvent: ({ type }) => type === "checking" && during.push(tryLock()),
   });
   assertEquals([during, tryLock()], [[false], true]);
@@ -309,7 +322,9 @@ Deno.test("check() that is interrupted says what it has found", async () => {
   const reason = new Error("enough");
   // Chunks that are missing take no time, the others an hour.
   const { interruption, revisions, damaged, ...report } = await check({
-    ...{ revisions: [first.path, other.path], threads: 4, signal: controller.signal },
+    revisions: [first.path, other.path],
+    threads: 4,
+    signal: controller.signal,
     readBytesPerSecond: 1000,
     onEvent: (event) => {
       if (event.type === "bad-chunk" && ++missing === 2) controller.abort(reason);
@@ -351,7 +366,9 @@ Deno.test("check() that is interrupted while it reads maps knows no revision to 
   const paths = ["ab", "cd"].map((letters, at) => scene.store.add(`R${at}`, letters).path);
   const controller = new AbortController();
   const { interruption, revisions, checkedChunks } = await check({
-    ...{ revisions: paths, threads: 1, signal: controller.signal },
+    revisions: paths,
+    threads: 1,
+    signal: controller.signal,
     onEvent: ({ type }) => type === "reading-maps" && controller.abort(new Error("enough")),
   });
   assertEquals(String(interruption), "Error: enough");
@@ -364,7 +381,10 @@ Deno.test("check() that is aborted returns the reason, and gives the lock back",
   const controller = new AbortController();
   const reason = new Error("enough");
   const { interruption } = await check({
-    ...{ revisions: [path], threads: 1, signal: controller.signal, readBytesPerSecond: 1000 },
+    revisions: [path],
+    threads: 1,
+    signal: controller.signal,
+    readBytesPerSecond: 1000,
     onEvent: ({ type }) => type === "checking" && controller.abort(reason),
   });
   assert(interruption === reason);

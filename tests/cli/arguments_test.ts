@@ -29,11 +29,26 @@ const DEFAULTS: RestoreCommand = {
   revision: "REV",
   output: "-",
   sectorBytes: undefined,
-  ...{ spec: undefined, threads: undefined, sparse: "auto", update: false, base: undefined },
-  ...{ verifyTarget: false, range: undefined, partition: undefined, format: "raw" },
-  ...{ onError: "abort", also: [], reportFile: undefined, verify: true, sync: true },
-  ...{ lockTimeoutMs: undefined, readBytesPerSecond: undefined, force: false, dryRun: false },
-  ...{ quiet: false, json: false },
+  spec: undefined,
+  threads: undefined,
+  sparse: "auto",
+  update: false,
+  base: undefined,
+  verifyTarget: false,
+  range: undefined,
+  partition: undefined,
+  format: "raw",
+  onError: "abort",
+  also: [],
+  reportFile: undefined,
+  verify: true,
+  sync: true,
+  lockTimeoutMs: undefined,
+  readBytesPerSecond: undefined,
+  force: false,
+  dryRun: false,
+  quiet: false,
+  json: false,
 };
 
 function assertParses(args: string[], expected: Partial<RestoreCommand>) {
@@ -113,7 +128,11 @@ Deno.test("parseExtractArguments() reads each option of the table, and nothing e
 Deno.test("parseExtractArguments() takes the last of an option given twice, but all of --also", () => {
   const args = ["--on-error=zero", "--on-error=abort", "--range=1:", "--range=:2", "-ra", "-rb"];
   assertParses([...args, "--base=a", "--base=b", "--also=a", "--also=a", "REV", "OUT"], {
-    ...{ output: "OUT", onError: "abort", range: { offset: 0, length: 2 }, spec: "b", base: "b" },
+    output: "OUT",
+    onError: "abort",
+    range: { offset: 0, length: 2 },
+    spec: "b",
+    base: "b",
     also: ["a", "a"],
   });
 });
@@ -204,10 +223,16 @@ Deno.test("parseExtractArguments() accepts what does not contradict itself", () 
 
 Deno.test("parseExtractArguments() knows list and check as a first argument only", () => {
   assertEquals<unknown>(parseExtractArguments(["list", "--json", "DIR", "SPEC"]), {
-    ...{ kind: "list", dir: "DIR", spec: "SPEC", json: true },
+    kind: "list",
+    dir: "DIR",
+    spec: "SPEC",
+    json: true,
   });
   assertEquals<unknown>(parseExtractArguments(["list", "list"]), {
-    ...{ kind: "list", dir: "list", spec: undefined, json: false },
+    kind: "list",
+    dir: "list",
+    spec: undefined,
+    json: false,
   });
   for (const word of ["list", "check"]) {
     assertParses([`./${word}`], { revision: `./${word}` });
@@ -224,16 +249,30 @@ Deno.test("parseExtractArguments() knows list and check as a first argument only
 
 Deno.test("parseExtractArguments() reads check with all its options and any number of revisions", () => {
   const defaults: CheckCommand = {
-    ...{ kind: "check", revisions: ["a"], spec: undefined, share: 1, threads: undefined },
-    ...{ lockTimeoutMs: undefined, readBytesPerSecond: undefined, quiet: false, json: false },
+    kind: "check",
+    revisions: ["a"],
+    spec: undefined,
+    share: 1,
+    threads: undefined,
+    lockTimeoutMs: undefined,
+    readBytesPerSecond: undefined,
+    quiet: false,
+    json: false,
   };
   assertEquals<unknown>(parseExtractArguments(["check", "a"]), defaults);
   const options = ["-rlast", "--sample=2.5%", "-t3", "--lock-timeout=0", "--bwlimit=1K"];
   assertEquals<unknown>(
     parseExtractArguments(["check", ...options, "-q", "a", "check", "--json"]),
     {
-      ...{ kind: "check", revisions: ["a", "check"], spec: "last", share: 0.025, threads: 3 },
-      ...{ lockTimeoutMs: 0, readBytesPerSecond: 1024, quiet: true, json: true },
+      kind: "check",
+      revisions: ["a", "check"],
+      spec: "last",
+      share: 0.025,
+      threads: 3,
+      lockTimeoutMs: 0,
+      readBytesPerSecond: 1024,
+      quiet: true,
+      json: true,
     },
   );
   const given = [...options, "-q", "--json", "--help", "--version"].map((arg) => arg.split("=")[0]);

@@ -5,7 +5,9 @@ import { assertEquals } from "../assert.ts";
 
 function error(count: number, tags: readonly string[] = []): RevisionError {
   const candidates = Array.from({ length: count }, (_, at) => ({
-    ...{ name: `rev${at}`, time: new Date(Date.UTC(2026, 0, 1, at)).toISOString(), tags },
+    name: `rev${at}`,
+    time: new Date(Date.UTC(2026, 0, 1, at)).toISOString(),
+    tags,
   }));
   return new RevisionError("Cannot", { path: "/srv", candidates });
 }

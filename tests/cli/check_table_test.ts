@@ -12,7 +12,10 @@ function damaged(
   basedir = "/srv/vm",
 ): DamagedChunk {
   return {
-    ...{ basedir, chunkId, reason: "hash", detail: "Cannot use chunk" },
+    basedir,
+    chunkId,
+    reason: "hash",
+    detail: "Cannot use chunk",
     path: `${basedir}/${chunkId}`,
     places: places.map(([revision, offset]) => ({ revision, offset, length: 4 * MIB })),
   };
@@ -21,8 +24,13 @@ function damaged(
 function revision(name: string, fields: Partial<CheckedRevision> = {}): CheckedRevision {
   const basedir = fields.basedir ?? "/srv/vm";
   return {
-    ...{ basedir, name, mapPath: `${basedir}/${name}`, state: "intact", imageBytes: 64 * MIB },
-    ...{ reason: null, damage: { chunks: 0, bytes: 0, ranges: 0 } },
+    basedir,
+    name,
+    mapPath: `${basedir}/${name}`,
+    state: "intact",
+    imageBytes: 64 * MIB,
+    reason: null,
+    damage: { chunks: 0, bytes: 0, ranges: 0 },
     ...fields,
   };
 }
@@ -108,12 +116,26 @@ Deno.test("renderJsonFindings() gives an object a line, with all that is known",
     ...["revision z", "revision a", "revision b", "revision good", "revision cut"],
   ]);
   assertEquals(lines[0], {
-    ...{ type: "damage", basedir: "/srv/aa", revision: "z", offset: 0, length: 4 * MIB },
-    ...{ chunkId: ID, path: `/srv/aa/${ID}`, reason: "missing", detail: "Cannot use chunk" },
+    type: "damage",
+    basedir: "/srv/aa",
+    revision: "z",
+    offset: 0,
+    length: 4 * MIB,
+    chunkId: ID,
+    path: `/srv/aa/${ID}`,
+    reason: "missing",
+    detail: "Cannot use chunk",
   });
   assertEquals(lines[6], {
-    ...{ type: "revision", basedir: "/srv/vm", revision: "a", path: "/srv/vm/a", reason: null },
-    ...{ state: "damaged", sizeBytes: 64 * MIB, damagedBytes: 12 * MIB, damagedRanges: 3 },
+    type: "revision",
+    basedir: "/srv/vm",
+    revision: "a",
+    path: "/srv/vm/a",
+    reason: null,
+    state: "damaged",
+    sizeBytes: 64 * MIB,
+    damagedBytes: 12 * MIB,
+    damagedRanges: 3,
     damagedChunks: 2,
   });
   assertEquals([lines[9].state, lines[9].reason, lines[9].sizeBytes], ["bad-map", "no map", null]);

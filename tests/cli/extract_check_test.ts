@@ -144,8 +144,13 @@ Deno.test("check --json prints an object for each damaged range, and its report 
     assertEquals([sizeBytes, reason], [2 * CHUNK_BYTES + SHORT_BYTES, null]);
     const { detail, ...fields } = damage!;
     assertEquals<unknown>(fields, {
-      ...{ type: "damage", basedir: store.basedir, revision: "Other", chunkId: ownId },
-      ...{ offset: 2 * CHUNK_BYTES, length: SHORT_BYTES, reason: "missing" },
+      type: "damage",
+      basedir: store.basedir,
+      revision: "Other",
+      chunkId: ownId,
+      offset: 2 * CHUNK_BYTES,
+      length: SHORT_BYTES,
+      reason: "missing",
       path: chunkFile(store.basedir, ownId),
     });
     assertMatch(detail, /^Cannot read chunk "[0-9a-f]{32}": there is no file ".*"$/);

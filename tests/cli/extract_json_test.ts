@@ -47,12 +47,20 @@ function faultOf(value: unknown, shape: Shape): string | null {
 const REASON = oneOf("missing", "header", "lzo", "size", "hash");
 const EXTENT = shaped({ start: isCount, end: isCount, targetStart: isCount });
 const PLAN: Shape = {
-  ...{ imageBytes: isCount, extent: EXTENT, dataSeqs: isCount, dataBytes: isCount },
-  ...{ zeroSeqs: isCount, zeroBytes: isCount, keptSeqs: isCount, keptBytes: isCount },
-  ...{ distinctChunks: isCount, distinctBytes: isCount },
+  imageBytes: isCount,
+  extent: EXTENT,
+  dataSeqs: isCount,
+  dataBytes: isCount,
+  zeroSeqs: isCount,
+  zeroBytes: isCount,
+  keptSeqs: isCount,
+  keptBytes: isCount,
+  distinctChunks: isCount,
+  distinctBytes: isCount,
 };
 const FOUND: Shape = {
-  ...{ readBytes: isCount, elapsedMs: isNumber },
+  readBytes: isCount,
+  elapsedMs: isNumber,
   badRanges: arrayOf(
     shaped({
       offset: isCount,
@@ -62,19 +70,33 @@ const FOUND: Shape = {
       detail: isText,
     }),
   ),
-  ...{ badRangeCount: isCount, badBytes: isCount, badChunks: isCount },
+  badRangeCount: isCount,
+  badBytes: isCount,
+  badChunks: isCount,
   lentChunks: arrayOf(shaped({ dir: isText, chunks: isCount })),
 };
 const SUMMARIES: Readonly<Record<string, Shape>> = {
   restore: {
-    ...{ ...PLAN, ...FOUND, decodedBytes: isCount, writtenBytes: isCount, sameBytes: isCount },
-    ...{ rewrittenBytes: orNull(isCount), isVerified: isFlag, isSynced: isFlag },
+    ...PLAN,
+    ...FOUND,
+    decodedBytes: isCount,
+    writtenBytes: isCount,
+    sameBytes: isCount,
+    rewrittenBytes: orNull(isCount),
+    isVerified: isFlag,
+    isSynced: isFlag,
   },
   dryRun: { ...PLAN, ...FOUND, mayWriteLess: isFlag },
   check: {
-    ...{ revisions: isCount, intactRevisions: isCount, damagedRevisions: isCount },
-    ...{ distinctChunks: isCount, checkedChunks: isCount },
-    ...{ damagedChunks: isCount, readBytes: isCount, decodedBytes: isCount, elapsedMs: isNumber },
+    revisions: isCount,
+    intactRevisions: isCount,
+    damagedRevisions: isCount,
+    distinctChunks: isCount,
+    checkedChunks: isCount,
+    damagedChunks: isCount,
+    readBytes: isCount,
+    decodedBytes: isCount,
+    elapsedMs: isNumber,
   },
 };
 const WORK: Shape = { revision: isText, threads: isCount, ...PLAN };
@@ -89,21 +111,32 @@ const STEPS: Readonly<Record<string, Shape>> = {
   "read-back": { ...WORK, target: isText },
   "survey": WORK,
   "check": {
-    ...{ basedir: isText, revisions: isCount, threads: isCount },
-    ...{ distinctChunks: isCount, distinctBytes: isCount },
+    basedir: isText,
+    revisions: isCount,
+    threads: isCount,
+    distinctChunks: isCount,
+    distinctBytes: isCount,
   },
 };
 const START: Shape = {
-  ...{ tool: oneOf("backy-extract"), version: isText },
-  ...{ command: oneOf("restore", "check"), arguments: (value) => typeof value === "object" },
+  tool: oneOf("backy-extract"),
+  version: isText,
+  command: oneOf("restore", "check"),
+  arguments: (value) => typeof value === "object",
 };
 const PROGRESS: Shape = {
-  ...{ step: orNull(isText), doneBytes: orNull(isNumber), totalBytes: orNull(isCount) },
-  ...{ rateBytesPerSecond: orNull(isCount), etaSeconds: orNull(isNumber) },
+  step: orNull(isText),
+  doneBytes: orNull(isNumber),
+  totalBytes: orNull(isCount),
+  rateBytesPerSecond: orNull(isCount),
+  etaSeconds: orNull(isNumber),
   elapsedSeconds: orNull(isNumber),
 };
 const CHUNK_ERROR: Shape = {
-  ...{ chunkId: isChunkId, seqs: arrayOf(isCount), seqCount: isCount, path: isText },
+  chunkId: isChunkId,
+  seqs: arrayOf(isCount),
+  seqCount: isCount,
+  path: isText,
 };
 const CANDIDATE = shaped({ name: isText, time: isText, tags: arrayOf(isText) });
 const ERRORS: Readonly<Record<string, Shape>> = {
@@ -186,11 +219,27 @@ Deno.test("--json tells a restore as documented, and the image goes where it sho
     "summary",
   ]);
   assertEquals(lines[0]!.arguments, {
-    ...{ revision: store.revision.path, output: path, spec: null, threads: 3, sparse: "auto" },
-    ...{ update: false, base: null, verifyTarget: false, range: null, partition: null },
+    revision: store.revision.path,
+    output: path,
+    spec: null,
+    threads: 3,
+    sparse: "auto",
+    update: false,
+    base: null,
+    verifyTarget: false,
+    range: null,
+    partition: null,
     sectorBytes: null,
-    ...{ format: "raw", onError: "abort", also: [store.basedir], reportFile: null, verify: true },
-    ...{ sync: true, lockTimeoutMs: null, readBytesPerSecond: null, force: false, dryRun: false },
+    format: "raw",
+    onError: "abort",
+    also: [store.basedir],
+    reportFile: null,
+    verify: true,
+    sync: true,
+    lockTimeoutMs: null,
+    readBytesPerSecond: null,
+    force: false,
+    dryRun: false,
   });
   const step = lines.find((line) => line.step === "restore")!;
   assertEquals([step.revision, step.target, step.threads, step.imageBytes], [

@@ -106,7 +106,9 @@ Deno.test("A spec that means several revisions shows them, with dates as in a li
   const error = parseJsonLines(outcome.stderr).at(-1)!;
   assertEquals([outcome.code, error.code, error.candidateCount], [STORE, "revision", 4]);
   assertEquals(error.candidates[0], {
-    ...{ name: "Oldest", time: "2026-01-10T12:00:00.000Z", tags: ["daily", "weekly"] },
+    name: "Oldest",
+    time: "2026-01-10T12:00:00.000Z",
+    tags: ["daily", "weekly"],
   });
   assertEquals(store.namesBeside(), before);
 });

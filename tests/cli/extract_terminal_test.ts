@@ -173,7 +173,8 @@ function addMixed(other: SampleStore): void {
   other.add("Unf6uacWoXGb8VnbksM3yH", [], { ...day(13), isComplete: false, trust: "distrusted" });
   other.add("Rem6uacWoXGb8VnbksM3yH", [], {
     ...day(14),
-    ...{ server: "a-backup-server-with-a-long-name.example.org", tags: ['"\\e[2J\\a\\u202e"'] },
+    server: "a-backup-server-with-a-long-name.example.org",
+    tags: ['"\\e[2J\\a\\u202e"'],
   });
   Deno.removeSync(`${other.basedir}/Rem6uacWoXGb8VnbksM3yH`);
 }

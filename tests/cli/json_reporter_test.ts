@@ -59,13 +59,19 @@ Deno.test("JsonReporter tells start, steps, progress and summary", () => {
   const progress = { type: "progress", step: "restore", doneBytes: 0, totalBytes: 100 * GIB };
   assertEquals(take(), [
     {
-      ...{ type: "start", tool: "backy-extract", version: "1.2.3", command: "restore" },
+      type: "start",
+      tool: "backy-extract",
+      version: "1.2.3",
+      command: "restore",
       arguments: { revision: "r", threads: 2, base: null },
     },
     { type: "step", step: "read-map", text: "Loading revision map" },
     {
-      ...{ type: "step", step: "restore", text: "Restoring REV" },
-      ...{ imageBytes: 100 * GIB, target: "/dev/x" },
+      type: "step",
+      step: "restore",
+      text: "Restoring REV",
+      imageBytes: 100 * GIB,
+      target: "/dev/x",
     },
     { ...progress, rateBytesPerSecond: null, etaSeconds: null, elapsedSeconds: 0 },
   ]);
@@ -108,8 +114,13 @@ Deno.test("JsonReporter tells the time of a step that cannot be measured", () =>
   reporter.step("Flushing", { name: "flush" });
   clock.advance(1000);
   assertEquals(take()[1], {
-    ...{ type: "progress", step: "flush", doneBytes: null, totalBytes: null },
-    ...{ rateBytesPerSecond: null, etaSeconds: null, elapsedSeconds: 1 },
+    type: "progress",
+    step: "flush",
+    doneBytes: null,
+    totalBytes: null,
+    rateBytesPerSecond: null,
+    etaSeconds: null,
+    elapsedSeconds: 1,
   });
 });
 
@@ -118,8 +129,13 @@ Deno.test("JsonReporter.status() answers at once, between steps and when quiet t
     const { clock, reporter, counts, take, track } = setUp({ quiet });
     reporter.status();
     assertEquals(take(), [{
-      ...{ type: "progress", step: null, doneBytes: null, totalBytes: null },
-      ...{ rateBytesPerSecond: null, etaSeconds: null, elapsedSeconds: null },
+      type: "progress",
+      step: null,
+      doneBytes: null,
+      totalBytes: null,
+      rateBytesPerSecond: null,
+      etaSeconds: null,
+      elapsedSeconds: null,
     }]);
     track();
     take();
@@ -154,15 +170,23 @@ Deno.test("JsonReporter.fail() gives message, code, exit code and the error's ow
     [
       new TargetError("no", { path: "/t", offset: 17 }),
       {
-        ...{ message: "no", code: "target", exitCode: 4 },
-        ...{ path: "/t", offset: 17, isDisplaced: false },
+        message: "no",
+        code: "target",
+        exitCode: 4,
+        path: "/t",
+        offset: 17,
+        isDisplaced: false,
       },
     ],
     [
       new ChunkMissingError("gone", { ...chunk, seqs: [1, 3] }),
       {
-        ...{ message: "gone", code: "chunk-missing", exitCode: 3 },
-        ...{ ...chunk, seqs: [1, 3], seqCount: 2 },
+        message: "gone",
+        code: "chunk-missing",
+        exitCode: 3,
+        ...chunk,
+        seqs: [1, 3],
+        seqCount: 2,
       },
     ],
     [
@@ -172,8 +196,13 @@ Deno.test("JsonReporter.fail() gives message, code, exit code and the error's ow
     [
       new OsError("bad", { errno: 5, errnoName: "EIO", syscall: "pread", path }),
       {
-        ...{ message: "bad", code: "os", exitCode: 1, errno: 5, errnoName: "EIO" },
-        ...{ syscall: "pread", path },
+        message: "bad",
+        code: "os",
+        exitCode: 1,
+        errno: 5,
+        errnoName: "EIO",
+        syscall: "pread",
+        path,
       },
     ],
     ["just text", { message: "just text", code: "failure", exitCode: 1 }],

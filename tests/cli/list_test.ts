@@ -140,7 +140,8 @@ Deno.test("runList() on a terminal keeps time, name, size, trust and note whole"
   // As long as a uuid is.
   const name = "Nym6uacWoXGb8VnbksM3yH";
   addRevision(store.dir, name, [], {
-    ...{ tags: ["daily", "weekly", "manual:before-upgrade"], isComplete: false },
+    tags: ["daily", "weekly", "manual:before-upgrade"],
+    isComplete: false,
     trust: "distrusted",
   });
   writeMap(store.dir, name, { ids: [], size: 16 * 2 ** 30 - 1 });

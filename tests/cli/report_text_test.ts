@@ -14,17 +14,31 @@ const ASKED: AskedFor = { update: false, sparse: "auto", format: "raw", output: 
 const NO_LOSS: Loss = { badRanges: [], badRangeCount: 0, badBytes: 0, badChunks: 0 };
 
 const DRY: DryRunReport = {
-  ...{ imageBytes: 100 * MIB, extent: { start: 0, end: 100 * MIB, targetStart: 0 } },
-  ...{ dataSeqs: 15, dataBytes: 60 * MIB, zeroSeqs: 10, zeroBytes: 40 * MIB },
-  ...{ keptSeqs: 0, keptBytes: 0, distinctChunks: 12, distinctBytes: 48 * MIB },
-  ...{ readBytes: 7 * MIB, mayWriteLess: false, lentChunks: [], elapsedMs: 2000 },
+  imageBytes: 100 * MIB,
+  extent: { start: 0, end: 100 * MIB, targetStart: 0 },
+  dataSeqs: 15,
+  dataBytes: 60 * MIB,
+  zeroSeqs: 10,
+  zeroBytes: 40 * MIB,
+  keptSeqs: 0,
+  keptBytes: 0,
+  distinctChunks: 12,
+  distinctBytes: 48 * MIB,
+  readBytes: 7 * MIB,
+  mayWriteLess: false,
+  lentChunks: [],
+  elapsedMs: 2000,
   ...NO_LOSS,
 };
 
 const REPORT: RestoreReport = {
   ...DRY,
-  ...{ decodedBytes: 48 * MIB, writtenBytes: 60 * MIB, sameBytes: 0, rewrittenBytes: null },
-  ...{ isVerified: true, isSynced: true },
+  decodedBytes: 48 * MIB,
+  writtenBytes: 60 * MIB,
+  sameBytes: 0,
+  rewrittenBytes: null,
+  isVerified: true,
+  isSynced: true,
 };
 
 function bad(offset: number, chunkId: string): BadRange {
@@ -33,7 +47,9 @@ function bad(offset: number, chunkId: string): BadRange {
 
 const BAD: Loss = {
   badRanges: [bad(0, "a"), bad(8 * MIB, "a"), bad(12 * MIB, "b")],
-  ...{ badRangeCount: 3, badBytes: 12 * MIB, badChunks: 2 },
+  badRangeCount: 3,
+  badBytes: 12 * MIB,
+  badChunks: 2,
 };
 
 const HEAD = "100 MiB in 2.0 s (50 MiB/s): 25 chunks, 10 of them zero, 12 distinct";

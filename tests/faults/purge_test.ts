@@ -74,7 +74,9 @@ testUnless(
     const watch = new EventWatch();
     const revisions = [store.revision.path];
     const running = check({
-      ...{ revisions, threads: 1, readBytesPerSecond: 200_000 },
+      revisions,
+      threads: 1,
+      readBytesPerSecond: 200_000,
       onEvent: (event) => watch.onEvent(event as never),
     });
     await watch.until("locking");

@@ -18,7 +18,10 @@ function newMemory(maxBlocks: number): PageMemory {
   const maximum = START_PAGES + Math.ceil(maxBlocks * SPAN / WASM_PAGE_BYTES);
   const memory = new WebAssembly.Memory({ initial: START_PAGES, maximum, shared: true });
   return new PageMemory({
-    ...{ memory, firstOutput: 2, start: START_PAGES * WASM_PAGE_BYTES, span: SPAN },
+    memory,
+    firstOutput: 2,
+    start: START_PAGES * WASM_PAGE_BYTES,
+    span: SPAN,
   });
 }
 

@@ -47,7 +47,9 @@ Deno.test("Every folder of findings is a fuzzer's", () => {
 
 Deno.test("A fuzzer's rounds can be had again, and what it throws is a finding", async () => {
   const wrong: FuzzTarget = {
-    ...{ name: "wrong", promise: "", leastTaken: 0 },
+    name: "wrong",
+    promise: "",
+    leastTaken: 0,
     generate: (random) => inputOf(`${random(1000)}`),
     check: (input) => {
       if (input.length < 3) throw new Error("too short");

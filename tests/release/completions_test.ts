@@ -184,7 +184,9 @@ testUnless(
     // happens to `exec`, and there bash stops itself for ever. `exec`, so that bash is in the foreground with any shell.
     const child = new Deno.Command("timeout", {
       args: ["30", "script", "-qec", "exec bash --norc --noprofile -i", "/dev/null"],
-      ...{ stdin: "piped", stdout: "piped", env: { TERM: "dumb", HISTFILE: "", PS1: "" } },
+      stdin: "piped",
+      stdout: "piped",
+      env: { TERM: "dumb", HISTFILE: "", PS1: "" },
     }).spawn();
     const writer = child.stdin.getWriter();
     await writer.write(new TextEncoder().encode(lines.join("\n")));

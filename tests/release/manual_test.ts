@@ -120,7 +120,10 @@ Deno.test("--help has each option of the table with its help and default", () =>
 testUnless(programProblem("mandoc"), "mandoc -Tlint has nothing to say about the manuals", () => {
   const pages = ["backy-extract.1", "backy-fuse.1"];
   const { stdout, stderr } = new Deno.Command("mandoc", {
-    ...{ args: ["-Tlint", ...pages], cwd: `${ROOT}man`, stdout: "piped", stderr: "piped" },
+    args: ["-Tlint", ...pages],
+    cwd: `${ROOT}man`,
+    stdout: "piped",
+    stderr: "piped",
   }).outputSync();
   const decoder = new TextDecoder();
   // Which other manuals are installed is the machine's matter.

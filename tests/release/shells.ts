@@ -84,7 +84,9 @@ function ask(command: readonly string[], cwd: string): string[] {
   using home = new Scratch();
   const { code, stdout, stderr } = new Deno.Command("timeout", {
     args: [TIME_LIMIT_SECONDS, ...command],
-    ...{ cwd, stdin: "null", env: { TERM: "xterm", LC_ALL: "C.UTF-8", HOME: home.path } },
+    cwd,
+    stdin: "null",
+    env: { TERM: "xterm", LC_ALL: "C.UTF-8", HOME: home.path },
   }).outputSync();
   const decoder = new TextDecoder();
   assert(

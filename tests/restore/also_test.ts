@@ -146,7 +146,8 @@ function tryPurgeLock(store: SceneStore): boolean {
 Deno.test("restore() holds the purge locks of all directories until it has ended", async () => {
   const during: boolean[] = [];
   await scene.restore({
-    ...{ ...options(), output: scene.file() },
+    ...options(),
+    output: scene.file(),
     onEvent(event) {
       if (event.type === "restoring" || event.type === "flushing") {
         during.push(...stores.map(tryPurgeLock));

@@ -163,7 +163,9 @@ Deno.test("restore() with a base does not open the target for reading", async ()
     const output = scene.file(image);
     let flags = -1;
     await scene.restore({
-      ...{ revision: path, output, ...options },
+      revision: path,
+      output,
+      ...options,
       onEvent(event) {
         if (event.type === "restoring") flags = flagsOf(output);
       },

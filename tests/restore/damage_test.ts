@@ -4,12 +4,19 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 
 const note = (letter: string, ...seqs: number[]) => ({
-  ...{ chunkId: letter.repeat(32), runs: SeqRuns.of(...seqs).pairs(), detail: letter },
-  ...{ type: "bad-chunk" as const, reason: "hash" as const },
+  chunkId: letter.repeat(32),
+  runs: SeqRuns.of(...seqs).pairs(),
+  detail: letter,
+  type: "bad-chunk" as const,
+  reason: "hash" as const,
 });
 
 const range = (letter: string, offset: number, length: number) => ({
-  ...{ offset, length, chunkId: letter.repeat(32), reason: "hash" as const, detail: letter },
+  offset,
+  length,
+  chunkId: letter.repeat(32),
+  reason: "hash" as const,
+  detail: letter,
 });
 
 Deno.test("DamageCollector lists the places of bad chunks in the image's order, each once", () => {
@@ -65,7 +72,9 @@ Deno.test("DamageCollector lists 100,000 ranges and counts the others", () => {
   const { badRanges, ...totals } = damage.loss();
   assertEquals(badRanges.length, 100_000);
   assertEquals(totals, {
-    ...{ badRangeCount: 150_000, badChunks: 1, badBytes: 150_000 * CHUNK_BYTES },
+    badRangeCount: 150_000,
+    badChunks: 1,
+    badBytes: 150_000 * CHUNK_BYTES,
   });
 });
 

@@ -23,7 +23,9 @@ Deno.test.afterAll(() => scene[Symbol.dispose]());
 async function survey(options: Partial<RestoreOptions> = {}) {
   const events: RestoreEvent[] = [];
   const report = await dryRun({
-    ...{ revision: revision.path, output: "/dev/null", threads: 2 },
+    revision: revision.path,
+    output: "/dev/null",
+    threads: 2,
     onEvent: (event) => void events.push(event),
     ...options,
   });

@@ -15,23 +15,32 @@ Deno.test("placeOfSeq() cuts chunks to the extent, and says where the rest goes"
   assertEquals(seqsOfExtent(extent), { firstSeq: 1, endSeq: 4 });
   assertEquals([1, 2, 3].map((seq) => placeOfSeq(extent, seq)), [
     {
-      ...{ chunkOffset: 10, length: CHUNK_BYTES - 10 },
-      ...{ imageOffset: CHUNK_BYTES + 10, targetOffset: 7 },
+      chunkOffset: 10,
+      length: CHUNK_BYTES - 10,
+      imageOffset: CHUNK_BYTES + 10,
+      targetOffset: 7,
     },
     {
-      ...{ chunkOffset: 0, length: CHUNK_BYTES },
-      ...{ imageOffset: 2 * CHUNK_BYTES, targetOffset: CHUNK_BYTES - 3 },
+      chunkOffset: 0,
+      length: CHUNK_BYTES,
+      imageOffset: 2 * CHUNK_BYTES,
+      targetOffset: CHUNK_BYTES - 3,
     },
     {
-      ...{ chunkOffset: 0, length: 20 },
-      ...{ imageOffset: 3 * CHUNK_BYTES, targetOffset: 2 * CHUNK_BYTES - 3 },
+      chunkOffset: 0,
+      length: 20,
+      imageOffset: 3 * CHUNK_BYTES,
+      targetOffset: 2 * CHUNK_BYTES - 3,
     },
   ]);
   assertEquals(targetOffsetOf(extent, extent.start), 7);
   assertEquals(targetEndOf(extent), 2 * CHUNK_BYTES + 17);
   const inside = { start: 5, end: 9, targetStart: 5 };
   assertEquals(placeOfSeq(inside, 0), {
-    ...{ chunkOffset: 5, length: 4, imageOffset: 5, targetOffset: 5 },
+    chunkOffset: 5,
+    length: 4,
+    imageOffset: 5,
+    targetOffset: 5,
   });
 });
 
@@ -52,7 +61,9 @@ Deno.test("seqsOfExtent() counts the seqs that an extent touches", () => {
 Deno.test("rangeOfImage() takes what lies within the image", () => {
   assertEquals(rangeOfImage(100, { offset: 0, length: 100 }), wholeImage(100));
   assertEquals(rangeOfImage(100, { offset: 99, length: null }), {
-    ...{ start: 99, end: 100, targetStart: 99 },
+    start: 99,
+    end: 100,
+    targetStart: 99,
   });
   const refused: [number, number | null, string][] = [
     [100, 1, "bytes 100 to 100"],

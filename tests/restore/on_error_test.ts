@@ -44,7 +44,8 @@ function assertTold({ report, events }: SceneRun): void {
     DAMAGE.map(([seq, reason]) => ({
       offset: seq * CHUNK_BYTES,
       length: seq === 8 ? LAST_BYTES : CHUNK_BYTES,
-      ...{ chunkId: revision.ids[seq]!, reason },
+      chunkId: revision.ids[seq]!,
+      reason,
     })),
   );
   for (const { detail, chunkId } of badRanges) {
@@ -158,7 +159,9 @@ Deno.test("restore() streams zeros for bad chunks", async () => {
 
 Deno.test("restore() streams records of zeros for bad chunks", async () => {
   const run = await scene.stream({
-    ...{ revision: revision.path, onError: "zero", format: "rbd-diff" },
+    revision: revision.path,
+    onError: "zero",
+    format: "rbd-diff",
   });
   assertTold(run);
   assertImage(applyRbdDiff(run.bytes, fill(SIZE)), expected);

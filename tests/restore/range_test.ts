@@ -176,11 +176,9 @@ function partitionedImage(scene: Scene, label: keyof typeof SFDISK) {
   const { partitiontable } = JSON.parse(run("sfdisk", "--json", path));
   const table: { node: string; start: number; size: number }[] = partitiontable.partitions;
   const partitions = table.map(({ node, start, size }) => ({
-    ...{
-      number: Number(node.slice(path.length).replace("p", "")),
-      start: start * 512,
-      end: (start + size) * 512,
-    },
+    number: Number(node.slice(path.length).replace("p", "")),
+    start: start * 512,
+    end: (start + size) * 512,
   }));
   return { image: Deno.readFileSync(path), partitions };
 }

@@ -58,7 +58,9 @@ Deno.test("Holes that an update finds in place of zeros are told apart from work
   await scene.restore({ revision: path, output });
   let progress: (() => PoolProgress) | undefined;
   await scene.restore({
-    ...{ revision: path, output, update: true },
+    revision: path,
+    output,
+    update: true,
     onEvent(event) {
       if (event.type === "restoring") progress = event.progress;
     },

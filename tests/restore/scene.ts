@@ -124,7 +124,9 @@ export class Scene implements Disposable {
     const events: RestoreEvent[] = [];
     const { onEvent } = options;
     const report = await restore({
-      ...{ revision: "", output: "/dev/null", threads: 2 },
+      revision: "",
+      output: "/dev/null",
+      threads: 2,
       ...options,
       onEvent(event) {
         events.push(event);

@@ -159,7 +159,10 @@ Deno.test("restore() that updates goes on where one was interrupted", async () =
     await assertRejects(
       () =>
         scene.restore({
-          ...{ revision: revisions[0]!.path, output, update: isUpdate, threads: 1 },
+          revision: revisions[0]!.path,
+          output,
+          update: isUpdate,
+          threads: 1,
           signal: controller.signal,
           // Slow enough to be interrupted within.
           readBytesPerSecond: 10_000_000,

@@ -35,7 +35,8 @@ const LOSSES: Readonly<Record<string, Loss>> = {
   },
   // A whole granule, as a file has fewer bytes of data among its holes if only one is written.
   "in a range of zeros": {
-    ...{ at: 4 * CHUNK_BYTES - GRANULE_BYTES, bytes: GRANULE_BYTES },
+    at: 4 * CHUNK_BYTES - GRANULE_BYTES,
+    bytes: GRANULE_BYTES,
     rewrittenBytes: GRANULE_BYTES,
   },
   "in the first byte": { at: 0, rewrittenBytes: CHUNK_BYTES },

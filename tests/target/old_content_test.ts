@@ -47,7 +47,9 @@ const FATES: readonly [oldContent: OldContent, oldBytes: number, bytes: number, 
 
 /** The zero policy of a file whose content stays. */
 const KEPT_POLICIES: Readonly<Record<SparseMode, ZeroPolicy>> = {
-  ...{ auto: "deallocate", always: "deallocate", never: "write" },
+  auto: "deallocate",
+  always: "deallocate",
+  never: "write",
 };
 
 for (const [oldContent, oldBytes, bytes, kept] of FATES) {

@@ -148,7 +148,10 @@ testUnless(
       new OpenedTarget({
         // What has nothing to be flushed itself.
         handle: { ...handle, blockBytes: 1, fd: openFd("/dev/null", OpenFlag.O_WRONLY) },
-        ...{ kind: "file", isNew: true, hasStorage: true, newEntryIn: mount.path },
+        kind: "file",
+        isNew: true,
+        hasStorage: true,
+        newEntryIn: mount.path,
       });
     const error = await assertRejects(() => open().finish({ sync: true }), TargetError);
     assert(/\((EROFS|EIO)\)$/.test(error.message), error.message);

@@ -17,7 +17,12 @@ class Opened implements Disposable {
     const fd = openFd(path, OpenFlag.O_RDWR);
     const directFd = how.isDirect ? openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_DIRECT) : null;
     this.target = {
-      ...{ fd, directFd, path, access: "random", zeroPolicy: "write", blockBytes: 1 },
+      fd,
+      directFd,
+      path,
+      access: "random",
+      zeroPolicy: "write",
+      blockBytes: 1,
     };
     fdatasyncFd(fd);
   }

@@ -36,7 +36,9 @@ export class StoreFixture implements Disposable {
   ): PreflightOptions {
     const { imageBytes = 1, revisionPath = this.revisionPath, ...rest } = options;
     return {
-      ...{ extent: { start: 0, end: imageBytes }, sparse: "auto", force: false },
+      extent: { start: 0, end: imageBytes },
+      sparse: "auto",
+      force: false,
       stores: [{ basedir: this.basedir, revisionPath }],
       ...rest,
     };

@@ -56,7 +56,8 @@ Deno.test("writeStreamPart() writes at once what there is room for", async () =>
 Deno.test("writeStreamPart() with nothing to write does not look at the target", async () => {
   const handle = { fd: -1, path: "none", access: "random" as const };
   await writeStreamPart({ ...handle, zeroPolicy: "skip", blockBytes: 1 }, new Uint8Array(0), {
-    ...{ offset: 0, signal: AbortSignal.abort() },
+    offset: 0,
+    signal: AbortSignal.abort(),
   });
 });
 

@@ -19,7 +19,12 @@ import { CHUNK_BYTES, Scene } from "../scene.ts";
 /** What a worker gets, for work in this thread. */
 function startOf(plan: RestorePlan, basedir: string, task: Task, prefetchDepth = 4): StartMessage {
   return {
-    ...{ task, plan, sources: [basedir], verify: true, onError: "abort", prefetchDepth },
+    task,
+    plan,
+    sources: [basedir],
+    verify: true,
+    onError: "abort",
+    prefetchDepth,
     control: new Int32Array(new SharedArrayBuffer(CONTROL_CELLS * 4)),
     counters: new BigInt64Array(new SharedArrayBuffer((Counter.CHUNKS_FROM + 1) * 8)),
     throttle: null,
