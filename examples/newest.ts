@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-console -- an example prints
 /**
- * Prints the newest finished revision of each machine in a folder of backup directories, and how old it is.
+ * Prints the newest finished revision of each machine in a folder of backup directories, and how
+ * old it is.
  *
  *     deno run -A examples/newest.ts /srv/backy
  *
@@ -20,7 +21,8 @@ const names = [...Deno.readDirSync(folder)]
   .map(({ name }) => name)
   .sort();
 for (const name of names) {
-  // Oldest first; one whose metadata tells no time comes before all others, and is never the newest.
+  // Oldest first; one whose metadata tells no time comes before all others, and is never the
+  // newest.
   const { revisions } = readCatalog(`${folder}/${name}`);
   const newest = revisions.findLast(({ info, time }) => info.isComplete && time !== null);
   if (!newest?.time) {

@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-console -- an example prints
 /**
- * Restores a revision from within a program: with progress, and with an answer for what can go wrong.
+ * Restores a revision from within a program: with progress, and with an answer for what can go
+ * wrong.
  *
  *     deno run -A examples/restore.ts /srv/backy/vm0/last vm0.img
  *

@@ -1,8 +1,10 @@
 /**
- * Every error a caller may want to tell apart, and the form in which an error crosses from a worker.
+ * Every error a caller may want to tell apart, and the form in which an error crosses from a
+ * worker.
  *
- * Messages state the action first, quote identifiers, put the state after a colon and carry no final
- * period, so that `backy-extract: ${message}` is a whole line for a user. This module imports nothing.
+ * Messages state the action first, quote identifiers, put the state after a colon and carry no
+ * final period, so that `backy-extract: ${message}` is a whole line for a user. This module imports
+ * nothing.
  *
  * @module
  */
@@ -42,7 +44,10 @@ export class StoreFormatError extends BackyError {
   }
 }
 
-/** A revision that a user may have meant. Texts are as in the store: quote them before they are shown. */
+/**
+ * A revision that a user may have meant. Texts are as in the store: quote them before they are
+ * shown.
+ */
 export interface RevisionCandidate {
   readonly name: string;
   /** The backup's start in ISO 8601, in UTC; `null` if it is unknown. */
@@ -50,7 +55,10 @@ export interface RevisionCandidate {
   readonly tags: readonly string[];
 }
 
-/** A revision does not exist or is not the only one meant, or its map or metadata cannot be understood. */
+/**
+ * A revision does not exist or is not the only one meant, or its map or metadata cannot be
+ * understood.
+ */
 export class RevisionError extends BackyError {
   override readonly code = "revision";
   readonly path: string;
@@ -73,7 +81,10 @@ export class ChunkMissingError extends BackyError {
   override readonly code = "chunk-missing";
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
-  /** Numbers of the chunk's first places in the image, ascending; empty where the caller does not know them. */
+  /**
+   * Numbers of the chunk's first places in the image, ascending; empty where the caller does not
+   * know them.
+   */
   readonly seqs: readonly number[];
   /** Number of all its places; there may be millions. */
   readonly seqCount: number;
@@ -97,7 +108,10 @@ export class ChunkCorruptError extends BackyError {
   override readonly code = "chunk-corrupt";
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
-  /** Numbers of the chunk's first places in the image, ascending; empty where the caller does not know them. */
+  /**
+   * Numbers of the chunk's first places in the image, ascending; empty where the caller does not
+   * know them.
+   */
   readonly seqs: readonly number[];
   /** Number of all its places; there may be millions. */
   readonly seqCount: number;
@@ -150,7 +164,9 @@ export class MountError extends BackyError {
   override readonly code = "mount";
 }
 
-/** The signals by which a person, a service manager or the end of a terminal asks a program to end. */
+/**
+ * The signals by which a person, a service manager or the end of a terminal asks a program to end.
+ */
 export type EndSignal = "SIGHUP" | "SIGINT" | "SIGTERM";
 
 /** A signal asked the program to end. */

@@ -1,8 +1,8 @@
 /**
  * The library's public face: restores and checks revisions from within another program.
  *
- * Needs Deno's permissions to read, to write and to use FFI. The codec in `wasm/` must have been compiled
- * (`deno task wasm`).
+ * Needs Deno's permissions to read, to write and to use FFI. The codec in `wasm/` must have been
+ * compiled (`deno task wasm`).
  *
  * @example
  * ```ts no-assert
@@ -10,7 +10,8 @@
  *
  * async function restoreTo(target: string): Promise<void> {
  *   try {
- *     const report = await restore({ revision: "/srv/backy/vm0/last", output: target, threads: 2 });
+ *     const revision = "/srv/backy/vm0/last";
+ *     const report = await restore({ revision, output: target, threads: 2 });
  *     console.log(`${report.imageBytes} bytes in ${report.elapsedMs} ms`);
  *   } catch (error) {
  *     if (!(error instanceof ChunkCorruptError)) throw error;

@@ -1,14 +1,18 @@
 /**
- * Long computations in steps, between which the event loop gets its turn: signals are heeded and progress is drawn.
+ * Long computations in steps, between which the event loop gets its turn: signals are heeded and
+ * progress is drawn.
  *
- * Whoever computes writes a generator that yields every few milliseconds. Whoever needs the result either drives it in slices
- * ({@linkcode Slices}) or, in a worker or where it is known to be short, to its end ({@linkcode runSteps}).
- * This module imports nothing.
+ * Whoever computes writes a generator that yields every few milliseconds. Whoever needs the result
+ * either drives it in slices ({@linkcode Slices}) or, in a worker or where it is known to be short,
+ * to its end ({@linkcode runSteps}). This module imports nothing.
  *
  * @module
  */
 
-/** A computation that yields where it may be interrupted, and returns its result. A step takes a few milliseconds. */
+/**
+ * A computation that yields where it may be interrupted, and returns its result. A step takes a few
+ * milliseconds.
+ */
 export type Steps<T> = Generator<void, T, void>;
 
 /** How long the event loop may stand still. A person waits for half a second without wondering. */
@@ -35,7 +39,8 @@ export class Slices {
   /**
    * Drives a computation to its end.
    *
-   * @throws What it throws; the signal's reason if that is aborted. The computation's `finally` blocks are run then.
+   * @throws What it throws; the signal's reason if that is aborted. The computation's `finally`
+   *   blocks are run then.
    */
   async run<T>(steps: Steps<T>): Promise<T> {
     try {

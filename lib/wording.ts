@@ -1,15 +1,16 @@
 /**
  * How text that comes from elsewhere is put into messages.
  *
- * Everything in a store is untrusted, and so are file names and other processes' command lines: a message must stay one line
- * of bounded length and must not carry a terminal's control sequences. Nor may it show the text of a file that is not
- * metadata of a backup: a link in a store that many can write to leads root's tool to a secret. Pure; imports nothing.
+ * Everything in a store is untrusted, and so are file names and other processes' command lines: a
+ * message must stay one line of bounded length and must not carry a terminal's control sequences.
+ * Nor may it show the text of a file that is not metadata of a backup: a link in a store that many
+ * can write to leads root's tool to a secret. Pure; imports nothing.
  *
  * @module
  */
 
-// C: control (which terminals act on), format (bidirectional overrides, UAX #9), surrogate, private and unassigned
-// characters; Zl, Zp: line and paragraph separators.
+// C: control (which terminals act on), format (bidirectional overrides, UAX #9), surrogate, private
+// and unassigned characters; Zl, Zp: line and paragraph separators.
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
 const SHORT_ESCAPES: ReadonlyMap<string, string> = new Map([
@@ -21,7 +22,8 @@ const SHORT_ESCAPES: ReadonlyMap<string, string> = new Map([
 /**
  * Escapes whatever is not printable, as "\n", "\x1b" or "\u{202e}".
  *
- * A backslash stays as it is, so the result is for eyes only, and doing it twice changes nothing more.
+ * A backslash stays as it is, so the result is for eyes only, and doing it twice changes nothing
+ * more.
  *
  * @param maxChars Length, in UTF-16 units, at which the text is cut and "…" put after it.
  */
@@ -35,10 +37,15 @@ export function printable(text: string, maxChars = Infinity): string {
   });
 }
 
-/** What stands for text of a file that does not look like what it should be, and so may be anything. */
+/**
+ * What stands for text of a file that does not look like what it should be, and so may be anything.
+ */
 export const WITHHELD = "?";
 
-/** Returns a text if it looks like a short word, such as the name of a format; else {@linkcode WITHHELD}. */
+/**
+ * Returns a text if it looks like a short word, such as the name of a format; else
+ * {@linkcode WITHHELD}.
+ */
 export function shownWord(text: string): string {
   return /^[A-Za-z0-9._-]{1,40}$/.test(text) ? text : WITHHELD;
 }
@@ -48,7 +55,9 @@ export function shownHostName(text: string): string {
   return /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$/.test(text) ? text : WITHHELD;
 }
 
-/** Puts text between quotation marks, {@linkcode printable}; for content of files give `maxChars`. */
+/**
+ * Puts text between quotation marks, {@linkcode printable}; for content of files give `maxChars`.
+ */
 export function quote(text: string, maxChars = Infinity): string {
   return `"${printable(text, maxChars)}"`;
 }

@@ -1,14 +1,15 @@
 /**
- * Compiles the executables, so that the same sources, Deno and target give the same bytes on every machine, and prints
- * their sizes and checksums.
+ * Compiles the executables, so that the same sources, Deno and target give the same bytes on every
+ * machine, and prints their sizes and checksums.
  *
  *     build.ts [--output FOLDER] [--target TRIPLE]
  *
- * `deno compile` (2.6.8) puts two things into an executable that differ between machines: the modification times of
- * sources and npm packages, and the path of Deno's cache, in notes on files of the packages that it took for scripts
- * (licenses, read-me files). So it runs in a copy of the sources with a cache of its own, in which all times are the same
- * and there are scripts only. Then the entry stub is put in (`entry_stub.ts`). The packages' licenses go into `licenses/`
- * beside the executables.
+ * `deno compile` (2.6.8) puts two things into an executable that differ between machines: the
+ * modification times of sources and npm packages, and the path of Deno's cache, in notes on files
+ * of the packages that it took for scripts (licenses, read-me files). So it runs in a copy of the
+ * sources with a cache of its own, in which all times are the same and there are scripts only. Then
+ * the entry stub is put in (`entry_stub.ts`). The packages' licenses go into `licenses/` beside the
+ * executables.
  *
  * @module
  */

@@ -1,11 +1,11 @@
 /**
- * Packs a release: the executables, manual pages, completions, licenses and checksums in one archive, and the archive's
- * own checksum beside it. The same input gives the same bytes.
+ * Packs a release: the executables, manual pages, completions, licenses and checksums in one
+ * archive, and the archive's own checksum beside it. The same input gives the same bytes.
  *
  *     dist.ts [--output FOLDER] [--target TRIPLE] [--binaries FOLDER]
  *
- * Builds the executables, unless a folder with them is named. All files have one time: SOURCE_DATE_EPOCH in seconds since
- * 1970, by default that of the last commit.
+ * Builds the executables, unless a folder with them is named. All files have one time:
+ * SOURCE_DATE_EPOCH in seconds since 1970, by default that of the last commit.
  *
  * @module
  */

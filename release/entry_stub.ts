@@ -1,13 +1,16 @@
 /**
- * Puts the entry stub into an executable: code that runs before the runtime does (`entry_stub/entry_stub.c` says what for).
+ * Puts the entry stub into an executable: code that runs before the runtime does
+ * (`entry_stub/entry_stub.c` says what for).
  *
- * The file as it was linked | zeros up to a page | the stub | zeros up to a page | what `deno compile` appended, which the
- * runtime looks for at the file's end. Of the rest two things change: the entry in the file's header, and the program
- * header of type PT_NOTE, which becomes the PT_LOAD of the stub. Thus the table of program headers stays where it is:
- * kernels before 5.18 compute the address that ld.so is told (AT_PHDR) from its place in the file. The notes themselves
- * (the build id) stay in their sections, where debuggers find them. Source: elf(5).
+ * The file as it was linked | zeros up to a page | the stub | zeros up to a page | what `deno
+ * compile` appended, which the runtime looks for at the file's end. Of the rest two things change:
+ * the entry in the file's header, and the program header of type PT_NOTE, which becomes the PT_LOAD
+ * of the stub. Thus the table of program headers stays where it is: kernels before 5.18 compute the
+ * address that ld.so is told (AT_PHDR) from its place in the file. The notes themselves (the build
+ * id) stay in their sections, where debuggers find them. Source: elf(5).
  *
- * `strip` and `patchelf` break such a file, as they break any of `deno compile`: they drop or move what is appended.
+ * `strip` and `patchelf` break such a file, as they break any of `deno compile`: they drop or move
+ * what is appended.
  *
  * @module
  */
@@ -122,7 +125,9 @@ function readElf(bytes: Uint8Array<ArrayBuffer>): Elf {
   return { entry: big(24), pageBytes, headers, linkedBytes };
 }
 
-/** Fills in the stub's configuration. @param entry Distance from the stub to the runtime's entry. */
+/**
+ * Fills in the stub's configuration. @param entry Distance from the stub to the runtime's entry.
+ */
 function configured(
   options: { stub: Uint8Array<ArrayBuffer>; tool: string },
   entry: number,

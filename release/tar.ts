@@ -1,5 +1,6 @@
 /**
- * Writes tar archives whose bytes depend on nothing but what is put in: names in order, no owner, one time for all. Pure.
+ * Writes tar archives whose bytes depend on nothing but what is put in: names in order, no owner,
+ * one time for all. Pure.
  *
  * Format: POSIX ustar, see pax(1). Names are kept to 100 bytes, which needs no extension.
  *

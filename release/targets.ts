@@ -17,9 +17,10 @@ export interface Tool {
 }
 
 /**
- * What both tools need: stores and targets may be anywhere, and the system is called by FFI, whose pointers need the whole
- * permission. Of the environment they read how to draw on a terminal; `LOG_*` is read by npm:yaml, whose parser throws if it may not:
- * `list` would skip every revision, and a restore would lose its warnings. `--no-prompt`: nobody is asked for more.
+ * What both tools need: stores and targets may be anywhere, and the system is called by FFI, whose
+ * pointers need the whole permission. Of the environment they read how to draw on a terminal;
+ * `LOG_*` is read by npm:yaml, whose parser throws if it may not: `list` would skip every revision,
+ * and a restore would lose its warnings. `--no-prompt`: nobody is asked for more.
  */
 const COMMON_PERMISSIONS = [
   "--no-prompt",
@@ -45,8 +46,8 @@ export const TOOLS: readonly Tool[] = [
       ...COMMON_PERMISSIONS,
       // Who is not root is told of what only root may.
       "--allow-sys=uid,gid",
-      // Who is not root needs fusermount3 to unmount. By path: a bare name is looked for along PATH as the program starts, which
-      // fails where PATH is unset.
+      // Who is not root needs fusermount3 to unmount. By path: a bare name is looked for along PATH
+      // as the program starts, which fails where PATH is unset.
       `--allow-run=${FUSERMOUNT_PATHS.join(",")}`,
     ],
   },
@@ -71,7 +72,10 @@ export const TARGETS: ReadonlyMap<string, Target> = new Map([
 /** The project's folder, with a slash at its end. */
 export const ROOT: string = decodeURI(new URL("..", import.meta.url).pathname);
 
-/** Chooses the machine: the one that is asked for, or this one. @throws {Error} If there are no releases for it. */
+/**
+ * Chooses the machine: the one that is asked for, or this one. @throws {Error} If there are no
+ * releases for it.
+ */
 export function requireTarget(asked: string | undefined): string {
   const target = asked ?? Deno.build.target;
   if (!TARGETS.has(target)) {

@@ -9,8 +9,8 @@ import { assert, assertEquals } from "./assert.ts";
 const ROOT = new URL("..", import.meta.url);
 
 /**
- * The layers from bottom to top; a file imports from layers below its own, and from its own folder. `store` knows the
- * format's numbers, which `chunk` and `target` build on.
+ * The layers from bottom to top; a file imports from layers below its own, and from its own folder.
+ * `store` knows the format's numbers, which `chunk` and `target` build on.
  */
 const LAYERS: readonly (readonly string[])[] = [
   ["lib/errors.ts", "lib/slices.ts", "lib/wording.ts"],
@@ -46,7 +46,8 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
     ["lib/cli", "main.ts", "fuse.ts"],
   ],
   ["workers", /\bnew Worker\b/, ["lib/restore/crew.ts", "lib/fuse"]],
-  // For /proc, /sys and /dev the runtime demands all permissions, which the executables do not have: lib/ffi opens files.
+  // For /proc, /sys and /dev the runtime demands all permissions, which the executables do not
+  // have: lib/ffi opens files.
   [
     "the runtime's ways to open files",
     /\bDeno\s*\.\s*(open|create|truncate|readFile|readTextFile|writeFile|writeTextFile|makeTempFile|makeTempDir|copyFile)(Sync)?\b/,
@@ -87,7 +88,8 @@ interface ModuleInfo {
 /** All imports of all source files, of types too, as the runtime resolves them. */
 function readImports(files: readonly string[]): Import[] {
   const imports = new Map<string, Import[]>();
-  // Workers and the library's face are not reachable from the entries, so each file left is an entry as well.
+  // Workers and the library's face are not reachable from the entries, so each file left is an
+  // entry as well.
   for (const entry of ["main.ts", "fuse.ts", ...files]) {
     if (imports.has(entry)) continue;
     for (const { specifier, dependencies = [] } of graphOf(entry)) {

@@ -34,14 +34,20 @@ export const assertInstanceOf: <T>(
   message?: string,
 ) => asserts actual is T = std.assertInstanceOf;
 
-/** Asserts that a function throws an error of a class, with a text in its message; returns the error. */
+/**
+ * Asserts that a function throws an error of a class, with a text in its message; returns the
+ * error.
+ */
 export const assertThrows: <T extends Error = Error>(
   run: () => unknown,
   errorClass?: Constructor<T>,
   messageIncludes?: string,
 ) => T = std.assertThrows;
 
-/** Asserts that a promise is rejected with an error of a class, with a text in its message; returns the error. */
+/**
+ * Asserts that a promise is rejected with an error of a class, with a text in its message; returns
+ * the error.
+ */
 export const assertRejects: <T extends Error = Error>(
   run: () => PromiseLike<unknown>,
   errorClass?: Constructor<T>,

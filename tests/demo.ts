@@ -1,6 +1,6 @@
 /**
- * The tool's main job, shown on a sample: makes a backup directory with two revisions of an image of real files,
- * restores one of them, and compares it with the original.
+ * The tool's main job, shown on a sample: makes a backup directory with two revisions of an image
+ * of real files, restores one of them, and compares it with the original.
  *
  *     deno task demo           in a temporary directory, which is removed at the end
  *     deno task demo --keep    leaves the directory for a look around
@@ -27,7 +27,9 @@ function print(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
-/** Chunks of the sample image: files with stretches of zeros between, and one piece that repeats. */
+/**
+ * Chunks of the sample image: files with stretches of zeros between, and one piece that repeats.
+ */
 function sampleImage(): ChunkContent[] {
   const image: ChunkContent[] = [...realChunks((FILES_MIB * MIB) / CHUNK_BYTES)];
   const zeros = (ZEROS_MIB * MIB) / CHUNK_BYTES;

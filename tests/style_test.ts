@@ -7,6 +7,7 @@
 import { assertEquals } from "./assert.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
+const MAX_COLUMNS = 100;
 
 /** All TypeScript of the project but what is compiled to WebAssembly. */
 function* sources(folder = ROOT): Generator<{ path: string; lines: string[] }> {
@@ -29,8 +30,15 @@ function find(test: (line: string) => boolean): string[] {
 
 const isComment = (line: string): boolean => /^\s*(\/\/|\/\*|\*)/.test(line);
 
-// `{ ...{ onErorr: "abort" } }` compiles: the check for misspelt fields looks at plain literals only.
+// `{ ...{ onErorr: "abort" } }` compiles: the check for misspelt fields looks at plain literals
+// only.
 Deno.test("No literal is spread to group fields", () => {
   const spread = "..." + "{";
   assertEquals(find((line) => !isComment(line) && line.includes(spread)), []);
+});
+
+Deno.test("Lines of comments are no longer than lines of code, but for tables", () => {
+  const isTable = (line: string) => /^\s*\* \|/.test(line);
+  const isLong = (line: string) => line.length > MAX_COLUMNS && !isTable(line);
+  assertEquals(find((line) => isComment(line) && isLong(line)), []);
 });

@@ -1,5 +1,6 @@
 /**
- * Makes the sample for `userlands.sh`: a backup directory `vm0` with two revisions, and their images, in a folder.
+ * Makes the sample for `userlands.sh`: a backup directory `vm0` with two revisions, and their
+ * images, in a folder.
  *
  * @module
  */

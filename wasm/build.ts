@@ -1,8 +1,9 @@
 /**
  * Compiles `wasm/assembly` to `wasm/build/codec.wasm`, unless that is newer than every source.
  *
- * The compiler is loaded only when there is something to compile. It is named here and locked in `wasm/deno.lock`, apart
- * from all else: `deno compile` puts every package of its lock file into an executable, and this one has 100 MB.
+ * The compiler is loaded only when there is something to compile. It is named here and locked in
+ * `wasm/deno.lock`, apart from all else: `deno compile` puts every package of its lock file into an
+ * executable, and this one has 100 MB.
  *
  * @module
  */

@@ -1,11 +1,11 @@
 /**
  * The codec: decodes, encodes, hashes and scans chunks in the memory of one WebAssembly instance.
  *
- * Importing this module instantiates the codec for the importing isolate; a worker has one of its own. Its memory is
- * static (see README.md): one input buffer and {@linkcode OUTPUT_COUNT} output buffers, handed out as views
- * that stay valid. It is shared memory, for other threads to read results where they lie; whoever grows it
- * ({@linkcode memory}) adds output buffers. Nothing here is safe to call concurrently, which a single isolate cannot do
- * anyway.
+ * Importing this module instantiates the codec for the importing isolate; a worker has one of its
+ * own. Its memory is static (see README.md): one input buffer and {@linkcode OUTPUT_COUNT} output
+ * buffers, handed out as views that stay valid. It is shared memory, for other threads to read
+ * results where they lie; whoever grows it ({@linkcode memory}) adds output buffers. Nothing here
+ * is safe to call concurrently, which a single isolate cannot do anyway.
  *
  * @module
  */
@@ -18,19 +18,25 @@ export const CHUNK_BYTES = codec.outputCapacity();
 /** Number of output buffers that there are from the beginning. */
 export const OUTPUT_COUNT = codec.outputCount();
 
-/** The codec's memory, which is shared. Views stay valid when it grows; the module itself never grows it. */
+/**
+ * The codec's memory, which is shared. Views stay valid when it grows; the module itself never
+ * grows it.
+ */
 export const memory: WebAssembly.Memory = codec.memory;
 
 /**
- * Where output buffers begin that growing adds: buffer `OUTPUT_COUNT + n` lies at `start + n * span` and exists as soon as
- * the memory reaches to its end.
+ * Where output buffers begin that growing adds: buffer `OUTPUT_COUNT + n` lies at `start + n *
+ * span` and exists as soon as the memory reaches to its end.
  */
 export const ADDED_OUTPUTS: { readonly start: number; readonly span: number } = {
   start: memory.buffer.byteLength,
   span: codec.outputAddress(1) - codec.outputAddress(0),
 };
 
-/** Why a stream was refused. Index n belongs to the module's result code -(n + 1); a test holds the two equal. */
+/**
+ * Why a stream was refused. Index n belongs to the module's result code -(n + 1); a test holds the
+ * two equal.
+ */
 export const DECODE_FAULTS = [
   "LZO stream ends early",
   "LZO output overrun",
@@ -62,10 +68,16 @@ function view(address: number, length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(codec.memory.buffer as ArrayBuffer, address, length);
 }
 
-/** The input buffer: room for the longest chunk file. Owned by the codec; callers fill it from its start. */
+/**
+ * The input buffer: room for the longest chunk file. Owned by the codec; callers fill it from its
+ * start.
+ */
 export const input: Uint8Array<ArrayBuffer> = view(codec.inputAddress(), codec.inputCapacity());
 
-/** The first {@linkcode OUTPUT_COUNT} output buffers, {@linkcode CHUNK_BYTES} each. Owned by the codec. */
+/**
+ * The first {@linkcode OUTPUT_COUNT} output buffers, {@linkcode CHUNK_BYTES} each. Owned by the
+ * codec.
+ */
 export const outputs: readonly Uint8Array<ArrayBuffer>[] = Array.from(
   { length: OUTPUT_COUNT },
   (_, index) => view(codec.outputAddress(index), CHUNK_BYTES),
@@ -81,8 +93,10 @@ const zeroFlagsView = view(codec.zeroFlagsAddress(), 64);
  * @param stream.end Byte behind its last.
  * @param output Index of the output buffer, an added one's included.
  * @param options.outputBytes Bytes that it must decode to, 0 to {@linkcode CHUNK_BYTES}.
- * @param options.hash Whether to hash the decoded bytes on the way; {@linkcode lastHash} then has the result.
- * @throws {DecodeError} If the stream is malformed, too short or too long. The output then holds garbage.
+ * @param options.hash Whether to hash the decoded bytes on the way; {@linkcode lastHash} then has
+ *   the result.
+ * @throws {DecodeError} If the stream is malformed, too short or too long. The output then holds
+ *   garbage.
  * @throws {RangeError} If a range does not fit its buffer.
  */
 export function decode(
@@ -127,14 +141,19 @@ export function encode(source: number, options: { bytes: number; start: number }
   return codec.lzo1xEncode(codec.outputAddress(source), bytes, codec.inputAddress() + start);
 }
 
-/** Hashes the first `bytes` of an output buffer. Returns the view that {@linkcode lastHash} returns. */
+/**
+ * Hashes the first `bytes` of an output buffer. Returns the view that {@linkcode lastHash} returns.
+ */
 export function murmur3(output: number, bytes: number): Uint8Array<ArrayBuffer> {
   requireRange("output", 0, bytes, outputAt(output).length);
   codec.murmur3(codec.outputAddress(output), bytes);
   return hashView;
 }
 
-/** The 16 bytes of the last MurmurHash3_x64_128; owned by the codec and overwritten by the next hash. */
+/**
+ * The 16 bytes of the last MurmurHash3_x64_128; owned by the codec and overwritten by the next
+ * hash.
+ */
 export function lastHash(): Uint8Array<ArrayBuffer> {
   return hashView;
 }
@@ -144,7 +163,8 @@ export function lastHash(): Uint8Array<ArrayBuffer> {
  *
  * @param output Index of the output buffer.
  * @param options.bytes How many of its bytes count, 1 to {@linkcode CHUNK_BYTES}.
- * @param options.granuleBytes A multiple of 16, at least a 64th of `bytes`, at most {@linkcode CHUNK_BYTES}.
+ * @param options.granuleBytes A multiple of 16, at least a 64th of `bytes`, at most
+ *   {@linkcode CHUNK_BYTES}.
  * @returns One byte a granule, 1 for zeros; owned by the codec and overwritten by the next scan.
  */
 export function scanZeros(

@@ -1,14 +1,17 @@
 /**
- * Reads, decodes and verifies each distinct chunk of some revisions once, and says what is damaged and where that matters.
- * Read this first; the workers are those of a restore (`../restore/pool.ts`, `../restore/work/check_work.ts`).
+ * Reads, decodes and verifies each distinct chunk of some revisions once, and says what is damaged
+ * and where that matters. Read this first; the workers are those of a restore
+ * (`../restore/pool.ts`, `../restore/work/check_work.ts`).
  *
  * 1. this file: revisions, purge locks, the union of their chunks (a plan without places);
  * 2. the workers tell which chunks are bad, or shorter than a full one;
  * 3. `damage_places.ts`: the maps are read again, to find the places of those chunks.
  *
- * A map that cannot be read is damage like any other. Where the check is interrupted it says what is known so far.
+ * A map that cannot be read is damage like any other. Where the check is interrupted it says what
+ * is known so far.
  *
- * Reads backup directories, where it creates at most an absent lock file. It neither prints nor exits.
+ * Reads backup directories, where it creates at most an absent lock file. It neither prints nor
+ * exits.
  *
  * @module
  */
@@ -59,7 +62,9 @@ export type CheckEvent =
 
 /** What to check, and how. */
 export interface CheckOptions {
-  /** Revisions or specs, as a restore takes them; a spec may stand for several, a directory for all. */
+  /**
+   * Revisions or specs, as a restore takes them; a spec may stand for several, a directory for all.
+   */
   readonly revisions: readonly string[];
   /** Chooses the revisions where `revisions` names backup directories. */
   readonly spec?: string | undefined;
@@ -71,15 +76,18 @@ export interface CheckOptions {
   readonly readBytesPerSecond?: number | undefined;
   /** How long to wait for the purge lock; default for ever, 0: not at all. */
   readonly lockTimeoutMs?: number | undefined;
-  /** Aborting it stops the check, which returns what it knows; see {@linkcode CheckReport.interruption}. */
+  /**
+   * Aborting it stops the check, which returns what it knows; see
+   * {@linkcode CheckReport.interruption}.
+   */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: CheckEvent) => void;
 }
 
 /**
- * What a check found of a revision. "intact": all of its chunks were checked and are good; "damaged": some are not; "bad-map":
- * its map cannot be read, so nothing is known of its chunks; "unknown": no damage was found, but not all of its chunks were
- * checked.
+ * What a check found of a revision. "intact": all of its chunks were checked and are good;
+ * "damaged": some are not; "bad-map": its map cannot be read, so nothing is known of its chunks;
+ * "unknown": no damage was found, but not all of its chunks were checked.
  */
 export type CheckedState = "intact" | "damaged" | "bad-map" | "unknown";
 
@@ -100,7 +108,9 @@ export interface CheckedRevision {
 /** What a check found. All sizes in bytes. */
 export interface CheckReport {
   readonly revisions: readonly CheckedRevision[];
-  /** Distinct chunks of the revisions other than zeros; one in two backup directories counts twice. */
+  /**
+   * Distinct chunks of the revisions other than zeros; one in two backup directories counts twice.
+   */
   readonly distinctChunks: number;
   /** How many of them were checked. */
   readonly checkedChunks: number;
@@ -122,7 +132,10 @@ interface Found {
   readonly mapPath: string;
 }
 
-/** How long the places of bad chunks are looked up after an interruption: the user does not want to wait. */
+/**
+ * How long the places of bad chunks are looked up after an interruption: the user does not want to
+ * wait.
+ */
 const LAST_WORDS_MS = 400;
 
 const NO_DAMAGE: RevisionDamage = { chunks: 0, bytes: 0, ranges: 0 };
@@ -174,7 +187,9 @@ interface FoundInDirectory {
   readonly found: Map<string, Found>;
 }
 
-/** Finds the revisions, each once, by backup directory; a directory may be named in several ways. */
+/**
+ * Finds the revisions, each once, by backup directory; a directory may be named in several ways.
+ */
 async function findRevisions(
   { revisions, spec, signal, onEvent }: CheckOptions,
 ): Promise<FoundInDirectory[]> {
@@ -232,7 +247,10 @@ class DirectoryCheck {
     }));
   }
 
-  /** Checks. @throws What {@linkcode check} throws, and the signal's reason; {@linkcode report} says what is known then. */
+  /**
+   * Checks. @throws What {@linkcode check} throws, and the signal's reason; {@linkcode report} says
+   * what is known then.
+   */
   async run(): Promise<void> {
     const { signal, share = 1 } = this.#options;
     const basedir = this.#basedir;
@@ -271,7 +289,9 @@ class DirectoryCheck {
     await this.#lookForChanges(slices);
   }
 
-  /** Looks for maps that running backups have written meanwhile, with chunks that were not checked. */
+  /**
+   * Looks for maps that running backups have written meanwhile, with chunks that were not checked.
+   */
   async #lookForChanges(slices: Slices): Promise<void> {
     for (const revision of this.#revisions) {
       const { name, mapPath, mapVersion, reason } = revision;
@@ -365,7 +385,10 @@ class DirectoryCheck {
     }
   }
 
-  /** Reads the maps that can be read, one after another. What is wrong with one is its revision's reason. */
+  /**
+   * Reads the maps that can be read, one after another. What is wrong with one is its revision's
+   * reason.
+   */
   async #readMaps(
     purpose: "chunks" | "places",
     slices: Slices,

@@ -1,6 +1,6 @@
 /**
- * The distinct chunks of several revisions, as a plan for workers. Of each map only new ids are kept, so that the memory does not
- * grow with the number of revisions that share their chunks.
+ * The distinct chunks of several revisions, as a plan for workers. Of each map only new ids are
+ * kept, so that the memory does not grow with the number of revisions that share their chunks.
  *
  * @module
  */
@@ -28,8 +28,9 @@ export class ChunkUnion {
   }
 
   /**
-   * Adds the chunks of a revision, all or none of them. Steps that are not driven to their end leave some: a check that is
-   * interrupted needs them no more, and must not wait until millions are removed.
+   * Adds the chunks of a revision, all or none of them. Steps that are not driven to their end
+   * leave some: a check that is interrupted needs them no more, and must not wait until millions
+   * are removed.
    *
    * @returns Size of its image in bytes.
    * @throws {RevisionError} As `readRevisionMap` does.
@@ -75,7 +76,8 @@ export class ChunkUnion {
   /**
    * Makes a plan in which each chunk stands once, as if the chunks were an image.
    *
-   * @param share Share of the chunks that become jobs, more than 0 and at most 1; they are chosen at random, at least one.
+   * @param share Share of the chunks that become jobs, more than 0 and at most 1; they are chosen
+   *   at random, at least one.
    */
   *plan(share: number): Steps<RestorePlan> {
     const ids = this.#ids.toSharedIds();
@@ -111,7 +113,8 @@ function* chooseSome(chosen: Uint32Array, count: number): Steps<void> {
   let found = 0;
   for (let number = 0; number < count && found < chosen.length; number++) {
     if (number % CHUNKS_PER_STEP === 0) yield;
-    // As likely as places are still to be filled, among the numbers that are left (Knuth, selection sampling).
+    // As likely as places are still to be filled, among the numbers that are left (Knuth, selection
+    // sampling).
     if ((count - number) * Math.random() < chosen.length - found) chosen[found++] = number;
   }
 }

@@ -1,8 +1,10 @@
 /**
- * Step 3 of a check: finds the places in images at which bad chunks stand, by reading the maps again.
+ * Step 3 of a check: finds the places in images at which bad chunks stand, by reading the maps
+ * again.
  *
- * A chunk may stand at millions of places, and millions of chunks may be bad. Neighbouring places of a chunk are one range.
- * What is known of a bad chunk is kept of the first ones only, and so are ranges; the totals of a revision are complete.
+ * A chunk may stand at millions of places, and millions of chunks may be bad. Neighbouring places
+ * of a chunk are one range. What is known of a bad chunk is kept of the first ones only, and so are
+ * ranges; the totals of a revision are complete.
  *
  * @module
  */
@@ -93,7 +95,10 @@ export class DamageFinder {
     return this.#missed.count;
   }
 
-  /** Number of chunks that are bad wherever they stand; before their places are known, the least that is damaged. */
+  /**
+   * Number of chunks that are bad wherever they stand; before their places are known, the least
+   * that is damaged.
+   */
   get badCount(): number {
     return this.#ids.size - this.#shortBytes.size;
   }
@@ -142,7 +147,10 @@ export class DamageFinder {
     return { chunks: collector.missed.count, bytes, ranges };
   }
 
-  /** Lists the bad chunks with the places that were found; a short one only if some place needs more of it. */
+  /**
+   * Lists the bad chunks with the places that were found; a short one only if some place needs more
+   * of it.
+   */
   damaged(): DamagedChunk[] {
     return this.#suspects.filter(({ places }) => places.length > 0).map(
       ({ chunkId, reason, detail, places }) => ({

@@ -1,6 +1,6 @@
 /**
- * What is a bad chunk, and what to do if another directory may have a good one. Without the codec, which the main thread of a
- * restore does not load.
+ * What is a bad chunk, and what to do if another directory may have a good one. Without the codec,
+ * which the main thread of a restore does not load.
  *
  * @module
  */
@@ -32,7 +32,9 @@ export function fromFirstGood<Dir, Copy>(
     new TypeError("Cannot decode a chunk: there are no backup directories");
 }
 
-/** Whether an error says that a chunk is missing or damaged, and not that something else went wrong. */
+/**
+ * Whether an error says that a chunk is missing or damaged, and not that something else went wrong.
+ */
 export function isChunkFault(error: unknown): error is ChunkMissingError | ChunkCorruptError {
   return error instanceof ChunkMissingError || error instanceof ChunkCorruptError;
 }

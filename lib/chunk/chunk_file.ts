@@ -11,16 +11,18 @@ import { chunkRelativePath } from "../store/layout.ts";
 import { quote } from "../wording.ts";
 import { type ChunkRef, describeChunk, seqFields } from "./places.ts";
 
-// Should a regular file be replaced in the moment before it is opened: opening must not hang on a FIFO or take over a terminal.
+// Should a regular file be replaced in the moment before it is opened: opening must not hang on a
+// FIFO or take over a terminal.
 const CHUNK_OPEN_FLAGS = OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY;
 
 const ASK_FOR_PERMISSION = "run this as a user who may read it (see ls -l)";
 const BRING_BACK = "bring the storage of the backup back";
 
 /**
- * What says nothing of the chunk's content: to report damage, or to leave zeros in its place, would be wrong. With what to do
- * about it. Everything else is the chunk's: it is not there, or, as with EIO, it cannot be read and will not be. Sources: open(2),
- * read(2), nfs(5), fscrypt.rst; a file system on a disk that fails says EIO, EUCLEAN or EBADMSG.
+ * What says nothing of the chunk's content: to report damage, or to leave zeros in its place, would
+ * be wrong. With what to do about it. Everything else is the chunk's: it is not there, or, as with
+ * EIO, it cannot be read and will not be. Sources: open(2), read(2), nfs(5), fscrypt.rst; a file
+ * system on a disk that fails says EIO, EUCLEAN or EBADMSG.
  */
 const NOT_THE_CHUNKS: ReadonlyMap<number, string> = new Map([
   ...[Errno.EACCES, Errno.EPERM].map((errno) => [errno, ASK_FOR_PERMISSION] as const),
@@ -49,7 +51,8 @@ export function chunkPath(basedir: string, id: string): string {
  * @returns A descriptor, owned by the caller.
  * @throws {ChunkMissingError} If there is none, or it cannot be opened or is not a regular file.
  * @throws {ChunkCorruptError} If it is empty.
- * @throws {OsError} If that says nothing of the chunk: it may not be read, its storage is gone, descriptors are short.
+ * @throws {OsError} If that says nothing of the chunk: it may not be read, its storage is gone,
+ *   descriptors are short.
  */
 export function openChunkFile(basedir: string, chunk: ChunkRef): number {
   const path = chunkPath(basedir, chunk.id);
@@ -62,8 +65,9 @@ export function openChunkFile(basedir: string, chunk: ChunkRef): number {
 }
 
 /**
- * Throws if a path leads to something that is no chunk file at first sight, before it is opened: opening some devices has effects (a
- * watchdog starts to count, a tape is wound back), and so has reading some files of /proc, which have no length.
+ * Throws if a path leads to something that is no chunk file at first sight, before it is opened:
+ * opening some devices has effects (a watchdog starts to count, a tape is wound back), and so has
+ * reading some files of /proc, which have no length.
  */
 function requireRegular(path: string, chunk: ChunkRef): void {
   let info: Deno.FileInfo;

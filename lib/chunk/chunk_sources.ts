@@ -1,7 +1,9 @@
 /**
- * Where chunks are read from: the revision's own backup directory first, then others that may hold a good copy.
+ * Where chunks are read from: the revision's own backup directory first, then others that may hold
+ * a good copy.
  *
- * A chunk is named after its content, so a file from anywhere will do if it has the right content. Runs in a worker.
+ * A chunk is named after its content, so a file from anywhere will do if it has the right content.
+ * Runs in a worker.
  *
  * @module
  */
@@ -22,7 +24,8 @@ export class ChunkSources {
 
   /**
    * @param dirs Backup directories, the revision's own first.
-   * @param options.verify Whether the content of the first one's chunks is compared with their ids; that of others always is.
+   * @param options.verify Whether the content of the first one's chunks is compared with their ids;
+   *   that of others always is.
    */
   constructor(dirs: readonly string[], options: { verify: boolean; pageCache: PageCachePolicy }) {
     const { verify, pageCache } = options;
@@ -40,8 +43,10 @@ export class ChunkSources {
    * Decodes a chunk from the first directory that has a good copy.
    *
    * @param output Index of the output buffer, as for {@linkcode ChunkDecoder.decode}.
-   * @throws {ChunkMissingError | ChunkCorruptError} What is wrong in the first directory, if no other one has a good copy.
-   * @throws {OsError} If one cannot be read for what says nothing of the chunk, and no other one has a good copy.
+   * @throws {ChunkMissingError | ChunkCorruptError} What is wrong in the first directory, if no
+   *   other one has a good copy.
+   * @throws {OsError} If one cannot be read for what says nothing of the chunk, and no other one
+   *   has a good copy.
    */
   decode(chunk: ChunkRef, output: number, needed: number): FoundChunk {
     return fromFirstGood(this.#decoders, (decoder, source) => ({

@@ -1,8 +1,9 @@
 /**
- * Turns one chunk file into verified bytes: file -> wasm memory -> decoded -> hash compared with the chunk's id.
+ * Turns one chunk file into verified bytes: file -> wasm memory -> decoded -> hash compared with
+ * the chunk's id.
  *
- * Runs in a worker. It reads chunk files and touches nothing else; what it returns lies in the codec's output
- * buffers, where targets are written from without another copy.
+ * Runs in a worker. It reads chunk files and touches nothing else; what it returns lies in the
+ * codec's output buffers, where targets are written from without another copy.
  *
  * @module
  */
@@ -42,7 +43,10 @@ export class ChunkDecoder {
     this.#pageCache = options.pageCache;
   }
 
-  /** Asks the kernel to begin reading a chunk file. What cannot be opened is left for `decode` to report. */
+  /**
+   * Asks the kernel to begin reading a chunk file. What cannot be opened is left for `decode` to
+   * report.
+   */
   prefetch(id: string): void {
     let fd: number;
     try {

@@ -1,7 +1,9 @@
 /**
- * Turns bytes into a chunk file, as backy's own would be: header, LZO1X-1 stream, named by the content's hash.
+ * Turns bytes into a chunk file, as backy's own would be: header, LZO1X-1 stream, named by the
+ * content's hash.
  *
- * Restores never write to a backup directory. This serves sample and test stores, and dirty chunks that a mount spills.
+ * Restores never write to a backup directory. This serves sample and test stores, and dirty chunks
+ * that a mount spills.
  *
  * @module
  */
@@ -20,7 +22,9 @@ const CHUNK_FILE_MODE = 0o440;
 export interface EncodedChunk {
   /** 32 lower-case hex digits. */
   readonly id: string;
-  /** Header and stream; a view of the codec's input buffer, valid until the next call of the codec. */
+  /**
+   * Header and stream; a view of the codec's input buffer, valid until the next call of the codec.
+   */
   readonly file: Uint8Array<ArrayBuffer>;
 }
 
@@ -46,12 +50,14 @@ export function encodeChunk(content: Uint8Array): EncodedChunk {
 /**
  * Stores a chunk under its name, unless a file of that name is there.
  *
- * A reader never sees half a chunk: a temporary file in the same folder is renamed when it is complete and on disk. A backup that
- * comes later takes a file of that name for the chunk, so it must be whole after a power cut too.
+ * A reader never sees half a chunk: a temporary file in the same folder is renamed when it is
+ * complete and on disk. A backup that comes later takes a file of that name for the chunk, so it
+ * must be whole after a power cut too.
  *
  * @param basedir The backup directory.
  * @throws {OsError} If it cannot be written; ELOOP if the chunk's folder is a symbolic link.
- * @throws {Deno.errors.NotFound} If the directory or its `chunks` does not exist, and others as Deno's file functions do.
+ * @throws {Deno.errors.NotFound} If the directory or its `chunks` does not exist, and others as
+ *   Deno's file functions do.
  */
 export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
   const path = chunkPath(basedir, chunk.id);
@@ -82,7 +88,10 @@ function writeAndClose(fd: number, bytes: Uint8Array<ArrayBuffer>, path: string)
   closeFd(fd, path);
 }
 
-/** Makes a folder of chunks, but not the one above it, whose absence is a mistake. One that is there is left alone. */
+/**
+ * Makes a folder of chunks, but not the one above it, whose absence is a mistake. One that is there
+ * is left alone.
+ */
 export function makeChunkFolder(path: string): void {
   if (exists(path)) return;
   try {
@@ -92,7 +101,10 @@ export function makeChunkFolder(path: string): void {
   }
 }
 
-/** Throws if a folder is a link: whoever made the store must not decide where in the file system something is written. */
+/**
+ * Throws if a folder is a link: whoever made the store must not decide where in the file system
+ * something is written.
+ */
 function requireNoLink(folder: string): void {
   if (Deno.lstatSync(folder).isSymlink) {
     throw osError(Errno.ELOOP, { syscall: "write", path: folder });

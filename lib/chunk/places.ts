@@ -18,9 +18,15 @@ export interface SeqList {
 export interface ChunkRef {
   /** 32 lower-case hex digits. */
   readonly id: string;
-  /** Lists the numbers of the chunk's places in the image, ascending; called only to describe a failure. */
+  /**
+   * Lists the numbers of the chunk's places in the image, ascending; called only to describe a
+   * failure.
+   */
   readonly seqs: () => SeqList | readonly number[];
-  /** Size of the image in bytes, which ends the range of its last chunk; default: all chunks count in full. */
+  /**
+   * Size of the image in bytes, which ends the range of its last chunk; default: all chunks count
+   * in full.
+   */
   readonly imageBytes?: number;
 }
 

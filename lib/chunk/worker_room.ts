@@ -1,8 +1,9 @@
 /**
  * How many workers fit into what the system gives this process.
  *
- * The runtime aborts the process where it gets no descriptor, thread or memory for a worker, so that has to be known before.
- * It is asked before a target is emptied or a mount made; the workers are started (and have said so) before that too.
+ * The runtime aborts the process where it gets no descriptor, thread or memory for a worker, so
+ * that has to be known before. It is asked before a target is emptied or a mount made; the workers
+ * are started (and have said so) before that too.
  *
  * @module
  */
@@ -21,8 +22,9 @@ interface Need {
 }
 
 /**
- * Measured with Deno 2.6.8 (x86_64, 1 to 64 workers; the highest values of /proc/PID/fd and /proc/PID/status): 7 descriptors,
- * 2 threads, 4.6 GiB of address space (4 of them for the codec's memory to grow into) and 13 to 15 MiB of memory a worker.
+ * Measured with Deno 2.6.8 (x86_64, 1 to 64 workers; the highest values of /proc/PID/fd and
+ * /proc/PID/status): 7 descriptors, 2 threads, 4.6 GiB of address space (4 of them for the codec's
+ * memory to grow into) and 13 to 15 MiB of memory a worker.
  */
 const NEEDS = {
   descriptors: { worker: 8, beside: 8 },

@@ -15,7 +15,9 @@ export interface ProgressCounts {
   readonly doneBytes: number;
   /** Bytes of the image that are to be done. */
   readonly totalBytes: number;
-  /** Bytes of the work that takes the time, as a rule distinct chunks decoded; default: `doneBytes`. */
+  /**
+   * Bytes of the work that takes the time, as a rule distinct chunks decoded; default: `doneBytes`.
+   */
   readonly workDoneBytes?: number;
   /** Bytes of that work that are to be done; default: `totalBytes`. */
   readonly workTotalBytes?: number;
@@ -51,7 +53,8 @@ export class Activity {
   /**
    * @param step What the state names.
    * @param options.counts Absent for a step that cannot be measured.
-   * @param options.startMs When it began; counts are taken at once, so that a rate can be told at the first look.
+   * @param options.startMs When it began; counts are taken at once, so that a rate can be told at
+   *   the first look.
    */
   constructor(
     step: string,
@@ -68,7 +71,10 @@ export class Activity {
     return this.#counts !== undefined;
   }
 
-  /** Looks how far the step is now; the more often, the better rate and ETA follow a change of speed. */
+  /**
+   * Looks how far the step is now; the more often, the better rate and ETA follow a change of
+   * speed.
+   */
   measure(nowMs: number): ProgressState {
     const head = { step: this.#step, elapsedMs: nowMs - this.#startMs };
     if (this.#counts === undefined) {
@@ -86,7 +92,8 @@ export class Activity {
     this.#work.add(nowMs, workDoneBytes);
     this.#image.add(nowMs, doneBytes);
     const remainingWork = workTotalBytes - workDoneBytes;
-    // With all chunks decoded (or none to decode), what is left is writing, of zeros for the most part.
+    // With all chunks decoded (or none to decode), what is left is writing, of zeros for the most
+    // part.
     const [estimator, remainingBytes] = remainingWork > 0
       ? [this.#work, remainingWork]
       : [this.#image, totalBytes - doneBytes];

@@ -3,13 +3,13 @@
  *
  * The syntax is GNU's: `--opt=value`, `--opt value`, `-t4`, `-t 4`, `-qf`, `-qt4`; `--` ends the
  * options, `-` alone is a positional argument, and options may follow positional arguments. Long
- * names are not abbreviated. Stricter than GNU: a value that is an argument of its own must not look
- * like an option (`--opt=-value` passes one that does).
+ * names are not abbreviated. Stricter than GNU: a value that is an argument of its own must not
+ * look like an option (`--opt=-value` passes one that does).
  *
- * Not `parseArgs` of `node:util` (Deno 2.6.8): it lets "-q-" end the options without a word, reports
- * the first kind of mistake rather than the first mistake, on several lines, and splits surrogate
- * pairs. Not `@std/cli/parse-args`: it eats "true" and "false" after a flag and accepts repeated or
- * missing values.
+ * Not `parseArgs` of `node:util` (Deno 2.6.8): it lets "-q-" end the options without a word,
+ * reports the first kind of mistake rather than the first mistake, on several lines, and splits
+ * surrogate pairs. Not `@std/cli/parse-args`: it eats "true" and "false" after a flag and accepts
+ * repeated or missing values.
  *
  * @module
  */
@@ -24,11 +24,13 @@ export type Argument<Name extends string> =
   | { readonly kind: "positional"; readonly value: string };
 
 /**
- * Yields the arguments one by one, so that a caller who stops at one never learns of later mistakes.
+ * Yields the arguments one by one, so that a caller who stops at one never learns of later
+ * mistakes.
  *
  * @param args The command line without the program's name.
  * @param options The options there are; `Name` becomes the union of their long names.
- * @throws {UsageError} for an unknown option, a missing or ambiguous value, a value given to a flag.
+ * @throws {UsageError} for an unknown option, a missing or ambiguous value, a value given to a
+ *   flag.
  */
 export function* readArguments<const Spec extends OptionSpec>(
   args: readonly string[],

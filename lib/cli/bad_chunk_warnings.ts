@@ -1,6 +1,6 @@
 /**
- * Warnings of bad chunks or maps while a run goes on: the first few, so that a person sees what is going on; all stand in the
- * report at the end.
+ * Warnings of bad chunks or maps while a run goes on: the first few, so that a person sees what is
+ * going on; all stand in the report at the end.
  *
  * @module
  */

@@ -1,8 +1,9 @@
 /**
  * Values of options that say which part of an image is wanted, how much of it and how fast.
  *
- * Numbers of bytes are whole and may have a unit, in either case: B, K or KiB, M or MiB, G or GiB, T or TiB. All units are
- * binary: `1K` is 1024 bytes. `KB` and the like are refused, as they mean 1000 to some.
+ * Numbers of bytes are whole and may have a unit, in either case: B, K or KiB, M or MiB, G or GiB,
+ * T or TiB. All units are binary: `1K` is 1024 bytes. `KB` and the like are refused, as they mean
+ * 1000 to some.
  *
  * @module
  */
@@ -24,7 +25,8 @@ const RANGE_FAULT = 'not OFFSET:LENGTH in bytes, such as "1GiB:512MiB"';
 /**
  * Reads the value of `--range`: OFFSET:LENGTH, one of which may be missing.
  *
- * @returns Bytes; the offset is 0 if it is missing, the length `null` (to the image's end) or > 0. Their sum is exact.
+ * @returns Bytes; the offset is 0 if it is missing, the length `null` (to the image's end) or > 0.
+ *   Their sum is exact.
  * @throws {UsageError} for anything else.
  */
 export function parseByteRange(text: string): { offset: number; length: number | null } {

@@ -11,7 +11,10 @@ import { formatListedTime } from "./local_time.ts";
 
 const SHOWN_MAX = 20;
 
-/** Lists the candidates of an error that has some, the last 20, as the newest are as a rule; no lines for others. */
+/**
+ * Lists the candidates of an error that has some, the last 20, as the newest are as a rule; no
+ * lines for others.
+ */
 export function candidateLines(error: unknown): string[] {
   if (!(error instanceof RevisionError) || error.candidates.length === 0) return [];
   const { candidates } = error;

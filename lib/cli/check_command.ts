@@ -1,10 +1,12 @@
 /**
- * `backy-extract check` as a command. What is damaged goes to standard output, how the check goes to standard error.
+ * `backy-extract check` as a command. What is damaged goes to standard output, how the check goes
+ * to standard error.
  *
- * Without damage nothing goes to standard output. With damage it gets a table of the damaged ranges and one of all revisions.
+ * Without damage nothing goes to standard output. With damage it gets a table of the damaged ranges
+ * and one of all revisions.
  *
- * With `--json` standard output gets one object per line, without damage too. Programs should skip types and fields that they
- * do not know; these keep their meaning:
+ * With `--json` standard output gets one object per line, without damage too. Programs should skip
+ * types and fields that they do not know; these keep their meaning:
  *
  * | type       | fields                                                                                            |
  * | ---------- | ------------------------------------------------------------------------------------------------- |
@@ -16,7 +18,8 @@
  * |            | checked), `reason` (what is wrong with the map, or `null`), `sizeBytes` (`null` if not known),    |
  * |            | `damagedBytes`, `damagedRanges`, `damagedChunks`: of all ranges, also of those not printed        |
  *
- * Exit code 3 if anything is damaged, be it all maps; 130 or 143 after an interruption, which prints what is known by then.
+ * Exit code 3 if anything is damaged, be it all maps; 130 or 143 after an interruption, which
+ * prints what is known by then.
  *
  * @module
  */

@@ -53,7 +53,8 @@ export function describeState(state: CheckedState, isSample: boolean): string {
 }
 
 /**
- * Renders what a person is shown of damage: the ranges, by revision and offset, then what became of each revision.
+ * Renders what a person is shown of damage: the ranges, by revision and offset, then what became of
+ * each revision.
  *
  * @returns Lines; none if nothing is damaged.
  */
@@ -86,7 +87,10 @@ export function renderFindings(
   ];
 }
 
-/** Renders a table whose last column, of paths, goes into lines of its own where there is no room for it. */
+/**
+ * Renders a table whose last column, of paths, goes into lines of its own where there is no room
+ * for it.
+ */
 function renderWithPaths<Row>(
   rows: readonly Row[],
   columns: readonly TableColumn<Row>[],

@@ -8,7 +8,10 @@ import type { ChunkFault } from "../errors.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
 import { renderTable, type TableColumn } from "./table.ts";
 
-/** A range of the image that is not what it should be; a chunk has one for each place where it stands. */
+/**
+ * A range of the image that is not what it should be; a chunk has one for each place where it
+ * stands.
+ */
 export interface DamagedRange {
   /** First byte. */
   readonly offset: number;

@@ -30,7 +30,8 @@ export async function runExtract(args: readonly string[]): Promise<ExitCode> {
     const command = parseExtractArguments(args);
     requireUsablePaths(command);
     switch (command.kind) {
-      // What is asked for goes to standard output. backy looks for a line that begins with the tool's name.
+      // What is asked for goes to standard output. backy looks for a line that begins with the
+      // tool's name.
       case "version":
         return printAnswer(`${NAME} ${VERSION}\n`, NAME, write);
       case "help":
@@ -48,7 +49,10 @@ export async function runExtract(args: readonly string[]): Promise<ExitCode> {
   }
 }
 
-/** Says what made a run fail that has no reporter: its arguments, as a rule, which then cannot say who listens. */
+/**
+ * Says what made a run fail that has no reporter: its arguments, as a rule, which then cannot say
+ * who listens.
+ */
 function failAtOnce(error: unknown, args: readonly string[], write: Sink): ExitCode {
   const options = { tool: NAME, write, quiet: true };
   // A list's JSON goes to standard output, and what it says beside is for a person.

@@ -1,8 +1,8 @@
 /**
  * What the arguments of `backy-extract` mean: command line in, checked command out.
  *
- * A first argument "list" or "check" chooses a command of its own. Which options go together is `option_conflicts.ts`'s
- * matter.
+ * A first argument "list" or "check" chooses a command of its own. Which options go together is
+ * `option_conflicts.ts`'s matter.
  *
  * @module
  */
@@ -33,9 +33,10 @@ import {
 /**
  * Reads the command line of `backy-extract`.
  *
- * As in GNU tools, arguments count in their order: the first `--help` or `--version` wins over all that
- * follows, a mistake before it wins over it, and of an option given twice the last holds, but for those that may be repeated.
- * What does not go together, and a missing or surplus argument, is noticed at the end only.
+ * As in GNU tools, arguments count in their order: the first `--help` or `--version` wins over all
+ * that follows, a mistake before it wins over it, and of an option given twice the last holds, but
+ * for those that may be repeated. What does not go together, and a missing or surplus argument, is
+ * noticed at the end only.
  *
  * @param args The command line without the program's name.
  * @throws {UsageError} with a one-line message, for whatever is wrong.
@@ -251,7 +252,10 @@ function parseCheck(args: readonly string[]): ExtractCommand {
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-/** Requires as many arguments as the table says, none of them empty: an unset variable must not become a directory. */
+/**
+ * Requires as many arguments as the table says, none of them empty: an unset variable must not
+ * become a directory.
+ */
 function requirePositionals(action: string, given: readonly string[], tool: ToolSpec): string[] {
   const specs = tool.arguments;
   const missing = specs.find(({ isOptional }, index) => !isOptional && given[index] === undefined);

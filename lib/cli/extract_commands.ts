@@ -13,7 +13,10 @@ import type { ToolSpec } from "./option_table.ts";
 /** A restore as the command line asks for it. */
 export interface RestoreCommand {
   readonly kind: "restore";
-  /** Path of the revision map, or of a backup directory with a spec behind it or in {@linkcode spec}; not empty. */
+  /**
+   * Path of the revision map, or of a backup directory with a spec behind it or in
+   * {@linkcode spec}; not empty.
+   */
   readonly revision: string;
   readonly spec: string | undefined;
   /** Path of the target, or "-" for standard output; not empty. */
@@ -26,7 +29,9 @@ export interface RestoreCommand {
   readonly verifyTarget: boolean;
   readonly range: { readonly offset: number; readonly length: number | null } | undefined;
   readonly partition: number | undefined;
-  /** Length of the sectors in which the partition table counts; `undefined` where it is found out. */
+  /**
+   * Length of the sectors in which the partition table counts; `undefined` where it is found out.
+   */
   readonly sectorBytes: SectorBytes | undefined;
   readonly format: StreamFormat;
   readonly onError: OnError;

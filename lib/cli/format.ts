@@ -1,5 +1,6 @@
 /**
- * Numbers, times and untrusted text as a person reads them on a terminal. Pure; never shows NaN or Infinity.
+ * Numbers, times and untrusted text as a person reads them on a terminal. Pure; never shows NaN or
+ * Infinity.
  *
  * @module
  */
@@ -29,14 +30,20 @@ export function formatRate(bytesPerSecond: number): string {
   return `${formatBytes(bytesPerSecond)}/s`;
 }
 
-/** Writes how long something took: "0.07 s", "4.2 s" below a minute, then as {@linkcode formatClock}. */
+/**
+ * Writes how long something took: "0.07 s", "4.2 s" below a minute, then as
+ * {@linkcode formatClock}.
+ */
 export function formatDuration(seconds: number): string {
   const value = sane(seconds);
   if (value < 0.995) return `${value.toFixed(2)} s`;
   return value < 59.95 ? `${value.toFixed(1)} s` : formatClock(Math.round(value));
 }
 
-/** Writes a time as a running clock: "0:07", "1:02:03", "2 d 1:02:03"; a second counts when it is over. */
+/**
+ * Writes a time as a running clock: "0:07", "1:02:03", "2 d 1:02:03"; a second counts when it is
+ * over.
+ */
 export function formatClock(seconds: number): string {
   const total = Math.floor(sane(seconds));
   const days = Math.floor(total / 86_400);
@@ -50,7 +57,8 @@ export function formatClock(seconds: number): string {
 }
 
 /**
- * Writes a share as a percentage, rounded down, so that 100 is shown when all is done and not before.
+ * Writes a share as a percentage, rounded down, so that 100 is shown when all is done and not
+ * before.
  *
  * @param digits Decimals, 0 or 1.
  */
@@ -65,8 +73,8 @@ export function formatPercent(done: number, total: number, digits: 0 | 1 = 1): s
 /**
  * The part of a total that is done.
  *
- * @returns 0 to 1; 1 only when `done` has reached `total`, nothing of nothing included; 0 of a total that
- *   is no number.
+ * @returns 0 to 1; 1 only when `done` has reached `total`, nothing of nothing included; 0 of a
+ *   total that is no number.
  */
 export function shareOf(done: number, total: number): number {
   if (!Number.isFinite(total)) return 0;

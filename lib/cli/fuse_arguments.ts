@@ -17,7 +17,9 @@ export interface MountCommand {
   readonly mountpoint: string;
   /** Options for mount(8) and FUSE, such as "allow_root". */
   readonly mountOptions: readonly string[];
-  /** Size of each of the two caches in bytes; `undefined` where it is left to `defaultCacheBytes`. */
+  /**
+   * Size of each of the two caches in bytes; `undefined` where it is left to `defaultCacheBytes`.
+   */
   readonly cacheBytes: number | undefined;
   /** Number of decoding workers; `undefined` where it is left to `defaultThreads`. */
   readonly threads: number | undefined;

@@ -10,15 +10,16 @@ import { processStart } from "./process_start.ts";
 const END_SIGNALS: readonly EndSignal[] = ["SIGHUP", "SIGINT", "SIGTERM"];
 
 /**
- * Calls back at each SIGHUP, SIGINT and SIGTERM until it is disposed of. What was ignored when the process was started
- * (nohup, background jobs of scripts) stays ignored.
+ * Calls back at each SIGHUP, SIGINT and SIGTERM until it is disposed of. What was ignored when the
+ * process was started (nohup, background jobs of scripts) stays ignored.
  */
 export class SignalWatch implements Disposable {
   readonly #listeners: readonly (readonly [Deno.Signal, () => void])[];
 
   /**
-   * @param onSignal Called with the signal and how many there have been, from 1. All SIGHUPs together are one: when a
-   *   terminal ends, the kernel sends one to the foreground jobs, and the shell another.
+   * @param onSignal Called with the signal and how many there have been, from 1. All SIGHUPs
+   *   together are one: when a terminal ends, the kernel sends one to the foreground jobs, and the
+   *   shell another.
    */
   constructor(onSignal: (signal: EndSignal, count: number) => void) {
     let count = 0;

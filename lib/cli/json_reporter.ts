@@ -1,8 +1,9 @@
 /**
  * Tells a program how a run goes: one JSON object a line on standard error.
  *
- * Every object has `type` and `time` (ISO 8601, UTC). Sizes, offsets and lengths are numbers of bytes. `null` stands for
- * what is not known. Programs should skip types and fields that they do not know; those below keep their meaning.
+ * Every object has `type` and `time` (ISO 8601, UTC). Sizes, offsets and lengths are numbers of
+ * bytes. `null` stands for what is not known. Programs should skip types and fields that they do
+ * not know; those below keep their meaning.
  *
  * | type       | fields                                                                                            |
  * | ---------- | ------------------------------------------------------------------------------------------------- |
@@ -36,8 +37,9 @@
  * |            | `revisions`, `intactRevisions`, `damagedRevisions`, `distinctChunks`, `checkedChunks`,            |
  * |            | `damagedChunks`, `readBytes`, `decodedBytes`, `elapsedMs`; an interrupted one has them in `error` |
  *
- * The last object of a run is `summary` or `error`; where the arguments are not understood, `error` is the only one. Quiet
- * leaves out `step`, `message` and the regular `progress`. Nothing unprintable stands there raw (`json_line.ts`).
+ * The last object of a run is `summary` or `error`; where the arguments are not understood, `error`
+ * is the only one. Quiet leaves out `step`, `message` and the regular `progress`. Nothing
+ * unprintable stands there raw (`json_line.ts`).
  *
  * @module
  */
@@ -197,7 +199,9 @@ function codeOf(error: unknown): string {
   return error instanceof BackyError && error.code !== "worker" ? error.code : "internal";
 }
 
-/** The error's own fields; of a long array the beginning, and its length, as `seqs` and `seqCount`. */
+/**
+ * The error's own fields; of a long array the beginning, and its length, as `seqs` and `seqCount`.
+ */
 function fieldsOf(error: unknown): JsonFields {
   if (!(error instanceof BackyError)) return {};
   const fields: Record<string, unknown> = {};

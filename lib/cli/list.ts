@@ -1,9 +1,9 @@
 /**
- * `backy-extract list`: which revisions there are, as a table or as JSON. Only reads, and takes no lock: a map
- * that is removed meanwhile is shown as gone. The table is `list_table.ts`'s matter.
+ * `backy-extract list`: which revisions there are, as a table or as JSON. Only reads, and takes no
+ * lock: a map that is removed meanwhile is shown as gone. The table is `list_table.ts`'s matter.
  *
- * With `--json`, one object per line: first the revisions of unknown time, then the others, oldest first. Programs should
- * skip types and fields that they do not know; these keep their meaning:
+ * With `--json`, one object per line: first the revisions of unknown time, then the others, oldest
+ * first. Programs should skip types and fields that they do not know; these keep their meaning:
  *
  * | type       | fields                                                                                            |
  * | ---------- | ------------------------------------------------------------------------------------------------- |
@@ -60,7 +60,10 @@ export interface ListOutput {
   readonly warn: (text: string) => void;
   /** Says why there is no list. */
   readonly fail: (text: string) => void;
-  /** Is told that something begins that may take a while; `counts` says how many of how many revisions are done. */
+  /**
+   * Is told that something begins that may take a while; `counts` says how many of how many
+   * revisions are done.
+   */
   readonly onStep?: (text: string, counts?: () => { done: number; total: number }) => void;
   /** Is told that it has ended. */
   readonly onStepEnd?: () => void;
@@ -71,15 +74,19 @@ export interface ListOutput {
 }
 
 /**
- * Lists the revisions of a backup directory. Neither unusable revisions nor an empty directory are a failure.
+ * Lists the revisions of a backup directory. Neither unusable revisions nor an empty directory are
+ * a failure.
  *
- * The event loop goes on meanwhile. A table is written when all is known, for its widths; lines of JSON as soon as possible.
+ * The event loop goes on meanwhile. A table is written when all is known, for its widths; lines of
+ * JSON as soon as possible.
  *
- * @returns FAILURE if standard output cannot be written; nothing else is told by it. A reader that has gone, as `head` does,
- *   ends the list and is no failure.
- * @throws {StoreFormatError} If the directory cannot be read, or there is no revision and no chunk store in it.
+ * @returns FAILURE if standard output cannot be written; nothing else is told by it. A reader that
+ *   has gone, as `head` does, ends the list and is no failure.
+ * @throws {StoreFormatError} If the directory cannot be read, or there is no revision and no chunk
+ *   store in it.
  * @throws {UsageError} If the spec is not understood.
- * @throws {RevisionError} If a part of the spec names a revision that does not exist. A set may be empty.
+ * @throws {RevisionError} If a part of the spec names a revision that does not exist. A set may be
+ *   empty.
  */
 export async function runList(command: ListCommand, output: ListOutput): Promise<ExitCode> {
   const { dir, spec, json } = command;

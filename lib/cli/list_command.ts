@@ -1,7 +1,8 @@
 /**
  * `backy-extract list` as a command: where its output goes, and how far it is if it takes long.
  *
- * SIGINT and SIGTERM keep their default: they end the process at once, as there is nothing to put in order.
+ * SIGINT and SIGTERM keep their default: they end the process at once, as there is nothing to put
+ * in order.
  *
  * @module
  */

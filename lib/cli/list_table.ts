@@ -22,8 +22,9 @@ import {
 type Name = "date" | "revision" | "size" | "chunks" | "trust" | "note" | "tags";
 
 /**
- * Ways to show all of it, from wide to narrow: the columns, and what has a line of its own below a revision's. All but tags is
- * shown whole. With uuids of 22 characters the third has room for most notes in 80 cells.
+ * Ways to show all of it, from wide to narrow: the columns, and what has a line of its own below a
+ * revision's. All but tags is shown whole. With uuids of 22 characters the third has room for most
+ * notes in 80 cells.
  */
 const LAYOUTS: readonly { readonly columns: readonly Name[]; readonly below: readonly Name[] }[] = [
   { columns: ["date", "revision", "size", "chunks", "trust", "note", "tags"], below: [] },
@@ -85,7 +86,9 @@ function* linesOf(
   yield last;
 }
 
-/** The line below a revision's, with tags cut to what room there is; "" if there is nothing to say. */
+/**
+ * The line below a revision's, with tags cut to what room there is; "" if there is nothing to say.
+ */
 function joinBelow(cells: readonly (readonly [Name, string])[], maxCells: number): string {
   const told = cells.filter(([, text]) => text !== "");
   if (told.length === 0) return "";

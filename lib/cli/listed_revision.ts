@@ -1,5 +1,6 @@
 /**
- * A revision as a list shows it: what its metadata says, and what its map tells. Next: `list_table.ts`.
+ * A revision as a list shows it: what its metadata says, and what its map tells. Next:
+ * `list_table.ts`.
  *
  * @module
  */
@@ -10,8 +11,9 @@ import type { Steps } from "../slices.ts";
 import { type CatalogEntry, whyUnusable } from "../store/catalog.ts";
 
 /**
- * Whether an image can be read, by metadata and map: "usable"; "remote": it is on another server; "other-format";
- * "no-map"; "gone": the map was removed while the list was made; "bad-map": it cannot be understood.
+ * Whether an image can be read, by metadata and map: "usable"; "remote": it is on another server;
+ * "other-format"; "no-map"; "gone": the map was removed while the list was made; "bad-map": it
+ * cannot be understood.
  */
 export type RevisionState = "usable" | "remote" | "other-format" | "no-map" | "gone" | "bad-map";
 

@@ -9,7 +9,9 @@ export function formatLocalMinute(time: Date): string {
   return `${dateOf(time)} ${twoDigits(time.getHours())}:${twoDigits(time.getMinutes())}`;
 }
 
-/** Writes a revision's time for people, as {@linkcode formatLocalMinute}; "unknown" for one without. */
+/**
+ * Writes a revision's time for people, as {@linkcode formatLocalMinute}; "unknown" for one without.
+ */
 export function formatListedTime(time: Date | null): string {
   return time === null ? "unknown" : formatLocalMinute(time);
 }

@@ -1,6 +1,6 @@
 /**
- * How signals end a mount: the first one asks those who use it, a second does not. More of them add nothing: the mount would be
- * left behind, dead.
+ * How signals end a mount: the first one asks those who use it, a second does not. More of them add
+ * nothing: the mount would be left behind, dead.
  *
  * @module
  */
@@ -10,7 +10,9 @@ import type { BackupMount } from "../fuse/mount.ts";
 import { describeFailure } from "./failure.ts";
 import type { Reporter } from "./reporter.ts";
 
-/** How long an end by force may take; then the process ends whatever the kernel has not answered. */
+/**
+ * How long an end by force may take; then the process ends whatever the kernel has not answered.
+ */
 export const FORCE_MS = 2000;
 
 /** Ends a mount. */
@@ -49,7 +51,10 @@ export class MountEnding {
     }
   }
 
-  /** Takes the mount away, also from those who use it, and has the process end, which fails whatever they do next. */
+  /**
+   * Takes the mount away, also from those who use it, and has the process end, which fails whatever
+   * they do next.
+   */
   async #force(signal: EndSignal): Promise<void> {
     this.#isForcing = true;
     const timeUp = new Promise<void>((resolve) => setTimeout(resolve, FORCE_MS));

@@ -1,5 +1,6 @@
 /**
- * What a person is told behind the error of a restore: in what state the target is, and what to do next. Pure.
+ * What a person is told behind the error of a restore: in what state the target is, and what to do
+ * next. Pure.
  *
  * @module
  */
@@ -24,7 +25,10 @@ export type ResumedCommand = Pick<RestoreCommand, "update" | "base" | "sparse" |
 /** errno names that mean: there is no room. */
 const NO_ROOM: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
 
-/** Says in which state a failed restore left its target, and how to go on. @returns Lines for a person. */
+/**
+ * Says in which state a failed restore left its target, and how to go on. @returns Lines for a
+ * person.
+ */
 export function targetNotes(
   error: unknown,
   target: TouchedTarget | null,

@@ -1,8 +1,8 @@
 /**
  * The command lines of the tools as data, from which arguments are read and help is rendered.
  *
- * Manual pages and completions are tested against these tables, so an option is added here first and
- * given its meaning in `extract_arguments.ts` or `fuse_arguments.ts`.
+ * Manual pages and completions are tested against these tables, so an option is added here first
+ * and given its meaning in `extract_arguments.ts` or `fuse_arguments.ts`.
  *
  * @module
  */
@@ -43,7 +43,9 @@ export interface CommandSpec {
   readonly help: string;
 }
 
-/** All that `--help` says about a tool or a command of it, but for the exit codes, which all share. */
+/**
+ * All that `--help` says about a tool or a command of it, but for the exit codes, which all share.
+ */
 export interface ToolSpec {
   /** The tool's name, with that of the command. */
   readonly name: string;
@@ -55,7 +57,10 @@ export interface ToolSpec {
   readonly commands?: readonly CommandSpec[];
 }
 
-/** Number of decoding workers that may be asked for, as with the reference tool; 0 stands for the default. */
+/**
+ * Number of decoding workers that may be asked for, as with the reference tool; 0 stands for the
+ * default.
+ */
 export const THREADS_RANGE = { min: 0, max: 255 } as const;
 
 const THREADS_OPTION = {
@@ -294,7 +299,10 @@ export const CHECK_TOOL: ToolSpec = {
   options: CHECK_OPTIONS,
 };
 
-/** Size of each cache of `backy-fuse` in MiB: at least a few chunks, at most what a typing error would not be. */
+/**
+ * Size of each cache of `backy-fuse` in MiB: at least a few chunks, at most what a typing error
+ * would not be.
+ */
 export const CACHE_MIB_RANGE = { min: 16, max: 1_048_576, default: 1024 } as const;
 
 /** The options of `backy-fuse`, in the order in which help shows them. */

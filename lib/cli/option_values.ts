@@ -35,7 +35,8 @@ export function parseThreads(text: string): number | undefined {
 }
 
 /**
- * Reads the value of `--cache`. A number below the least is raised to it, as scripts written for other tools have it.
+ * Reads the value of `--cache`. A number below the least is raised to it, as scripts written for
+ * other tools have it.
  *
  * @returns MiB in {@linkcode CACHE_MIB_RANGE}.
  * @throws {UsageError} unless it is a whole decimal number up to the most.
@@ -46,8 +47,9 @@ export function parseCacheMib(text: string): number {
 }
 
 /**
- * Chooses the size of each of a mount's two caches: both together take at most half of the memory that is left, since
- * programs that read the mount, and the kernel's own cache of it, need memory too.
+ * Chooses the size of each of a mount's two caches: both together take at most half of the memory
+ * that is left, since programs that read the mount, and the kernel's own cache of it, need memory
+ * too.
  *
  * @param freeBytes Memory that may still be taken; `null` if that is not known.
  * @returns Whole MiB in {@linkcode CACHE_MIB_RANGE}, in bytes.
@@ -62,8 +64,8 @@ export function defaultCacheBytes(freeBytes: number | null): number {
 const UNATTENDED_LOCK_TIMEOUT_MS = 10_000;
 
 /**
- * Chooses how long a mount waits for the purge lock. A script starts it in the background, sleeps and then uses the mount
- * point: a mount that comes much later would come as a surprise.
+ * Chooses how long a mount waits for the purge lock. A script starts it in the background, sleeps
+ * and then uses the mount point: a mount that comes much later would come as a surprise.
  *
  * @param isAttended Whether somebody sees that it waits.
  * @returns Milliseconds; `undefined` for ever.
@@ -96,7 +98,10 @@ export function parseChoice<Choice extends string>(
   return choice;
 }
 
-/** Reads a text. @throws {UsageError} if it is empty: an unset variable must not become the current directory. */
+/**
+ * Reads a text. @throws {UsageError} if it is empty: an unset variable must not become the current
+ * directory.
+ */
 export function parseText(option: string, text: string): string {
   if (text === "") throw badValue(option, text, "empty");
   return text;

@@ -1,6 +1,6 @@
 /**
- * Keeps messages out of the image: standard error must not lead to where the image is written, as it does after
- * `>image 2>&1`.
+ * Keeps messages out of the image: standard error must not lead to where the image is written, as
+ * it does after `>image 2>&1`.
  *
  * @module
  */
@@ -49,19 +49,27 @@ function statFdOrNull(fd: number): FileStatus | null {
   }
 }
 
-/** Character devices keep nothing: /dev/null may be both. Terminals are refused as targets anyway. */
+/**
+ * Character devices keep nothing: /dev/null may be both. Terminals are refused as targets anyway.
+ */
 function isSameOutput(image: FileStatus, messages: FileStatus): boolean {
   if (image.isCharDevice || messages.isCharDevice) return false;
   if (image.isBlockDevice) return messages.isBlockDevice === true && image.rdev === messages.rdev;
   return isSameFile(image, messages);
 }
 
-/** A refused target stays as it is. An empty file has nothing to lose, and whoever reads a pipe had better be told. */
+/**
+ * A refused target stays as it is. An empty file has nothing to lose, and whoever reads a pipe had
+ * better be told.
+ */
 function mayTakeMessage(messages: FileStatus): boolean {
   return Boolean(messages.isFifo || messages.isSocket) || (messages.isFile && messages.size === 0);
 }
 
-/** Writes to the terminal that the user sits at, whatever the descriptors are; drops the text if there is none. */
+/**
+ * Writes to the terminal that the user sits at, whatever the descriptors are; drops the text if
+ * there is none.
+ */
 function writeToTerminal(text: string): void {
   try {
     const fd = openFd("/dev/tty", OpenFlag.O_WRONLY | OpenFlag.O_NOCTTY | OpenFlag.O_NONBLOCK);

@@ -1,5 +1,6 @@
 /**
- * Notices while a tool waits that the process which started it has ended: what it would do then, nobody expects any more.
+ * Notices while a tool waits that the process which started it has ended: what it would do then,
+ * nobody expects any more.
  *
  * @module
  */
@@ -20,7 +21,8 @@ export class ParentWatch implements Disposable {
   }
 
   /**
-   * Begins to watch. The current parent counts: a program that was started as a daemon already has a new one.
+   * Begins to watch. The current parent counts: a program that was started as a daemon already has
+   * a new one.
    *
    * @param action What will not be done, for the message.
    */

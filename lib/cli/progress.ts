@@ -1,6 +1,6 @@
 /**
- * Shows the steps and the progress of a run: a redrawn line on a terminal, a plain line now and then
- * elsewhere. What the lines look like is `progress_line.ts`'s matter.
+ * Shows the steps and the progress of a run: a redrawn line on a terminal, a plain line now and
+ * then elsewhere. What the lines look like is `progress_line.ts`'s matter.
  *
  * @module
  */
@@ -35,9 +35,11 @@ const YELLOW = "\x1b[33m";
 const RESET = "\x1b[0m";
 
 /**
- * Reports a run to a person. Every text is escaped and printed as one line; fields are for programs and left out.
+ * Reports a run to a person. Every text is escaped and printed as one line; fields are for programs
+ * and left out.
  *
- * Everything happens on the calling thread: a caller that blocks for longer than a second halts the bar.
+ * Everything happens on the calling thread: a caller that blocks for longer than a second halts the
+ * bar.
  */
 export class ProgressReporter implements Reporter {
   readonly #tool: string;

@@ -54,8 +54,8 @@ const RESET = "\x1b[0m";
  *
  * ASCII but for the step's name, so that it is right on a rescue console in the C locale.
  *
- * @returns One line without line break, at most `area.columns` cells wide; down to the bare percentage,
- *   and "" where not even that has room.
+ * @returns One line without line break, at most `area.columns` cells wide; down to the bare
+ *   percentage, and "" where not even that has room.
  */
 export function renderProgress(state: ProgressState, area: DrawingArea): string {
   const { columns } = area;
@@ -102,7 +102,10 @@ export function renderProgress(state: ProgressState, area: DrawingArea): string 
   );
 }
 
-/** Draws progress as a line of a log, such as "Restoring: 42.1%, 4.2 GiB of 10 GiB, 1.2 GiB/s, 0:05 left". */
+/**
+ * Draws progress as a line of a log, such as "Restoring: 42.1%, 4.2 GiB of 10 GiB, 1.2 GiB/s, 0:05
+ * left".
+ */
 export function renderPlainProgress(state: ProgressState): string {
   const step = printable(state.step);
   const elapsed = formatClock(state.elapsedMs / 1000);

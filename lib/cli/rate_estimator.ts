@@ -1,5 +1,6 @@
 /**
- * Estimates how fast work is done and how long the rest will take. Pure: the caller brings the time.
+ * Estimates how fast work is done and how long the rest will take. Pure: the caller brings the
+ * time.
  *
  * @module
  */
@@ -23,12 +24,15 @@ const LONGEST_ETA_SECONDS = 1000 * 86_400;
 /**
  * A moving average of work over time.
  *
- * The rate is measured over the last 15 seconds, and in the first 30 over the later half of the run: the first bytes often come
- * from caches and go into free memory, faster than the rest will. If nothing was done in that time, the time left is estimated
- * from the whole run, so that it grows while work stands still and recovers afterwards.
+ * The rate is measured over the last 15 seconds, and in the first 30 over the later half of the
+ * run: the first bytes often come from caches and go into free memory, faster than the rest will.
+ * If nothing was done in that time, the time left is estimated from the whole run, so that it grows
+ * while work stands still and recovers afterwards.
  */
 export class RateEstimator {
-  /** Ascending in time; the first one lies at or before the window's start as soon as there is one. */
+  /**
+   * Ascending in time; the first one lies at or before the window's start as soon as there is one.
+   */
   readonly #samples: Sample[] = [];
   #first: Sample | undefined;
 
@@ -51,7 +55,9 @@ export class RateEstimator {
     while ((this.#samples[1]?.atMs ?? Infinity) <= atMs - WINDOW_MS) this.#samples.shift();
   }
 
-  /** Bytes of work a second, 0 where none is done at present; `null` as long as nothing can be said. */
+  /**
+   * Bytes of work a second, 0 where none is done at present; `null` as long as nothing can be said.
+   */
   get bytesPerSecond(): number | null {
     return rateBetween(this.#windowStart(), this.#samples.at(-1));
   }

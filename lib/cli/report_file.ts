@@ -1,5 +1,6 @@
 /**
- * The file that `--report` names. It is created before the restore begins, so that a failure is noticed then.
+ * The file that `--report` names. It is created before the restore begins, so that a failure is
+ * noticed then.
  *
  * @module
  */
@@ -14,10 +15,15 @@ import { isSameFile as isSameStatus } from "../target/file_info.ts";
 import { quote } from "../wording.ts";
 import { renderJsonLine } from "./json_line.ts";
 
-/** Should it have become a FIFO or terminal since it was looked at: opening must not wait for a reader, nor take it over. */
+/**
+ * Should it have become a FIFO or terminal since it was looked at: opening must not wait for a
+ * reader, nor take it over.
+ */
 const REPORT_OPEN_FLAGS = OpenFlag.O_WRONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY;
 
-/** A report to be written. Disposing it removes the file if it was created and nothing was written. */
+/**
+ * A report to be written. Disposing it removes the file if it was created and nothing was written.
+ */
 export interface ReportFile extends Disposable {
   /** Writes the report. @throws What the file system throws. */
   write(report: object): void;
@@ -27,8 +33,8 @@ export interface ReportFile extends Disposable {
  * Creates a file for a report, or takes an empty one, as a restore that was killed leaves behind.
  *
  * @param target What is restored to.
- * @throws {UsageError} If it cannot be created, holds something, belongs to a backup, is the target, or takes what is
- *   printed.
+ * @throws {UsageError} If it cannot be created, holds something, belongs to a backup, is the
+ *   target, or takes what is printed.
  */
 export function openReportFile(path: string, target: string): ReportFile {
   requireReportFile(path, target);
@@ -53,7 +59,10 @@ export function openReportFile(path: string, target: string): ReportFile {
   };
 }
 
-/** Finds out, as far as that goes without creating it, whether a report could be written. @throws {UsageError} */
+/**
+ * Finds out, as far as that goes without creating it, whether a report could be written. @throws
+ * {UsageError}
+ */
 export function requireReportFile(path: string, target: string): void {
   const info = statOrNull(path);
   if (info !== null && !info.isFile) throw cannotUse(path, "it is not a regular file");

@@ -14,7 +14,9 @@ import { formatBytes, formatCount, formatDuration, formatQuantity, formatRate } 
 /** What the wording depends on. */
 export type AskedFor = Pick<RestoreCommand, "update" | "sparse" | "format" | "output">;
 
-/** Says what was restored, in one line or a few; what was lost is {@linkcode describeLoss}'s matter. */
+/**
+ * Says what was restored, in one line or a few; what was lost is {@linkcode describeLoss}'s matter.
+ */
 export function renderReport(report: RestoreReport, { update }: AskedFor): string[] {
   const { dataSeqs, zeroSeqs, distinctChunks, isVerified, sameBytes } = report;
   const bytes = report.dataBytes + report.zeroBytes;

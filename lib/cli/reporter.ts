@@ -1,9 +1,11 @@
 /**
- * What a command reports while it runs, to a person (`progress.ts`) or a program (`json_reporter.ts`).
+ * What a command reports while it runs, to a person (`progress.ts`) or a program
+ * (`json_reporter.ts`).
  *
- * A command calls {@linkcode Reporter.start} once, a step for each event that begins one, and ends with
- * {@linkcode Reporter.summary} or {@linkcode Reporter.fail}. Texts are for persons, names and fields for programs;
- * both come from one call, so that neither is forgotten.
+ * A command calls {@linkcode Reporter.start} once, a step for each event that begins one, and ends
+ * with
+ * {@linkcode Reporter.summary} or {@linkcode Reporter.fail}. Texts are for persons, names and
+ * fields for programs; both come from one call, so that neither is forgotten.
  *
  * @module
  */
@@ -37,7 +39,10 @@ export interface FailureOptions {
   readonly fields?: JsonFields;
 }
 
-/** Tells how a run goes. Texts are escaped, so that they may hold what others wrote. No method throws. */
+/**
+ * Tells how a run goes. Texts are escaped, so that they may hold what others wrote. No method
+ * throws.
+ */
 export interface Reporter extends Disposable {
   /** Says what was asked for. */
   start(asked: StartFields): void;
@@ -63,10 +68,16 @@ export interface Reporter extends Disposable {
   /** Says that something is not as it should be, quiet or not; the run goes on. */
   warn(text: string): void;
 
-  /** Shows lines that tell a person what a program finds in the fields of the summary or error, quiet or not. */
+  /**
+   * Shows lines that tell a person what a program finds in the fields of the summary or error,
+   * quiet or not.
+   */
   listing(lines: readonly string[]): void;
 
-  /** Ends the step and tells what was done, a person in lines, unless quiet; `fields` are those of a report. */
+  /**
+   * Ends the step and tells what was done, a person in lines, unless quiet; `fields` are those of a
+   * report.
+   */
   summary(lines: readonly string[], fields: JsonFields): void;
 
   /**

@@ -1,5 +1,6 @@
 /**
- * A restore, or its dry run, as a command: what happens is told to a reporter, the end becomes an exit code.
+ * A restore, or its dry run, as a command: what happens is told to a reporter, the end becomes an
+ * exit code.
  *
  * @module
  */
@@ -128,7 +129,8 @@ class EventTeller {
       case "reader-wait":
         return reporter.warn(`waiting for a reader of ${nameOfTarget(event.target)}`);
       case "emptied":
-        // If it gets no further, because no room can be allocated or a signal comes, this is not to be passed over.
+        // If it gets no further, because no room can be allocated or a signal comes, this is not to
+        // be passed over.
         this.touchedTarget = { path: event.target, access: "random" };
         return;
       case "restoring":

@@ -1,8 +1,9 @@
 /**
  * Sets rows in columns, for a terminal's width or in full. Pure.
  *
- * Widths are those of the package `string-width`: two cells for East Asian wide characters and emoji, none for
- * combining marks. Loading it takes a few milliseconds, so whoever needs this file imports it when a table is due.
+ * Widths are those of the package `string-width`: two cells for East Asian wide characters and
+ * emoji, none for combining marks. Loading it takes a few milliseconds, so whoever needs this file
+ * imports it when a table is due.
  *
  * @module
  */
@@ -19,8 +20,8 @@ export interface TableColumn<Row> {
   /** Default "left". */
   readonly align?: "left" | "right";
   /**
-   * Cells down to which the column may be shortened; default: it may not. First give way titles of such columns
-   * that are wider than all cells below them, then the columns, the last one first.
+   * Cells down to which the column may be shortened; default: it may not. First give way titles of
+   * such columns that are wider than all cells below them, then the columns, the last one first.
    */
   readonly minCells?: number;
   /** Leaves the column out where it is empty in all rows. */
@@ -53,8 +54,8 @@ const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 /**
  * Sets a table.
  *
- * @param options.maxCells Width of the terminal; absent: as wide as it takes. A table whose columns cannot be
- *   shortened so far stays wider, for what is cut (a uuid) could not be used.
+ * @param options.maxCells Width of the terminal; absent: as wide as it takes. A table whose columns
+ *   cannot be shortened so far stays wider, for what is cut (a uuid) could not be used.
  * @returns One line for the titles and one for each row, without line breaks or spaces at the end.
  */
 export function renderTable<Row>(
@@ -65,7 +66,10 @@ export function renderTable<Row>(
   return [...joinColumns(columns, options)];
 }
 
-/** Makes texts of rows, in steps: there may be many. Columns that are optional and empty are left out. */
+/**
+ * Makes texts of rows, in steps: there may be many. Columns that are optional and empty are left
+ * out.
+ */
 export function* setColumns<Row>(
   rows: readonly Row[],
   columns: readonly TableColumn<Row>[],
@@ -116,7 +120,9 @@ export function* joinColumns(
   }
 }
 
-/** Cuts text that takes more cells than there are and puts "…" at its end; never inside a grapheme. */
+/**
+ * Cuts text that takes more cells than there are and puts "…" at its end; never inside a grapheme.
+ */
 export function truncate(text: string, cells: number): string {
   if (cellsOf(text) <= cells) return text;
   let kept = "";

@@ -38,8 +38,8 @@ export function stderrDisplay(): Display {
 /**
  * Decides how progress may be shown.
  *
- * @param facts `term` and `noColor` are the environment's TERM and NO_COLOR; https://no-color.org asks that
- *   an empty NO_COLOR be ignored.
+ * @param facts `term` and `noColor` are the environment's TERM and NO_COLOR; https://no-color.org
+ *   asks that an empty NO_COLOR be ignored.
  */
 export function chooseDisplay(
   facts: { isTerminal: boolean; term: string | undefined; noColor: string | undefined },
@@ -51,7 +51,8 @@ export function chooseDisplay(
 /**
  * Writes all of the text.
  *
- * @throws {Error} what `writeSync` throws, but for `WouldBlock`, which is waited out for a tenth of a second.
+ * @throws {Error} what `writeSync` throws, but for `WouldBlock`, which is waited out for a tenth of
+ *   a second.
  */
 export function writeFully(writer: SyncWriter, text: string): void {
   let rest: Uint8Array = new TextEncoder().encode(text);
@@ -74,9 +75,11 @@ export interface AsyncWriter {
 }
 
 /**
- * Writes all of the text, while the event loop goes on: who reads it may take as long as he likes, and signals are heeded.
+ * Writes all of the text, while the event loop goes on: who reads it may take as long as he likes,
+ * and signals are heeded.
  *
- * @returns Whether there is somebody who reads it; `false` once a pipe's reader has gone, as `head` does.
+ * @returns Whether there is somebody who reads it; `false` once a pipe's reader has gone, as `head`
+ *   does.
  * @throws {Error} What `write` throws, but for `WouldBlock`, which is waited out, and `BrokenPipe`.
  */
 export async function writeAll(writer: AsyncWriter, text: string): Promise<boolean> {
@@ -94,8 +97,8 @@ export async function writeAll(writer: AsyncWriter, text: string): Promise<boole
 }
 
 /**
- * A sink for messages that nothing depends on: once it cannot be written to (closed, broken pipe, full
- * disk), text is dropped in silence, for a restore must not fail because its log did.
+ * A sink for messages that nothing depends on: once it cannot be written to (closed, broken pipe,
+ * full disk), text is dropped in silence, for a restore must not fail because its log did.
  */
 export function openSink(writer: SyncWriter = Deno.stderr): Sink {
   let isBroken = false;

@@ -11,7 +11,8 @@ import type { FuseCommand } from "./fuse_arguments.ts";
 import { processStart } from "./process_start.ts";
 
 /**
- * Requires that a command names absolute paths only, if the process had to leave its working directory.
+ * Requires that a command names absolute paths only, if the process had to leave its working
+ * directory.
  *
  * @throws {UsageError} If a path is relative: it would now be looked for in "/".
  */

@@ -1,10 +1,11 @@
 /**
  * Steps 2 to 7 of a request seen as a whole: callback, handler, exactly one answer.
  *
- * libfuse calls the callbacks made here inside `fuse_session_process_buf`, on the thread of this isolate. Each reads its
- * arguments, calls the handler and answers at once, or, where the handler returns a promise, when it has settled.
- * Nothing is ever thrown into C. Neighbours: `session.ts` receives requests and hands them to {@linkcode Dispatcher.process};
- * `inode_operations.ts` and `file_operations.ts` describe each kind.
+ * libfuse calls the callbacks made here inside `fuse_session_process_buf`, on the thread of this
+ * isolate. Each reads its arguments, calls the handler and answers at once, or, where the handler
+ * returns a promise, when it has settled. Nothing is ever thrown into C. Neighbours: `session.ts`
+ * receives requests and hands them to {@linkcode Dispatcher.process}; `inode_operations.ts` and
+ * `file_operations.ts` describe each kind.
  *
  * @module
  */
@@ -24,7 +25,10 @@ import type { LowlevelOp } from "./structs.ts";
 /** Is told what handlers throw beside {@linkcode FuseError}. */
 export type ErrorListener = (error: unknown, operation: string) => void;
 
-/** Makes a listener that never throws: nobody is left to tell of its own errors, and C must not see them. */
+/**
+ * Makes a listener that never throws: nobody is left to tell of its own errors, and C must not see
+ * them.
+ */
 export function guardListener(listener: ErrorListener): ErrorListener {
   return (error, operation) => {
     try {
@@ -67,8 +71,8 @@ export class Dispatcher {
   }
 
   /**
-   * Answers what is pending when the mount is gone: nobody waits for it, but libfuse frees requests only so. Handlers
-   * that still run find that their answer is not wanted any more.
+   * Answers what is pending when the mount is gone: nobody waits for it, but libfuse frees requests
+   * only so. Handlers that still run find that their answer is not wanted any more.
    */
   end(): void {
     for (const request of this.#pending) {
@@ -78,7 +82,10 @@ export class Dispatcher {
     this.#pending.clear();
   }
 
-  /** Makes a callback for each request that has an answer here. The caller closes them after the session's end. */
+  /**
+   * Makes a callback for each request that has an answer here. The caller closes them after the
+   * session's end.
+   */
   createCallbacks(): Map<LowlevelOp, Callback> {
     const callbacks = new Map<LowlevelOp, Callback>();
     for (const operation of [...INODE_OPERATIONS, ...FILE_OPERATIONS]) {
@@ -202,7 +209,8 @@ export class Dispatcher {
       if (operation.isLending) endLoan(op, 0n);
       return;
     }
-    // The handler reads on while other requests are received: the memory is its own until it has finished.
+    // The handler reads on while other requests are received: the memory is its own until it has
+    // finished.
     const memory = operation.isLending ? this.#processed!.takeMemory() : 0n;
     Promise.resolve(answer).then(
       (result) => this.#finish(operation, request, op, result),
@@ -260,7 +268,10 @@ function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
 
-/** Detaches the view that a handler was lent, then frees the memory behind it, if it was taken from its buffer. */
+/**
+ * Detaches the view that a handler was lent, then frees the memory behind it, if it was taken from
+ * its buffer.
+ */
 function endLoan(op: unknown, memory: bigint): void {
   const buffer = (op as { data?: Uint8Array<ArrayBuffer> } | undefined)?.data?.buffer;
   // Moving the buffer's (no) bytes into a new one is what detaches it.

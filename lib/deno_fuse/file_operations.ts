@@ -1,5 +1,6 @@
 /**
- * Requests about open files and directories: each entry is a member of `struct fuse_lowlevel_ops` (fuse_lowlevel.h).
+ * Requests about open files and directories: each entry is a member of `struct fuse_lowlevel_ops`
+ * (fuse_lowlevel.h).
  *
  * @module
  */

@@ -1,11 +1,13 @@
 /**
- * What a file system implements: one handler for each kind of request, each typed and optional save two.
+ * What a file system implements: one handler for each kind of request, each typed and optional save
+ * two.
  *
- * A handler returns its answer or a promise of it. Requests run concurrently and are answered in the order in which
- * their handlers finish. To fail, a handler throws a {@linkcode FuseError}; anything else that it throws is a bug, is
- * reported to `onError` and reaches the caller as EIO. Inode numbers, handles, sizes and offsets are whole numbers up
- * to 2^53; times are milliseconds since 1970, with fractions. Names are UTF-8: a request with another
- * name fails with EINVAL before it comes here.
+ * A handler returns its answer or a promise of it. Requests run concurrently and are answered in
+ * the order in which their handlers finish. To fail, a handler throws a {@linkcode FuseError};
+ * anything else that it throws is a bug, is reported to `onError` and reaches the caller as EIO.
+ * Inode numbers, handles, sizes and offsets are whole numbers up to 2^53; times are milliseconds
+ * since 1970, with fractions. Names are UTF-8: a request with another name fails with EINVAL before
+ * it comes here.
  *
  * @module
  */
@@ -67,7 +69,10 @@ export interface Attributes {
   readonly ctimeMs?: number;
 }
 
-/** Attributes, and how long the kernel may rely on them; default is the mount's `attributesTimeoutMs`. */
+/**
+ * Attributes, and how long the kernel may rely on them; default is the mount's
+ * `attributesTimeoutMs`.
+ */
 export interface TimedAttributes {
   readonly attributes: Attributes;
   readonly attributesTimeoutMs?: number;
@@ -150,7 +155,10 @@ export interface Caller {
 export interface Request {
   /** @throws {FuseError} ENOTCONN, when it is first asked after the answer. */
   readonly caller: Caller;
-  /** Tells whether the caller was interrupted and nobody waits any more; such requests still need an answer. */
+  /**
+   * Tells whether the caller was interrupted and nobody waits any more; such requests still need an
+   * answer.
+   */
   isInterrupted(): boolean;
 }
 
@@ -188,15 +196,22 @@ export interface WithFlags {
 }
 
 /**
- * A file system. Where a handler is absent the request gets the errno that fits: EROFS for changes if there is no
- * `write` either and EPERM otherwise, ENOTTY for `ioctl`, and ENOSYS for what the kernel then does itself or
- * never asks for again (`flush`, `fsync`, `access`, `lseek`, extended attributes, locks, `poll`, `copy_file_range`).
+ * A file system. Where a handler is absent the request gets the errno that fits: EROFS for changes
+ * if there is no `write` either and EPERM otherwise, ENOTTY for `ioctl`, and ENOSYS for what the
+ * kernel then does itself or never asks for again (`flush`, `fsync`, `access`, `lseek`, extended
+ * attributes, locks, `poll`, `copy_file_range`).
  */
 export interface Handlers {
-  /** Finds a name. `null`: there is none, and the kernel may rely on that for the mount's `negativeTimeoutMs`. */
+  /**
+   * Finds a name. `null`: there is none, and the kernel may rely on that for the mount's
+   * `negativeTimeoutMs`.
+   */
   lookup(op: OnName, request: Request): Answer<Entry | null>;
   getattr(op: OnInode & { handle: number | null }, request: Request): Answer<TimedAttributes>;
-  /** The kernel drops `lookups` references to an inode; there is no answer. At the end of a mount it may be left out. */
+  /**
+   * The kernel drops `lookups` references to an inode; there is no answer. At the end of a mount it
+   * may be left out.
+   */
   forget?(op: OnInode & { lookups: number }): void;
   setattr?(
     op: OnInode & { handle: number | null; changes: AttributeChanges },
@@ -215,24 +230,28 @@ export interface Handlers {
     request: Request,
   ): Answer<void>;
   link?(op: OnInode & { newParent: number; newName: string }, request: Request): Answer<Entry>;
-  /** `flags` are those of open(2), without O_CREAT, O_EXCL and O_NOCTTY. Without a handler all files can be opened. */
+  /**
+   * `flags` are those of open(2), without O_CREAT, O_EXCL and O_NOCTTY. Without a handler all files
+   * can be opened.
+   */
   open?(op: OnInode & WithFlags, request: Request): Answer<OpenedFile>;
   create?(
     op: OnName & { mode: number } & WithFlags,
     request: Request,
   ): Answer<{ entry: Entry; file: OpenedFile }>;
   /**
-   * Returns bytes of a file: exactly `size` of them, fewer only where the file ends (what is missing is zeros for
-   * the caller), as one view or as several to be joined. Views may lie in shared or WebAssembly memory; they are
-   * read before anything else runs, so the memory may be used again after the handler's promise was handled.
+   * Returns bytes of a file: exactly `size` of them, fewer only where the file ends (what is
+   * missing is zeros for the caller), as one view or as several to be joined. Views may lie in
+   * shared or WebAssembly memory; they are read before anything else runs, so the memory may be
+   * used again after the handler's promise was handled.
    */
   read?(
     op: OnHandle & { offset: number; size: number } & WithFlags,
     request: Request,
   ): Answer<Uint8Array | readonly Uint8Array[]>;
   /**
-   * Writes `data`, which lies in libfuse's memory and is lent until the answer: copy what is needed longer, for the
-   * view is then detached (its length becomes 0). Between, awaiting is allowed.
+   * Writes `data`, which lies in libfuse's memory and is lent until the answer: copy what is needed
+   * longer, for the view is then detached (its length becomes 0). Between, awaiting is allowed.
    *
    * @returns The number of bytes written; nothing means all.
    */
@@ -242,20 +261,26 @@ export interface Handlers {
   ): Answer<number | void>;
   /** A descriptor of the file is closed; an error becomes that of close(2). */
   flush?(op: OnHandle, request: Request): Answer<void>;
-  /** The file's last descriptor is closed, or its opening was interrupted. An error goes nowhere. */
+  /**
+   * The file's last descriptor is closed, or its opening was interrupted. An error goes nowhere.
+   */
   release?(op: OnHandle & WithFlags, request: Request | null): Answer<void>;
   fsync?(op: OnHandle & { dataOnly: boolean }, request: Request): Answer<void>;
   /** Without a handler all directories can be opened. */
   opendir?(op: OnInode & WithFlags, request: Request): Answer<OpenedDirectory>;
   /**
-   * Returns the entries behind `offset`, 0 for all. They are taken one by one until the reply is full; code behind a
-   * generator's `yield` runs only if that entry was taken. "." and ".." may be among them.
+   * Returns the entries behind `offset`, 0 for all. They are taken one by one until the reply is
+   * full; code behind a generator's `yield` runs only if that entry was taken. "." and ".." may be
+   * among them.
    */
   readdir?(
     op: OnHandle & { offset: number; size: number },
     request: Request,
   ): Answer<Iterable<DirectoryEntry>>;
-  /** As `readdir`, with attributes, which saves the kernel a `lookup` an entry; it needs `readdir` beside it. */
+  /**
+   * As `readdir`, with attributes, which saves the kernel a `lookup` an entry; it needs `readdir`
+   * beside it.
+   */
   readdirplus?(
     op: OnHandle & { offset: number; size: number },
     request: Request,
@@ -269,8 +294,8 @@ export interface Handlers {
     request: Request,
   ): Answer<void>;
   /**
-   * Returns an extended attribute. `size` is the caller's room (0: it asks for the length); keeping to it is done here,
-   * as for `listxattr`.
+   * Returns an extended attribute. `size` is the caller's room (0: it asks for the length); keeping
+   * to it is done here, as for `listxattr`.
    *
    * @throws {FuseError} ENODATA if there is no such attribute.
    */

@@ -1,5 +1,6 @@
 /**
- * Requests about names and inodes: each entry is a member of `struct fuse_lowlevel_ops` (fuse_lowlevel.h).
+ * Requests about names and inodes: each entry is a member of `struct fuse_lowlevel_ops`
+ * (fuse_lowlevel.h).
  *
  * @module
  */

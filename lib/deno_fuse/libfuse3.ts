@@ -1,8 +1,9 @@
 /**
  * The functions of libfuse3's low-level interface, opened on first use.
  *
- * Nothing here knows what a request means: `session.ts` mounts and runs the loop with these functions, `reply.ts`
- * answers with them. All calls are synchronous except the receiving of a request.
+ * Nothing here knows what a request means: `session.ts` mounts and runs the loop with these
+ * functions, `reply.ts` answers with them. All calls are synchronous except the receiving of a
+ * request.
  *
  * @module
  */
@@ -33,8 +34,8 @@ const libfuseSymbols = {
     parameters: [],
     result: "pointer", // const char *, such as "3.14.0"
   },
-  // Which of these three there is depends on release and build: since 3.17 a program says which interface it was
-  // written for, and some builds do without the older form (libfuse issue 1196).
+  // Which of these three there is depends on release and build: since 3.17 a program says which
+  // interface it was written for, and some builds do without the older form (libfuse issue 1196).
   fuse_session_new: {
     parameters: [
       "buffer", // struct fuse_args *args
@@ -260,8 +261,10 @@ export interface Libfuse3 {
   /**
    * Calls whichever form of `fuse_session_new` there is.
    *
-   * @param args `struct fuse_args`; its members are the library's afterwards, `fuse_opt_free_args` frees them.
-   * @param ops `struct fuse_lowlevel_ops`, which the library copies; the functions it names must outlive the session.
+   * @param args `struct fuse_args`; its members are the library's afterwards, `fuse_opt_free_args`
+   *   frees them.
+   * @param ops `struct fuse_lowlevel_ops`, which the library copies; the functions it names must
+   *   outlive the session.
    * @returns `null` if the library refused, which its log explains.
    */
   newSession(args: Uint8Array<ArrayBuffer>, ops: Uint8Array<ArrayBuffer>): SessionPointer | null;
@@ -274,9 +277,11 @@ const REMEDY = "install it (Debian and Ubuntu: apt install fuse3)";
 let opened: Libfuse3 | undefined;
 
 /**
- * Opens libfuse3, once a process. It is never closed: calls through a closed library still run, into unmapped memory.
+ * Opens libfuse3, once a process. It is never closed: calls through a closed library still run,
+ * into unmapped memory.
  *
- * @throws {MountError} If there is none, or it lacks a function; the message names what was tried and the remedy.
+ * @throws {MountError} If there is none, or it lacks a function; the message names what was tried
+ *   and the remedy.
  */
 export function openLibfuse3(): Libfuse3 {
   if (opened) return opened;

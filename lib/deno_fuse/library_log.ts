@@ -1,8 +1,9 @@
 /**
  * Collects what libfuse has to say while it mounts, which it would print on stderr otherwise.
  *
- * The log function is one for the whole process and may be called on any thread, so it is ours during synchronous
- * calls only. What `fusermount3` prints for users other than root goes to stderr all the same.
+ * The log function is one for the whole process and may be called on any thread, so it is ours
+ * during synchronous calls only. What `fusermount3` prints for users other than root goes to stderr
+ * all the same.
  *
  * @module
  */
@@ -27,7 +28,8 @@ const PIECE_BYTES = 1024;
 /**
  * Runs a synchronous function that calls libfuse.
  *
- * @returns Its result, and the lines that libfuse wrote, trimmed; none where libfuse is older than 3.7.
+ * @returns Its result, and the lines that libfuse wrote, trimmed; none where libfuse is older than
+ *   3.7.
  */
 export function collectLog<T>(library: Libfuse3, run: () => T): { result: T; lines: string[] } {
   const setLogFunction = library.symbols.fuse_set_log_func;
@@ -41,7 +43,8 @@ export function collectLog<T>(library: Libfuse3, run: () => T): { result: T; lin
       parameters: [
         "i32", // enum fuse_log_level level
         "pointer", // const char *fmt
-        // An array on x86_64 and a large struct on aarch64: both ABIs pass its address, and take it for the same again.
+        // An array on x86_64 and a large struct on aarch64: both ABIs pass its address, and take it
+        // for the same again.
         "pointer", // va_list ap
       ],
       result: "void",

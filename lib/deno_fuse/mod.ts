@@ -16,9 +16,10 @@
  * await session.closed; // until somebody unmounts it
  * ```
  *
- * It needs Linux on x86_64 or aarch64, libfuse3 and the permissions `--allow-ffi --allow-read --allow-write --allow-sys`,
- * `--allow-run` for users other than root. A read passes these files: `session.ts` (receives it), `dispatcher.ts`,
- * `file_operations.ts`, `request.ts` (what is asked?), the file system's handler, `reply.ts`.
+ * It needs Linux on x86_64 or aarch64, libfuse3 and the permissions `--allow-ffi --allow-read
+ * --allow-write --allow-sys`, `--allow-run` for users other than root. A read passes these files:
+ * `session.ts` (receives it), `dispatcher.ts`, `file_operations.ts`, `request.ts` (what is asked?),
+ * the file system's handler, `reply.ts`.
  *
  * @module
  */

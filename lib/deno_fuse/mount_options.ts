@@ -13,13 +13,13 @@ import { FUSE_ARGS } from "./structs.ts";
 /** Choices for a mount. */
 export interface MountOptions {
   /**
-   * Is told whatever a handler throws beside a `FuseError`, with the name of the operation, and what goes wrong in the
-   * loop ("receive"). The caller of such a request gets EIO.
+   * Is told whatever a handler throws beside a `FuseError`, with the name of the operation, and
+   * what goes wrong in the loop ("receive"). The caller of such a request gets EIO.
    */
   readonly onError: ErrorListener;
   /**
-   * Called when all was checked that can be, right before the mount is made: the last moment to get ready for requests. If it
-   * throws, nothing is mounted.
+   * Called when all was checked that can be, right before the mount is made: the last moment to get
+   * ready for requests. If it throws, nothing is mounted.
    */
   readonly beforeMount?: () => Promise<void>;
   /** What mount(8) shows as the source. */
@@ -28,13 +28,16 @@ export interface MountOptions {
   readonly subtype?: string;
   /** Options of mount.fuse3(8) such as "ro", "allow_root", "allow_other", "default_permissions". */
   readonly mountOptions?: readonly string[];
-  /** How the program's user mounts without options that only root may use; named where one of them is refused. */
+  /**
+   * How the program's user mounts without options that only root may use; named where one of them
+   * is refused.
+   */
   readonly plainMountHint?: string;
   /** Largest read request in bytes; default 1 MiB, which is the kernel's limit too. */
   readonly maxReadBytes?: number;
   /**
-   * How far the kernel reads ahead in files that are read sequentially. Only root can have more than 128 KiB; for others
-   * it stays as it is.
+   * How far the kernel reads ahead in files that are read sequentially. Only root can have more
+   * than 128 KiB; for others it stays as it is.
    */
   readonly readAheadBytes?: number;
   /** How many requests of read-ahead may be pending; default is the kernel's, 12. */
@@ -58,8 +61,8 @@ const LEAST_READ_BYTES = 4096;
 const MOST_READ_BYTES = 2 ** 32 - 1;
 
 /**
- * Takes `max_read=N` out of the mount options: it must be given in the answer to INIT as well, and be the same there, or
- * libfuse ends the mount when it has just been made.
+ * Takes `max_read=N` out of the mount options: it must be given in the answer to INIT as well, and
+ * be the same there, or libfuse ends the mount when it has just been made.
  *
  * @throws {UsageError} If N is not a number of bytes that a read can have.
  */
@@ -85,7 +88,10 @@ export function settleMaxRead<O extends Pick<MountOptions, "maxReadBytes" | "mou
   return maxReadBytes === undefined ? options : { ...options, mountOptions, maxReadBytes };
 }
 
-/** Renders the value of `-o`. libfuse takes a comma for the end of an option unless it follows a backslash. */
+/**
+ * Renders the value of `-o`. libfuse takes a comma for the end of an option unless it follows a
+ * backslash.
+ */
 export function renderMountOptions(options: MountOptions): string {
   const escape = (text: string) => text.replace(/[\\,]/g, "\\$&");
   return [
@@ -100,7 +106,8 @@ export function renderMountOptions(options: MountOptions): string {
 /**
  * Builds a `struct fuse_args`.
  *
- * @returns The struct, and all memory that it refers to, which must stay reachable as long as it is used.
+ * @returns The struct, and all memory that it refers to, which must stay reachable as long as it is
+ *   used.
  */
 export function createArguments(
   words: readonly string[],

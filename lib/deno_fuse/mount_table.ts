@@ -1,8 +1,8 @@
 /**
  * Finds mounts in `/proc/self/mountinfo`, without touching them.
  *
- * A process must not look at its own mount in any other way (not even `stat`): a synchronous call would wait for an
- * answer that only its own, waiting thread can give.
+ * A process must not look at its own mount in any other way (not even `stat`): a synchronous call
+ * would wait for an answer that only its own, waiting thread can give.
  *
  * @module
  */

@@ -1,7 +1,8 @@
 /**
  * Step 2 of a request: how one kind of request is read, answered and taken back.
  *
- * The tables are `inode_operations.ts` and `file_operations.ts`; `dispatcher.ts` runs their entries.
+ * The tables are `inode_operations.ts` and `file_operations.ts`; `dispatcher.ts` runs their
+ * entries.
  *
  * @module
  */
@@ -31,9 +32,14 @@ export interface OperationSpec<N extends HandlerName, P extends readonly Argumen
   read(...args: Arguments<P>): Op<N>;
   /** Sends the answer. Returns what `fuse_reply_*` returns. */
   reply(replier: Replier, req: RequestPointer, result: Result<N>, op: Op<N>): number;
-  /** Takes back what the handler did, because its answer reached nobody: the kernel will not do it. */
+  /**
+   * Takes back what the handler did, because its answer reached nobody: the kernel will not do it.
+   */
   undo?(handlers: Handlers, result: Result<N>, op: Op<N>): unknown;
-  /** Errno if there is no handler; "read-only" is EROFS or EPERM. If absent, libfuse answers by itself. */
+  /**
+   * Errno if there is no handler; "read-only" is EROFS or EPERM. If absent, libfuse answers by
+   * itself.
+   */
   readonly absent?: number | "read-only";
   /** Whether the operation holds a view of libfuse's memory. */
   readonly isLending?: boolean;

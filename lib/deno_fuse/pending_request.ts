@@ -1,5 +1,6 @@
 /**
- * A request between its callback (step 2) and its answer (step 7): the holder of the right to answer.
+ * A request between its callback (step 2) and its answer (step 7): the holder of the right to
+ * answer.
  *
  * @module
  */

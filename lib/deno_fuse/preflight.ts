@@ -124,7 +124,8 @@ function isSharingAllowed(): boolean {
  * @param lines What libfuse logged.
  */
 export function mountFailure(mountpoint: string, lines: readonly string[]): MountError {
-  // libfuse is silent where it left the mounting to fusermount3, which says on stderr what it does not like.
+  // libfuse is silent where it left the mounting to fusermount3, which says on stderr what it does
+  // not like.
   const reason = lines.map((line) => line.replace(/^fuse: /, "")).join("; ") ||
     "fusermount3 failed, see its message";
   let remedy = "";

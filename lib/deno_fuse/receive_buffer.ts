@@ -1,8 +1,9 @@
 /**
  * Step 1 of a request: the memory into which libfuse reads it from the kernel.
  *
- * libfuse allocates such memory (about 1 MiB) where `fuse_buf.mem` is NULL, and reads into it again where it is not.
- * Memory that a handler still looks at (the data of a write) is taken out of its buffer, which then gets other memory.
+ * libfuse allocates such memory (about 1 MiB) where `fuse_buf.mem` is NULL, and reads into it again
+ * where it is not. Memory that a handler still looks at (the data of a write) is taken out of its
+ * buffer, which then gets other memory.
  *
  * @module
  */

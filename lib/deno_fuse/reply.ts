@@ -1,10 +1,11 @@
 /**
  * Step 7 of a request: the typed answer goes back to the kernel.
  *
- * Each method of {@linkcode Replier} fills a C struct and calls one `fuse_reply_*` function, which sends the answer
- * and frees the request: the pointer must not be used again. All return 0, or a negative errno if the answer could
- * not be delivered: -ENOENT if the caller was interrupted, -ENODEV if the mount is gone. Nothing is kept.
- * Neighbours: `request.ts` says which request is answered how, `dispatcher.ts` sees to it that this happens once.
+ * Each method of {@linkcode Replier} fills a C struct and calls one `fuse_reply_*` function, which
+ * sends the answer and frees the request: the pointer must not be used again. All return 0, or a
+ * negative errno if the answer could not be delivered: -ENOENT if the caller was interrupted,
+ * -ENODEV if the mount is gone. Nothing is kept. Neighbours: `request.ts` says which request is
+ * answered how, `dispatcher.ts` sees to it that this happens once.
  *
  * @module
  */
@@ -36,10 +37,16 @@ export interface Timeouts {
   readonly negativeTimeoutMs: number;
 }
 
-/** Linux takes no more buffers at once (UIO_MAXIOV), and the reply's header needs one. Source: linux/uio.h. */
+/**
+ * Linux takes no more buffers at once (UIO_MAXIOV), and the reply's header needs one. Source:
+ * linux/uio.h.
+ */
 const MAX_VIEWS = 1023;
 
-/** A struct that is filled anew for each reply; replies are synchronous, so that one of each kind is enough. */
+/**
+ * A struct that is filled anew for each reply; replies are synchronous, so that one of each kind is
+ * enough.
+ */
 function scratch(bytes: number): { bytes: Uint8Array<ArrayBuffer>; fields: DataView } {
   const buffer = new ArrayBuffer(bytes);
   return { bytes: new Uint8Array(buffer), fields: new DataView(buffer) };
@@ -131,7 +138,9 @@ export class Replier {
     return this.#library.symbols.fuse_reply_write(req, BigInt(count));
   }
 
-  /** Answers with as many entries as fit into `size` bytes; no entry means the end of the directory. */
+  /**
+   * Answers with as many entries as fit into `size` bytes; no entry means the end of the directory.
+   */
   entries(req: RequestPointer, entries: Iterable<DirectoryEntry>, size: number): number {
     const add = this.#library.symbols.fuse_add_direntry;
     return this.#fillDirectory(req, entries, size, (buffer, room, name, entry) => {
@@ -271,7 +280,8 @@ function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 export function writeStat(fields: DataView, base: number, attributes: Attributes): void {
   const { size = 0, mtimeMs = 0, rdev = 0, nlink = 1, blockBytes = 4096 } = attributes;
   fields.setBigUint64(base + STAT.st_ino, BigInt(attributes.ino), true);
-  // These two are 8 bytes wide on x86_64 and 4 on aarch64; the upper halves of the former are always 0.
+  // These two are 8 bytes wide on x86_64 and 4 on aarch64; the upper halves of the former are
+  // always 0.
   fields.setUint32(base + STAT.st_nlink, nlink, true);
   fields.setUint32(base + STAT.st_blksize, blockBytes, true);
   fields.setUint32(base + STAT.st_mode, attributes.mode, true);

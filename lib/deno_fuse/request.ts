@@ -1,8 +1,9 @@
 /**
  * Reads what libfuse passes to a callback: names, open files, changed attributes, data.
  *
- * Such pointers are valid during the callback only, so everything is copied, save the bytes of a write. Neighbours:
- * `inode_operations.ts` and `file_operations.ts` say which request has which arguments.
+ * Such pointers are valid during the callback only, so everything is copied, save the bytes of a
+ * write. Neighbours: `inode_operations.ts` and `file_operations.ts` say which request has which
+ * arguments.
  *
  * @module
  */
@@ -11,7 +12,10 @@ import { Errno } from "../ffi/errno.ts";
 import { type AttributeChanges, FuseError } from "./handlers.ts";
 import { FILE_INFO, FORGET_DATA, SetAttr, STAT, TIMESPEC } from "./structs.ts";
 
-/** Views memory of C. @throws {TypeError} If the pointer is NULL, which libfuse's documentation excludes. */
+/**
+ * Views memory of C. @throws {TypeError} If the pointer is NULL, which libfuse's documentation
+ * excludes.
+ */
 function viewOf(pointer: Deno.PointerValue): Deno.UnsafePointerView {
   if (pointer === null) throw new TypeError("Cannot read an argument of libfuse: it is NULL");
   return new Deno.UnsafePointerView(pointer);
@@ -20,11 +24,13 @@ function viewOf(pointer: Deno.PointerValue): Deno.UnsafePointerView {
 /**
  * Reads a name.
  *
- * @throws {FuseError} EINVAL if it is not UTF-8: decoded, it would be another name than the caller's.
+ * @throws {FuseError} EINVAL if it is not UTF-8: decoded, it would be another name than the
+ *   caller's.
  */
 export function readText(pointer: Deno.PointerValue): string {
   const text = viewOf(pointer).getCString();
-  // Deno puts U+FFFD in place of what is not UTF-8; a name that really holds one is refused as well.
+  // Deno puts U+FFFD in place of what is not UTF-8; a name that really holds one is refused as
+  // well.
   if (text.includes("\uFFFD")) throw new FuseError(Errno.EINVAL);
   return text;
 }
@@ -38,7 +44,9 @@ export function readFile(pointer: Deno.PointerValue): { handle: number; flags: n
   };
 }
 
-/** Tells whether a write comes from the kernel's cache: `writepage`, the first bit of all releases. */
+/**
+ * Tells whether a write comes from the kernel's cache: `writepage`, the first bit of all releases.
+ */
 export function readIsWriteback(pointer: Deno.PointerValue): boolean {
   return (viewOf(pointer).getUint32(FILE_INFO.bits) & 1) !== 0;
 }
@@ -73,7 +81,10 @@ export function readBytes(pointer: Deno.PointerValue, size: bigint): Uint8Array<
   return lendBytes(pointer, size).slice();
 }
 
-/** Views bytes in libfuse's memory; whoever lends them detaches the view before the memory is used again. */
+/**
+ * Views bytes in libfuse's memory; whoever lends them detaches the view before the memory is used
+ * again.
+ */
 export function lendBytes(pointer: Deno.PointerValue, size: bigint): Uint8Array<ArrayBuffer> {
   if (size === 0n) return new Uint8Array();
   return new Uint8Array(viewOf(pointer).getArrayBuffer(Number(size)));

@@ -1,13 +1,15 @@
 /**
  * A mount from beginning to end; step 1 of every request.
  *
- * `mount` checks (`preflight.ts`), registers the callbacks (`dispatcher.ts`), mounts, and runs the loop: a thread of Deno's
- * pool waits until there are requests, then this thread receives them one by one (`fuse_session_receive_buf`) and has each
- * processed (`fuse_session_process_buf`), in which the callbacks run. The loop ends when the kernel says that the mount is
- * gone, whoever unmounted it.
+ * `mount` checks (`preflight.ts`), registers the callbacks (`dispatcher.ts`), mounts, and runs the
+ * loop: a thread of Deno's pool waits until there are requests, then this thread receives them one
+ * by one (`fuse_session_receive_buf`) and has each processed (`fuse_session_process_buf`), in which
+ * the callbacks run. The loop ends when the kernel says that the mount is gone, whoever unmounted
+ * it.
  *
- * The device is nonblocking, so that one change of threads serves all requests that the kernel has made meanwhile: it asks for
- * 4 MiB of a file by four. To wait for each by itself took a tenth more time for a sequential read.
+ * The device is nonblocking, so that one change of threads serves all requests that the kernel has
+ * made meanwhile: it asks for 4 MiB of a file by four. To wait for each by itself took a tenth more
+ * time for a sequential read.
  *
  * @module
  */
@@ -50,15 +52,15 @@ export interface FuseSession {
   /** Read-ahead that the mount has; `null` where it could not be set or was not asked for. */
   readonly readAheadBytes: number | null;
   /**
-   * Settles when the mount is gone for everybody and all is cleaned up. It is rejected if the loop failed. The process
-   * does not end by itself before.
+   * Settles when the mount is gone for everybody and all is cleaned up. It is rejected if the loop
+   * failed. The process does not end by itself before.
    */
   readonly closed: Promise<void>;
   /** The mount as it was made, as mountinfo(5) shows it. */
   readonly mount: Mount;
   /**
-   * Tells whether the path leads to the mount in this process's mount namespace. If not, and `closed` does not settle,
-   * somebody has files open, or it is still mounted elsewhere.
+   * Tells whether the path leads to the mount in this process's mount namespace. If not, and
+   * `closed` does not settle, somebody has files open, or it is still mounted elsewhere.
    */
   isAttached(): boolean;
   /**
@@ -80,7 +82,8 @@ export interface FuseSession {
 /**
  * Mounts a file system, and serves it until it is unmounted.
  *
- * The calling program must not access the mount by synchronous calls: they would wait for their own thread.
+ * The calling program must not access the mount by synchronous calls: they would wait for their own
+ * thread.
  *
  * @param mountpoint An existing directory.
  * @returns When the mount is ready for use.
@@ -103,7 +106,8 @@ export async function mount(
 /**
  * Looks, before anything else is done, for what would make a mount fail.
  *
- * @throws {MountError} If libfuse or the device is missing, or it cannot be mounted there; the message says what to do.
+ * @throws {MountError} If libfuse or the device is missing, or it cannot be mounted there; the
+ *   message says what to do.
  * @throws {UsageError} If a mount option has a value that it cannot have.
  */
 export async function preflightMount(
@@ -158,7 +162,10 @@ class Session implements FuseSession {
     this.closed.catch(() => {});
   }
 
-  /** Waits until the kernel has agreed with libfuse on the protocol, then does what needs a ready mount. */
+  /**
+   * Waits until the kernel has agreed with libfuse on the protocol, then does what needs a ready
+   * mount.
+   */
   async start(): Promise<void> {
     await Promise.race([this.#ready.promise, this.closed]);
     const mount = this.#hasEnded ? undefined : this.#findMounts().findLast(isFuseMount);
@@ -246,7 +253,10 @@ class Session implements FuseSession {
     throw mountFailure(this.mountpoint, lines);
   }
 
-  /** Builds a `struct fuse_lowlevel_ops` that is as long as it must be: older libraries warn of more. */
+  /**
+   * Builds a `struct fuse_lowlevel_ops` that is as long as it must be: older libraries warn of
+   * more.
+   */
   #createOps(): Uint8Array<ArrayBuffer> {
     const count = 1 + LOWLEVEL_OPS.findLastIndex((name) => this.#callbacks.has(name));
     const ops = new Uint8Array(count * 8);
@@ -327,7 +337,10 @@ class Session implements FuseSession {
     }
   }
 
-  /** Processes what the kernel has asked for. @returns Whether there will be more, or what went wrong. */
+  /**
+   * Processes what the kernel has asked for. @returns Whether there will be more, or what went
+   * wrong.
+   */
   #receiveBatch(buffer: ReceiveBuffer): "end" | "more" | MountError {
     for (let count = 0; count < MAX_BATCH; count++) {
       const received = this.#library.symbols.fuse_session_receive_buf(this.#pointer, buffer.struct);

@@ -1,9 +1,10 @@
 /**
  * The C structs that pass between this process and libfuse3, as tables of byte offsets.
  *
- * Values are those of 64-bit Linux with glibc; where x86_64 and aarch64 differ, both are given. Names are C's. A test
- * compiles a probe against the installed headers (fuse3/fuse_lowlevel.h, sys/stat.h, sys/statvfs.h) and compares.
- * Neighbours: `request.ts` reads such structs, `reply.ts` writes them.
+ * Values are those of 64-bit Linux with glibc; where x86_64 and aarch64 differ, both are given.
+ * Names are C's. A test compiles a probe against the installed headers (fuse3/fuse_lowlevel.h,
+ * sys/stat.h, sys/statvfs.h) and compares. Neighbours: `request.ts` reads such structs, `reply.ts`
+ * writes them.
  *
  * @module
  */
@@ -12,8 +13,9 @@
 export const FUSE_ROOT_ID = 1;
 
 /**
- * Members of `struct fuse_lowlevel_ops` in their order, each a pointer of 8 bytes. Later versions append only:
- * `copy_file_range` came with 3.4, `lseek` with 3.8, `tmpfile` with 3.17, `statx` with 3.18.
+ * Members of `struct fuse_lowlevel_ops` in their order, each a pointer of 8 bytes. Later versions
+ * append only: `copy_file_range` came with 3.4, `lseek` with 3.8, `tmpfile` with 3.17, `statx` with
+ * 3.18.
  */
 export const LOWLEVEL_OPS = [
   "init",
@@ -118,9 +120,10 @@ export const ENTRY_PARAM = {
 } as const;
 
 /**
- * `struct fuse_file_info`. Source: fuse_common.h. C has no offsets for bit fields: they begin at `bits`, see
- * {@linkcode fileInfoBits}. The size is that of 3.17, which appended members (3.14: 40 bytes); what is given to an older
- * library may be longer than it reads.
+ * `struct fuse_file_info`. Source: fuse_common.h. C has no offsets for bit fields: they begin at
+ * `bits`, see
+ * {@linkcode fileInfoBits}. The size is that of 3.17, which appended members (3.14: 40 bytes); what
+ * is given to an older library may be longer than it reads.
  */
 export const FILE_INFO = {
   flags: 0,
@@ -152,8 +155,9 @@ export interface LibraryVersion {
 /**
  * Returns where the bit fields lie in a release of libfuse.
  *
- * 3.14.1 put `parallel_direct_writes` into the middle, which moved its neighbours by one; 3.17 moved it behind
- * them, as before (libfuse issue 1029, pull request 1081). `keep_cache` and `direct_io` never moved.
+ * 3.14.1 put `parallel_direct_writes` into the middle, which moved its neighbours by one; 3.17
+ * moved it behind them, as before (libfuse issue 1029, pull request 1081). `keep_cache` and
+ * `direct_io` never moved.
  */
 export function fileInfoBits(version: LibraryVersion): FileInfoBits {
   const fixed = { direct_io: 1, keep_cache: 2 } as const;
@@ -184,12 +188,14 @@ export const CONN_INFO = {
   bytes: 128,
 } as const;
 
-/** Bits of `fuse_conn_info.capable` and `.want` that this package touches. Source: fuse_common.h. */
+/**
+ * Bits of `fuse_conn_info.capable` and `.want` that this package touches. Source: fuse_common.h.
+ */
 export const Capability = { FUSE_CAP_WRITEBACK_CACHE: 1 << 16 } as const;
 
 /**
- * `struct fuse_buf`. Source: fuse_common.h. 3.17 appended `mem_size`, for which there is room: `bytes` is more than
- * the 40 of 3.14.
+ * `struct fuse_buf`. Source: fuse_common.h. 3.17 appended `mem_size`, for which there is room:
+ * `bytes` is more than the 40 of 3.14.
  */
 export const FUSE_BUF = { size: 0, flags: 8, mem: 16, fd: 24, pos: 32, bytes: 64 } as const;
 

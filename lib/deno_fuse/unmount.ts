@@ -29,8 +29,8 @@ let libc: Deno.StaticForeignLibraryInterface<typeof libcSymbols> | undefined;
 const MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;
 
 /**
- * Where `fusermount3` may be, the likeliest first. Not looked for along PATH, which may be unset or lack it, and by which a
- * permission to run programs would be as wide as whoever sets PATH likes.
+ * Where `fusermount3` may be, the likeliest first. Not looked for along PATH, which may be unset or
+ * lack it, and by which a permission to run programs would be as wide as whoever sets PATH likes.
  */
 export const FUSERMOUNT_PATHS: readonly string[] = [
   "/usr/bin/fusermount3",
@@ -48,7 +48,8 @@ export type UnmountOutcome = "done" | "busy" | "absent";
  * Unmounts a FUSE mount.
  *
  * @param path As `realPath` gives it.
- * @param options.lazy Detach it even if it is busy: nobody finds it any more, but files that are open still work.
+ * @param options.lazy Detach it even if it is busy: nobody finds it any more, but files that are
+ *   open still work.
  * @throws {OsError | MountError} On any failure but "busy".
  */
 export async function unmountPath(
@@ -63,9 +64,11 @@ export async function unmountPath(
   }
   const flags = UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0);
   const target = cString(path);
-  // Not on this thread: where the kernel still has pages to write, unmounting waits for our answers.
+  // Not on this thread: where the kernel still has pages to write, unmounting waits for our
+  // answers.
   if (await libc.umount2_on_another_thread(target, flags) === 0) return "done";
-  // The errno of that is another thread's; a call that failed before it had anything to do fails again.
+  // The errno of that is another thread's; a call that failed before it had anything to do fails
+  // again.
   if (libc.umount2(target, flags) === 0) return "done";
   const errno = lastErrno();
   if (errno === Errno.EBUSY) return "busy";
@@ -90,7 +93,8 @@ async function startFusermount(
   let cause: unknown;
   for (const program of FUSERMOUNT_PATHS) {
     try {
-      // No environment: where one has LD_PRELOAD or the like, the runtime starts a program only with all permissions.
+      // No environment: where one has LD_PRELOAD or the like, the runtime starts a program only
+      // with all permissions.
       const command = new Deno.Command(program, { args: [...args], stdin: "null", clearEnv: true });
       return await command.output();
     } catch (error) {

@@ -1,11 +1,11 @@
 /**
  * Flushes a file without blocking the calling thread, and with an error number that can be trusted.
  *
- * Flushing many dirty gigabytes takes minutes, in which the caller's timers and signal handlers must run. A
- * `nonblocking` FFI call of `fdatasync` would lose its errno (it is set on another thread), and asking again does
- * not help: the kernel reports a write-back error once for each open file. POSIX AIO fits: the C library calls
- * `fdatasync` on a thread of its own, all signals blocked and EINTR retried, and `aio_error` hands over the
- * error number as its result.
+ * Flushing many dirty gigabytes takes minutes, in which the caller's timers and signal handlers
+ * must run. A `nonblocking` FFI call of `fdatasync` would lose its errno (it is set on another
+ * thread), and asking again does not help: the kernel reports a write-back error once for each open
+ * file. POSIX AIO fits: the C library calls `fdatasync` on a thread of its own, all signals blocked
+ * and EINTR retried, and `aio_error` hands over the error number as its result.
  *
  * @module
  */
@@ -36,18 +36,23 @@ const aioSymbols = {
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /**
- * Byte offsets in `struct aiocb` of glibc for 64-bit machines (aio.h, bits/types/sigevent_t.h), checked against
- * the compiler's in a test.
+ * Byte offsets in `struct aiocb` of glibc for 64-bit machines (aio.h, bits/types/sigevent_t.h),
+ * checked against the compiler's in a test.
  */
 export const AIOCB_LAYOUT = { aio_fildes: 0, sigev_notify: 44, bytes: 168 } as const;
 
-/** Values of `aio_fsync` and of its notification. Source: asm-generic/fcntl.h, bits/sigevent-consts.h. */
+/**
+ * Values of `aio_fsync` and of its notification. Source: asm-generic/fcntl.h,
+ * bits/sigevent-consts.h.
+ */
 const O_DSYNC = 0o10000, SIGEV_NONE = 1;
 
 /** The functions moved from librt into libc with glibc 2.34. */
 const SONAMES = ["libc.so.6", "librt.so.1"];
 
-/** Longest pause between two looks at a running flush: the delay that a restore's end may suffer. */
+/**
+ * Longest pause between two looks at a running flush: the delay that a restore's end may suffer.
+ */
 const MAX_POLL_MS = 20;
 
 type Aio = Deno.StaticForeignLibraryInterface<typeof aioSymbols>;
@@ -69,7 +74,10 @@ function aio(): Aio {
   throw new TypeError(`Cannot find aio_fsync: tried ${failures.join(", ")}`);
 }
 
-/** Control blocks that the C library writes to until their flush has ended; the set keeps them from collection. */
+/**
+ * Control blocks that the C library writes to until their flush has ended; the set keeps them from
+ * collection.
+ */
 const pinned = new Set<Uint8Array<ArrayBuffer>>();
 
 /**

@@ -1,10 +1,10 @@
 /**
  * Reads the C library's `errno` of the calling thread, and names its values.
  *
- * `errno` lives at an address of its own in each thread, and whatever runs between a failed call and the
- * reading may overwrite it: even an allocation can. {@linkcode lastErrno} therefore reads through a view
- * that is created once an isolate, and must be the very next thing after a synchronous call. It means
- * nothing after a `nonblocking` call, which runs on another thread.
+ * `errno` lives at an address of its own in each thread, and whatever runs between a failed call
+ * and the reading may overwrite it: even an allocation can. {@linkcode lastErrno} therefore reads
+ * through a view that is created once an isolate, and must be the very next thing after a
+ * synchronous call. It means nothing after a `nonblocking` call, which runs on another thread.
  *
  * @module
  */
@@ -26,8 +26,8 @@ const errnoSymbols = {
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /**
- * errno values that this project tells apart, or that file systems, block devices and their networks give.
- * Source: asm-generic/errno{,-base}.h.
+ * errno values that this project tells apart, or that file systems, block devices and their
+ * networks give. Source: asm-generic/errno{,-base}.h.
  */
 export const Errno = {
   EPERM: 1,
@@ -115,8 +115,9 @@ function open(): Deno.StaticForeignLibraryInterface<typeof errnoSymbols> {
 }
 
 /**
- * Prepares {@linkcode lastErrno} for this thread. The wrappers of `libc.ts` call it when the library is
- * opened, so that nothing is allocated between a failed call and the reading of its errno.
+ * Prepares {@linkcode lastErrno} for this thread. The wrappers of `libc.ts` call it when the
+ * library is opened, so that nothing is allocated between a failed call and the reading of its
+ * errno.
  */
 export function prepareErrno(): void {
   if (location) return;
@@ -126,8 +127,8 @@ export function prepareErrno(): void {
 }
 
 /**
- * Returns the errno of the last synchronous C call of this thread. {@linkcode prepareErrno} must have run
- * on this thread, and nothing may stand between the call and this one.
+ * Returns the errno of the last synchronous C call of this thread. {@linkcode prepareErrno} must
+ * have run on this thread, and nothing may stand between the call and this one.
  */
 export function lastErrno(): number {
   return location!.getInt32();
@@ -139,7 +140,10 @@ export function errnoText(errno: number): string {
   return pointer === null ? errnoName(errno) : Deno.UnsafePointerView.getCString(pointer);
 }
 
-/** Returns text and name of an errno value as messages end with them: "No space left on device (ENOSPC)". */
+/**
+ * Returns text and name of an errno value as messages end with them: "No space left on device
+ * (ENOSPC)".
+ */
 export function describeErrno(errno: number): string {
   return `${errnoText(errno)} (${errnoName(errno)})`;
 }
@@ -168,7 +172,10 @@ export function isSystemError(error: unknown): boolean {
   return errnoOf(error) !== null;
 }
 
-/** What says nothing of the file that was asked for, but of this process or the system, and what to do about it. */
+/**
+ * What says nothing of the file that was asked for, but of this process or the system, and what to
+ * do about it.
+ */
 const LACKS: ReadonlyMap<number, string> = new Map([
   [Errno.EMFILE, "raise the limit of open files (ulimit -n)"],
   [Errno.ENFILE, "raise the system's limit of open files (fs.file-max)"],
@@ -176,7 +183,8 @@ const LACKS: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Throws an error on if it says that descriptors or memory are short: to call the file missing or bad for it would be wrong.
+ * Throws an error on if it says that descriptors or memory are short: to call the file missing or
+ * bad for it would be wrong.
  *
  * @param error What was caught, of `Deno.*` or of this folder.
  * @param path What was to be opened or read.
@@ -193,7 +201,10 @@ export function rethrowLack(error: unknown, path: string): void {
   );
 }
 
-/** What to do about descriptors or memory that are short; `null` if an errno value says something else. */
+/**
+ * What to do about descriptors or memory that are short; `null` if an errno value says something
+ * else.
+ */
 export function adviceForLack(errno: number): string | null {
   return LACKS.get(errno) ?? null;
 }

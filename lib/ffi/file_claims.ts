@@ -1,5 +1,6 @@
 /**
- * Asks the kernel who else has a claim on a file: byte-range locks, and descriptors open for writing.
+ * Asks the kernel who else has a claim on a file: byte-range locks, and descriptors open for
+ * writing.
  *
  * @module
  */
@@ -17,8 +18,8 @@ const F_SETSIG = 10, F_OFD_GETLK = 36, F_SETLEASE = 1024;
 const F_RDLCK = 0, F_WRLCK = 1, F_UNLCK = 2;
 
 /**
- * Network file systems refuse a lease with EAGAIN as well if the server has not granted them one. NFS, and the three of SMB.
- * Source: linux/magic.h.
+ * Network file systems refuse a lease with EAGAIN as well if the server has not granted them one.
+ * NFS, and the three of SMB. Source: linux/magic.h.
  */
 const LEASES_OF_SERVERS: ReadonlySet<number> = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42]);
 
@@ -50,7 +51,8 @@ export interface ForeignLock {
 export function findForeignLock(fd: number): ForeignLock | null {
   const lock = new Uint8Array(new ArrayBuffer(FLOCK.bytes));
   const fields = new DataView(lock.buffer);
-  // From the file's start (SEEK_SET is 0), with length 0, which means: to whatever end. A write lock would conflict with any.
+  // From the file's start (SEEK_SET is 0), with length 0, which means: to whatever end. A write
+  // lock would conflict with any.
   fields.setInt16(FLOCK.l_type, F_WRLCK, true);
   if (libc().fcntlLock(fd, F_OFD_GETLK, lock) < 0) return null;
   if (fields.getInt16(FLOCK.l_type, true) === F_UNLCK) return null;
@@ -59,10 +61,12 @@ export function findForeignLock(fd: number): ForeignLock | null {
 }
 
 /**
- * Tells whether anybody has a regular file open for writing, or mapped after that, in whatever namespace. The kernel grants a
- * lease for reading only if nobody has (F_SETLEASE, fcntl(2)); it is given back at once.
+ * Tells whether anybody has a regular file open for writing, or mapped after that, in whatever
+ * namespace. The kernel grants a lease for reading only if nobody has (F_SETLEASE, fcntl(2)); it is
+ * given back at once.
  *
- * @returns `null` if that cannot be told: leases are for the file's owner and root, and not all file systems have them.
+ * @returns `null` if that cannot be told: leases are for the file's owner and root, and not all
+ *   file systems have them.
  */
 export function hasWriters(path: string): boolean | null {
   let fd: number;
@@ -73,7 +77,8 @@ export function hasWriters(path: string): boolean | null {
     throw error;
   }
   try {
-    // Somebody might open the file this very moment: the signal that tells us then is SIGIO otherwise, which is deadly.
+    // Somebody might open the file this very moment: the signal that tells us then is SIGIO
+    // otherwise, which is deadly.
     if (libc().fcntl(fd, F_SETSIG, BigInt(SIGURG)) < 0) return null;
     if (libc().fcntl(fd, F_SETLEASE, BigInt(F_RDLCK)) < 0) {
       const isConflict = lastErrno() === Errno.EAGAIN;

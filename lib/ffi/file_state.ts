@@ -1,9 +1,11 @@
 /**
- * Tells one state of a file from another without reading it: by device, inode, size and times to the nanosecond.
+ * Tells one state of a file from another without reading it: by device, inode, size and times to
+ * the nanosecond.
  *
- * The runtime's `stat` has milliseconds only, in which a file may be written twice. Times are as fine as the file system
- * stores them, and the kernel's clock for them advances by ticks of 1 to 10 ms, so a file that has just been changed can
- * be changed again without a sign of it: such a state is not settled, and whoever relies on it must look again later.
+ * The runtime's `stat` has milliseconds only, in which a file may be written twice. Times are as
+ * fine as the file system stores them, and the kernel's clock for them advances by ticks of 1 to 10
+ * ms, so a file that has just been changed can be changed again without a sign of it: such a state
+ * is not settled, and whoever relies on it must look again later.
  *
  * @module
  */
@@ -22,10 +24,16 @@ export interface FileState {
   readonly isSettled: boolean;
 }
 
-/** How long a change may hide another, in ms: some ticks of the kernel's clock, or the second of a coarse one. */
+/**
+ * How long a change may hide another, in ms: some ticks of the kernel's clock, or the second of a
+ * coarse one.
+ */
 const HIDING_MS = 100, COARSE_HIDING_MS = 2000;
 
-/** Returns a file's state, symbolic links followed. @throws {OsError} If the path leads nowhere or cannot be followed. */
+/**
+ * Returns a file's state, symbolic links followed. @throws {OsError} If the path leads nowhere or
+ * cannot be followed.
+ */
 export function fileState(path: string): FileState {
   return stateOf(statxOf(path), path);
 }

@@ -1,6 +1,6 @@
 /**
- * What a descriptor or path leads to, as `statx` tells: the runtime has no call for descriptors that it did not open, and
- * /proc/self/fd, by which it could ask, is not there in every chroot.
+ * What a descriptor or path leads to, as `statx` tells: the runtime has no call for descriptors
+ * that it did not open, and /proc/self/fd, by which it could ask, is not there in every chroot.
  *
  * @module
  */
@@ -43,8 +43,8 @@ export const STATX = {
 } as const;
 
 /**
- * Number of the system call (asm/unistd_64.h, asm-generic/unistd.h): glibc has a function of its own from 2.28 on only, and
- * 2.27 is supported.
+ * Number of the system call (asm/unistd_64.h, asm-generic/unistd.h): glibc has a function of its
+ * own from 2.28 on only, and 2.27 is supported.
  */
 const SYS_STATX = Deno.build.arch === "aarch64" ? 291n : 332n;
 
@@ -74,8 +74,8 @@ export function statFd(fd: number): FileStatus {
 }
 
 /**
- * Asks what a path leads to without asking a server, whose answer may never come: an old answer will do. For files that others
- * have open, which may lie anywhere.
+ * Asks what a path leads to without asking a server, whose answer may never come: an old answer
+ * will do. For files that others have open, which may lie anywhere.
  *
  * @returns `null` if it leads nowhere.
  */
@@ -84,7 +84,10 @@ export function statUnsynced(path: string): FileStatus | null {
   return typeof fields === "number" ? null : statusOf(fields);
 }
 
-/** Which of `chattr`'s attributes keep a file or directory from being written; both `false` where that is not known. */
+/**
+ * Which of `chattr`'s attributes keep a file or directory from being written; both `false` where
+ * that is not known.
+ */
 export function writeBarriers(path: string): { isImmutable: boolean; isAppendOnly: boolean } {
   const fields = statxOf(path);
   const attributes = typeof fields === "number"
@@ -146,7 +149,10 @@ function statusOf(fields: DataView): FileStatus {
   };
 }
 
-/** Puts major and minor number together as `stat` returns them. Source: gnu_dev_makedev, sysmacros.h. */
+/**
+ * Puts major and minor number together as `stat` returns them. Source: gnu_dev_makedev,
+ * sysmacros.h.
+ */
 function deviceNumber(fields: DataView, offset: number): number {
   const major = BigInt(fields.getUint32(offset, true));
   const minor = BigInt(fields.getUint32(offset + 4, true));

@@ -1,10 +1,12 @@
 /**
- * How much memory this process may still take, from /proc/meminfo and the limits of its control groups.
+ * How much memory this process may still take, from /proc/meminfo and the limits of its control
+ * groups.
  *
- * Without a limit that anybody set, the kernel's own estimate counts (`MemAvailable`, proc_meminfo(5)). A container or a
- * systemd slice may leave far less than that, and whoever passes its limit is killed. All levels of the hierarchy
- * count, as any of them may be the narrowest. Sources: cgroups(7), the kernel's admin-guide/cgroup-v2.rst and
- * cgroup-v1/memory.rst. Nothing here throws: what cannot be read limits nothing.
+ * Without a limit that anybody set, the kernel's own estimate counts (`MemAvailable`,
+ * proc_meminfo(5)). A container or a systemd slice may leave far less than that, and whoever passes
+ * its limit is killed. All levels of the hierarchy count, as any of them may be the narrowest.
+ * Sources: cgroups(7), the kernel's admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. Nothing
+ * here throws: what cannot be read limits nothing.
  *
  * @module
  */
@@ -37,7 +39,8 @@ const V2: MemoryFiles = {
 };
 
 /**
- * Tells how many bytes can be taken without swapping and without passing the limit of a control group.
+ * Tells how many bytes can be taken without swapping and without passing the limit of a control
+ * group.
  *
  * @param read Default: reads the file by libc.
  * @returns Bytes, >= 0; `null` if neither the machine nor a control group says.
@@ -58,7 +61,10 @@ function machineBytes(meminfo: string): number | null {
   return amount === undefined ? null : Number(amount) * 1024;
 }
 
-/** Lists the folders of this process's control groups for memory, from the innermost to the root of what is mounted. */
+/**
+ * Lists the folders of this process's control groups for memory, from the innermost to the root of
+ * what is mounted.
+ */
 function* groupFolders(read: ReadFile): Generator<[folder: string, files: MemoryFiles]> {
   const mounts = (read("/proc/self/mountinfo") ?? "").split("\n").map(parseGroupMount);
   // `4:memory:/docker/1a2b` in version 1, `0::/system.slice` in version 2.
@@ -69,7 +75,8 @@ function* groupFolders(read: ReadFile): Generator<[folder: string, files: Memory
     if (files === V1 && !controllers!.split(",").includes("memory")) continue;
     const mount = mounts.find((mount) => mount?.files === files);
     if (!mount) continue;
-    // What is mounted may begin below the hierarchy's root, and in a container often begins with the group itself.
+    // What is mounted may begin below the hierarchy's root, and in a container often begins with
+    // the group itself.
     const isBelow = group === mount.root || group.startsWith(withSlash(mount.root));
     const names = isBelow ? group.slice(mount.root.length).split("/").filter(Boolean) : [];
     for (; names.length > 0; names.pop()) yield [`${mount.folder}/${names.join("/")}`, files];
@@ -77,7 +84,10 @@ function* groupFolders(read: ReadFile): Generator<[folder: string, files: Memory
   }
 }
 
-/** Takes a line of mountinfo(5) for the mount of a hierarchy that controls memory; `null` if it is another. */
+/**
+ * Takes a line of mountinfo(5) for the mount of a hierarchy that controls memory; `null` if it is
+ * another.
+ */
 function parseGroupMount(
   line: string,
 ): { root: string; folder: string; files: MemoryFiles } | null {

@@ -1,9 +1,10 @@
 /**
  * How much more the system gives this process: descriptors, threads, address space.
  *
- * What is asked for is taken and given back at once. There are many limits (of the process, its user, its control groups, the
- * whole system), some cannot be read everywhere, and root escapes some of them: an attempt meets them all. Others may take
- * what was found here before it is used, so callers ask for a little more than they need.
+ * What is asked for is taken and given back at once. There are many limits (of the process, its
+ * user, its control groups, the whole system), some cannot be read everywhere, and root escapes
+ * some of them: an attempt meets them all. Others may take what was found here before it is used,
+ * so callers ask for a little more than they need.
  *
  * @module
  */
@@ -65,23 +66,35 @@ const threadSymbols = {
     ],
     result: "i32",
   },
-  // int sem_wait(sem_t *sem), as what a thread does: it takes one pointer, and nobody looks at its result.
+  // int sem_wait(sem_t *sem), as what a thread does: it takes one pointer, and nobody looks at its
+  // result.
   semWait: { name: "sem_wait", type: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** Sizes of C types, no less than those of x86_64 and aarch64. Source: bits/pthreadtypes-arch.h, bits/semaphore.h. */
+/**
+ * Sizes of C types, no less than those of x86_64 and aarch64. Source: bits/pthreadtypes-arch.h,
+ * bits/semaphore.h.
+ */
 export const ThreadLayout = { pthread_attr_t: 64, sem_t: 32 } as const;
 
-/** Stack of the threads that only wait; no less than PTHREAD_STACK_MIN, which is 128 KiB on aarch64. */
+/**
+ * Stack of the threads that only wait; no less than PTHREAD_STACK_MIN, which is 128 KiB on aarch64.
+ */
 const STACK_BYTES = 262_144n;
 
 /** `RLIMIT_NOFILE`. Source: asm-generic/resource.h. */
 const RLIMIT_NOFILE = 7;
 
-/** More than this is of no use here, and a child that closes all descriptors it could have would be at it for long. */
+/**
+ * More than this is of no use here, and a child that closes all descriptors it could have would be
+ * at it for long.
+ */
 const DESCRIPTORS_MAX = 65_536n;
 
-/** Raises the soft limit of open descriptors to the hard one, but not beyond 65,536; what is not allowed is left as it is. */
+/**
+ * Raises the soft limit of open descriptors to the hard one, but not beyond 65,536; what is not
+ * allowed is left as it is.
+ */
 export function raiseDescriptorLimit(): void {
   // struct rlimit { rlim_t rlim_cur, rlim_max; }, both 64 bits wide.
   const limit = new BigUint64Array(2);
@@ -120,7 +133,8 @@ export function spareThreads(wanted: number): number {
   // Closed at the end, when nothing can call into it any more.
   const library = Deno.dlopen(THREAD_LIBRARY, threadSymbols);
   const { symbols } = library;
-  // Small arrays may lie where the garbage collector moves them, unless they are given memory of their own.
+  // Small arrays may lie where the garbage collector moves them, unless they are given memory of
+  // their own.
   const memory = (bytes: number) => new Uint8Array(new ArrayBuffer(bytes));
   const semaphore = memory(ThreadLayout.sem_t);
   const attributes = memory(ThreadLayout.pthread_attr_t);
@@ -141,7 +155,10 @@ export function spareThreads(wanted: number): number {
   return count;
 }
 
-/** Tells whether so many bytes of address space can be reserved now, which is what `ulimit -v` limits. */
+/**
+ * Tells whether so many bytes of address space can be reserved now, which is what `ulimit -v`
+ * limits.
+ */
 export function hasAddressSpace(bytes: number): boolean {
   const PROT_NONE = 0, MAP_PRIVATE = 0x02, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000; // mman-common.h
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;

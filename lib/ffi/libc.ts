@@ -1,10 +1,10 @@
 /**
- * The C library's file calls, opened on first use. Every wrapper checks what FFI does not (lengths, signs,
- * short transfers, EINTR), returns plain numbers and throws {@linkcode OsError}.
+ * The C library's file calls, opened on first use. Every wrapper checks what FFI does not (lengths,
+ * signs, short transfers, EINTR), returns plain numbers and throws {@linkcode OsError}.
  *
  * All calls are synchronous and block the calling thread; each thread (isolate) has its own symbol
- * objects, file descriptors are the process's. Constants and struct layouts are those of x86_64 and aarch64
- * Linux with glibc (asm-generic headers); where the two differ it is said.
+ * objects, file descriptors are the process's. Constants and struct layouts are those of x86_64 and
+ * aarch64 Linux with glibc (asm-generic headers); where the two differ it is said.
  *
  * @module
  */
@@ -51,7 +51,10 @@ export const Ioctl = {
 /** Modes of `access`. Source: unistd.h. */
 export const AccessMode = { W_OK: 2 } as const;
 
-/** Opens the C library for the calling thread, which the first call does otherwise: what that lacks is to show early. */
+/**
+ * Opens the C library for the calling thread, which the first call does otherwise: what that lacks
+ * is to show early.
+ */
 export function openLibc(): void {
   libc();
 }
@@ -85,7 +88,8 @@ export function openFd(path: string, flags: number, mode = 0o666): number {
  * Closes a descriptor.
  *
  * @throws {OsError} If the file system reports a late write error, or the descriptor is not open.
- *   The descriptor is gone in either case (Linux frees it first), so there is nothing to retry on EINTR.
+ *   The descriptor is gone in either case (Linux frees it first), so there is nothing to retry on
+ *   EINTR.
  */
 export function closeFd(fd: number, path = ""): void {
   if (libc().close(fd) >= 0) return;
@@ -94,8 +98,9 @@ export function closeFd(fd: number, path = ""): void {
 }
 
 /**
- * Closes a descriptor by which nothing was written, or after another failure. What the file system has to say to that (one
- * whose server is gone fails each close) is of no use, and would hide the failure that is.
+ * Closes a descriptor by which nothing was written, or after another failure. What the file system
+ * has to say to that (one whose server is gone fails each close) is of no use, and would hide the
+ * failure that is.
  */
 export function releaseFd(fd: number): void {
   libc().close(fd);
@@ -115,7 +120,8 @@ export function readFull(fd: number, view: Uint8Array<ArrayBuffer>, path = ""): 
 /**
  * Calls a function that reads until the buffer is full or nothing more comes.
  *
- * @param read Reads into the rest of the buffer, of which `done` bytes are full; returns the number of bytes, or -1 with errno.
+ * @param read Reads into the rest of the buffer, of which `done` bytes are full; returns the number
+ *   of bytes, or -1 with errno.
  * @returns Number of bytes read.
  * @throws {OsError} On any failure but EINTR.
  */
@@ -203,7 +209,8 @@ export function tryFallocate(
 }
 
 /**
- * Advises the kernel about a whole file's pages. Advice that is not taken is no error: it changes speed only.
+ * Advises the kernel about a whole file's pages. Advice that is not taken is no error: it changes
+ * speed only.
  *
  * @param advice One of {@linkcode FileAdvice}.
  */
@@ -212,8 +219,8 @@ export function adviseFd(fd: number, advice: number): void {
 }
 
 /**
- * Asks for huge pages behind memory that was not touched yet: they take one fault where others take 512. Advice that is not
- * taken is no error.
+ * Asks for huge pages behind memory that was not touched yet: they take one fault where others take
+ * 512. Advice that is not taken is no error.
  *
  * @param view Begins on a page boundary.
  */
@@ -329,8 +336,8 @@ export function setNonblocking(fd: number, nonblocking: boolean, path = ""): voi
 /**
  * Asks for the path of the working directory.
  *
- * @returns `null` if it was removed, lies outside of the root directory, or its name is not UTF-8; then the runtime cannot
- *   use it either.
+ * @returns `null` if it was removed, lies outside of the root directory, or its name is not UTF-8;
+ *   then the runtime cannot use it either.
  * @throws {OsError} On any other failure.
  */
 export function tryWorkingDirectory(): string | null {

@@ -1,13 +1,15 @@
 /**
- * The C library's functions as FFI sees them, opened on first use; `libc.ts` wraps them for everybody else.
+ * The C library's functions as FFI sees them, opened on first use; `libc.ts` wraps them for
+ * everybody else.
  *
  * @module
  */
 
 import { prepareErrno } from "./errno.ts";
 
-// open, fcntl, ioctl and syscall are variadic in C. The System V ABI of x86_64 and the Linux ABI of aarch64 pass integer
-// arguments of variadic functions like fixed ones, so a fixed arity is sound on Linux (not on macOS).
+// open, fcntl, ioctl and syscall are variadic in C. The System V ABI of x86_64 and the Linux ABI of
+// aarch64 pass integer arguments of variadic functions like fixed ones, so a fixed arity is sound
+// on Linux (not on macOS).
 const libcSymbols = {
   open: {
     parameters: [

@@ -1,5 +1,6 @@
 /**
- * Waits for descriptors: on this thread for a limited time, or on another one for as long as it takes.
+ * Waits for descriptors: on this thread for a limited time, or on another one for as long as it
+ * takes.
  *
  * @module
  */
@@ -7,7 +8,10 @@
 import { Errno, lastErrno, osError } from "./errno.ts";
 import { libc } from "./libc_symbols.ts";
 
-/** Byte offsets in the kernel's `struct pollfd` (asm-generic/poll.h), checked against the compiler's in a test. */
+/**
+ * Byte offsets in the kernel's `struct pollfd` (asm-generic/poll.h), checked against the compiler's
+ * in a test.
+ */
 export const POLLFD = { fd: 0, events: 4, revents: 6, bytes: 8 } as const;
 
 /**
@@ -29,7 +33,10 @@ export function pollWritable(fd: number, timeoutMs: number, path = ""): boolean 
 /** Arguments of calls under way: Deno 2.6 keeps none of a nonblocking call from collection. */
 const polled = new Set<Uint8Array>();
 
-/** Waits, on another thread, until a descriptor can be read from or has failed, or for no reason at all: reading tells. */
+/**
+ * Waits, on another thread, until a descriptor can be read from or has failed, or for no reason at
+ * all: reading tells.
+ */
 export async function waitReadable(fd: number): Promise<void> {
   const POLLIN = 1;
   const argument = pollfd(fd, POLLIN);

@@ -1,6 +1,7 @@
 /**
- * Reading a file or device at any offset, and finding out where it has data at all. The descriptor's own position
- * means nothing here: it is never read from, so that threads can share the descriptor.
+ * Reading a file or device at any offset, and finding out where it has data at all. The
+ * descriptor's own position means nothing here: it is never read from, so that threads can share
+ * the descriptor.
  *
  * @module
  */
@@ -33,12 +34,15 @@ export function readAt(
   );
 }
 
-/** Pages are kept in folios of up to this size (x86_64 and aarch64 with pages of 4 KiB); also a multiple of a page of 64 KiB. */
+/**
+ * Pages are kept in folios of up to this size (x86_64 and aarch64 with pages of 4 KiB); also a
+ * multiple of a page of 64 KiB.
+ */
 const FOLIO_BYTES = 2_097_152;
 
 /**
- * Drops a range's clean pages from the page cache, so that it is read from the storage the next time. Some that lie beside
- * it go too.
+ * Drops a range's clean pages from the page cache, so that it is read from the storage the next
+ * time. Some that lie beside it go too.
  */
 export function dropCachedPages(fd: number, offset: number, length: number): void {
   // The kernel keeps pages and folios that lie in the range in part only (posix_fadvise(2)).
@@ -47,7 +51,10 @@ export function dropCachedPages(fd: number, offset: number, length: number): voi
   libc().posix_fadvise(fd, BigInt(start), BigInt(end - start), FileAdvice.DONTNEED);
 }
 
-/** Returns the length of what is open, in bytes. @throws {OsError} If it has none, as a FIFO (ESPIPE). */
+/**
+ * Returns the length of what is open, in bytes. @throws {OsError} If it has none, as a FIFO
+ * (ESPIPE).
+ */
 export function lengthOfFd(fd: number, path = ""): number {
   const end = seek(fd, 0, Whence.SEEK_END);
   if (end < 0) throw osError(-end, { syscall: "lseek", path });
@@ -55,8 +62,9 @@ export function lengthOfFd(fd: number, path = ""): number {
 }
 
 /**
- * Tells whether a file may be so long, as far as the kernel knows: it lets no descriptor be moved beyond the longest file that
- * the file system allows (`generic_file_llseek_size` in fs/read_write.c).
+ * Tells whether a file may be so long, as far as the kernel knows: it lets no descriptor be moved
+ * beyond the longest file that the file system allows (`generic_file_llseek_size` in
+ * fs/read_write.c).
  */
 export function canSeekTo(fd: number, offset: number): boolean {
   return seek(fd, offset, Whence.SEEK_SET) !== -Errno.EINVAL;
@@ -66,8 +74,8 @@ export function canSeekTo(fd: number, offset: number): boolean {
  * Finds the next range that may hold data.
  *
  * @param end Byte behind the last one that is of interest.
- * @returns `null` if all from `offset` to `end` is a hole, which reads as zeros. Where holes cannot be told from data, as on
- *   devices, everything is data.
+ * @returns `null` if all from `offset` to `end` is a hole, which reads as zeros. Where holes cannot
+ *   be told from data, as on devices, everything is data.
  */
 export function nextDataRange(
   fd: number,

@@ -17,7 +17,10 @@ export const SignalNumber = {
   SIGRTMAX: 64,
 } as const;
 
-/** Offsets in glibc's `struct sigaction` (bits/sigaction.h), checked against the compiler's in a test. */
+/**
+ * Offsets in glibc's `struct sigaction` (bits/sigaction.h), checked against the compiler's in a
+ * test.
+ */
 export const SIGACTION_LAYOUT = { sa_handler: 0, bytes: 152 } as const;
 
 const SIG_IGN = 1n;
@@ -33,8 +36,8 @@ export function isSignalIgnored(signal: number): boolean {
 }
 
 /**
- * Makes the process, with all its threads, ignore a signal. A listener that is added later ends that, and the runtime's
- * first listener to any signal ends it for SIGHUP, SIGINT and SIGTERM.
+ * Makes the process, with all its threads, ignore a signal. A listener that is added later ends
+ * that, and the runtime's first listener to any signal ends it for SIGHUP, SIGINT and SIGTERM.
  *
  * @param signal One of {@linkcode SignalNumber}.
  */
@@ -43,8 +46,9 @@ export function ignoreSignal(signal: number): void {
 }
 
 /**
- * Makes the process ignore SIGPIPE and SIGXFSZ, so that writing to a closed pipe or past the file size limit fails
- * with EPIPE or EFBIG instead of ending the process without a word. Holds for all threads.
+ * Makes the process ignore SIGPIPE and SIGXFSZ, so that writing to a closed pipe or past the file
+ * size limit fails with EPIPE or EFBIG instead of ending the process without a word. Holds for all
+ * threads.
  */
 export function ignoreWriteSignals(): void {
   ignoreSignal(SignalNumber.SIGPIPE);

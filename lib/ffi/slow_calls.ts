@@ -1,10 +1,13 @@
 /**
- * Calls that can take long on some file systems, made on another thread while the event loop goes on.
+ * Calls that can take long on some file systems, made on another thread while the event loop goes
+ * on.
  *
- * The errno of a `nonblocking` call is that of another thread and lost. A call that failed is therefore made once more on this
- * thread: what made it fail does so again and at once, or the call does what was left to do.
+ * The errno of a `nonblocking` call is that of another thread and lost. A call that failed is
+ * therefore made once more on this thread: what made it fail does so again and at once, or the call
+ * does what was left to do.
  *
- * The descriptor must stay open until the promise settles: its number could be another file's by the time of the call.
+ * The descriptor must stay open until the promise settles: its number could be another file's by
+ * the time of the call.
  *
  * @module
  */

@@ -1,7 +1,9 @@
 /**
- * Reads and writes small files by libc: those of /proc, /sys and /dev, and all else that may lie there.
+ * Reads and writes small files by libc: those of /proc, /sys and /dev, and all else that may lie
+ * there.
  *
- * The runtime opens files below these only for programs with all permissions (Deno 2.6), which the executables do not have.
+ * The runtime opens files below these only for programs with all permissions (Deno 2.6), which the
+ * executables do not have.
  *
  * @module
  */
@@ -43,7 +45,10 @@ export function readText(path: string): string {
   return new TextDecoder().decode(readBeginning(path, TEXT_MAX_BYTES));
 }
 
-/** Writes a text to a file that exists, which is not truncated. @throws {OsError} If it cannot be opened or written. */
+/**
+ * Writes a text to a file that exists, which is not truncated. @throws {OsError} If it cannot be
+ * opened or written.
+ */
 export function writeText(path: string, text: string): void {
   const fd = openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY);
   try {

@@ -1,9 +1,10 @@
 /**
  * Gives zeros to a pipe without copying: `vmsplice` puts references to pages into it.
  *
- * A page that a pipe refers to must not change until it was read, and nobody can tell when that is (a reader may pass the
- * reference on). These pages cannot change: the mapping is read-only, never written before and never unmapped,
- * so that all of it is the kernel's one page of zeros. Nothing else is ever spliced.
+ * A page that a pipe refers to must not change until it was read, and nobody can tell when that is
+ * (a reader may pass the reference on). These pages cannot change: the mapping is read-only, never
+ * written before and never unmapped, so that all of it is the kernel's one page of zeros. Nothing
+ * else is ever spliced.
  *
  * @module
  */

@@ -1,8 +1,10 @@
 /**
- * Step 6 of a FUSE read: hands jobs to workers. What a reader or writer waits for goes before what is loaded ahead.
+ * Step 6 of a FUSE read: hands jobs to workers. What a reader or writer waits for goes before what
+ * is loaded ahead.
  *
- * Workers are started when there is work for them, or before ({@linkcode ChunkLoader.start}). One that dies takes the job that it was at with it, and no other;
- * those that follow get a new one. The other half of this step is `worker.ts`, the messages are in `messages.ts`.
+ * Workers are started when there is work for them, or before ({@linkcode ChunkLoader.start}). One
+ * that dies takes the job that it was at with it, and no other; those that follow get a new one.
+ * The other half of this step is `worker.ts`, the messages are in `messages.ts`.
  *
  * @module
  */
@@ -19,9 +21,10 @@ import type { Page } from "./page_pool.ts";
 const AHEAD_PER_WORKER = 3;
 
 /**
- * Chunks that a worker is given to decode at a time, so that it has the next one when it has finished one: this thread may be
- * busy with copying a chunk to the kernel for as long as it takes to decode it, and then wait for its turn on the processor.
- * With two, a sequential read took some 4 % longer; with four no less.
+ * Chunks that a worker is given to decode at a time, so that it has the next one when it has
+ * finished one: this thread may be busy with copying a chunk to the kernel for as long as it takes
+ * to decode it, and then wait for its turn on the processor. With two, a sequential read took some
+ * 4 % longer; with four no less.
  */
 const DECODES_PER_WORKER = 3;
 
@@ -119,8 +122,8 @@ export class ChunkLoader implements PageLoader, Disposable {
   /**
    * Decodes a chunk.
    *
-   * `done` is rejected with {ChunkMissingError}, {ChunkCorruptError} or {OsError} as `ChunkDecoder` throws them, and with
-   * {WorkerError} if the worker died.
+   * `done` is rejected with {ChunkMissingError}, {ChunkCorruptError} or {OsError} as `ChunkDecoder`
+   * throws them, and with {WorkerError} if the worker died.
    */
   load(
     chunk: ChunkPlace,
@@ -160,7 +163,10 @@ export class ChunkLoader implements PageLoader, Disposable {
     >;
   }
 
-  /** Reads a revision map. @throws {RevisionError} As `readRevisionMap` does. @throws {WorkerError} If the worker died. */
+  /**
+   * Reads a revision map. @throws {RevisionError} As `readRevisionMap` does. @throws {WorkerError}
+   * If the worker died.
+   */
   readMap(path: string): Promise<StoredRevisionMap> {
     return this.#submit(newTask("map", () => ({ type: "map", path }))) as Promise<
       StoredRevisionMap
@@ -202,7 +208,10 @@ export class ChunkLoader implements PageLoader, Disposable {
     }
   }
 
-  /** Finds a worker with nothing to do, starts one, or, for a chunk, finds the one with the fewest to decode. */
+  /**
+   * Finds a worker with nothing to do, starts one, or, for a chunk, finds the one with the fewest
+   * to decode.
+   */
   #findSeat(task: Task): Seat | null {
     const seats = [...this.#seats];
     const free = seats.find(({ tasks }) => tasks.length === 0);

@@ -1,8 +1,8 @@
 /**
  * Turns failures of reads and writes into lines for the user, few enough to be read. Pure.
  *
- * One damaged chunk may fail thousands of requests, as programs and the kernel try again; a store that has gone away fails
- * them all.
+ * One damaged chunk may fail thousands of requests, as programs and the kernel try again; a store
+ * that has gone away fails them all.
  *
  * @module
  */
@@ -58,7 +58,10 @@ export class DamageLog {
     this.#report(`Cannot read ${describe(place)}`, error);
   }
 
-  /** Tells of a failed write, unless that was done lately or it failed because a chunk could not be read. */
+  /**
+   * Tells of a failed write, unless that was done lately or it failed because a chunk could not be
+   * read.
+   */
   reportWrite(place: DamagePlace, error: unknown): void {
     if (this.#readErrors.has(error as object)) return;
     this.#report(`Cannot write to ${describe(place)}`, error);
@@ -70,7 +73,9 @@ export class DamageLog {
     this.#told.delete(`Cannot read ${describe(place)}`);
   }
 
-  /** Tells that the list of revisions could not be brought up to date, unless that was done lately. */
+  /**
+   * Tells that the list of revisions could not be brought up to date, unless that was done lately.
+   */
   reportListing(basedir: string, error: unknown): void {
     this.#report(`Cannot list backup directory ${quote(basedir)} anew`, error);
   }

@@ -1,5 +1,6 @@
 /**
- * What a failure is to the program that reads or writes a mounted image: the one table from errors to errno values.
+ * What a failure is to the program that reads or writes a mounted image: the one table from errors
+ * to errno values.
  *
  * @module
  */
@@ -20,10 +21,12 @@ const PASSED_ON: ReadonlySet<number> = new Set([
 const READ_ONLY: ReadonlySet<number> = new Set([Errno.EACCES, Errno.EPERM]);
 
 /**
- * Returns the errno value for any failure: that of a system call if it tells the caller something, else EIO.
+ * Returns the errno value for any failure: that of a system call if it tells the caller something,
+ * else EIO.
  *
  * @param error Anything that was thrown.
- * @param options.isWrite Whether the caller was writing; only then a place that may not be written to is the cause.
+ * @param options.isWrite Whether the caller was writing; only then a place that may not be written
+ *   to is the cause.
  */
 export function errnoFor(error: unknown, options: { isWrite?: boolean } = {}): number {
   if (!(error instanceof OsError)) return Errno.EIO;
@@ -32,7 +35,8 @@ export function errnoFor(error: unknown, options: { isWrite?: boolean } = {}): n
 }
 
 /**
- * Makes a failed system call of `Deno.*` an {@linkcode OsError}, which keeps its errno on the way out of a worker.
+ * Makes a failed system call of `Deno.*` an {@linkcode OsError}, which keeps its errno on the way
+ * out of a worker.
  *
  * @param action What was being done, up to the path: `Cannot open`.
  * @returns The error itself if it is one of ours or no failed system call.

@@ -1,12 +1,15 @@
 /**
- * Step 3 of a FUSE read: what names, inodes and open files mean. Each method answers one kind of request.
+ * Step 3 of a FUSE read: what names, inodes and open files mean. Each method answers one kind of
+ * request.
  *
- * The root directory holds a file for each revision and the symbolic link `last`. Files can be read and written to, but have
- * the size, owner and times that they have, and the directory's entries are what the backup directory holds. There is
- * no handler for requests that would change those: `deno-fuse` refuses them with EPERM (mkdir(2), link(2): "the file
- * system does not support"), and fallocate with EOPNOTSUPP. Pure; before: `lib/deno_fuse`, next: `image.ts`.
+ * The root directory holds a file for each revision and the symbolic link `last`. Files can be read
+ * and written to, but have the size, owner and times that they have, and the directory's entries
+ * are what the backup directory holds. There is no handler for requests that would change those:
+ * `deno-fuse` refuses them with EPERM (mkdir(2), link(2): "the file system does not support"), and
+ * fallocate with EOPNOTSUPP. Pure; before: `lib/deno_fuse`, next: `image.ts`.
  *
- * Failures of chunks and maps become errno values here (`errno.ts`); what is no such failure is a bug and is thrown as it is.
+ * Failures of chunks and maps become errno values here (`errno.ts`); what is no such failure is a
+ * bug and is thrown as it is.
  *
  * @module
  */
@@ -57,7 +60,10 @@ export interface FilesystemOptions {
   readonly owner: { readonly uid: number; readonly gid: number };
   /** Asks how full the place is that changes go to, in bytes. */
   readonly readSpace: () => { totalBytes: number; availableBytes: number };
-  /** Runs a function when answers that were given before have been sent; default: in the next turn of the event loop. */
+  /**
+   * Runs a function when answers that were given before have been sent; default: in the next turn
+   * of the event loop.
+   */
   readonly afterAnswers?: (run: () => void) => void;
 }
 
@@ -97,8 +103,8 @@ export class Filesystem implements Handlers {
   }
 
   /**
-   * Accepts what changes nothing. Times are not kept, but setting them must not fail: `touch`, `cp -p` and the kernel
-   * do so on files that they may write to.
+   * Accepts what changes nothing. Times are not kept, but setting them must not fail: `touch`, `cp
+   * -p` and the kernel do so on files that they may write to.
    */
   setattr({ ino, changes }: OnInode & { changes: AttributeChanges }): TimedAttributes {
     const attributes = this.#attributesOf(ino);
@@ -219,7 +225,10 @@ export class Filesystem implements Handlers {
     return EXTENDED_NAMES.filter((name) => extendedAttribute(node.entry.info, name) !== null);
   }
 
-  /** Keeps what was read as it is until the answer was sent, which is done right after a handler or its promise is. */
+  /**
+   * Keeps what was read as it is until the answer was sent, which is done right after a handler or
+   * its promise is.
+   */
   #send(bytes: ReadBytes): readonly Uint8Array[] {
     this.#sent.push(bytes);
     if (this.#sent.length === 1) {
@@ -284,15 +293,16 @@ export class Filesystem implements Handlers {
   #addFile(file: OpenImage): OpenedFile {
     const handle = this.#nextHandle++;
     this.#files.set(handle, file);
-    // Content changes by writes through the kernel only, and an image of another map has another inode number: so the
-    // kernel's cache stays right.
+    // Content changes by writes through the kernel only, and an image of another map has another
+    // inode number: so the kernel's cache stays right.
     return { handle, keepCache: true, directIo: false };
   }
 
   /**
    * Returns the revision of an inode number.
    *
-   * @throws {FuseError} ESTALE if it was replaced and nobody has it open: the kernel then looks its name up once more.
+   * @throws {FuseError} ESTALE if it was replaced and nobody has it open: the kernel then looks its
+   *   name up once more.
    */
   #nodeAt(ino: number): RevisionNode {
     const node = this.#directory.at(ino);

@@ -1,9 +1,9 @@
 /**
  * Keeps the revision maps of images that nobody has open, as far as there is room. Pure.
  *
- * A map costs 16 bytes a seq, 4 MiB for an image of 1 TiB, and reading it again costs milliseconds. An image that is open keeps its
- * map; one that was closed will often be opened again, but a program that looks at a thousand revisions must not make a
- * thousand maps stay.
+ * A map costs 16 bytes a seq, 4 MiB for an image of 1 TiB, and reading it again costs milliseconds.
+ * An image that is open keeps its map; one that was closed will often be opened again, but a
+ * program that looks at a thousand revisions must not make a thousand maps stay.
  *
  * @module
  */

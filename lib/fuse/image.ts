@@ -1,10 +1,12 @@
 /**
- * Step 4 of a FUSE read: one revision as a file. Says which chunks hold the bytes asked for, and gets their pages.
+ * Step 4 of a FUSE read: one revision as a file. Says which chunks hold the bytes asked for, and
+ * gets their pages.
  *
- * What was written is in the overlay, the rest in chunks, or nowhere: absent chunks are zeros. The revision map is read when
- * the image is opened; its size is found without it. An image stands for one state of the map: if the map has changed, it
- * is `revision_directory.ts`'s matter to serve another. Before: `filesystem.ts`; next: `page_cache.ts`. Pure but for
- * the reading of size and state.
+ * What was written is in the overlay, the rest in chunks, or nowhere: absent chunks are zeros. The
+ * revision map is read when the image is opened; its size is found without it. An image stands for
+ * one state of the map: if the map has changed, it is `revision_directory.ts`'s matter to serve
+ * another. Before: `filesystem.ts`; next: `page_cache.ts`. Pure but for the reading of size and
+ * state.
  *
  * @module
  */
@@ -104,7 +106,8 @@ export class Image implements BaseImage {
   /**
    * Takes notice of the state that the map's file is in.
    *
-   * @returns Whether the image still stands for it. So it does if it was written to and the map says the same as before.
+   * @returns Whether the image still stands for it. So it does if it was written to and the map
+   *   says the same as before.
    */
   accept(state: FileState): boolean {
     const isSame = this.#state === null || state.version === this.#state.version ||
@@ -113,13 +116,18 @@ export class Image implements BaseImage {
     return isSame;
   }
 
-  /** Lets go of everything when nobody has it open any more: another image stands for the revision. */
+  /**
+   * Lets go of everything when nobody has it open any more: another image stands for the revision.
+   */
   retire(): void {
     this.#isRetired = true;
     if (!this.isOpen) this.#discard();
   }
 
-  /** Size in bytes. @throws {RevisionError} If the map cannot be read or has none; it is tried again next time. */
+  /**
+   * Size in bytes. @throws {RevisionError} If the map cannot be read or has none; it is tried again
+   * next time.
+   */
   get size(): number {
     if (this.#size !== null) return this.#size;
     try {
@@ -133,9 +141,11 @@ export class Image implements BaseImage {
   }
 
   /**
-   * Opens the image, for which its map is read unless it is in memory: who has it open reads by that map to the end.
+   * Opens the image, for which its map is read unless it is in memory: who has it open reads by
+   * that map to the end.
    *
-   * @throws {RevisionError} If the map cannot be read, or is being written for longer than somebody can wait.
+   * @throws {RevisionError} If the map cannot be read, or is being written for longer than somebody
+   *   can wait.
    * @throws {MapChangedError} If it is not the map any more that the image stands for.
    */
   open(): OpenImage | Promise<OpenImage> {
@@ -177,7 +187,8 @@ export class Image implements BaseImage {
    * @param ahead Follows the reading, to load chunks ahead.
    * @returns The bytes, at once if no chunk must be loaded.
    * @throws {RevisionError} If the map cannot be read.
-   * @throws {BackyError} If a chunk cannot: missing, corrupt, a dead worker. Nothing of that is remembered.
+   * @throws {BackyError} If a chunk cannot: missing, corrupt, a dead worker. Nothing of that is
+   *   remembered.
    */
   read(offset: number, length: number, ahead?: ReadAhead): ReadBytes | Promise<ReadBytes> {
     const end = Math.min(offset + length, this.size);
@@ -191,7 +202,8 @@ export class Image implements BaseImage {
    *
    * @param data Inside the image; must stay as it is until the write is done.
    * @returns Nothing if the write is done already.
-   * @throws As {@linkcode read} does, and whatever made storing other changes fail. Then nothing was changed.
+   * @throws As {@linkcode read} does, and whatever made storing other changes fail. Then nothing
+   *   was changed.
    */
   write(offset: number, data: Uint8Array): void | Promise<void> {
     if (offset + data.length > this.size) {
@@ -206,7 +218,10 @@ export class Image implements BaseImage {
     });
   }
 
-  /** Says at the first write that whoever opens the revision's name next will not find what was written. */
+  /**
+   * Says at the first write that whoever opens the revision's name next will not find what was
+   * written.
+   */
   #tellIfLost(): void {
     if (!this.#isRetired || this.hasChanges || this.#isLossTold) return;
     this.#isLossTold = true;
@@ -324,7 +339,10 @@ export class Image implements BaseImage {
     }
   }
 
-  /** Lets the map go if there is no room for it. What was written needs it: it tells what was written over. */
+  /**
+   * Lets the map go if there is no room for it. What was written needs it: it tells what was
+   * written over.
+   */
   #offerMap(): void {
     if (this.#map && !this.hasChanges) {
       this.#services.idleMaps.add(this, this.#map.ids.byteLength);

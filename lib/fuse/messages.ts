@@ -1,6 +1,6 @@
 /**
- * What a mount's main thread and its workers say to each other: a worker says first where its memory is, and then gives one
- * answer to each job.
+ * What a mount's main thread and its workers say to each other: a worker says first where its
+ * memory is, and then gives one answer to each job.
  *
  * @module
  */
@@ -11,7 +11,8 @@ import type { StoredRevisionMap } from "../store/revision_map.ts";
 /**
  * A worker's memory, which is shared: pages that lie there are decoded into without a copy.
  *
- * Whoever is told grows it; output buffer `firstOutput + n` of the worker's codec then lies at `start + n * span`.
+ * Whoever is told grows it; output buffer `firstOutput + n` of the worker's codec then lies at
+ * `start + n * span`.
  */
 export interface WorkerMemory {
   readonly type: "memory";
@@ -28,7 +29,10 @@ export interface DecodeJob {
   readonly id: string;
   /** Whether content is compared with the chunk's id. */
   readonly verify: boolean;
-  /** Where the page is: one of the codec's output buffers, or memory elsewhere, into which a copy is made. */
+  /**
+   * Where the page is: one of the codec's output buffers, or memory elsewhere, into which a copy is
+   * made.
+   */
   readonly page: number | Uint8Array<SharedArrayBuffer>;
 }
 

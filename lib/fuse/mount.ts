@@ -1,15 +1,18 @@
 /**
- * Step 1 of a mount, and the one to read first: serves a backup directory's revisions as image files.
+ * Step 1 of a mount, and the one to read first: serves a backup directory's revisions as image
+ * files.
  *
  * 1. this file: checks, purge lock, session, what happens at the end;
  * 2. `../deno_fuse/`: kernel request -> typed operation;
- * 3. `filesystem.ts`: which file, may it be done; `revision_directory.ts`: which revisions there are;
+ * 3. `filesystem.ts`: which file, may it be done; `revision_directory.ts`: which revisions there
+ *    are;
  * 4. `image.ts`: which chunks a read or write needs; `overlay.ts`: those that were changed;
  * 5. `page_cache.ts`: decoded chunks in memory;
  * 6. `chunk_loader.ts`, `worker.ts`: chunk file -> decoded -> verified, in workers;
  * 7. `../deno_fuse/reply.ts`: the answer.
  *
- * Reads the backup directory, and writes to the spill directory what changes there is no room for. It neither prints nor exits.
+ * Reads the backup directory, and writes to the spill directory what changes there is no room for.
+ * It neither prints nor exits.
  *
  * @module
  */
@@ -31,7 +34,10 @@ export type MountEvent =
   /** The purge lock is held by someone else; the mount waits. */
   | { readonly type: "lock-wait"; readonly holder: string }
   | { readonly type: "mounting"; readonly mountpoint: string }
-  /** It was unmounted, but must still be served, and the purge lock held, for those who are named, as far as known. */
+  /**
+   * It was unmounted, but must still be served, and the purge lock held, for those who are named,
+   * as far as known.
+   */
   | { readonly type: "lingering"; readonly keepers: readonly string[] }
   /** Something that need not worry anybody, in one line. */
   | { readonly type: "notice"; readonly text: string }
@@ -70,7 +76,10 @@ export interface BackupMount {
   readonly closed: Promise<void>;
   /** Whether a "lingering" event was there. */
   readonly isLingering: boolean;
-  /** Unmounts unless somebody uses the mount. @returns Who does, as far as known; `null` if it is unmounted. */
+  /**
+   * Unmounts unless somebody uses the mount. @returns Who does, as far as known; `null` if it is
+   * unmounted.
+   */
   unmount(): Promise<readonly string[] | null>;
   /** Takes the mount away from its path even if it is used. */
   detach(): Promise<void>;
@@ -134,14 +143,18 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     fsname: realPathOrNull(basedir) ?? basedir,
     subtype: "backy",
     readAheadBytes: READ_AHEAD_BYTES,
-    // What they lack must show before there is a mount, and the first reader is not to wait for them.
+    // What they lack must show before there is a mount, and the first reader is not to wait for
+    // them.
     beforeMount: () => filesystem.start(options.signal),
     onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
   });
   return new Mounted(session, filesystem, { cleanup: cleanup.move(), onEvent });
 }
 
-/** How often it is looked whether the mount is still where it was made; a mount that ended has closed by the second time. */
+/**
+ * How often it is looked whether the mount is still where it was made; a mount that ended has
+ * closed by the second time.
+ */
 const WATCH_MS = 1000;
 
 class Mounted implements BackupMount {
@@ -212,8 +225,8 @@ function requireSpillDirectory(mountpoint: string, spillDir: string): void {
 }
 
 /**
- * Refuses a mount point in a directory that the mount reads or writes, and one above it: the mount would hide the files
- * that it is to serve, and wait for itself when it opens one.
+ * Refuses a mount point in a directory that the mount reads or writes, and one above it: the mount
+ * would hide the files that it is to serve, and wait for itself when it opens one.
  */
 function requireApart(mountpoint: string, dirs: readonly string[]): void {
   const at = realPathOrNull(mountpoint);

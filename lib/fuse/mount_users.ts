@@ -1,8 +1,10 @@
 /**
- * Finds out who uses a mount that is busy, from /proc and /sys, so that a person knows what to end first.
+ * Finds out who uses a mount that is busy, from /proc and /sys, so that a person knows what to end
+ * first.
  *
- * It is a help and no more: processes of other users may not be looked at, and users may come and go meanwhile. Only links
- * are read, never the mount itself, which this thread serves. Nothing here throws.
+ * It is a help and no more: processes of other users may not be looked at, and users may come and
+ * go meanwhile. Only links are read, never the mount itself, which this thread serves. Nothing here
+ * throws.
  *
  * @module
  */
@@ -18,9 +20,11 @@ const LISTED_USERS = 8;
 /**
  * Says who uses a mount.
  *
- * @param mount The path that leads to it, absolute and without symbolic links, and its device, see mountinfo(5).
+ * @param mount The path that leads to it, absolute and without symbolic links, and its device, see
+ *   mountinfo(5).
  * @param root Folder that stands for "/" where /proc and /sys are looked up.
- * @returns Users such as `/dev/loop0 (mounted at "/mnt/restore")` and `pid 17 (bash)`; empty if none is to be found.
+ * @returns Users such as `/dev/loop0 (mounted at "/mnt/restore")` and `pid 17 (bash)`; empty if
+ *   none is to be found.
  */
 export function describeMountUsers(
   { mountpoint, device }: { readonly mountpoint: string; readonly device: string },
@@ -44,8 +48,8 @@ function shorten(users: readonly string[]): string[] {
 }
 
 /**
- * Says what keeps a mount alive that is no longer where it was: other places, mount namespaces of other processes
- * (containers, services with PrivateTmp), files that are open.
+ * Says what keeps a mount alive that is no longer where it was: other places, mount namespaces of
+ * other processes (containers, services with PrivateTmp), files that are open.
  *
  * @param mount Device and number of the mount, see mountinfo(5).
  * @param root Folder that stands for "/" where /proc is looked up.
@@ -60,7 +64,8 @@ export function describeKeepers(
       .filter((mount) => mount.device === device);
   const keepers = placesIn("self").map(({ mountPoint }) => `the mount at ${quote(mountPoint)}`);
   const namespaces = new Set(["", readLink(`${root}/proc/self/ns/mnt`)]);
-  // The kernel gives the number of a mount that has gone to the next one, whose users are none of ours.
+  // The kernel gives the number of a mount that has gone to the next one, whose users are none of
+  // ours.
   const isNumberOfAnother = mountNumbers(root).has(id);
   const pids = listNames(`${root}/proc`).filter((name) => /^\d+$/.test(name));
   for (const pid of pids.sort((a, b) => Number(a) - Number(b))) {
@@ -84,7 +89,10 @@ function mountNumbers(root: string): Set<number> {
   return new Set(lines.map((line) => parseInt(line, 10)));
 }
 
-/** Whether a process has files of a mount open; a descriptor's link tells no path of a mount that was detached. */
+/**
+ * Whether a process has files of a mount open; a descriptor's link tells no path of a mount that
+ * was detached.
+ */
 function hasOpen(process: string, mountId: number): boolean {
   const line = new RegExp(`^mnt_id:\\s*${mountId}$`, "m");
   return listNames(`${process}/fdinfo`)

@@ -1,5 +1,6 @@
 /**
- * Puts a mount's parts together: directory, images, cache, overlay and workers over one backup directory.
+ * Puts a mount's parts together: directory, images, cache, overlay and workers over one backup
+ * directory.
  *
  * What a mount adds is the store's check, the purge lock, the session and signals.
  *
@@ -41,7 +42,10 @@ export interface FilesystemSettings {
   readonly owner: { readonly uid: number; readonly gid: number };
   /** Takes lines about reads and writes that failed. Called at any time. */
   readonly onDamage: (line: string) => void;
-  /** Is told of each revision that is left out, once; the first ones before {@linkcode openFilesystem} returns. */
+  /**
+   * Is told of each revision that is left out, once; the first ones before
+   * {@linkcode openFilesystem} returns.
+   */
   readonly onSkipped: (skipped: SkippedRevision) => void;
 }
 
@@ -61,7 +65,8 @@ export interface OpenedFilesystem extends Disposable {
 }
 
 /**
- * Makes the handlers of a mount. Nothing is read yet but the list of revisions; no worker is started.
+ * Makes the handlers of a mount. Nothing is read yet but the list of revisions; no worker is
+ * started.
  *
  * @returns To be disposed of when the mount has ended, which ends the workers.
  * @throws {StoreFormatError} If the backup directory cannot be listed.

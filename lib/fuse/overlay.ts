@@ -1,12 +1,14 @@
 /**
- * What was written to mounted images: a copy of each chunk that was changed, over the revisions, which never change.
+ * What was written to mounted images: a copy of each chunk that was changed, over the revisions,
+ * which never change.
  *
- * Changed chunks lie in pages, bounded in bytes. When the bound is reached, the least recently used are stored as chunks
- * (`--spill`); such a chunk is read like any other, through the page cache, and is copied once more when it is
- * written to again. Nothing of this outlives the mount.
+ * Changed chunks lie in pages, bounded in bytes. When the bound is reached, the least recently used
+ * are stored as chunks (`--spill`); such a chunk is read like any other, through the page cache,
+ * and is copied once more when it is written to again. Nothing of this outlives the mount.
  *
- * A write either takes place as a whole or fails and changes nothing. Writes to one image take place one after another, in the
- * order in which they came. Pure: storing and loading are handed in.
+ * A write either takes place as a whole or fails and changes nothing. Writes to one image take
+ * place one after another, in the order in which they came. Pure: storing and loading are handed
+ * in.
  *
  * @module
  */
@@ -23,7 +25,10 @@ export interface SpillPlace {
    * @returns The stored chunk's id.
    */
   store(page: Page, bytes: number): Promise<string>;
-  /** Returns the page, held for the caller, of a chunk that was stored with so many bytes; `null` if it is all zeros. */
+  /**
+   * Returns the page, held for the caller, of a chunk that was stored with so many bytes; `null` if
+   * it is all zeros.
+   */
   load(id: string, bytes: number): Page | null | Promise<Page | null>;
 }
 
@@ -85,7 +90,10 @@ export class Overlay {
     return this.#dirty.size;
   }
 
-  /** Runs writes that must wait for something one by one, so that they never wait for each other's pages. */
+  /**
+   * Runs writes that must wait for something one by one, so that they never wait for each other's
+   * pages.
+   */
   inTurn<T>(write: () => Promise<T>): Promise<T> {
     const result = this.#lastSlowWrite.then(write);
     this.#lastSlowWrite = result.catch(() => {});
@@ -123,7 +131,8 @@ export class Overlay {
     page.retain();
     try {
       const spilledId = await this.spill.store(page, bytes);
-      // What was written meanwhile is not in the stored chunk; what was discarded is not wanted any more.
+      // What was written meanwhile is not in the stored chunk; what was discarded is not wanted any
+      // more.
       if (chunk.version !== version || !this.#dirty.has(chunk)) return;
       chunk.image.replace(chunk.seq, { spilledId });
       this.#dirty.delete(chunk);
@@ -150,7 +159,9 @@ export class ImageOverlay {
     this.#base = base;
   }
 
-  /** Returns where a changed chunk is, its page held for the caller; `null` if it was not changed. */
+  /**
+   * Returns where a changed chunk is, its page held for the caller; `null` if it was not changed.
+   */
   find(seq: number): Changed | null {
     const chunk = this.#chunks.get(seq);
     if (chunk === undefined) return null;
@@ -187,8 +198,8 @@ export class ImageOverlay {
    *
    * @param data Inside the image; must stay as it is until the write is done.
    * @returns Nothing if the write is done already.
-   * @throws Whatever made loading or storing a chunk fail. Then nothing is changed; of more data than CHUNK_BYTES, the first
-   *   part may be.
+   * @throws Whatever made loading or storing a chunk fail. Then nothing is changed; of more data
+   *   than CHUNK_BYTES, the first part may be.
    */
   write(offset: number, data: Uint8Array): void | Promise<void> {
     if (data.length === 0) return;
@@ -238,7 +249,10 @@ export class ImageOverlay {
     this.#copyInto(this.#dirtyChunks(offset, data.length)!, offset, data);
   }
 
-  /** Copies a chunk into a page of its own. @param written How many of its bytes are about to be written. */
+  /**
+   * Copies a chunk into a page of its own. @param written How many of its bytes are about to be
+   * written.
+   */
   async #prepare(seq: number, written: number): Promise<DirtyChunk> {
     const bytes = this.#base.bytesOf(seq);
     // What is replaced as a whole need not be known.

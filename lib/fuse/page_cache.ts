@@ -1,9 +1,11 @@
 /**
  * Step 5 of a FUSE read: finds a chunk's page, or has the chunk decoded into one.
  *
- * One cache serves all revisions, which share most of their chunks. It is bounded in bytes; what was used least recently
- * goes first, or nearly so: what goes should lie in the memory of the worker that needs the place. A chunk that several readers ask for at once is decoded once. A failure is told to those who wait for it and is not
- * remembered: the next reader has it tried again. Pure: `chunk_loader.ts` (step 6) does the decoding.
+ * One cache serves all revisions, which share most of their chunks. It is bounded in bytes; what
+ * was used least recently goes first, or nearly so: what goes should lie in the memory of the
+ * worker that needs the place. A chunk that several readers ask for at once is decoded once. A
+ * failure is told to those who wait for it and is not remembered: the next reader has it tried
+ * again. Pure: `chunk_loader.ts` (step 6) does the decoding.
  *
  * @module
  */
@@ -15,8 +17,8 @@ import type { PageMemory } from "./page_memory.ts";
 import type { Page, PagePool } from "./page_pool.ts";
 
 /**
- * So many of the least recently used pages are looked over for one in the memory that is wanted; of a small cache an eighth,
- * for what was used last will be used again.
+ * So many of the least recently used pages are looked over for one in the memory that is wanted; of
+ * a small cache an eighth, for what was used last will be used again.
  */
 const MAX_EVICTION_CHOICES = 16;
 
@@ -38,8 +40,8 @@ export interface Loading {
 /** Decodes chunks. */
 export interface PageLoader {
   /**
-   * Decodes a chunk into the page that `takePage` returns, which is called when the work begins, with the memory in which
-   * the page would best lie.
+   * Decodes a chunk into the page that `takePage` returns, which is called when the work begins,
+   * with the memory in which the page would best lie.
    *
    * @param options.isAhead Whether nobody waits for it yet.
    * @returns `null` if it is loaded ahead and there is too much to do already.
@@ -78,8 +80,8 @@ export class PageCache {
   #ahead = 0;
 
   /**
-   * @param options.capacityBytes Bound of the pages' memory, at least one page. Only pages that readers hold may exceed it, two a
-   *   request at most.
+   * @param options.capacityBytes Bound of the pages' memory, at least one page. Only pages that
+   *   readers hold may exceed it, two a request at most.
    */
   constructor(options: { pool: PagePool; loader: PageLoader; capacityBytes: number }) {
     this.#pool = options.pool;
@@ -182,7 +184,8 @@ export class PageCache {
     this.#filling--;
     this.#flights.delete(key);
     this.#pages.set(key, page);
-    // Held for the waiters before any of them runs: the first may bring about that the page is evicted.
+    // Held for the waiters before any of them runs: the first may bring about that the page is
+    // evicted.
     for (const waiter of flight.waiters) waiter.resolve(page.retain());
   }
 
@@ -208,7 +211,10 @@ export class PageCache {
     return page;
   }
 
-  /** Returns the key of the page to evict: among the least recently used one in that memory, else the very least. */
+  /**
+   * Returns the key of the page to evict: among the least recently used one in that memory, else
+   * the very least.
+   */
   #findVictim(memory: PageMemory | null): string | null {
     let first: string | null = null;
     let choices = Math.min(MAX_EVICTION_CHOICES, Math.ceil(this.#capacity / 8));

@@ -1,9 +1,11 @@
 /**
- * Pages in a worker's own memory: chunks are decoded where they are read from, without a copy between.
+ * Pages in a worker's own memory: chunks are decoded where they are read from, without a copy
+ * between.
  *
- * The memory is that of the worker's codec. It is shared, so that the main thread reads pages there, and grows it for more of
- * them; it lives as long as anybody refers to it, so a page outlives its worker. Huge pages are asked for: to fault
- * 1.5 GiB in by 4 KiB took the workers 0.3 s of processor time more.
+ * The memory is that of the worker's codec. It is shared, so that the main thread reads pages
+ * there, and grows it for more of them; it lives as long as anybody refers to it, so a page
+ * outlives its worker. Huge pages are asked for: to fault 1.5 GiB in by 4 KiB took the workers 0.3
+ * s of processor time more.
  *
  * @module
  */
@@ -15,14 +17,20 @@ import type { WorkerMemory } from "./messages.ts";
 /** WebAssembly's unit of memory. */
 const WASM_PAGE_BYTES = 65_536;
 
-/** Blocks by which memory grows at a time. Address space only: the kernel gives memory when it is written to. */
+/**
+ * Blocks by which memory grows at a time. Address space only: the kernel gives memory when it is
+ * written to.
+ */
 const GROWTH_BLOCKS = 16;
 
 /** Memory of a page. */
 export interface PageBlock {
   /** CHUNK_BYTES. */
   readonly bytes: Uint8Array<SharedArrayBuffer>;
-  /** The worker's memory in which it lies, and which of the output buffers there it is; `null` if it lies by itself. */
+  /**
+   * The worker's memory in which it lies, and which of the output buffers there it is; `null` if it
+   * lies by itself.
+   */
   readonly home: { readonly memory: PageMemory; readonly output: number } | null;
 }
 

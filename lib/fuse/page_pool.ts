@@ -1,10 +1,12 @@
 /**
- * The memory of a mount: pages of one chunk's size, in shared memory, that are used again and again.
+ * The memory of a mount: pages of one chunk's size, in shared memory, that are used again and
+ * again.
  *
- * A page belongs to all who hold it. When the last lets go, its memory is given to the next who asks, so that a page is never
- * overwritten under a reader. Cached chunks (`page_cache.ts`) and changed ones (`overlay.ts`) live in pages
- * of the same pool. A page lies in the memory of the worker that decodes into it (`page_memory.ts`), or, where that is not to
- * be had, in memory of its own, into which workers copy.
+ * A page belongs to all who hold it. When the last lets go, its memory is given to the next who
+ * asks, so that a page is never overwritten under a reader. Cached chunks (`page_cache.ts`) and
+ * changed ones (`overlay.ts`) live in pages of the same pool. A page lies in the memory of the
+ * worker that decodes into it (`page_memory.ts`), or, where that is not to be had, in memory of its
+ * own, into which workers copy.
  *
  * @module
  */
@@ -61,7 +63,10 @@ export class PagePool {
   readonly #free: PageBlock[] = [];
   #allocated = 0;
 
-  /** @param keptBytes Memory that is kept for later when it is not in use; what exceeds it is left to the garbage collector. */
+  /**
+   * @param keptBytes Memory that is kept for later when it is not in use; what exceeds it is left
+   *   to the garbage collector.
+   */
   constructor(keptBytes: number) {
     this.#keptPages = Math.floor(keptBytes / CHUNK_BYTES);
   }
@@ -74,7 +79,8 @@ export class PagePool {
   /**
    * Returns a page, held by the caller. Its memory holds something, possibly of another image.
    *
-   * @param memory Where the page should lie; it lies elsewhere rather than that memory grows beyond need.
+   * @param memory Where the page should lie; it lies elsewhere rather than that memory grows beyond
+   *   need.
    * @throws {RangeError} If there is no memory.
    */
   take(memory: PageMemory | null = null): Page {

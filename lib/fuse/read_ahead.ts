@@ -1,8 +1,10 @@
 /**
- * Recognizes sequential reading, for the chunks that follow to be loaded before they are asked for. Pure.
+ * Recognizes sequential reading, for the chunks that follow to be loaded before they are asked for.
+ * Pure.
  *
- * The kernel has several requests in flight, and they come in any order; a loop device passes the reads of many
- * programs through one open file. So several runs are followed, and each tolerates some disorder.
+ * The kernel has several requests in flight, and they come in any order; a loop device passes the
+ * reads of many programs through one open file. So several runs are followed, and each tolerates
+ * some disorder.
  *
  * @module
  */
@@ -37,7 +39,8 @@ export class ReadAhead {
   /**
    * Takes notice of a read.
    *
-   * @returns How many chunks behind the one in which it ends should be loaded: the more, the longer the run.
+   * @returns How many chunks behind the one in which it ends should be loaded: the more, the longer
+   *   the run.
    */
   follow(offset: number, length: number): number {
     const end = offset + length;

@@ -8,8 +8,9 @@ import { CHUNK_BYTES } from "../store/layout.ts";
 import type { Page } from "./page_pool.ts";
 
 /**
- * Content of absent chunks, again and again: small enough for a CPU's cache. Filled, so that it has memory of its own: of the
- * page that the kernel shows where nothing was written, it can give away the bytes only by its slow path (0.5 µs for 4 KiB).
+ * Content of absent chunks, again and again: small enough for a CPU's cache. Filled, so that it has
+ * memory of its own: of the page that the kernel shows where nothing was written, it can give away
+ * the bytes only by its slow path (0.5 µs for 4 KiB).
  */
 const ZEROS = new Uint8Array(new SharedArrayBuffer(65_536)).fill(0);
 

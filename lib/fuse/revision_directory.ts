@@ -1,14 +1,16 @@
 /**
- * The root directory of a mount: which revisions there are, under which inode numbers, now and after the next backup.
+ * The root directory of a mount: which revisions there are, under which inode numbers, now and
+ * after the next backup.
  *
- * The backup directory is listed again when its modification time has changed and somebody looks. That does not show what a
- * running backup does to its map, which is rewritten in place, so a revision's own files are looked at, too, whenever
- * somebody asks for it. If its map or metadata have changed, it is another file from then on: with a new inode number, so
- * that nothing the kernel remembers of the old one is taken for it. Who has the old one open reads and writes that to
- * the end. Only a file that was written to stays if it is the metadata alone that changed.
+ * The backup directory is listed again when its modification time has changed and somebody looks.
+ * That does not show what a running backup does to its map, which is rewritten in place, so a
+ * revision's own files are looked at, too, whenever somebody asks for it. If its map or metadata
+ * have changed, it is another file from then on: with a new inode number, so that nothing the
+ * kernel remembers of the old one is taken for it. Who has the old one open reads and writes that
+ * to the end. Only a file that was written to stays if it is the metadata alone that changed.
  *
- * A revision that has gone is no longer listed, but can be read by those who have it open. Pure: listing and looking
- * are handed in.
+ * A revision that has gone is no longer listed, but can be read by those who have it open. Pure:
+ * listing and looking are handed in.
  *
  * @module
  */
@@ -40,7 +42,10 @@ const SAME_TIME_MS = 2000;
 /** {@linkcode RevisionDirectory.refreshAll} does nothing for so long after it was called before. */
 const REFRESH_ALL_MS = 1000;
 
-/** Metadata whose version is not known, and nodes that were found, are taken to be what they were for so long. */
+/**
+ * Metadata whose version is not known, and nodes that were found, are taken to be what they were
+ * for so long.
+ */
 const REREAD_MS = 200;
 
 /** A revision that is served, in one of its states. */
@@ -63,7 +68,10 @@ export interface DirectorySource {
   /** Tells the state of a file. @throws {OsError} If there is none. */
   readonly readState: (path: string) => FileState;
   readonly openImage: (entry: CatalogEntry) => Image;
-  /** Is told of each file that was written to, and is no longer the one that the revision's name leads to. */
+  /**
+   * Is told of each file that was written to, and is no longer the one that the revision's name
+   * leads to.
+   */
   readonly onReplaced: (name: string) => void;
   /** Is told of each revision that is not served, once. */
   readonly onSkipped: (skipped: SkippedRevision) => void;
@@ -109,7 +117,8 @@ export class RevisionDirectory {
   }
 
   /**
-   * The newest finished revision, as far as is known; `null` if there is none, or if a revision is called
+   * The newest finished revision, as far as is known; `null` if there is none, or if a revision is
+   * called
    * {@linkcode LAST_NAME} itself.
    */
   get last(): RevisionNode | null {
@@ -142,13 +151,19 @@ export class RevisionDirectory {
     return this.last;
   }
 
-  /** Returns the revision of an inode number, if it is one that is served now, or that somebody has open. */
+  /**
+   * Returns the revision of an inode number, if it is one that is served now, or that somebody has
+   * open.
+   */
   at(ino: number): RevisionNode | null {
     const node = this.#byIno.get(ino);
     return node && (node.image.isOpen || !this.#replaced.has(node)) ? node : null;
   }
 
-  /** Whether a node is what its name leads to, or its name is gone; what was found out just now is not looked for again. */
+  /**
+   * Whether a node is what its name leads to, or its name is gone; what was found out just now is
+   * not looked for again.
+   */
   isPresent(node: RevisionNode): boolean {
     if (Math.abs(this.#now() - node.foundAtMs) < REREAD_MS) return !this.#replaced.has(node);
     const present = this.find(node.entry.name);
@@ -248,7 +263,10 @@ export class RevisionDirectory {
     return Math.abs(this.#now() - this.#readAtMs) < REREAD_MS;
   }
 
-  /** Whether a revision's map is the one that its image stands for; where there is none, reading it will tell. */
+  /**
+   * Whether a revision's map is the one that its image stands for; where there is none, reading it
+   * will tell.
+   */
   #hasSameMap({ image, entry }: RevisionNode): boolean {
     const state = this.#stateOf(entry.mapPath);
     return state === null || image.accept(state);

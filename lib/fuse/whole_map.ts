@@ -1,6 +1,6 @@
 /**
- * Reads a revision map that a running backup may be writing, when that has ended. Used by `image.ts`, for a mount; a restore
- * refuses such a map instead.
+ * Reads a revision map that a running backup may be writing, when that has ended. Used by
+ * `image.ts`, for a mount; a restore refuses such a map instead.
  *
  * @module
  */
@@ -11,7 +11,10 @@ import { describeChange } from "../store/map_file.ts";
 import type { StoredRevisionMap } from "../store/revision_map.ts";
 import { quote } from "../wording.ts";
 
-/** How often a map that is being written is looked at, and how long somebody who opens its image waits for its end. */
+/**
+ * How often a map that is being written is looked at, and how long somebody who opens its image
+ * waits for its end.
+ */
 const MAP_POLL_MS = 50, MAP_PATIENCE_MS = 10_000;
 
 /** How maps are read and looked at. */
@@ -25,7 +28,8 @@ export interface MapAccess {
 /**
  * Reads a map when it has been left alone for long enough that a further change would be noticed.
  *
- * @throws {RevisionError} If it cannot be read, or is being written for longer than somebody can wait.
+ * @throws {RevisionError} If it cannot be read, or is being written for longer than somebody can
+ *   wait.
  * @throws {OsError} If there is no such file.
  */
 export async function readWholeMap(

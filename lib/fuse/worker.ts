@@ -1,8 +1,9 @@
 /**
- * Step 6 of a FUSE read, the other half: one worker. Reads chunks, decodes them into pages and verifies them; encodes and
- * stores changed pages; reads revision maps.
+ * Step 6 of a FUSE read, the other half: one worker. Reads chunks, decodes them into pages and
+ * verifies them; encodes and stores changed pages; reads revision maps.
  *
- * It does one job at a time and keeps nothing between them. Files of a store are never changed, only added.
+ * It does one job at a time and keeps nothing between them. Files of a store are never changed,
+ * only added.
  *
  * @module
  */
@@ -21,7 +22,8 @@ import type { DecodeJob, Job, JobAnswer, Result, StoreJob, WorkerMessage } from 
 const noSeqs = () => [];
 
 function decode({ dir, id, verify, page }: DecodeJob): number {
-  // A user looks at the same files again and again, unlike a restore: the compressed chunk may stay in the page cache.
+  // A user looks at the same files again and again, unlike a restore: the compressed chunk may stay
+  // in the page cache.
   const decoder = new ChunkDecoder(dir, { verify, pageCache: "keep" });
   const isOwn = typeof page === "number";
   const { bytes } = decoder.decode({ id, seqs: noSeqs }, isOwn ? page : 0, 1);

@@ -1,8 +1,9 @@
 /**
  * Reads GUID partition tables (UEFI specification, chapter 5). Pure.
  *
- * There are two copies, one at the image's beginning and one at its end, each a header and an array of entries, with
- * checksums over both. A copy that is whole is used, the first one rather than the second.
+ * There are two copies, one at the image's beginning and one at its end, each a header and an array
+ * of entries, with checksums over both. A copy that is whole is used, the first one rather than the
+ * second.
  *
  * @module
  */
@@ -69,8 +70,9 @@ interface Copy extends Place {
 /**
  * Reads the partitions of an image that should have a GPT.
  *
- * Where its header lies tells how long a sector is. Remains of a table in other sectors, from before the disk was
- * partitioned anew, count only if there is nothing better: a first copy goes before all second ones.
+ * Where its header lies tells how long a sector is. Remains of a table in other sectors, from
+ * before the disk was partitioned anew, count only if there is nothing better: a first copy goes
+ * before all second ones.
  *
  * @param knownSectorBytes How long a sector is; without it, it is found out.
  * @throws {UsageError} If no copy of it is whole.
@@ -91,7 +93,8 @@ export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): Par
       lba: Math.floor(image.bytes / sectorBytes) - 1,
       sectorBytes,
     }));
-    // The second copy does not lie in the last sector if the disk has grown since it was partitioned.
+    // The second copy does not lie in the last sector if the disk has grown since it was
+    // partitioned.
     copies = readCopies([...alternates, ...last]);
   }
   const [copy] = copies;

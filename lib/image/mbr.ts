@@ -1,6 +1,6 @@
 /**
- * Reads partition tables of the kind that PCs have had since DOS: four entries in the master boot record (MBR), and a chain
- * of extended boot records (EBR) with the logical partitions. Pure.
+ * Reads partition tables of the kind that PCs have had since DOS: four entries in the master boot
+ * record (MBR), and a chain of extended boot records (EBR) with the logical partitions. Pure.
  *
  * Nothing in it says how long a sector is: `sector_size.ts` finds that out.
  *
@@ -45,8 +45,8 @@ export interface MbrEntry {
 /**
  * Reads the entries of a master boot record.
  *
- * @returns All four, used or not; `null` if there are none: without the signature, or where a file system's boot record,
- *   which has it too, holds code or text.
+ * @returns All four, used or not; `null` if there are none: without the signature, or where a file
+ *   system's boot record, which has it too, holds code or text.
  */
 export function readMbr(image: ImageSource): readonly MbrEntry[] | null {
   const record = readRecord(image, 0);
@@ -58,7 +58,9 @@ export function readMbr(image: ImageSource): readonly MbrEntry[] | null {
   return entriesOf(record);
 }
 
-/** Whether the entries only say that the disk has a GPT; other entries beside that one do not count. */
+/**
+ * Whether the entries only say that the disk has a GPT; other entries beside that one do not count.
+ */
 export function isProtectiveMbr(entries: readonly MbrEntry[]): boolean {
   return entries.some(({ type }) => type === PROTECTIVE_TYPE);
 }
@@ -101,7 +103,8 @@ export function readMbrPartitions(
  * Follows the chain of boot records in an extended partition.
  *
  * @param extendedStart Number of the extended partition's first sector.
- * @returns The logical partitions, `start` counted from the image's start; `fault` says why there may be more.
+ * @returns The logical partitions, `start` counted from the image's start; `fault` says why there
+ *   may be more.
  */
 function readChain(
   image: ImageSource,
@@ -121,11 +124,13 @@ function readChain(
     seen.add(at);
     const record = readRecord(image, at * sectorBytes);
     if (record === null) return broken(at, "there is no boot record");
-    // Usually the first entry is the partition and the second the link. Others have been seen the other way round.
+    // Usually the first entry is the partition and the second the link. Others have been seen the
+    // other way round.
     const used = entriesOf(record).filter(isUsed);
     const logical = used.find((entry) => !isExtended(entry));
     const link = used.find(isExtended);
-    // A partition is counted from its own boot record, the next record from the extended partition's start.
+    // A partition is counted from its own boot record, the next record from the extended
+    // partition's start.
     if (logical) logicals.push({ ...logical, start: at + logical.start });
     if (!link) return { logicals, fault: null };
     at = extendedStart + link.start;

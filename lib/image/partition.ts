@@ -8,13 +8,18 @@
 export interface ImageSource {
   /** Size of the image. */
   readonly bytes: number;
-  /** Returns exactly `length` bytes from `offset` on; never asked for any beyond the image's end. */
+  /**
+   * Returns exactly `length` bytes from `offset` on; never asked for any beyond the image's end.
+   */
   read(offset: number, length: number): Uint8Array;
 }
 
 /** One entry of a partition table. */
 export interface Partition {
-  /** As the kernel and fdisk count: 1 to 4 primary, 5 and up logical; of a GPT the entry's place, from 1 on. */
+  /**
+   * As the kernel and fdisk count: 1 to 4 primary, 5 and up logical; of a GPT the entry's place,
+   * from 1 on.
+   */
   readonly number: number;
   /** First byte of the image that belongs to it; exact only if there is no {@linkcode fault}. */
   readonly offset: number;
@@ -35,7 +40,10 @@ export interface PartitionTable {
   readonly kind: "mbr" | "gpt";
   /** Unit of the table's numbers. */
   readonly sectorBytes: SectorBytes;
-  /** Why {@linkcode sectorBytes} is no more than the likelier one: a phrase; `null` if it is certain. */
+  /**
+   * Why {@linkcode sectorBytes} is no more than the likelier one: a phrase; `null` if it is
+   * certain.
+   */
   readonly doubt: string | null;
   /** Ascending by number, all that the table names. They may overlap: each is read by itself. */
   readonly partitions: readonly Partition[];
@@ -63,7 +71,8 @@ export function makePartition(
   unit: { sectorBytes: number; imageBytes: number },
 ): Partition {
   const { number, role, type, name } = entry;
-  // Numbers of 64 bits lose digits here, but what is above 2^53 stays so, and thereby beyond every image's end.
+  // Numbers of 64 bits lose digits here, but what is above 2^53 stays so, and thereby beyond every
+  // image's end.
   const offset = entry.start * unit.sectorBytes;
   const length = Math.max(entry.sectors, 0) * unit.sectorBytes;
   let fault: string | null = null;

@@ -1,10 +1,11 @@
 /**
- * Finds the partitions of an image, so that one of them can be restored alone. Read this first: `mbr.ts` and `gpt.ts` read
- * the two kinds of tables, `sector_size.ts` finds out in which unit an MBR counts, `partition.ts` says what they find.
- * Pure.
+ * Finds the partitions of an image, so that one of them can be restored alone. Read this first:
+ * `mbr.ts` and `gpt.ts` read the two kinds of tables, `sector_size.ts` finds out in which unit an
+ * MBR counts, `partition.ts` says what they find. Pure.
  *
- * A table is what a virtual machine wrote, and so is not to be trusted: whatever it says, reading it ends, asks for few
- * bytes and throws {@linkcode UsageError} only. An entry that makes no sense spoils no other.
+ * A table is what a virtual machine wrote, and so is not to be trusted: whatever it says, reading
+ * it ends, asks for few bytes and throws {@linkcode UsageError} only. An entry that makes no sense
+ * spoils no other.
  *
  * @module
  */
@@ -21,7 +22,8 @@ export { PARTITION_NUMBERS, SECTOR_SIZES } from "./partition.ts";
 const MAX_LISTED = 16;
 
 /**
- * Reads the partition table of an image: a GPT if the MBR says that there is one, else the MBR's own, as Linux does.
+ * Reads the partition table of an image: a GPT if the MBR says that there is one, else the MBR's
+ * own, as Linux does.
  *
  * @param sectorBytes How long a sector is; without it, it is found out.
  * @throws {UsageError} If there is no table, or a GPT without a whole copy.

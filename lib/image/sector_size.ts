@@ -1,9 +1,10 @@
 /**
  * Finds out how long the sectors are in which an MBR counts, which it does not say itself. Pure.
  *
- * Virtual disks have sectors of 512 bytes, disks that were copied from hardware may have 4096. A wrong guess gives bytes
- * that lie elsewhere in the image, so a guess is never taken for more: what tells is where the partitions' file systems
- * begin, and where the image ends; where partitioning tools put partitions is a hint only.
+ * Virtual disks have sectors of 512 bytes, disks that were copied from hardware may have 4096. A
+ * wrong guess gives bytes that lie elsewhere in the image, so a guess is never taken for more: what
+ * tells is where the partitions' file systems begin, and where the image ends; where partitioning
+ * tools put partitions is a hint only.
  *
  * @module
  */
@@ -18,7 +19,10 @@ export interface SectorRun {
   readonly start: number;
   /** How many there are, > 0. */
   readonly sectors: number;
-  /** What is at its start if it is used: a file system or the like, or the first boot record of a chain. */
+  /**
+   * What is at its start if it is used: a file system or the like, or the first boot record of a
+   * chain.
+   */
   readonly beginsWith: "signature" | "boot record";
 }
 
@@ -44,7 +48,8 @@ const BOOT_SIGNATURE = [0x55, 0xaa] as const;
 /**
  * Finds the sector size of an image from the partitions of its MBR.
  *
- * Reads at most two pieces of {@linkcode SIGNATURE_BYTES} for each run; chunks that cannot be read tell nothing.
+ * Reads at most two pieces of {@linkcode SIGNATURE_BYTES} for each run; chunks that cannot be read
+ * tell nothing.
  *
  * @param runs Those of the four entries that are used.
  */
@@ -96,8 +101,8 @@ function isLimitedTo(imageBytes: number, runs: readonly SectorRun[]): boolean {
 }
 
 /**
- * Whether all partitions begin where tools begin them, or the last one ends where the image does, but only with large
- * sectors.
+ * Whether all partitions begin where tools begin them, or the last one ends where the image does,
+ * but only with large sectors.
  */
 function looksLarge(imageBytes: number, runs: readonly SectorRun[]): boolean {
   const first = Math.min(...runs.map(({ start }) => start));

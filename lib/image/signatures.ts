@@ -1,14 +1,18 @@
 /**
- * Recognises what a disk, partition or volume holds by the signature at its start: a file system, swap space, a volume of
- * LVM or the like. Pure.
+ * Recognises what a disk, partition or volume holds by the signature at its start: a file system,
+ * swap space, a volume of LVM or the like. Pure.
  *
- * Only what marks a *start* counts. Copies of a superblock that lie elsewhere in a file system are told from the first
- * one where they look alike. Places and values are those of libblkid, with which a test compares.
+ * Only what marks a *start* counts. Copies of a superblock that lie elsewhere in a file system are
+ * told from the first one where they look alike. Places and values are those of libblkid, with
+ * which a test compares.
  *
  * @module
  */
 
-/** How many bytes from the start on {@linkcode findSignature} looks at; fewer will do if there are no more. */
+/**
+ * How many bytes from the start on {@linkcode findSignature} looks at; fewer will do if there are
+ * no more.
+ */
 export const SIGNATURE_BYTES = 0x11000;
 
 /** A text at a place, and what else must hold. */
@@ -85,8 +89,9 @@ export function findSignature(bytes: Uint8Array): string | null {
 }
 
 /**
- * Whether an ext superblock is the first one: two bytes are little to go by, and the copies in file systems with blocks of
- * 1 KiB lie 1 KiB behind multiples of 8 MiB, as the first one lies 1 KiB behind the start.
+ * Whether an ext superblock is the first one: two bytes are little to go by, and the copies in file
+ * systems with blocks of 1 KiB lie 1 KiB behind multiples of 8 MiB, as the first one lies 1 KiB
+ * behind the start.
  */
 function isExtStart(view: DataView): boolean {
   const superblock = 1024;

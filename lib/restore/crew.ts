@@ -1,9 +1,10 @@
 /**
  * The workers of a run: threads that have started and wait for work.
  *
- * They are started before a target is touched, and say when they are ready: what a worker lacks (descriptors, threads, memory)
- * shows then, and in the worst case the runtime aborts the process. What they do is the matter of `pool.ts`, which may give
- * them several runs of work, one after the other.
+ * They are started before a target is touched, and say when they are ready: what a worker lacks
+ * (descriptors, threads, memory) shows then, and in the worst case the runtime aborts the process.
+ * What they do is the matter of `pool.ts`, which may give them several runs of work, one after the
+ * other.
  *
  * @module
  */
@@ -43,7 +44,8 @@ export class WorkerCrew implements Disposable {
   /**
    * Starts workers.
    *
-   * @param options.threads How many, >= 1; fewer are started where a limit of the system leaves no room for all.
+   * @param options.threads How many, >= 1; fewer are started where a limit of the system leaves no
+   *   room for all.
    * @param options.onNotice Is told in one line why there are fewer.
    * @param options.signal Ends the wait for them; its reason is thrown.
    * @returns When all are ready.

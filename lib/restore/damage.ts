@@ -1,8 +1,9 @@
 /**
  * Collects what workers tell of bad chunks, and says which ranges of the image they touch. Pure.
  *
- * A chunk may stand at millions of places, and millions of chunks may be bad: neighbouring places of a chunk are one range, and
- * only the first ranges are kept. What they come to is counted in full.
+ * A chunk may stand at millions of places, and millions of chunks may be bad: neighbouring places
+ * of a chunk are one range, and only the first ranges are kept. What they come to is counted in
+ * full.
  *
  * @module
  */
@@ -13,7 +14,10 @@ import { type ImageExtent, placeOfSeq, seqsOfExtent } from "./extent.ts";
 import type { ChunkReason, Note } from "./messages.ts";
 import { wordsOf } from "./seq_kinds.ts";
 
-/** A range of the image that could not be restored: neighbouring places of a chunk of which no good copy was found. */
+/**
+ * A range of the image that could not be restored: neighbouring places of a chunk of which no good
+ * copy was found.
+ */
 export interface BadRange {
   /** First byte of the image. */
   readonly offset: number;
@@ -68,7 +72,9 @@ export class DamageCollector {
     this.#bad = new Uint32Array(Math.ceil((endSeq - firstSeq) / 32));
   }
 
-  /** Takes a note; what is known already changes nothing. @returns Whether the chunk is a new one. */
+  /**
+   * Takes a note; what is known already changes nothing. @returns Whether the chunk is a new one.
+   */
   add(note: BadChunkNote): boolean {
     const chunks = this.#chunks.size;
     this.#chunks.add(wordsOf(chunkIdFromHex(note.chunkId)), 0);

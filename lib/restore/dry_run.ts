@@ -13,7 +13,8 @@ import { prepareRestore } from "./prepare.ts";
 import { type DryRunReport, makeDryRunReport } from "./report.ts";
 
 /**
- * Finds out what a restore would do, as far as that can be known without decoding a chunk or reading the target.
+ * Finds out what a restore would do, as far as that can be known without decoding a chunk or
+ * reading the target.
  *
  * @returns What is to be read and written, and which chunks have no file.
  * @throws What `restore` throws before it touches the target.

@@ -1,8 +1,9 @@
 /**
  * Which bytes of an image are restored, and where in the target they go. Pure.
  *
- * A plain restore brings the whole image to where it was. A range goes to its own offsets of a target that keeps the
- * rest of what it holds; a partition becomes a target of its own, from offset 0 on.
+ * A plain restore brings the whole image to where it was. A range goes to its own offsets of a
+ * target that keeps the rest of what it holds; a partition becomes a target of its own, from offset
+ * 0 on.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What a revision map says of an image in numbers, for lists of revisions. No plan is made and no id is kept, so that the memory
- * depends on the largest map and not on how many there are.
+ * What a revision map says of an image in numbers, for lists of revisions. No plan is made and no
+ * id is kept, so that the memory depends on the largest map and not on how many there are.
  *
  * @module
  */

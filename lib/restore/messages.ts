@@ -1,5 +1,6 @@
 /**
- * Step 4 of a restore: what the orchestrator and its workers say to each other, in messages and in shared memory.
+ * Step 4 of a restore: what the orchestrator and its workers say to each other, in messages and in
+ * shared memory.
  *
  * @module
  */
@@ -103,15 +104,18 @@ export type Note =
     readonly type: "bad-chunk";
     readonly chunkId: string;
     /**
-     * The seqs at which it is missed, as pairs: first seq, number of seqs; ascending. The work may tell of one chunk several
-     * times, of different seqs.
+     * The seqs at which it is missed, as pairs: first seq, number of seqs; ascending. The work may
+     * tell of one chunk several times, of different seqs.
      */
     readonly runs: Uint32Array;
     readonly reason: ChunkReason;
     /** One line. */
     readonly detail: string;
   }
-  /** The chunk at a seq is right, but shorter than a full one: not every place may be content with that. */
+  /**
+   * The chunk at a seq is right, but shorter than a full one: not every place may be content with
+   * that.
+   */
   | { readonly type: "short-chunk"; readonly seq: number; readonly bytes: number }
   /** The target does not hold what it should; in bytes of the target. */
   | { readonly type: "mismatch"; readonly offset: number; readonly length: number };

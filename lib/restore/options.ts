@@ -64,7 +64,10 @@ export interface TargetWork extends RunningWork {
 
 /** What to restore, where to and how. */
 export interface RestoreOptions {
-  /** A revision map, such as `/srv/backy/vm/Nym6uacWoXGb8VnbksM3yH`, or a backup directory and a spec, `/srv/backy/vm/last`. */
+  /**
+   * A revision map, such as `/srv/backy/vm/Nym6uacWoXGb8VnbksM3yH`, or a backup directory and a
+   * spec, `/srv/backy/vm/last`.
+   */
   readonly revision: string;
   /** Chooses the revision where `revision` names a backup directory. */
   readonly spec?: string | undefined;
@@ -80,15 +83,26 @@ export interface RestoreOptions {
   readonly sync?: boolean;
   /** Whether a target that is in use is written; default false. */
   readonly force?: boolean;
-  /** Other backup directories that may hold good copies of chunks, in the order in which they are asked. */
+  /**
+   * Other backup directories that may hold good copies of chunks, in the order in which they are
+   * asked.
+   */
   readonly also?: readonly string[];
   /** What becomes of a chunk without a good copy; default "abort". */
   readonly onError?: OnError;
-  /** Whether the target is compared with the revision, and only what differs is written; default false. */
+  /**
+   * Whether the target is compared with the revision, and only what differs is written; default
+   * false.
+   */
   readonly update?: boolean;
-  /** The revision that the target is known to hold, as `revision`, or its name in the same directory. */
+  /**
+   * The revision that the target is known to hold, as `revision`, or its name in the same
+   * directory.
+   */
   readonly base?: string | undefined;
-  /** Whether the target is read back after the flush and compared with the revision; default false. */
+  /**
+   * Whether the target is read back after the flush and compared with the revision; default false.
+   */
   readonly verifyTarget?: boolean;
   /** Restores a part of the image only, to its own offsets; `length` `null`: to the end. */
   readonly range?: { readonly offset: number; readonly length: number | null } | undefined;

@@ -26,7 +26,8 @@ import { ZeroTest } from "./seq_kinds.ts";
  *
  * @param options.sectorBytes Unit in which the table counts; without it, it is found out.
  * @param options.sources Backup directories to read chunks from.
- * @param options.onWarning Called with what is wrong with the table beside, and if it is uncertain what it says.
+ * @param options.onWarning Called with what is wrong with the table beside, and if it is uncertain
+ *   what it says.
  * @throws {UsageError} If the image has no partition table, or no such partition.
  * @throws {ChunkMissingError | ChunkCorruptError} If a chunk with a part of the table is bad.
  */

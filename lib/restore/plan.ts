@@ -1,8 +1,10 @@
 /**
- * Step 2 of a restore: decides what is decoded in which order and which ranges are zeros. Pure: no file is touched.
+ * Step 2 of a restore: decides what is decoded in which order and which ranges are zeros. Pure: no
+ * file is touched.
  *
- * The plan lies in shared memory, so that workers take their work from it without messages: 16 bytes a seq for the
- * ids, 4 for the links between seqs of one chunk, 4 a job, 16 a range of zeros; another 6 to 12 a seq while it is made.
+ * The plan lies in shared memory, so that workers take their work from it without messages: 16
+ * bytes a seq for the ids, 4 for the links between seqs of one chunk, 4 a job, 16 a range of zeros;
+ * another 6 to 12 a seq while it is made.
  *
  * @module
  */
@@ -26,7 +28,10 @@ const HAS_PREDECESSOR = 0x8000_0000;
 /** Zero ranges are cut to 1 GiB, so that workers share them and notice a request to stop. */
 const ZERO_RANGE_BYTES = 1_073_741_824;
 
-/** In {@linkcode RestorePlan.streamItems}: the rest of the number is an index of the zero ranges, not a seq. */
+/**
+ * In {@linkcode RestorePlan.streamItems}: the rest of the number is an index of the zero ranges,
+ * not a seq.
+ */
 export const ZERO_RANGE_ITEM = 0x8000_0000;
 
 /** How a restore is planned. */
@@ -47,7 +52,10 @@ export interface PlanSummary {
   /** Places of the extent that hold data, and their bytes. */
   readonly dataSeqs: number;
   readonly dataBytes: number;
-  /** Places that hold zeros, mapped to the all-zero chunk or not mapped at all; chunks may hold more zeros. */
+  /**
+   * Places that hold zeros, mapped to the all-zero chunk or not mapped at all; chunks may hold more
+   * zeros.
+   */
   readonly zeroSeqs: number;
   readonly zeroBytes: number;
   /** Places at which the target is known to hold the same already. */
@@ -67,12 +75,16 @@ export interface RestorePlan extends PlanSummary {
   readonly ids: Uint8Array<SharedArrayBuffer>;
   /** First seq of each distinct chunk, ascending. */
   readonly firstSeqs: Uint32Array<SharedArrayBuffer>;
-  /** For each seq of data the next one of the same chunk, or {@linkcode NO_SEQ}; for others without meaning. */
+  /**
+   * For each seq of data the next one of the same chunk, or {@linkcode NO_SEQ}; for others without
+   * meaning.
+   */
   readonly nextSeqs: Uint32Array<SharedArrayBuffer>;
   /** Ranges of zeros as pairs: first byte of the image, number of bytes. */
   readonly zeroRanges: Float64Array<SharedArrayBuffer>;
   /**
-   * For a stream of records, what it consists of, in the order of the image: seqs of data, and zero ranges as
+   * For a stream of records, what it consists of, in the order of the image: seqs of data, and zero
+   * ranges as
    * {@linkcode ZERO_RANGE_ITEM} plus their index. `null`: all seqs of the extent.
    */
   readonly streamItems: Uint32Array<SharedArrayBuffer> | null;
@@ -124,7 +136,8 @@ export function* planSteps(map: RevisionMap, options: PlanOptions = {}): Steps<R
     else firstSeqs[jobCount++] = seq;
   }
 
-  // Only the image's last seq may be short, and then it is the only seq of which its chunk's job is short.
+  // Only the image's last seq may be short, and then it is the only seq of which its chunk's job is
+  // short.
   const lastJob = firstSeqs[jobCount - 1];
   const missing = lastJob === undefined ? 0 : CHUNK_BYTES - bytesOfSeq(imageBytes, lastJob);
   const ranges = yield* sharedZeroRanges(test, extent);
@@ -173,9 +186,10 @@ function* streamItems(
 /**
  * Links the seqs of each chunk, ascending, and marks all but the first with HAS_PREDECESSOR.
  *
- * Goes through the image backwards and puts each seq in front of the list of its chunk, which is found through an open-addressing
- * table of list heads. Ids are hashes, but those of a hostile map could be made to collide: they are mixed with
- * random numbers, high bits into low ones after each word (a sum of products would keep what low bits lack).
+ * Goes through the image backwards and puts each seq in front of the list of its chunk, which is
+ * found through an open-addressing table of list heads. Ids are hashes, but those of a hostile map
+ * could be made to collide: they are mixed with random numbers, high bits into low ones after each
+ * word (a sum of products would keep what low bits lack).
  *
  * @returns The number of distinct chunks.
  */
@@ -230,7 +244,10 @@ function shared(length: number): Uint32Array<SharedArrayBuffer> {
   return new Uint32Array(new SharedArrayBuffer(length * 4));
 }
 
-/** Collects the ranges of zeros. Counts them first: a list that grows would cost a huge image more than the result. */
+/**
+ * Collects the ranges of zeros. Counts them first: a list that grows would cost a huge image more
+ * than the result.
+ */
 function* sharedZeroRanges(
   test: SeqTest,
   extent: ImageExtent,

@@ -1,8 +1,8 @@
 /**
  * Step 4 of a restore: gives work to the workers that `crew.ts` has started, and watches over them.
  *
- * Touches no files. Work goes to the workers through shared memory (messages.ts); this thread stays free for progress and
- * signals.
+ * Touches no files. Work goes to the workers through shared memory (messages.ts); this thread stays
+ * free for progress and signals.
  *
  * @module
  */
@@ -18,7 +18,9 @@ import {
   type WorkerMessage,
 } from "./messages.ts";
 
-/** After a request to stop, workers get this long: one may be blocked in a write that nobody reads. */
+/**
+ * After a request to stop, workers get this long: one may be blocked in a write that nobody reads.
+ */
 const STOP_GRACE_MS = 2000;
 
 /** How far the work has come, in bytes where nothing else is said. */
@@ -51,7 +53,9 @@ export interface PoolOptions extends Omit<StartMessage, "control" | "counters" |
   readonly onNote?: (note: Note) => void;
 }
 
-/** Chunk files requested ahead, for each worker: enough to keep a disk with a command queue busy. */
+/**
+ * Chunk files requested ahead, for each worker: enough to keep a disk with a command queue busy.
+ */
 const PREFETCH_PER_WORKER = 4;
 
 /** One run of a crew over a plan. */
@@ -67,7 +71,8 @@ export class WorkerPool {
   }
 
   /**
-   * Does all the work. After a failure or an abort the crew may still be at it, and must be disposed of.
+   * Does all the work. After a failure or an abort the crew may still be at it, and must be
+   * disposed of.
    *
    * @param signal Stops the workers; they end after the piece they are at.
    * @returns When every worker has ended its part.
@@ -83,7 +88,8 @@ export class WorkerPool {
     };
     const stop = Promise.withResolvers<"stopped">();
     let graceTimer: ReturnType<typeof setTimeout> | undefined;
-    // After a failure as after an abort: the other workers may be blocked for as long as a reader likes.
+    // After a failure as after an abort: the other workers may be blocked for as long as a reader
+    // likes.
     const endSoon = () => {
       this.#stop();
       graceTimer ??= setTimeout(() => stop.resolve("stopped"), STOP_GRACE_MS);
@@ -134,7 +140,10 @@ export class WorkerPool {
   }
 }
 
-/** Resolves when a worker has ended its work, to the error that ended it. What it told before has arrived by then. */
+/**
+ * Resolves when a worker has ended its work, to the error that ended it. What it told before has
+ * arrived by then.
+ */
 function endOf(worker: CrewWorker, onNote: (note: Note) => void): Promise<BackyError | null> {
   return new Promise((resolve) => {
     worker.onmessage = ({ data: message }: MessageEvent<WorkerMessage>) => {

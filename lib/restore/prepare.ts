@@ -1,6 +1,7 @@
 /**
- * Steps 1 to 3 of a restore: which revision of which backup directory, the purge locks, the map, the plan, and whether the
- * target may be written. Nothing is changed here, but for lock files that were absent.
+ * Steps 1 to 3 of a restore: which revision of which backup directory, the purge locks, the map,
+ * the plan, and whether the target may be written. Nothing is changed here, but for lock files that
+ * were absent.
  *
  * @module
  */
@@ -36,7 +37,10 @@ import {
 import type { MapProgress, RestoreEvent, RestoreOptions } from "./options.ts";
 import { type PlanOptions, planSteps, type RestorePlan } from "./plan.ts";
 
-/** A restore that could begin. Disposing it gives the locks back, and the target as it was unless it was opened. */
+/**
+ * A restore that could begin. Disposing it gives the locks back, and the target as it was unless it
+ * was opened.
+ */
 export interface PreparedRestore extends Disposable {
   /** The revision's name. */
   readonly name: string;
@@ -46,7 +50,10 @@ export interface PreparedRestore extends Disposable {
   /** Backup directories to read chunks from, the revision's own first. */
   readonly sources: readonly string[];
   readonly target: CheckedTarget;
-  /** @throws {RevisionError} If the revision's map is not the one any more that the plan was made from. */
+  /**
+   * @throws {RevisionError} If the revision's map is not the one any more that the plan was made
+   *   from.
+   */
   readonly requireSameMap: () => Promise<void>;
 }
 
@@ -65,7 +72,8 @@ interface Found {
  *
  * @throws {StoreFormatError} If a directory is not a backup directory that is understood.
  * @throws {RevisionError} If there is no such revision or its map is not valid.
- * @throws {UsageError} If there is no such range or partition, or more than one part of the image is asked for.
+ * @throws {UsageError} If there is no such range or partition, or more than one part of the image
+ *   is asked for.
  * @throws {LockError} If a purge lock could not be taken.
  * @throws {ChunkMissingError | ChunkCorruptError} If the partition table cannot be read.
  * @throws {TargetError} If the target is refused.
@@ -196,7 +204,9 @@ async function extentOf(
   return partitionOfImage(map, partition, { sectorBytes, sources, onWarning });
 }
 
-/** @throws {UsageError} If parts of the image are asked for that no restore brings to the target. */
+/**
+ * @throws {UsageError} If parts of the image are asked for that no restore brings to the target.
+ */
 function requireConsistent({ range, partition, format }: RestoreOptions): void {
   if (range && partition !== undefined) {
     throw new UsageError("Cannot restore a range and a partition: each is a part of the image");
@@ -216,8 +226,9 @@ function requireSameExtent(extent: ImageExtent, held: ImageExtent, partition: nu
 }
 
 /**
- * Bytes that will be written whatever the chunks hold besides. One that is not the chunk of zeros has a granule at least of
- * something else; of the first and the last one that part may lie outside of what is restored.
+ * Bytes that will be written whatever the chunks hold besides. One that is not the chunk of zeros
+ * has a granule at least of something else; of the first and the last one that part may lie outside
+ * of what is restored.
  */
 function leastDataBytes({ dataSeqs }: RestorePlan, { update, onError }: RestoreOptions): number {
   return update || onError === "zero" ? 0 : Math.max(0, dataSeqs - 2) * GRANULE_BYTES;
@@ -228,7 +239,10 @@ function heldBytesOf(base: RevisionMap, extent: ImageExtent): number {
   return Math.max(0, targetOffsetOf(extent, Math.min(base.size, extent.end)));
 }
 
-/** Whether a target may be trusted to hold zeros: one that holds a base, or will be looked at, holds other things too. */
+/**
+ * Whether a target may be trusted to hold zeros: one that holds a base, or will be looked at, holds
+ * other things too.
+ */
 function sparseModeOf({ sparse = "auto", update, base }: RestoreOptions): SparseMode {
   return sparse === "always" && (update || base !== undefined) ? "auto" : sparse;
 }

@@ -1,6 +1,6 @@
 /**
- * Reads a flushed target back from its storage and compares it with the plan. What differs is written once more; what differs
- * then is an error.
+ * Reads a flushed target back from its storage and compares it with the plan. What differs is
+ * written once more; what differs then is an error.
  *
  * @module
  */
@@ -24,7 +24,10 @@ const KEPT_MISMATCHES = 10_000;
 export interface ReadBackOptions {
   /** Has been flushed. */
   readonly target: Target;
-  /** Chunks that are known to be bad: the target holds zeros in their places, and that is not held against it. */
+  /**
+   * Chunks that are known to be bad: the target holds zeros in their places, and that is not held
+   * against it.
+   */
   readonly damage: DamageCollector;
   readonly signal: AbortSignal | undefined;
   /** Brings what was written to the storage. */

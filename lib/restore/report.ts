@@ -13,8 +13,8 @@ export interface LentChunks {
   /** The backup directory. */
   readonly dir: string;
   /**
-   * Number of chunks that came from it because the revision's own directory had no good copy; for a stream a chunk counts
-   * once for each place it stands at.
+   * Number of chunks that came from it because the revision's own directory had no good copy; for a
+   * stream a chunk counts once for each place it stands at.
    */
   readonly chunks: number;
 }
@@ -29,7 +29,10 @@ export interface RestoreReport extends PlanSummary, Loss {
   readonly writtenBytes: number;
   /** Bytes that an update found the target to hold already. */
   readonly sameBytes: number;
-  /** Bytes that had to be written again because the target did not hold them; `null` if it was not read back. */
+  /**
+   * Bytes that had to be written again because the target did not hold them; `null` if it was not
+   * read back.
+   */
   readonly rewrittenBytes: number | null;
   readonly lentChunks: readonly LentChunks[];
   /** Wall time from the request to the flushed target. */
@@ -41,12 +44,15 @@ export interface RestoreReport extends PlanSummary, Loss {
 }
 
 /**
- * What a restore would amount to. All sizes in bytes. What would be lost is said as far as the presence of files tells.
+ * What a restore would amount to. All sizes in bytes. What would be lost is said as far as the
+ * presence of files tells.
  */
 export interface DryRunReport extends PlanSummary, Loss {
   /** Bytes of chunk files that would be read. */
   readonly readBytes: number;
-  /** Whether less may be read and written than is said here: an update has not looked at the target. */
+  /**
+   * Whether less may be read and written than is said here: an update has not looked at the target.
+   */
   readonly mayWriteLess: boolean;
   readonly lentChunks: readonly LentChunks[];
   readonly elapsedMs: number;

@@ -1,15 +1,19 @@
 /**
  * Step 1 of a restore, and the one to read first: brings a revision's image to a target.
  *
- * 1. this file; `prepare.ts` finds the store and the revision, takes the purge lock and reads the map;
- * 2. `plan.ts`: which chunk is decoded when, which ranges are zeros (`extent.ts`: which part of the image goes where);
+ * 1. this file; `prepare.ts` finds the store and the revision, takes the purge lock and reads the
+ *    map;
+ * 2. `plan.ts`: which chunk is decoded when, which ranges are zeros (`extent.ts`: which part of the
+ *    image goes where);
  * 3. `../target/preflight.ts`: may the target be written? Up to here nothing is changed;
- * 4. `crew.ts`, `pool.ts`, `messages.ts`: workers are started, then the target is opened; how they share the work;
- * 5. `worker.ts`, `work/`: chunk file -> decoded -> verified (`../chunk/`) -> written (6: `../target/writer.ts`);
+ * 4. `crew.ts`, `pool.ts`, `messages.ts`: workers are started, then the target is opened; how they
+ *    share the work;
+ * 5. `worker.ts`, `work/`: chunk file -> decoded -> verified (`../chunk/`) -> written (6:
+ *    `../target/writer.ts`);
  * 7. flush, `read_back.ts` on request, and `report.ts`.
  *
- * Reads the backup directory, where it creates at most an absent lock file, and writes the target. It neither prints nor
- * exits. A dry run (`dry_run.ts`) ends behind step 3.
+ * Reads the backup directory, where it creates at most an absent lock file, and writes the target.
+ * It neither prints nor exits. A dry run (`dry_run.ts`) ends behind step 3.
  *
  * @module
  */
@@ -41,16 +45,20 @@ export type { RestoreEvent, RestoreOptions } from "./options.ts";
 /**
  * Restores a revision.
  *
- * The process ignores SIGPIPE and SIGXFSZ from here on, so that a target that fails says so by an error.
+ * The process ignores SIGPIPE and SIGXFSZ from here on, so that a target that fails says so by an
+ * error.
  *
- * @returns What was done. When it returns, the image is complete, but for `badRanges`, and, with `sync`, on disk.
+ * @returns What was done. When it returns, the image is complete, but for `badRanges`, and, with
+ *   `sync`, on disk.
  * @throws {StoreFormatError} If a directory is not a backup directory that is understood.
- * @throws {RevisionError} If there is no such revision, its map is not valid, or changes before the end.
+ * @throws {RevisionError} If there is no such revision, its map is not valid, or changes before the
+ *   end.
  * @throws {UsageError} If there is no such range or partition.
  * @throws {LockError} If the purge lock could not be taken.
- * @throws {ResourceError} If the system gives less than one worker needs; the target is untouched then.
- * @throws {TargetError} If the target is refused (it is untouched then), or fails, or does not hold what was written, or its
- *   name leads elsewhere at the end.
+ * @throws {ResourceError} If the system gives less than one worker needs; the target is untouched
+ *   then.
+ * @throws {TargetError} If the target is refused (it is untouched then), or fails, or does not hold
+ *   what was written, or its name leads elsewhere at the end.
  * @throws {ChunkMissingError} If a chunk cannot be read; the target is incomplete then.
  * @throws {ChunkCorruptError} If a chunk is not what its name says; the target is incomplete then.
  */
@@ -65,7 +73,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   // An update may not need it: the target may hold it already.
   if (onError === "abort" && !options.update) requireFirstChunk(plan, sources);
   for (const text of prepared.target.warnings) onEvent({ type: "warning", text });
-  // A signal that came while the map was read or the workers were started must find the target untouched.
+  // A signal that came while the map was read or the workers were started must find the target
+  // untouched.
   using crew = await WorkerCrew.start({
     threads: options.threads,
     onNotice: (text) => onEvent({ type: "notice", text }),
@@ -145,7 +154,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     } else {
       await flush(() => target.finish({ sync }));
     }
-    // A backup that was running has written its map by now, perhaps: what was restored is not its image then.
+    // A backup that was running has written its map by now, perhaps: what was restored is not its
+    // image then.
     await prepared.requireSameMap();
     return makeReport(plan, pool.progress(), {
       elapsedMs: performance.now() - startMs,
@@ -171,7 +181,10 @@ function taskFor(target: Target, options: RestoreOptions): Task {
   return { kind: "update", target: target.comparable(), mayHaveHoles, mayWrite: true };
 }
 
-/** Fails if the chunk that is decoded first cannot be opened: a target is not touched for a store without chunks. */
+/**
+ * Fails if the chunk that is decoded first cannot be opened: a target is not touched for a store
+ * without chunks.
+ */
 function requireFirstChunk(plan: RestorePlan, sources: readonly string[]): void {
   const seq = plan.firstSeqs[0];
   if (seq === undefined) return;

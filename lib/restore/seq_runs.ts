@@ -1,5 +1,6 @@
 /**
- * Places of a chunk, run-length coded: one chunk may stand at millions of seqs, as a rule side by side. Pure.
+ * Places of a chunk, run-length coded: one chunk may stand at millions of seqs, as a rule side by
+ * side. Pure.
  *
  * @module
  */

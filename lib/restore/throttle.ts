@@ -1,13 +1,14 @@
 /**
  * A limit of bytes a second that all workers of a restore keep together, through shared memory.
  *
- * There is one virtual clock: the time at which all that was paid for so far would be through at exactly the limit. Who
- * has handled bytes sets it ahead by their time and sleeps until it has come. Nobody holds a lock, and as each payment
- * moves the clock before it waits, those who come later wait longer.
+ * There is one virtual clock: the time at which all that was paid for so far would be through at
+ * exactly the limit. Who has handled bytes sets it ahead by their time and sleeps until it has
+ * come. Nobody holds a lock, and as each payment moves the clock before it waits, those who come
+ * later wait longer.
  *
- * Workers that start together share a time base, `performance.timeOrigin + performance.now()`: steps of the system's
- * clock after their start do not matter. The thread that makes the throttle may have started long before, so that its
- * time does not count.
+ * Workers that start together share a time base, `performance.timeOrigin + performance.now()`:
+ * steps of the system's clock after their start do not matter. The thread that makes the throttle
+ * may have started long before, so that its time does not count.
  *
  * @module
  */
@@ -23,8 +24,8 @@ const Cell = {
 const CELLS = 2;
 
 /**
- * Time not used is made up for later, up to so much of it: enough for workers that wake late, too little for a burst
- * that anybody would notice.
+ * Time not used is made up for later, up to so much of it: enough for workers that wake late, too
+ * little for a burst that anybody would notice.
  */
 const BURST_MICROS = 100_000;
 
@@ -95,7 +96,10 @@ export class Throttle {
     }
   }
 
-  /** Sets the virtual clock ahead by the time that the bytes take. @returns Its new time in microseconds. */
+  /**
+   * Sets the virtual clock ahead by the time that the bytes take. @returns Its new time in
+   * microseconds.
+   */
   #advance(bytes: number): number {
     const { cells, bytesPerSecond } = this.#handle;
     // Rounded up, so that many small payments keep the limit too.
@@ -112,7 +116,10 @@ export class Throttle {
   }
 }
 
-/** Milliseconds since the epoch, going on evenly from what the system's clock said when the thread started. */
+/**
+ * Milliseconds since the epoch, going on evenly from what the system's clock said when the thread
+ * started.
+ */
 function sharedNow(): number {
   return performance.timeOrigin + performance.now();
 }

@@ -1,11 +1,11 @@
 /**
- * Step 5 of a restore: one worker. Takes jobs from the shared counter until none is left, and for each reads, decodes and
- * verifies a chunk and writes it to the target from where it was decoded. What is done with a chunk is the matter of
- * the files in `work/`.
+ * Step 5 of a restore: one worker. Takes jobs from the shared counter until none is left, and for
+ * each reads, decodes and verifies a chunk and writes it to the target from where it was decoded.
+ * What is done with a chunk is the matter of the files in `work/`.
  *
- * It reads chunk files, writes to the target's descriptor and touches nothing else. It sleeps only while it waits for
- * its turn on a stream or because its reading is limited. It says first that it is ready, and ends each run of work by one
- * message.
+ * It reads chunk files, writes to the target's descriptor and touches nothing else. It sleeps only
+ * while it waits for its turn on a stream or because its reading is limited. It says first that it
+ * is ready, and ends each run of work by one message.
  *
  * @module
  */

@@ -1,9 +1,10 @@
 /**
- * Lists the revisions of a backup directory from their metadata files. Mounts and listings begin here; a restore
- * that names its revision does not need it.
+ * Lists the revisions of a backup directory from their metadata files. Mounts and listings begin
+ * here; a restore that names its revision does not need it.
  *
- * One bad file never spoils the others: it is listed among what was skipped, with the reason. Revisions that this
- * project cannot read (on another server, without a map) are listed with flags that say so.
+ * One bad file never spoils the others: it is listed among what was skipped, with the reason.
+ * Revisions that this project cannot read (on another server, without a map) are listed with flags
+ * that say so.
  *
  * @module
  */
@@ -23,13 +24,17 @@ export interface CatalogEntry {
   readonly name: string;
   readonly info: RevisionInfo;
   /**
-   * The backup's start; `null` if the metadata has none that can be read. Such a revision has no place in the order
-   * of the others, and must not be chosen by it. The file's own time says nothing: copying the directory changes it.
+   * The backup's start; `null` if the metadata has none that can be read. Such a revision has no
+   * place in the order of the others, and must not be chosen by it. The file's own time says
+   * nothing: copying the directory changes it.
    */
   readonly time: Date | null;
   /** Path of the metadata file. */
   readonly metadataPath: string;
-  /** `FileState.version` of the metadata file when it was read; `null` if later changes might not show in it. */
+  /**
+   * `FileState.version` of the metadata file when it was read; `null` if later changes might not
+   * show in it.
+   */
   readonly metadataVersion: string | null;
   /** Path of the revision map, whether there is one or not. */
   readonly mapPath: string;
@@ -55,7 +60,10 @@ export interface Catalog {
   readonly skipped: readonly SkippedRevision[];
 }
 
-/** Reads a backup directory's list of revisions. @throws {StoreFormatError} If the directory cannot be read. */
+/**
+ * Reads a backup directory's list of revisions. @throws {StoreFormatError} If the directory cannot
+ * be read.
+ */
 export function readCatalog(basedir: string): Catalog {
   return new CatalogReader(basedir).read();
 }
@@ -65,7 +73,10 @@ export function readCatalogSteps(basedir: string): Steps<Catalog> {
   return new CatalogReader(basedir).readSteps();
 }
 
-/** Says why a revision's image cannot be read, as `it lives on server "x"`; `null` if nothing speaks against it. */
+/**
+ * Says why a revision's image cannot be read, as `it lives on server "x"`; `null` if nothing speaks
+ * against it.
+ */
 export function whyUnusable(entry: CatalogEntry): string | null {
   const { info, isLocal, isChunked, hasMap } = entry;
   if (!isLocal) return describeOnlyMetadata(info.server);
@@ -77,8 +88,8 @@ export function whyUnusable(entry: CatalogEntry): string | null {
 }
 
 /**
- * Returns the newest revision whose backup ran to its end; `undefined` if there is none. One without a time is never
- * the newest.
+ * Returns the newest revision whose backup ran to its end; `undefined` if there is none. One
+ * without a time is never the newest.
  */
 export function newestComplete(revisions: readonly CatalogEntry[]): CatalogEntry | undefined {
   return revisions.findLast(({ info, time }) => info.isComplete && time !== null);
@@ -87,7 +98,10 @@ export function newestComplete(revisions: readonly CatalogEntry[]): CatalogEntry
 /** Metadata files that are read between two pauses. */
 const FILES_PER_STEP = 16;
 
-/** What became of a metadata file when it was read, and by what one can tell that it has not changed since. */
+/**
+ * What became of a metadata file when it was read, and by what one can tell that it has not changed
+ * since.
+ */
 interface Remembered {
   readonly version: string | null;
   readonly result: RevisionInfo | { readonly reason: string };

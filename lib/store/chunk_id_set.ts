@@ -1,8 +1,9 @@
 /**
  * A set of chunk ids, of which there may be millions: open addressing over 16 bytes an id.
  *
- * Ids are hashes, but those of a hostile map could be made to collide: they are mixed with random numbers, high bits into low
- * ones after each word (a sum of products would keep what low bits lack).
+ * Ids are hashes, but those of a hostile map could be made to collide: they are mixed with random
+ * numbers, high bits into low ones after each word (a sum of products would keep what low bits
+ * lack).
  *
  * @module
  */
@@ -25,8 +26,8 @@ const IDS_PER_STEP = 0x1_0000;
 const MAX_NUMBER = 0xffff_ffff;
 
 /**
- * Distinct chunk ids, numbered from 0 in the order in which they were added. It can be emptied and used again, which takes no
- * time and no memory.
+ * Distinct chunk ids, numbered from 0 in the order in which they were added. It can be emptied and
+ * used again, which takes no time and no memory.
  */
 export class ChunkIdSet {
   readonly #multipliers = crypto.getRandomValues(new Uint32Array(ID_WORDS)).map((m) => m | 1);
@@ -87,7 +88,10 @@ export class ChunkIdSet {
     this.#size = 0;
   }
 
-  /** Removes the ids that were added last, until there are so many; in steps, like {@linkcode addAll}. */
+  /**
+   * Removes the ids that were added last, until there are so many; in steps, like
+   * {@linkcode addAll}.
+   */
   *truncate(size: number): Steps<void> {
     // In the opposite order of their coming: none has its slot because a later one had another.
     while (this.#size > size) {

@@ -1,9 +1,11 @@
 /**
- * A pull reader of JSON bytes: it looks at a file through a window of about one block and builds nothing that
- * is not asked for, so a map of hundreds of megabytes costs one block of memory. `revision_map.ts` drives it.
+ * A pull reader of JSON bytes: it looks at a file through a window of about one block and builds
+ * nothing that is not asked for, so a map of hundreds of megabytes costs one block of memory.
+ * `revision_map.ts` drives it.
  *
- * The grammar is RFC 8259's. Only one thing is not checked: that strings are valid UTF-8. All that matters
- * in a map is ASCII, and a byte of 0x80 or more can be part of nothing but a string's content.
+ * The grammar is RFC 8259's. Only one thing is not checked: that strings are valid UTF-8. All that
+ * matters in a map is ASCII, and a byte of 0x80 or more can be part of nothing but a string's
+ * content.
  *
  * @module
  */
@@ -43,7 +45,10 @@ export const Ascii = {
   CLOSE_BRACE: 0x7d,
 } as const;
 
-/** Bytes that {@linkcode JsonReader.fill} can be asked for, and that may be read past the end as zeros. */
+/**
+ * Bytes that {@linkcode JsonReader.fill} can be asked for, and that may be read past the end as
+ * zeros.
+ */
 export const MAX_FILL_BYTES = 64;
 
 const DEFAULT_BLOCK_BYTES = 1024 * 1024;
@@ -54,12 +59,15 @@ const NUMBER_KEPT_CHARS = 32;
 const VALUES_PER_STEP = 8192;
 
 /**
- * Bytes that a step may take. Only white space, or one text or number, of this length takes more than some
- * milliseconds; no producer writes such a thing, and it would keep signals waiting.
+ * Bytes that a step may take. Only white space, or one text or number, of this length takes more
+ * than some milliseconds; no producer writes such a thing, and it would keep signals waiting.
  */
 const STEP_MAX_BYTES = 8 * 1024 * 1024;
 
-/** What the byte after a backslash stands for: `"` `\\` `/` themselves, and b f n r t; "u" is not among them. */
+/**
+ * What the byte after a backslash stands for: `"` `\\` `/` themselves, and b f n r t; "u" is not
+ * among them.
+ */
 const simpleEscapes: ReadonlyMap<number, number> = new Map([
   [0x22, 0x22],
   [0x5c, 0x5c],
@@ -84,8 +92,8 @@ export interface JsonReaderOptions {
 /** Reads JSON tokens, one after another, from a source's start. Not for concurrent use. */
 export class JsonReader {
   /**
-   * The window. Bytes `position` to `end` are unread; a hot loop may look at them and move `position`, after it
-   * called {@linkcode fill}.
+   * The window. Bytes `position` to `end` are unread; a hot loop may look at them and move
+   * `position`, after it called {@linkcode fill}.
    */
   readonly buffer: Uint8Array<ArrayBuffer>;
   position = 0;
@@ -103,7 +111,8 @@ export class JsonReader {
     // A directory may hold ten thousand small maps, each with a reader of its own.
     this.#blockBytes = options.blockBytes ??
       Math.max(1, Math.min(DEFAULT_BLOCK_BYTES, source.length));
-    // Fewer than MAX_FILL_BYTES unread ones, one block, and the zeros that `fill` puts after the last.
+    // Fewer than MAX_FILL_BYTES unread ones, one block, and the zeros that `fill` puts after the
+    // last.
     this.buffer = new Uint8Array(this.#blockBytes + 2 * MAX_FILL_BYTES);
   }
 
@@ -120,8 +129,8 @@ export class JsonReader {
   /**
    * Makes sure that bytes can be looked at in the window.
    *
-   * @param count How many, at most {@linkcode MAX_FILL_BYTES}. Where the source ends before, zeros follow `end`,
-   *   which are no part of any JSON: a loop that matches bytes stops there by itself.
+   * @param count How many, at most {@linkcode MAX_FILL_BYTES}. Where the source ends before, zeros
+   *   follow `end`, which are no part of any JSON: a loop that matches bytes stops there by itself.
    * @returns Whether there are that many.
    */
   fill(count: number): boolean {
@@ -191,8 +200,8 @@ export class JsonReader {
   /**
    * Reads a string whose content matters only if it is short.
    *
-   * @returns The content with escapes resolved, bytes above 0x7F as one character each; `undefined` if it
-   *   has more than `maxChars`.
+   * @returns The content with escapes resolved, bytes above 0x7F as one character each; `undefined`
+   *   if it has more than `maxChars`.
    */
   readString(maxChars: number): string | undefined {
     this.expect(Ascii.QUOTE);

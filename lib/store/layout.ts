@@ -1,14 +1,17 @@
 /**
  * The numbers and names of the store format: the only file that knows them.
  *
- * A backup directory holds revision maps (JSON), their metadata (`.rev`, YAML), the lock file `.purge`, and
- * `chunks/`, where each distinct 4 MiB piece of the images lies compressed in a file named after the
- * MurmurHash3_x64_128 of its content. This module is pure and imports nothing.
+ * A backup directory holds revision maps (JSON), their metadata (`.rev`, YAML), the lock file
+ * `.purge`, and `chunks/`, where each distinct 4 MiB piece of the images lies compressed in a file
+ * named after the MurmurHash3_x64_128 of its content. This module is pure and imports nothing.
  *
  * @module
  */
 
-/** Bytes of the image that one seq stands for, and of a decoded chunk (the image's last may be shorter). */
+/**
+ * Bytes of the image that one seq stands for, and of a decoded chunk (the image's last may be
+ * shorter).
+ */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 
 /** Length of a chunk id: a MurmurHash3_x64_128, h1 then h2, each little-endian. */
@@ -20,7 +23,10 @@ export const CHUNK_ID_DIGITS = 2 * CHUNK_ID_BYTES;
 /** Length of a chunk file's header: a marker byte, then the decoded length as u32, big-endian. */
 export const CHUNK_HEADER_BYTES = 5;
 
-/** First byte of a chunk file: 0xF0 for LZO level 1, 0xF1 for the 999 level. The streams decode alike. */
+/**
+ * First byte of a chunk file: 0xF0 for LZO level 1, 0xF1 for the 999 level. The streams decode
+ * alike.
+ */
 export const CHUNK_MARKERS: readonly number[] = [0xf0, 0xf1];
 
 /**
@@ -38,7 +44,10 @@ export const CHUNKS_DIR = "chunks";
 /** File with the format tag, inside the backup directory. */
 export const STORE_TAG_FILE = "chunks/store";
 
-/** Content of {@linkcode STORE_TAG_FILE}, but for surrounding white space. Anything else is another format. */
+/**
+ * Content of {@linkcode STORE_TAG_FILE}, but for surrounding white space. Anything else is another
+ * format.
+ */
 export const STORE_TAG = "v2";
 
 /** Lock file between readers and a purge, inside the backup directory. */
@@ -48,8 +57,8 @@ export const PURGE_LOCK_FILE = ".purge";
 export const METADATA_SUFFIX = ".rev";
 
 /**
- * Size of the largest image that is taken for real: 256 TiB, four times what the largest known maps describe.
- * A map of that size needs 1 GiB of ids, so a hostile `size` can cost no more than that.
+ * Size of the largest image that is taken for real: 256 TiB, four times what the largest known maps
+ * describe. A map of that size needs 1 GiB of ids, so a hostile `size` can cost no more than that.
  */
 export const MAX_IMAGE_BYTES = 256 * 2 ** 40;
 

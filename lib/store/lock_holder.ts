@@ -1,8 +1,8 @@
 /**
  * Names the processes that hold a `flock`, from /proc, so that someone who waits knows for whom.
  *
- * It is a help and no more: a holder may lie outside this PID namespace or end while it is looked up. Nothing
- * here throws.
+ * It is a help and no more: a holder may lie outside this PID namespace or end while it is looked
+ * up. Nothing here throws.
  *
  * @module
  */
@@ -33,7 +33,8 @@ export function describeHolders(path: string): string {
 
 /**
  * Finds who holds a `flock` on a file in the text of /proc/locks (proc_locks(5)), whose lines read
- * `1: FLOCK  ADVISORY  WRITE 3548 08:01:3557 0 EOF`; those of waiting processes have `->` after the number.
+ * `1: FLOCK ADVISORY WRITE 3548 08:01:3557 0 EOF`; those of waiting processes have `->` after the
+ * number.
  *
  * @param locks Content of /proc/locks.
  * @param file Device and inode as stat(2) gives them.
@@ -45,7 +46,8 @@ export function findFlockHolders(
   file: { readonly dev: number; readonly ino: number | null },
   { isShared = false }: { isShared?: boolean } = {},
 ): number[] {
-  // gnu_dev_major and gnu_dev_minor (sysmacros.h) of a 64-bit number; /proc/locks writes both in hex.
+  // gnu_dev_major and gnu_dev_minor (sysmacros.h) of a 64-bit number; /proc/locks writes both in
+  // hex.
   const device = BigInt(file.dev);
   const major = Number((device >> 8n & 0xfffn) | (device >> 32n & ~0xfffn));
   const minor = Number((device & 0xffn) | (device >> 12n & 0xffffff00n));
@@ -58,12 +60,16 @@ export function findFlockHolders(
     onInode.push(pid);
     if (parseInt(match[3]!, 16) === major && parseInt(match[4]!, 16) === minor) onDevice.push(pid);
   }
-  // btrfs gives each subvolume a device number of its own in stat, and the file system's here: then go by the inode.
+  // btrfs gives each subvolume a device number of its own in stat, and the file system's here: then
+  // go by the inode.
   const pids = onDevice.length > 0 ? onDevice : onInode;
   return [...new Set(pids)].filter((pid) => pid > 0).sort((a, b) => a - b);
 }
 
-/** Names a process in one line, as `pid 17 (backy purge)`; `pid 17` if it is gone or may not be looked at. */
+/**
+ * Names a process in one line, as `pid 17 (backy purge)`; `pid 17` if it is gone or may not be
+ * looked at.
+ */
 export function describeProcess(pid: number): string {
   const command = readWords(`/proc/${pid}/cmdline`) || readWords(`/proc/${pid}/comm`);
   return command === "" ? `pid ${pid}` : `pid ${pid} (${printable(command, MAX_COMMAND_CHARS)})`;

@@ -1,7 +1,7 @@
 /**
- * Reads a revision map's file while backy may be writing it: a running backup copies its parent's map, and writes the file
- * anew, in place, when it ends. What is handed out was one state of the file from beginning to end. Parsing is
- * `map_parser.ts`'s matter.
+ * Reads a revision map's file while backy may be writing it: a running backup copies its parent's
+ * map, and writes the file anew, in place, when it ends. What is handed out was one state of the
+ * file from beginning to end. Parsing is `map_parser.ts`'s matter.
  *
  * @module
  */
@@ -20,7 +20,8 @@ import type { ByteSource } from "./json_reader.ts";
  *
  * @param path A regular file.
  * @returns What `parse` returns, and the file's state while it ran.
- * @throws {RevisionError} If the file cannot be read or changes meanwhile, and whatever `parse` throws.
+ * @throws {RevisionError} If the file cannot be read or changes meanwhile, and whatever `parse`
+ *   throws.
  */
 export function* readMapFile<T>(
   path: string,
@@ -71,7 +72,8 @@ function sourceOf(fd: number, length: number, path: string): ByteSource {
   return {
     length,
     readAt(view, offset) {
-      // Nothing behind what is the file's length now: a link may lead to a file of /proc that waits for something to be read.
+      // Nothing behind what is the file's length now: a link may lead to a file of /proc that waits
+      // for something to be read.
       const part = view.subarray(0, Math.max(0, length - offset));
       return part.length === 0 ? 0 : readAt(fd, part, offset, path);
     },

@@ -1,12 +1,15 @@
 /**
- * Parses the JSON of a revision map from bytes, in steps, and hands out its entries a few thousand at a time.
+ * Parses the JSON of a revision map from bytes, in steps, and hands out its entries a few thousand
+ * at a time.
  *
- * A map is untrusted input. It is checked entry by entry: what comes out names only chunk ids and only seqs of the image,
- * each once. Before: `json_reader.ts`; whoever needs a map or a part of it: `revision_map.ts`.
+ * A map is untrusted input. It is checked entry by entry: what comes out names only chunk ids and
+ * only seqs of the image, each once. Before: `json_reader.ts`; whoever needs a map or a part of it:
+ * `revision_map.ts`.
  *
- * Visitors are told the image's size before the first entry, but it stands after the mapping in all known maps. It is
- * therefore looked up in the file's last bytes first (see {@linkcode findTailSize} for why that cannot be fooled), or
- * else by a pass that skips the mapping, and compared with what the full parse finds.
+ * Visitors are told the image's size before the first entry, but it stands after the mapping in all
+ * known maps. It is therefore looked up in the file's last bytes first (see
+ * {@linkcode findTailSize} for why that cannot be fooled), or else by a pass that skips the
+ * mapping, and compared with what the full parse finds.
  *
  * @module
  */
@@ -109,8 +112,8 @@ export function* scanMap(
 }
 
 /**
- * Finds the image's size. That is quick: all of the source is read only if the size stands neither at its end nor before the
- * mapping.
+ * Finds the image's size. That is quick: all of the source is read only if the size stands neither
+ * at its end nor before the mapping.
  *
  * @returns In bytes.
  * @throws {RevisionError} If there is none that is valid. Other faults may go unnoticed.
@@ -141,11 +144,11 @@ const tailSizePattern =
 /**
  * Finds the size as the last member of the file.
  *
- * No text inside a string can look like it. In JSON a quote that has no backslash before it begins or ends a
- * string; the one before `size` cannot end one, for no bare `size` may follow a string; so it begins the
- * string "size", which is a key because a colon follows. The one brace after the number is the file's last
- * byte, so it closes the outermost object, and the key is that object's. What is no JSON at all is refused
- * by the full parse, which also compares the sizes.
+ * No text inside a string can look like it. In JSON a quote that has no backslash before it begins
+ * or ends a string; the one before `size` cannot end one, for no bare `size` may follow a string;
+ * so it begins the string "size", which is a key because a colon follows. The one brace after the
+ * number is the file's last byte, so it closes the outermost object, and the key is that object's.
+ * What is no JSON at all is refused by the full parse, which also compares the sizes.
  */
 function findTailSize(source: ByteSource): number | undefined {
   const start = Math.max(0, source.length - TAIL_BYTES);
@@ -186,7 +189,8 @@ function* readMembers(
     const key = reader.readString("mapping".length);
     reader.expect(Ascii.COLON);
     isMoreWanted = yield* readMember(key, offset);
-    // The separator also where no more is wanted: a number that the file's end cuts short looks whole.
+    // The separator also where no more is wanted: a number that the file's end cuts short looks
+    // whole.
   } while (reader.readSeparator(Ascii.CLOSE_BRACE) && isMoreWanted);
 }
 
@@ -207,7 +211,10 @@ function readSize(reader: JsonReader): number {
   return size;
 }
 
-/** Values of lower-case hex digits; 0x100 marks any other byte, so that one test covers many of them. */
+/**
+ * Values of lower-case hex digits; 0x100 marks any other byte, so that one test covers many of
+ * them.
+ */
 const NO_DIGIT = 0x100;
 const hexValues = Uint16Array.from(
   { length: 256 },
@@ -217,7 +224,8 @@ const hexValues = Uint16Array.from(
       : NO_DIGIT,
 );
 
-// More than a key that can be right, which has at most 8 digits, and less than what a number holds exactly.
+// More than a key that can be right, which has at most 8 digits, and less than what a number holds
+// exactly.
 const MAX_KEY_DIGITS = 15;
 
 /** Entries that were read, and the seqs of all before. */
@@ -260,7 +268,8 @@ function* readMapping(
 }
 
 /**
- * Reads entries until the batch is full. This is the loop that the time of a restore's start goes to.
+ * Reads entries until the batch is full. This is the loop that the time of a restore's start goes
+ * to.
  *
  * @param to.seen A bit for each seq that stood there before.
  * @returns Whether there are more.
@@ -327,8 +336,8 @@ function readEntries(
 }
 
 /**
- * Throws the error for a string, at whose opening quote the reader is. Its text is not shown: a link may lead to a file
- * that is no map and should not be seen.
+ * Throws the error for a string, at whose opening quote the reader is. Its text is not shown: a
+ * link may lead to a file that is no map and should not be seen.
  */
 function failString(reader: JsonReader, problem: string): never {
   if (!reader.fill(MAX_FILL_BYTES) && !holdsQuote(reader)) {

@@ -1,11 +1,13 @@
 /**
- * Reads metadata in the exact forms in which PyYAML writes it for backy, thirty times as fast as the YAML parser: a directory
- * may hold ten thousand revisions. Whatever looks different in any way is left to the parser, `revision_info.ts`. Pure.
+ * Reads metadata in the exact forms in which PyYAML writes it for backy, thirty times as fast as
+ * the YAML parser: a directory may hold ten thousand revisions. Whatever looks different in any way
+ * is left to the parser, `revision_info.ts`. Pure.
  *
  * @module
  */
 
-// What a plain scalar may consist of without a question: words with single spaces between, colons only inside of words.
+// What a plain scalar may consist of without a question: words with single spaces between, colons
+// only inside of words.
 const WORD = "[\\w./+-]+(?::[\\w./+-]+)*";
 const PLAIN = `[A-Za-z0-9](?:[\\w./+-]*(?::[\\w./+-]+)*)(?: ${WORD})*`;
 // In brackets a comma or a colon may mean something.
@@ -34,7 +36,8 @@ export type PlainValue = string | readonly string[] | ReadonlyMap<string, string
 /**
  * Reads a mapping.
  *
- * @returns The same as the YAML parser would, with all scalars as text; `null` where that is not certain.
+ * @returns The same as the YAML parser would, with all scalars as text; `null` where that is not
+ *   certain.
  */
 export function parsePlainMetadata(text: string): ReadonlyMap<string, PlainValue> | null {
   const fields = new Map<string, PlainValue>();

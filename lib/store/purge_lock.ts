@@ -1,11 +1,11 @@
 /**
- * Step 2 of every path: the shared lock on `.purge`, without which a purge could delete chunks that are still to be
- * read. It is held until the restore or the mount has ended.
+ * Step 2 of every path: the shared lock on `.purge`, without which a purge could delete chunks that
+ * are still to be read. It is held until the restore or the mount has ended.
  *
- * flock(2) is enough with a read-only descriptor, so a store that is mounted or exported read-only can be
- * locked as long as the file exists. Where a lock is impossible, a rescue must still be possible: the
- * restore goes on with a warning, because chunks that vanish are noticed (they are then missing) and never
- * turn into wrong data.
+ * flock(2) is enough with a read-only descriptor, so a store that is mounted or exported read-only
+ * can be locked as long as the file exists. Where a lock is impossible, a rescue must still be
+ * possible: the restore goes on with a warning, because chunks that vanish are noticed (they are
+ * then missing) and never turn into wrong data.
  *
  * @module
  */
@@ -23,7 +23,9 @@ export interface PurgeLockOptions {
   readonly basedir: string;
   /** How long to wait for a purge to end: not given, for ever; 0, fail at once. */
   readonly timeoutMs?: number | undefined;
-  /** Called once, before waiting starts, with who holds the lock, such as `pid 17 (backy purge)`. */
+  /**
+   * Called once, before waiting starts, with who holds the lock, such as `pid 17 (backy purge)`.
+   */
   readonly onWait: (holder: string) => void;
   /** Called if no lock is possible here and the caller goes on without. */
   readonly onWarning: (text: string) => void;
@@ -41,7 +43,10 @@ export class PurgeLock implements Disposable {
     this.#fd = fd;
   }
 
-  /** Whether it really locks; `false` after {@linkcode release}, and where only a warning could be given. */
+  /**
+   * Whether it really locks; `false` after {@linkcode release}, and where only a warning could be
+   * given.
+   */
   get held(): boolean {
     return this.#fd >= 0;
   }
@@ -49,10 +54,10 @@ export class PurgeLock implements Disposable {
   /**
    * Takes the lock, and creates the lock file if it is absent.
    *
-   * @returns A lock that the caller must release. It holds nothing if the lock file is absent and cannot be
-   *   created, or if the file system knows no locks; `onWarning` was called then.
-   * @throws {LockError} If it was held exclusively for `timeoutMs`, or the lock file exists and cannot be
-   *   opened.
+   * @returns A lock that the caller must release. It holds nothing if the lock file is absent and
+   *   cannot be created, or if the file system knows no locks; `onWarning` was called then.
+   * @throws {LockError} If it was held exclusively for `timeoutMs`, or the lock file exists and
+   *   cannot be opened.
    * @throws The signal's reason, if that was aborted.
    */
   static async acquire(options: PurgeLockOptions): Promise<PurgeLock> {
@@ -101,7 +106,8 @@ type Attempt =
   | { readonly state: "busy"; readonly holder: string }
   | { readonly state: "impossible"; readonly warning: string };
 
-// flock says these where a file system has no locks, or its lock service is down: NFS without lockd, FUSE.
+// flock says these where a file system has no locks, or its lock service is down: NFS without
+// lockd, FUSE.
 const noLocksErrnos: readonly number[] = [
   Errno.ENOLCK,
   Errno.ENOSYS,
@@ -109,7 +115,8 @@ const noLocksErrnos: readonly number[] = [
   Errno.EINVAL,
 ];
 
-// Each round that does not end has met a file that was made, deleted or replaced in the microseconds between two calls.
+// Each round that does not end has met a file that was made, deleted or replaced in the
+// microseconds between two calls.
 const MAX_ROUNDS = 20;
 
 /** Tries once, without waiting. Opens the file anew each time, for it may be another one by now. */
@@ -152,8 +159,9 @@ function openOrCreate(path: string): number | Attempt | undefined {
     return openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY);
   } catch (error) {
     rethrowLack(error, path);
-    // A lock file that exists and is not for us to read is somebody's decision or mistake, unlike a lock that is
-    // impossible: a purge may be running behind it. Who restores can become root or change the mode.
+    // A lock file that exists and is not for us to read is somebody's decision or mistake, unlike a
+    // lock that is impossible: a purge may be running behind it. Who restores can become root or
+    // change the mode.
     if (!isOsError(error, Errno.ENOENT)) throw lockError(path, error);
   }
   try {
@@ -165,15 +173,17 @@ function openOrCreate(path: string): number | Attempt | undefined {
       throw lockError(path, error);
     }
     rethrowLack(error, path);
-    // Read-only media, somebody else's directory, a full disk. No purge takes a lock on such a store either, or it
-    // would have made the file: going on is the lesser evil.
+    // Read-only media, somebody else's directory, a full disk. No purge takes a lock on such a
+    // store either, or it would have made the file: going on is the lesser evil.
     const warning = `cannot create ${quote(path)} (${reasonOf(error)}), ` +
       "going on without the purge lock";
     return { state: "impossible", warning };
   }
 }
 
-/** Whether a path leads to something other than a regular file; opening some devices has effects. */
+/**
+ * Whether a path leads to something other than a regular file; opening some devices has effects.
+ */
 function isSpecial(path: string): boolean {
   try {
     return !Deno.statSync(path).isFile;
@@ -183,8 +193,8 @@ function isSpecial(path: string): boolean {
 }
 
 /**
- * Whether a path still names the file that was opened. If not, the lock is on a deleted file, and a purge would
- * lock the new one.
+ * Whether a path still names the file that was opened. If not, the lock is on a deleted file, and a
+ * purge would lock the new one.
  */
 function isStillAt(path: string, fd: number): boolean {
   let opened: Deno.FileInfo;

@@ -1,8 +1,8 @@
 /**
  * Reads a revision's metadata, `NAME.rev`: YAML as PyYAML writes it.
  *
- * A restore needs none of it; listings, revision specs and better error messages do. So it breaks only on
- * what cannot be metadata at all, and takes absent or odd fields for their defaults.
+ * A restore needs none of it; listings, revision specs and better error messages do. So it breaks
+ * only on what cannot be metadata at all, and takes absent or odd fields for their defaults.
  *
  * @module
  */
@@ -16,8 +16,8 @@ import { quote, shownHostName, shownWord } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
 
 /**
- * A revision's metadata. Names and tags are as in the file: quote them before they are shown. Words and hosts that do not
- * look like such are {@linkcode WITHHELD}.
+ * A revision's metadata. Names and tags are as in the file: quote them before they are shown. Words
+ * and hosts that do not look like such are {@linkcode WITHHELD}.
  */
 export interface RevisionInfo {
   /** The revision's name, safe as a file name: neither empty nor a path. */
@@ -43,15 +43,16 @@ export interface RevisionInfo {
   readonly isComplete: boolean;
 }
 
-// Real ones have some 400 bytes. The worst YAML of this length keeps the parser busy for half a second.
+// Real ones have some 400 bytes. The worst YAML of this length keeps the parser busy for half a
+// second.
 const METADATA_MAX_BYTES = 256 * 1024;
 
 /**
  * Reads and parses a metadata file.
  *
  * @param path Path of the `.rev` file.
- * @throws {RevisionError} If it is absent, unreadable, larger than 256 KiB, or {@linkcode parseRevisionInfo}
- *   refuses it.
+ * @throws {RevisionError} If it is absent, unreadable, larger than 256 KiB, or
+ *   {@linkcode parseRevisionInfo} refuses it.
  */
 export function readRevisionInfo(path: string): RevisionInfo {
   const refuse = (state: string, cause?: unknown) =>
@@ -77,8 +78,8 @@ export function readRevisionInfo(path: string): RevisionInfo {
  * Parses the text of a metadata file.
  *
  * @param path Named in errors; its last part without ".rev" is the uuid where the text has none.
- * @throws {RevisionError} If the text is no YAML mapping or not that of a revision, or its uuid could not be a file's
- *   name. No message quotes it.
+ * @throws {RevisionError} If the text is no YAML mapping or not that of a revision, or its uuid
+ *   could not be a file's name. No message quotes it.
  */
 export function parseRevisionInfo(text: string, path: string): RevisionInfo {
   const fields: Fields = parsePlainMetadata(text) ?? parseMapping(text, path);
@@ -115,8 +116,9 @@ function parseMapping(text: string, path: string): Fields {
   let content: unknown;
   try {
     const document = parseDocument(text, {
-      // All scalars stay text. PyYAML quotes by YAML 1.1's rules, so a name or tag such as 12e03 stands there
-      // unquoted and would become a number in the schemas of YAML 1.2; and there are no merge keys.
+      // All scalars stay text. PyYAML quotes by YAML 1.1's rules, so a name or tag such as 12e03
+      // stands there unquoted and would become a number in the schemas of YAML 1.2; and there are
+      // no merge keys.
       schema: "failsafe",
       // A repeated key costs quadratic time to find, and PyYAML lets the last one win.
       uniqueKeys: false,
@@ -128,7 +130,8 @@ function parseMapping(text: string, path: string): Fields {
       // The parser's own words quote the text, which is a secret if this is a link to one.
       throw refuse(`it is not valid YAML at character ${problem.pos[0]}`);
     }
-    // PyYAML writes a list that occurs twice as anchor and alias; nothing needs more than a few of them.
+    // PyYAML writes a list that occurs twice as anchor and alias; nothing needs more than a few of
+    // them.
     content = document.toJS({ mapAsMap: true, maxAliasCount: 10 });
   } catch (error) {
     if (error instanceof RevisionError) throw error;

@@ -1,8 +1,9 @@
 /**
- * Step 3 of every path: turns a revision map, JSON of up to 750 MB, into 16 bytes a seq of shared memory.
+ * Step 3 of every path: turns a revision map, JSON of up to 750 MB, into 16 bytes a seq of shared
+ * memory.
  *
- * `map_file.ts` opens the file, `map_parser.ts` parses it; this file puts the ids where they belong.
- * Before: `store.ts`; the chunks are then read by lib/chunk.
+ * `map_file.ts` opens the file, `map_parser.ts` parses it; this file puts the ids where they
+ * belong. Before: `store.ts`; the chunks are then read by lib/chunk.
  *
  * @module
  */
@@ -24,15 +25,18 @@ import { type FileState, fileState } from "../ffi/file_state.ts";
 import { readMapFile } from "./map_file.ts";
 import { quote } from "../wording.ts";
 
-/** Which chunk stands at which seq of an image. Plain data: it can be posted to workers, `ids` is shared then. */
+/**
+ * Which chunk stands at which seq of an image. Plain data: it can be posted to workers, `ids` is
+ * shared then.
+ */
 export interface RevisionMap {
   /** Size of the image in bytes. */
   readonly size: number;
   /** Number of seqs of the image. */
   readonly seqCount: number;
   /**
-   * Chunk ids, 16 bytes a seq, in the byte order of their text. 16 zero bytes: the mapping does not name the
-   * seq, which is all zeros then.
+   * Chunk ids, 16 bytes a seq, in the byte order of their text. 16 zero bytes: the mapping does not
+   * name the seq, which is all zeros then.
    */
   readonly ids: Uint8Array<SharedArrayBuffer>;
   /** Number of seqs that the mapping names. */
@@ -54,7 +58,8 @@ export interface ReadMapOptions {
 const ID_WORDS = CHUNK_ID_BYTES / 4;
 
 /**
- * Reads and checks a revision map. Blocks the thread while it runs (a 47 MB map, 4 TiB: about 0.1 s).
+ * Reads and checks a revision map. Blocks the thread while it runs (a 47 MB map, 4 TiB: about 0.1
+ * s).
  *
  * @param path A regular file.
  * @throws {RevisionError} If the file cannot be read, changes meanwhile, or is no valid map.
@@ -78,7 +83,8 @@ export function* readMapSteps(
  *
  * @param path A regular file.
  * @returns The image's size, and the number of seqs that the mapping names.
- * @throws {RevisionError} As {@linkcode readRevisionMap}. What the visitor was told before is not to be used then.
+ * @throws {RevisionError} As {@linkcode readRevisionMap}. What the visitor was told before is not
+ *   to be used then.
  */
 export function* scanRevisionMap(
   path: string,
@@ -90,8 +96,8 @@ export function* scanRevisionMap(
 }
 
 /**
- * Reads no more than the image's size. That is quick: the whole file is read only if the size stands neither at its
- * end nor before the mapping. A map with other faults may go unnoticed.
+ * Reads no more than the image's size. That is quick: the whole file is read only if the size
+ * stands neither at its end nor before the mapping. A map with other faults may go unnoticed.
  *
  * @param path A regular file.
  * @returns Size of the image in bytes.
@@ -102,8 +108,9 @@ export function readRevisionSize(path: string): number {
 }
 
 /**
- * Tells whether a map still stands where it was read, by its file's state, and if that says nothing, by its content. A map
- * that is gone has not changed: a revision may expire while it is restored.
+ * Tells whether a map still stands where it was read, by its file's state, and if that says
+ * nothing, by its content. A map that is gone has not changed: a revision may expire while it is
+ * restored.
  */
 export function* isStillThere(map: StoredRevisionMap, path: string): Steps<boolean> {
   let state: FileState;

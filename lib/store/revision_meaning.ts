@@ -1,6 +1,6 @@
 /**
- * Tells apart what a user may type for a revision: a path, a directory, or a directory and a spec. Looks at the file
- * system, but into no file. `select_revision.ts` goes on from here.
+ * Tells apart what a user may type for a revision: a path, a directory, or a directory and a spec.
+ * Looks at the file system, but into no file. `select_revision.ts` goes on from here.
  *
  * @module
  */
@@ -17,7 +17,10 @@ import { hintAbove, hintNear, listHint } from "./store_hints.ts";
 export interface SelectOptions {
   /** A revision spec; the path is then a backup directory. */
   readonly spec?: string | undefined;
-  /** A backup directory in which a name without a slash is looked for first, and a spec without a directory. */
+  /**
+   * A backup directory in which a name without a slash is looked for first, and a spec without a
+   * directory.
+   */
   readonly relativeTo?: string | undefined;
   /** Ends the search in a directory of many revisions; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
@@ -149,7 +152,10 @@ function tryParse(text: string, isPath = false): RevisionSpec | null {
   }
 }
 
-/** Splits a path after the longest of its beginnings that is a directory; `prefix` is "" or ends with a slash. */
+/**
+ * Splits a path after the longest of its beginnings that is a directory; `prefix` is "" or ends
+ * with a slash.
+ */
 function splitAfterDirectory(path: string): { prefix: string; rest: string } {
   let end = path.lastIndexOf("/") + 1;
   while (end > 0 && kindOf(path.slice(0, end)) !== "directory") {
@@ -158,7 +164,10 @@ function splitAfterDirectory(path: string): { prefix: string; rest: string } {
   return { prefix: path.slice(0, end), rest: path.slice(end) };
 }
 
-/** Whether a path leads to what is a revision or is to be refused as one, even if only its metadata is there. */
+/**
+ * Whether a path leads to what is a revision or is to be refused as one, even if only its metadata
+ * is there.
+ */
 function isRevisionAt(path: string): boolean {
   const kind = kindOf(path);
   return kind === "other" || kind === "nothing" && kindOf(path + METADATA_SUFFIX) === "other";

@@ -3,29 +3,36 @@
  *
  * What backy's `-r` takes means here what it means there:
  *
- * - `last` or `latest`, `first`; a number counts back from the newest, which is 0; a revision's uuid in full
- * - `all`, `clean` (the backup ran to its end), `local`, `remote`, `tag:NAME`, `trust:STATE`, `server:NAME`
+ * - `last` or `latest`, `first`; a number counts back from the newest, which is 0; a revision's
+ *   uuid in full
+ * - `all`, `clean` (the backup ran to its end), `local`, `remote`, `tag:NAME`, `trust:STATE`,
+ *   `server:NAME`
  * - `first(...)`, `last(...)`, `not(...)`, `reverse(...)`
- * - `a..b`: from a to b, both included, whichever is older; `a..` and `..b` for all since or until. A date as an
- *   end is an instant: `2026-01-11` is midnight, at which that day begins
+ * - `a..b`: from a to b, both included, whichever is older; `a..` and `..b` for all since or until.
+ *   A date as an end is an instant: `2026-01-11` is midnight, at which that day begins
  * - `a & b`, `a, b`, and parentheses. `..` binds tighter than `&`, and that tighter than `,`
  *
- * Dates without a zone are in the host's one. What differs from backy (its `find_revisions()` and `find()`):
+ * Dates without a zone are in the host's one. What differs from backy (its `find_revisions()` and
+ * `find()`):
  *
- * - A date by itself, which backy refuses, is the newest revision that is no later. It stands for all that it names, the
- *   whole day or the whole minute, so that what a listing shows finds its revision
- * - `..2026-01-11` means nothing if all revisions are later, and `2026-01-11..` if all are earlier; backy returns the
- *   oldest or newest, which is not what was asked for
- * - A range may end at a time that several revisions have, in parentheses, and be open in an empty directory; backy
- *   fails an assertion, or finds no "first"
- * - Dates have the forms that `revision_spec_date.ts` lists; backy takes all of ISO 8601, such as `2026-W02`
+ * - A date by itself, which backy refuses, is the newest revision that is no later. It stands for
+ *   all that it names, the whole day or the whole minute, so that what a listing shows finds its
+ *   revision
+ * - `..2026-01-11` means nothing if all revisions are later, and `2026-01-11..` if all are earlier;
+ *   backy returns the oldest or newest, which is not what was asked for
+ * - A range may end at a time that several revisions have, in parentheses, and be open in an empty
+ *   directory; backy fails an assertion, or finds no "first"
+ * - Dates have the forms that `revision_spec_date.ts` lists; backy takes all of ISO 8601, such as
+ *   `2026-W02`
  * - `tag:` without a name is refused
  *
- * A revision without a time has no place in the order: `last`, `first`, numbers, dates, ranges, `first(...)` and
- * `last(...)` pass over it. Sets such as `all` and `tag:NAME` have it, before all others.
+ * A revision without a time has no place in the order: `last`, `first`, numbers, dates, ranges,
+ * `first(...)` and `last(...)` pass over it. Sets such as `all` and `tag:NAME` have it, before all
+ * others.
  *
- * As in backy, a uuid or number that does not exist, and `first(...)` or `last(...)` of nothing, is an error wherever it
- * stands: `last(not(typo))` must not return the revision that was to be excluded. Sets may be empty.
+ * As in backy, a uuid or number that does not exist, and `first(...)` or `last(...)` of nothing, is
+ * an error wherever it stands: `last(not(typo))` must not return the revision that was to be
+ * excluded. Sets may be empty.
  *
  * @module
  */
@@ -43,13 +50,17 @@ export { parseRevisionSpec, type RevisionSpec } from "./revision_spec_parser.ts"
 /** What a spec means in a catalog. */
 export interface ResolvedSpec {
   /**
-   * Each revision once. First those without a time, then oldest first, save for `reverse(...)`; a list `a, b` is in the
-   * order in which it was written, and `first(...)` and `last(...)` go by such orders.
+   * Each revision once. First those without a time, then oldest first, save for `reverse(...)`; a
+   * list `a, b` is in the order in which it was written, and `first(...)` and `last(...)` go by
+   * such orders.
    */
   readonly entries: readonly CatalogEntry[];
   /** Revisions without a time that might have been chosen if they had one. */
   readonly passedOver: readonly CatalogEntry[];
-  /** Revisions of the same time as one that was chosen by its place in the order, which their names decided. */
+  /**
+   * Revisions of the same time as one that was chosen by its place in the order, which their names
+   * decided.
+   */
   readonly tied: readonly CatalogEntry[];
 }
 
@@ -57,7 +68,8 @@ export interface ResolvedSpec {
  * Finds the revisions that a spec means.
  *
  * @param entries In a catalog's order.
- * @param refuse Makes the error for a part of the spec that means nothing; `state` says which: `there is no revision "x"`.
+ * @param refuse Makes the error for a part of the spec that means nothing; `state` says which:
+ *   `there is no revision "x"`.
  * @throws What `refuse` returns.
  */
 export function resolveRevisionSpec(
@@ -70,7 +82,10 @@ export function resolveRevisionSpec(
   return { entries: found, passedOver: resolver.passedOver, tied: resolver.tied };
 }
 
-/** Where a range's end lies in a catalog, as the indices from which and up to which a range reaches from there. */
+/**
+ * Where a range's end lies in a catalog, as the indices from which and up to which a range reaches
+ * from there.
+ */
 interface RangeEnd {
   readonly from: number;
   readonly to: number;
@@ -257,7 +272,10 @@ class Resolver {
     return this.#fail(`the time of revision ${name} is unknown, so no range can end there`);
   }
 
-  /** Between two revisions, `from` is the later one and `to` the earlier, so that an empty range stays empty. */
+  /**
+   * Between two revisions, `from` is the later one and `to` the earlier, so that an empty range
+   * stays empty.
+   */
   #placeDate({ start }: SpecDate): RangeEnd {
     const firstSince = this.#entries.findIndex((entry) =>
       entry.time !== null && entry.time.getTime() >= start

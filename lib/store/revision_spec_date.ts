@@ -1,6 +1,6 @@
 /**
- * Dates as a person types them into a revision spec: `2026-01-11`, `2026-01-11 17:45`, `2026-01-11T17:45:25.666+01:00`.
- * Pure but for the host's time zone.
+ * Dates as a person types them into a revision spec: `2026-01-11`, `2026-01-11 17:45`,
+ * `2026-01-11T17:45:25.666+01:00`. Pure but for the host's time zone.
  *
  * @module
  */
@@ -24,9 +24,11 @@ export function isDateLike(text: string): boolean {
 }
 
 /**
- * Parses a date with or without a time of day: hours, minutes, seconds and fractions as far as they are given.
+ * Parses a date with or without a time of day: hours, minutes, seconds and fractions as far as they
+ * are given.
  *
- * Without a zone it is in the host's one, as in backy. A time that the clock skips there is taken for an hour later.
+ * Without a zone it is in the host's one, as in backy. A time that the clock skips there is taken
+ * for an hour later.
  *
  * @returns `null` if the text is none, or there is no such day or time.
  */

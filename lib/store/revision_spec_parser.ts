@@ -1,8 +1,9 @@
 /**
- * Parses revision specs, the language of backy's `-r`. Pure. `revision_spec.ts` says what each of them means.
+ * Parses revision specs, the language of backy's `-r`. Pure. `revision_spec.ts` says what each of
+ * them means.
  *
- * From loose to tight: `a, b` (either), `a & b` (both), `a..b` (range), then single words, functions and
- * parentheses. White space counts only inside a word, as in `2026-01-11 17:45`.
+ * From loose to tight: `a, b` (either), `a & b` (both), `a..b` (range), then single words,
+ * functions and parentheses. White space counts only inside a word, as in `2026-01-11 17:45`.
  *
  * @module
  */

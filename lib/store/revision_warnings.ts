@@ -1,5 +1,6 @@
 /**
- * What a user should know about revisions that can be read: unfinished, distrusted, or not all of them listed.
+ * What a user should know about revisions that can be read: unfinished, distrusted, or not all of
+ * them listed.
  *
  * @module
  */
@@ -26,11 +27,12 @@ const CLOCK_SKEW_MS = 3_600_000;
 const DURATION = /^stats: *(?:\{[^{}]*|(?:\r?\n [^\n]*)*)\bduration: +\d/m;
 
 /**
- * Says what speaks against a revision of which only the map's path is known. Metadata that is absent or cannot be
- * read says nothing.
+ * Says what speaks against a revision of which only the map's path is known. Metadata that is
+ * absent or cannot be read says nothing.
  *
- * A restore by path comes by here, and loading the YAML parser takes 13 ms. So the text is looked at first, within
- * 0.5 ms; only where "distrusted" stands in it or no duration is found is it parsed.
+ * A restore by path comes by here, and loading the YAML parser takes 13 ms. So the text is looked
+ * at first, within 0.5 ms; only where "distrusted" stands in it or no duration is found is it
+ * parsed.
  */
 export async function readRevisionWarnings(mapPath: string): Promise<string[]> {
   const path = mapPath + METADATA_SUFFIX;
@@ -46,7 +48,8 @@ export async function readRevisionWarnings(mapPath: string): Promise<string[]> {
 }
 
 function looksFine(path: string): boolean {
-  // Opening a FIFO would wait for a writer, reading some files of /proc, which have no length, for whatever they tell of.
+  // Opening a FIFO would wait for a writer, reading some files of /proc, which have no length, for
+  // whatever they tell of.
   const { isFile, size } = Deno.statSync(path);
   if (!isFile || size === 0) return true;
   const bytes = readBeginning(path, GLANCE_MAX_BYTES);
@@ -54,7 +57,10 @@ function looksFine(path: string): boolean {
   return bytes.length < GLANCE_MAX_BYTES && !text.includes("distrusted") && DURATION.test(text);
 }
 
-/** Says which of the revisions are unfinished or distrusted; one line for each of these, however many there are. */
+/**
+ * Says which of the revisions are unfinished or distrusted; one line for each of these, however
+ * many there are.
+ */
 export function warningsAbout(
   revisions: readonly { readonly name: string; readonly info: RevisionInfo }[],
 ): string[] {
@@ -91,8 +97,8 @@ export function warningAboutLeftOut(leftOut: readonly SkippedRevision[]): string
 }
 
 /**
- * Says which revisions could not be chosen by their place in the order because they have no time, and which could be meant
- * as well because they have the same one: a line each, or none.
+ * Says which revisions could not be chosen by their place in the order because they have no time,
+ * and which could be meant as well because they have the same one: a line each, or none.
  */
 export function warningsAboutOrder({ passedOver, tied }: Omit<ResolvedSpec, "entries">): string[] {
   const warnings: string[] = [];
@@ -111,7 +117,10 @@ export function warningsAboutOrder({ passedOver, tied }: Omit<ResolvedSpec, "ent
   return warnings;
 }
 
-/** Says that a revision would be of the future: then a clock was wrong, and it may not be the newest. */
+/**
+ * Says that a revision would be of the future: then a clock was wrong, and it may not be the
+ * newest.
+ */
 export function warningAboutFuture(
   { name, time }: { readonly name: string; readonly time: Date | null },
   now: number,
@@ -131,7 +140,10 @@ function warningAboutMissing(missing: readonly SkippedRevision[], state: string)
   return [`${subject} ${state} and ${verb} left out: ${describeRevisions(missing)}`];
 }
 
-/** Writes a few revisions with what is said about each: `"a" (its map is missing), "b" (...) and 2 more`. */
+/**
+ * Writes a few revisions with what is said about each: `"a" (its map is missing), "b" (...) and 2
+ * more`.
+ */
 export function describeRevisions(revisions: readonly SkippedRevision[]): string {
   return listed(
     revisions.map((revision) =>

@@ -1,8 +1,9 @@
 /**
- * From what a user typed to revisions: a path, a backup directory and a spec (`DIR/last(tag:daily)`), or the two apart.
+ * From what a user typed to revisions: a path, a backup directory and a spec
+ * (`DIR/last(tag:daily)`), or the two apart.
  *
- * A file at the path always wins, and leads where `store.ts` says. A restore by path neither lists the directory nor
- * loads the YAML parser, unless there is something to warn of.
+ * A file at the path always wins, and leads where `store.ts` says. A restore by path neither lists
+ * the directory nor loads the YAML parser, unless there is something to warn of.
  *
  * @module
  */
@@ -34,13 +35,19 @@ export type { SelectOptions } from "./revision_meaning.ts";
 
 /** A revision that was found, and whose map is a regular file. */
 export interface FoundRevision extends RevisionLocation {
-  /** The revision in its directory's list; `null` if it was named by its path or its uuid, which reads no list. */
+  /**
+   * The revision in its directory's list; `null` if it was named by its path or its uuid, which
+   * reads no list.
+   */
   readonly entry: CatalogEntry | null;
 }
 
 /** The one revision that was meant. */
 export interface SelectedRevision extends FoundRevision {
-  /** What the user should know, a line each: it is unfinished or distrusted, or others could not be read. */
+  /**
+   * What the user should know, a line each: it is unfinished or distrusted, or others could not be
+   * read.
+   */
   readonly warnings: readonly string[];
 }
 
@@ -58,9 +65,10 @@ export interface SelectedRevisions {
 /**
  * Finds the one revision that a user means.
  *
- * @param path `DIR/UUID` or what else `locateRevision` takes; else `DIR/SPEC`, or `SPEC` alone in the current
- *   directory; with `options.spec` a backup directory.
- * @throws {RevisionError} If there is none or more than one (then with `candidates`), or it cannot be used.
+ * @param path `DIR/UUID` or what else `locateRevision` takes; else `DIR/SPEC`, or `SPEC` alone in
+ *   the current directory; with `options.spec` a backup directory.
+ * @throws {RevisionError} If there is none or more than one (then with `candidates`), or it cannot
+ *   be used.
  * @throws {StoreFormatError} If a spec's directory is no backup directory.
  * @throws {UsageError} If a spec is not understood, or its directory is a file.
  */
@@ -97,7 +105,8 @@ export async function selectRevision(
  *
  * @param path As of {@linkcode selectRevision}.
  * @throws {RevisionError} If there is none, or none that can be used.
- * @throws {StoreFormatError} If it is a spec in, or itself, a directory that is no backup directory.
+ * @throws {StoreFormatError} If it is a spec in, or itself, a directory that is no backup
+ *   directory.
  * @throws {UsageError} If a spec is not understood, or its directory is a file.
  */
 export async function selectRevisions(

@@ -1,6 +1,6 @@
 /**
- * Step 1 of every path: finds out which backup directory and which revision a user means, and that the
- * directory is in the format this project reads. Next: `purge_lock.ts`, then `revision_map.ts`.
+ * Step 1 of every path: finds out which backup directory and which revision a user means, and that
+ * the directory is in the format this project reads. Next: `purge_lock.ts`, then `revision_map.ts`.
  *
  * @module
  */
@@ -26,7 +26,10 @@ export interface RevisionLocation {
   readonly basedir: string;
   /** The revision's own name, also where the path was a symbolic link such as `last`. */
   readonly name: string;
-  /** The revision map: a regular file when this was returned, and no symbolic link that may be turned. */
+  /**
+   * The revision map: a regular file when this was returned, and no symbolic link that may be
+   * turned.
+   */
   readonly mapPath: string;
 }
 
@@ -40,7 +43,8 @@ const FORMAT_NAME = /^v\d{1,3}$/;
  * Checks that a directory is a backup directory of format "v2".
  *
  * @param dir Path of the directory.
- * @throws {StoreFormatError} If it is absent or unreadable, is no backup directory, or has another format.
+ * @throws {StoreFormatError} If it is absent or unreadable, is no backup directory, or has another
+ *   format.
  */
 export function openStore(dir: string): Store {
   const refuse = (state: string, cause?: unknown): never => {
@@ -79,14 +83,15 @@ export function openStore(dir: string): Store {
 }
 
 /**
- * Finds the revision map that a path means: `DIR/UUID`, `DIR/last` (a symbolic link), or `UUID` alone in the
- * current directory.
+ * Finds the revision map that a path means: `DIR/UUID`, `DIR/last` (a symbolic link), or `UUID`
+ * alone in the current directory.
  *
- * The backup directory is the one that contains the path given. Only where that has no chunk store and the
- * directory of a link's target has one (a link from elsewhere into a backup directory), it is the latter.
+ * The backup directory is the one that contains the path given. Only where that has no chunk store
+ * and the directory of a link's target has one (a link from elsewhere into a backup directory), it
+ * is the latter.
  *
- * @throws {RevisionError} If the path is absent, is a directory or a special file, or a revision's metadata,
- *   or if only metadata is left of the revision: on another server, or without a map.
+ * @throws {RevisionError} If the path is absent, is a directory or a special file, or a revision's
+ *   metadata, or if only metadata is left of the revision: on another server, or without a map.
  */
 export function locateRevision(path: string): RevisionLocation {
   const refuse = (state: string, cause?: unknown): never => {
@@ -140,7 +145,10 @@ function whyAbsent(path: string): string {
   }
 }
 
-/** Says why a revision cannot be read of which there is only metadata; `server` as it stands there, "" for none. */
+/**
+ * Says why a revision cannot be read of which there is only metadata; `server` as it stands there,
+ * "" for none.
+ */
 export function describeOnlyMetadata(server: string): string {
   if (server === "") return "its map is missing, there is only its metadata";
   const name = shownHostName(server);
@@ -149,8 +157,9 @@ export function describeOnlyMetadata(server: string): string {
 }
 
 /**
- * Looks for the server in a metadata file, in the one form that producers write it. Loading the YAML parser of
- * `revision_info.ts` takes 13 ms, which each restore would pay for this rare message.
+ * Looks for the server in a metadata file, in the one form that producers write it. Loading the
+ * YAML parser of `revision_info.ts` takes 13 ms, which each restore would pay for this rare
+ * message.
  */
 function readServer(path: string): string {
   const { isFile, size } = Deno.statSync(path);
@@ -162,7 +171,9 @@ function readServer(path: string): string {
   return match?.[1] ?? match?.[2] ?? match?.[3] ?? "";
 }
 
-/** Stats a path, `null` if there is nothing; a file where a directory should be counts as nothing. */
+/**
+ * Stats a path, `null` if there is nothing; a file where a directory should be counts as nothing.
+ */
 function tryStat(path: string, refuse: Refuse): Deno.FileInfo | null {
   try {
     return Deno.statSync(path);

@@ -1,6 +1,6 @@
 /**
- * The next step of whoever named a backup directory or a revision that is not there: what lies nearby, and the command that
- * shows it. Looks at names only, and only once something has failed.
+ * The next step of whoever named a backup directory or a revision that is not there: what lies
+ * nearby, and the command that shows it. Looks at names only, and only once something has failed.
  *
  * @module
  */
@@ -20,7 +20,9 @@ export function listHint(dir: string): string {
   return `${quote(`backy-extract list ${shellWord(dir)}`)} shows what there is`;
 }
 
-/** Says what to list instead of a path that is no directory; `undefined` if nothing suggests itself. */
+/**
+ * Says what to list instead of a path that is no directory; `undefined` if nothing suggests itself.
+ */
 export function hintForList(path: string): string | undefined {
   const above = storeAbove(path);
   if (above === undefined) return isDirectory(path) ? undefined : hintBeside(path);
@@ -47,7 +49,10 @@ export function hintNear(dir: string): string {
   return above === undefined ? `${quote(dir)} is not a backup directory` : listHint(above);
 }
 
-/** Says which backup directories lie in the directory above a missing one; `undefined` if there are none. */
+/**
+ * Says which backup directories lie in the directory above a missing one; `undefined` if there are
+ * none.
+ */
 export function hintBeside(dir: string): string | undefined {
   return describeStoresIn(parentOf(dir), "beside it");
 }

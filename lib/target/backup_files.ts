@@ -1,6 +1,7 @@
 /**
- * Keeps files of backup directories, whoever reads them, from becoming targets by a slip: what lies in one, what is named as
- * their files are, and what holds what theirs hold (a hard link or bind mount may have any name).
+ * Keeps files of backup directories, whoever reads them, from becoming targets by a slip: what lies
+ * in one, what is named as their files are, and what holds what theirs hold (a hard link or bind
+ * mount may have any name).
  *
  * The directories that are being read are `store_overlap.ts`'s matter: those are never written.
  *
@@ -48,7 +49,8 @@ const TAG_MAX_CHARS = 16;
 /**
  * Says what speaks against writing a file: that it belongs to a backup, or that it has other names.
  *
- * @returns Clauses such as `it lies in the backup directory "/srv/backy/vm1"`, each of which `--force` overrides.
+ * @returns Clauses such as `it lies in the backup directory "/srv/backy/vm1"`, each of which
+ *   `--force` overrides.
  */
 export function describeHarm(file: FileToWrite): string[] {
   const reasons: string[] = [];

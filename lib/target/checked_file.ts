@@ -1,6 +1,6 @@
 /**
- * A regular file that passed its checks (`file.ts`), and how it is made ready to be written: created, claimed, emptied, and
- * given its length and storage (`file_length.ts`).
+ * A regular file that passed its checks (`file.ts`), and how it is made ready to be written:
+ * created, claimed, emptied, and given its length and storage (`file_length.ts`).
  *
  * @module
  */
@@ -26,13 +26,14 @@ import { isNamedBy } from "./target_name.ts";
 import { describeBytes, refusal } from "./wording.ts";
 
 /**
- * What becomes of zeros in a file whose old content stays. Only a device can be trusted to hold zeros: "always" stands for
- * holes in files.
+ * What becomes of zeros in a file whose old content stays. Only a device can be trusted to hold
+ * zeros: "always" stands for holes in files.
  */
 const KEPT_ZERO_POLICIES = { auto: "deallocate", always: "deallocate", never: "write" } as const;
 
 /**
- * Locks a file as long as it is open: two restores into one file would both be complete and neither right.
+ * Locks a file as long as it is open: two restores into one file would both be complete and neither
+ * right.
  *
  * @returns `false` if somebody else has locked it.
  */
@@ -45,7 +46,10 @@ export function tryClaim(fd: number): boolean {
   }
 }
 
-/** Another restore that finds the file in use locks it for a moment, only to give up: neither would be left. */
+/**
+ * Another restore that finds the file in use locks it for a moment, only to give up: neither would
+ * be left.
+ */
 const CLAIM_ATTEMPTS = 5, CLAIM_PAUSE_MS = 50;
 
 /** A file that may be written, or created. */
@@ -63,7 +67,8 @@ export class CheckedFile implements CheckedTarget {
   #oldBytes: number | null = null;
 
   /**
-   * @param found.fd Descriptor of a file that exists and is claimed; owned by this object from here on.
+   * @param found.fd Descriptor of a file that exists and is claimed; owned by this object from here
+   *   on.
    * @param found.createAt Where a file that does not exist is to be created, links resolved.
    */
   constructor(
@@ -109,13 +114,17 @@ export class CheckedFile implements CheckedTarget {
     this.#fd = null;
   }
 
-  /** @returns The descriptor that was checked. @throws {TargetError} If the path leads elsewhere since. */
+  /**
+   * @returns The descriptor that was checked. @throws {TargetError} If the path leads elsewhere
+   *   since.
+   */
   #takeChecked(): number {
     const fd = this.#fd;
     if (fd === null) {
       throw new TypeError(`Cannot open ${quote(this.path)}: it was opened before`);
     }
-    // Another restore may have removed the file it had created, before its lock could be taken over.
+    // Another restore may have removed the file it had created, before its lock could be taken
+    // over.
     if (!isNamedBy(fd, this.path)) {
       throw refusal(this.path, "it was deleted or replaced since it was looked at");
     }
@@ -123,7 +132,10 @@ export class CheckedFile implements CheckedTarget {
     return fd;
   }
 
-  /** Creates the file and claims it. @throws {TargetError} If it is there by now, or somebody else's. */
+  /**
+   * Creates the file and claims it. @throws {TargetError} If it is there by now, or somebody
+   * else's.
+   */
   async #create(): Promise<number> {
     let fd: number;
     try {
@@ -132,8 +144,8 @@ export class CheckedFile implements CheckedTarget {
     } catch (error) {
       throw refusal(this.path, `it cannot be created: ${reasonOf(error)}`, error);
     }
-    // Before the lock another restore can find the file, lock it and write to it, and may even have ended. Then it is that
-    // one's file, to be neither changed nor removed.
+    // Before the lock another restore can find the file, lock it and write to it, and may even have
+    // ended. Then it is that one's file, to be neither changed nor removed.
     for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
       if (attempt > 0) await new Promise((resolve) => setTimeout(resolve, CLAIM_PAUSE_MS));
       if (!tryClaim(fd)) continue;
@@ -145,9 +157,11 @@ export class CheckedFile implements CheckedTarget {
   }
 
   /**
-   * Empties the file unless its content stays, gives it its length, and puts storage behind it for `never`.
+   * Empties the file unless its content stays, gives it its length, and puts storage behind it for
+   * `never`.
    *
-   * @returns How zeros are written, and the length it is to get at the end where it could not get it at once.
+   * @returns How zeros are written, and the length it is to get at the end where it could not get
+   *   it at once.
    */
   async #prepare(
     fd: number,
@@ -159,7 +173,8 @@ export class CheckedFile implements CheckedTarget {
       this.#oldBytes = oldBytes;
       const isReplaced = oldContent === "replaced" && !this.isNew;
       const length = new FileLength(fd, { path: this.path, wantedBytes: extent.end });
-      // A length that the file system or a limit does not allow is refused here, with the old content still there.
+      // A length that the file system or a limit does not allow is refused here, with the old
+      // content still there.
       await length.grow();
       if (isReplaced) {
         await length.empty();
@@ -168,7 +183,8 @@ export class CheckedFile implements CheckedTarget {
       }
       const isAllocated = sparse === "never" && await allocate(fd, extent, signal);
       await length.grow();
-      // A file that is right already is not touched: to give it its own length would change its time.
+      // A file that is right already is not touched: to give it its own length would change its
+      // time.
       if (oldContent === "updated") await length.cut();
       const { missingBytes } = length;
       if (!this.isNew && !isReplaced) {
@@ -191,7 +207,8 @@ export class CheckedFile implements CheckedTarget {
 
   /** Leaves no file of zeros behind that could pass for an image, nor the space it took. */
   #giveUp(fd: number): void {
-    // The failure that led here is what the caller reports, and what fails here does not keep the rest from being done.
+    // The failure that led here is what the caller reports, and what fails here does not keep the
+    // rest from being done.
     const attempt = (undo: () => void) => {
       try {
         undo();

@@ -25,9 +25,10 @@ import {
 } from "./wording.ts";
 
 /**
- * The least unit in which a device is deallocated, whatever its sectors: that of the page cache. If two workers have to do with one page,
- * one that zeroes sectors of it past the cache and one that writes others through it, then what the latter read before
- * the former zeroed would be written back. (Parts of an image need not lie at a page of the target.)
+ * The least unit in which a device is deallocated, whatever its sectors: that of the page cache. If
+ * two workers have to do with one page, one that zeroes sectors of it past the cache and one that
+ * writes others through it, then what the latter read before the former zeroed would be written
+ * back. (Parts of an image need not lie at a page of the target.)
  */
 const PAGE_BYTES = 4096;
 
@@ -92,7 +93,10 @@ function claim(path: string, options: PreflightOptions): { fd: number; uses: str
   }
 }
 
-/** What the restore will overwrite; nothing to speak of where the target is known to hold an image, or is left as it is there. */
+/**
+ * What the restore will overwrite; nothing to speak of where the target is known to hold an image,
+ * or is left as it is there.
+ */
 function contentOf(path: string, deviceBytes: number, options: PreflightOptions): string | null {
   if (options.oldContent === "updated" || options.extent.start >= CONTENT_BYTES) return null;
   try {
@@ -108,7 +112,10 @@ function contentOf(path: string, deviceBytes: number, options: PreflightOptions)
   }
 }
 
-/** Whether a device is read-only, which the kernel calls "Permission denied" or lets pass, as the case may be. */
+/**
+ * Whether a device is read-only, which the kernel calls "Permission denied" or lets pass, as the
+ * case may be.
+ */
 function isReadOnly(path: string, rdev: number): boolean {
   try {
     const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);

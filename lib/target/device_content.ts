@@ -1,5 +1,6 @@
 /**
- * Says what a device holds that is about to be overwritten, so that someone who has named the wrong one sees it.
+ * Says what a device holds that is about to be overwritten, so that someone who has named the wrong
+ * one sees it.
  *
  * @module
  */
@@ -9,14 +10,18 @@ import { readAt } from "../ffi/read_at.ts";
 import { readPartitionTable } from "../image/partition_table.ts";
 import { findSignature, SIGNATURE_BYTES } from "../image/signatures.ts";
 
-/** Bytes at the start of a device in which most signatures lie; what is restored behind them overwrites none. */
+/**
+ * Bytes at the start of a device in which most signatures lie; what is restored behind them
+ * overwrites none.
+ */
 export const CONTENT_BYTES = SIGNATURE_BYTES;
 
 /**
  * Says what a device holds.
  *
  * @param fd Open for reading.
- * @returns Such as "XFS file system" or "partition table (GPT, 3 partitions), RAID member"; `null` if nothing is recognised.
+ * @returns Such as "XFS file system" or "partition table (GPT, 3 partitions), RAID member"; `null`
+ *   if nothing is recognised.
  * @throws {OsError} If it cannot be read.
  */
 export function describeContent(fd: number, deviceBytes: number): string | null {
@@ -45,7 +50,10 @@ function describeTable(source: Parameters<typeof readPartitionTable>[0]): string
   }
 }
 
-/** Where the first label of a ZFS device has its uberblocks, and what each begins with, in either byte order. */
+/**
+ * Where the first label of a ZFS device has its uberblocks, and what each begins with, in either
+ * byte order.
+ */
 const ZFS_UBERBLOCKS = { offset: 131_072, bytes: 131_072, stepBytes: 1024, magic: 0x00bab10cn };
 
 function hasUberblock(bytes: Uint8Array<ArrayBuffer>): boolean {
@@ -57,7 +65,10 @@ function hasUberblock(bytes: Uint8Array<ArrayBuffer>): boolean {
   return false;
 }
 
-/** The magic number of Linux's RAID, and where its versions 0.90 and 1.0 have it. Source: linux/raid/md_p.h, super-1. */
+/**
+ * The magic number of Linux's RAID, and where its versions 0.90 and 1.0 have it. Source:
+ * linux/raid/md_p.h, super-1.
+ */
 const RAID_MAGIC = 0xa92b4efc;
 
 function hasRaidAtEnd(

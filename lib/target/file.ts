@@ -31,7 +31,10 @@ import {
   roomWarnings,
 } from "./wording.ts";
 
-/** Symbolic links that are followed before a path counts as endless. Source: MAXSYMLINKS, linux/namei.h. */
+/**
+ * Symbolic links that are followed before a path counts as endless. Source: MAXSYMLINKS,
+ * linux/namei.h.
+ */
 const MAX_SYMLINKS = 40;
 
 /** Checks an existing regular file. @throws {TargetError} If it must not or cannot be written. */
@@ -75,7 +78,10 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
   }
 }
 
-/** Checks a path at which nothing exists. @throws {TargetError} If no file can or should be created there. */
+/**
+ * Checks a path at which nothing exists. @throws {TargetError} If no file can or should be created
+ * there.
+ */
 export function checkNewFile(path: string, options: PreflightOptions): CheckedTarget {
   if (path === "") throw refusal(path, "the name is empty");
   if ((options.heldBytes ?? 0) > 0) {
@@ -129,8 +135,9 @@ function followLinks(path: string): string {
 }
 
 /**
- * Tells whether a folder is for device nodes, where a name that does not exist is a slip of the pen and not a wish
- * for a file in memory. File systems that are mounted below /dev, such as /dev/shm, are for files.
+ * Tells whether a folder is for device nodes, where a name that does not exist is a slip of the pen
+ * and not a wish for a file in memory. File systems that are mounted below /dev, such as /dev/shm,
+ * are for files.
  */
 function isDeviceFolder(folder: string): boolean {
   if (folder !== "/dev" && !folder.startsWith("/dev/")) return false;
@@ -138,7 +145,10 @@ function isDeviceFolder(folder: string): boolean {
   return statOrNull(folder)?.dev === statOrNull("/dev")?.dev;
 }
 
-/** @throws {TargetError} If the file system has not the room for what will be written. @returns Warnings if it may not. */
+/**
+ * @throws {TargetError} If the file system has not the room for what will be written. @returns
+ *   Warnings if it may not.
+ */
 function requireRoom(
   path: string,
   options: PreflightOptions,

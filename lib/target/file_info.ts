@@ -64,8 +64,8 @@ export function listNames(path: string): string[] {
 /**
  * Tells whether two answers are about one file, whatever its names.
  *
- * Inode numbers arrive as doubles, so neighbours above 2^53 (overlay file systems make such) look alike; size and
- * time tell those apart.
+ * Inode numbers arrive as doubles, so neighbours above 2^53 (overlay file systems make such) look
+ * alike; size and time tell those apart.
  */
 export function isSameFile(a: FileStatus, b: FileStatus): boolean {
   if (a.dev !== b.dev || a.ino !== b.ino) return false;

@@ -1,8 +1,9 @@
 /**
  * A file's length and storage, set without keeping the event loop waiting.
  *
- * Most file systems make a file longer at once, by a hole. Others (FAT, exFAT) have no holes: they fill the file with zeros,
- * which takes as long as writing it. There the file grows by what is written to it, and gets what is missing at the end.
+ * Most file systems make a file longer at once, by a hole. Others (FAT, exFAT) have no holes: they
+ * fill the file with zeros, which takes as long as writing it. There the file grows by what is
+ * written to it, and gets what is missing at the end.
  *
  * @module
  */
@@ -20,7 +21,9 @@ const PROBE_BYTES = 1_048_576;
 /** Zeros are filled in, and storage is allocated, in pieces between which it can be stopped. */
 const FILL_PIECE_BYTES = 67_108_864;
 
-/** Errors of `fallocate` that mean: this file system, or this file, cannot have storage in advance. */
+/**
+ * Errors of `fallocate` that mean: this file system, or this file, cannot have storage in advance.
+ */
 const CANNOT_ALLOCATE: ReadonlySet<number> = new Set([
   Errno.EOPNOTSUPP,
   Errno.ENOSYS,
@@ -52,8 +55,8 @@ export class FileLength {
   }
 
   /**
-   * Makes a file that is too short longer, if that costs nothing; otherwise only finds out whether it is allowed, as far as
-   * that can be known.
+   * Makes a file that is too short longer, if that costs nothing; otherwise only finds out whether
+   * it is allowed, as far as that can be known.
    *
    * @throws {OsError} If it is not, such as EFBIG.
    */

@@ -1,6 +1,7 @@
 /**
- * Finds out who else uses a file or device that is open here: by locks, by writing to it, or through a loop device. Beyond
- * that the kernel itself refuses devices that are mounted or claimed, for which `in_use.ts` has the words.
+ * Finds out who else uses a file or device that is open here: by locks, by writing to it, or
+ * through a loop device. Beyond that the kernel itself refuses devices that are mounted or claimed,
+ * for which `in_use.ts` has the words.
  *
  * @module
  */
@@ -26,8 +27,8 @@ import {
 } from "./open_files.ts";
 
 /**
- * Some use ends after a moment: that of programs that look at devices when something happens to them, such as udev's, and of
- * another restore that gives up.
+ * Some use ends after a moment: that of programs that look at devices when something happens to
+ * them, such as udev's, and of another restore that gives up.
  */
 const LOOKS = 3, PAUSE_MS = 100;
 
@@ -47,8 +48,8 @@ export interface UsedFile {
 }
 
 /**
- * Tells whether others have a regular file open for writing. If it cannot be seen who that is, they may have closed it already:
- * then it is looked at again after a moment.
+ * Tells whether others have a regular file open for writing. If it cannot be seen who that is, they
+ * may have closed it already: then it is looked at again after a moment.
  *
  * @returns `null` if that cannot be told.
  */
@@ -113,7 +114,10 @@ export function whyNotOpened(path: string, error: unknown): string {
   return error.errno === Errno.EPERM ? reason + describeBarriers(path) : reason;
 }
 
-/** Says what keeps even root from writing a file or directory: behind an error message, with the way out. */
+/**
+ * Says what keeps even root from writing a file or directory: behind an error message, with the way
+ * out.
+ */
 export function describeBarriers(path: string): string {
   const { isImmutable, isAppendOnly } = writeBarriers(path);
   if (!isImmutable && !isAppendOnly) return "";
@@ -168,8 +172,8 @@ function describeLocksAt(path: string): string[] {
 }
 
 /**
- * Says who holds the `flock` that could not be taken. A parent who does (`flock FILE backy-extract ...`, `udevadm lock`) keeps
- * others away for this restore.
+ * Says who holds the `flock` that could not be taken. A parent who does (`flock FILE backy-extract
+ * ...`, `udevadm lock`) keeps others away for this restore.
  */
 function describeFlock(info: FileStatus): string[] {
   const pids = findFlockHolders(readTextOrNull("/proc/locks") ?? "", info, { isShared: true });

@@ -1,8 +1,9 @@
 /**
  * Says what a block device that the kernel calls busy is used for.
  *
- * The kernel's own answer is `open` with O_EXCL, which fails with EBUSY when the device, or for a whole disk one of
- * its partitions, is claimed; this module only finds words for it, in what /proc and /sys tell.
+ * The kernel's own answer is `open` with O_EXCL, which fails with EBUSY when the device, or for a
+ * whole disk one of its partitions, is claimed; this module only finds words for it, in what /proc
+ * and /sys tell.
  *
  * @module
  */
@@ -22,7 +23,8 @@ export interface MountEntry {
 }
 
 /**
- * Parses the text of /proc/self/mountinfo. Format: proc_pid_mountinfo(5); lines that do not follow it are left out.
+ * Parses the text of /proc/self/mountinfo. Format: proc_pid_mountinfo(5); lines that do not follow
+ * it are left out.
  *
  * @example
  * ```ts
@@ -76,8 +78,8 @@ export function deviceName(rdev: number): string {
  *
  * @param rdev Number of the device.
  * @param root Folder that stands for "/" where /proc and /sys are looked up.
- * @returns Reasons such as `it is mounted at "/srv"`; empty if the user is not to be found, for example because it is
- *   mounted in another namespace.
+ * @returns Reasons such as `it is mounted at "/srv"`; empty if the user is not to be found, for
+ *   example because it is mounted in another namespace.
  */
 export function describeDeviceUse(rdev: number, root = ""): string[] {
   const sys = `${root}/sys`;
@@ -121,7 +123,10 @@ interface RelatedDevice {
   readonly name: string;
 }
 
-/** The device itself, and those whose use the kernel counts as its use: its partitions, or the disk it is part of. */
+/**
+ * The device itself, and those whose use the kernel counts as its use: its partitions, or the disk
+ * it is part of.
+ */
 function relatedDevices(root: string, device: string): RelatedDevice[] {
   const self = { device, relation: "", name: "" };
   const sys = `${root}/sys`;
@@ -143,7 +148,10 @@ function relatedDevices(root: string, device: string): RelatedDevice[] {
   return related;
 }
 
-/** Without /sys, tells disks and partitions by the names in /proc/partitions: sda1 is part of sda, nvme0n1p1 of nvme0n1. */
+/**
+ * Without /sys, tells disks and partitions by the names in /proc/partitions: sda1 is part of sda,
+ * nvme0n1p1 of nvme0n1.
+ */
 function relatedByName(root: string, device: string): RelatedDevice[] {
   const devices = parsePartitions(readTextOrNull(`${root}/proc/partitions`) ?? "");
   const self = devices.find((found) => found.device === device);
@@ -159,7 +167,9 @@ function relatedByName(root: string, device: string): RelatedDevice[] {
   });
 }
 
-/** Parses the text of /proc/partitions: major, minor, blocks and name. Format: proc_partitions(5). */
+/**
+ * Parses the text of /proc/partitions: major, minor, blocks and name. Format: proc_partitions(5).
+ */
 export function parsePartitions(text: string): { device: string; name: string }[] {
   return [...text.matchAll(/^\s*(\d+)\s+(\d+)\s+\d+\s+(\S+)$/gm)]
     .map(([, major, minor, name]) => ({ device: `${major}:${minor}`, name: name! }));

@@ -15,8 +15,8 @@ import type { FileIdentity } from "./open_files.ts";
 /** A file or device that a loop device stands on. */
 export interface Backing {
   /**
-   * Finds the path that leads to it; `null` if none does any more. Looks at the file, which may take for ever if a server is
-   * dead: for those that matter only.
+   * Finds the path that leads to it; `null` if none does any more. Looks at the file, which may
+   * take for ever if a server is dead: for those that matter only.
    */
   readonly findPath: () => string | null;
   readonly info: FileIdentity;
@@ -71,7 +71,8 @@ export function backingOf(path: string): Backing | null | "unknown" {
   try {
     const found = loopBacking(fd);
     if (found === null) return null;
-    // Of a long name the ioctl gives the beginning only; either may be the name of something else by now.
+    // Of a long name the ioctl gives the beginning only; either may be the name of something else
+    // by now.
     const names = [backingName(path), found.name];
     const isSelf = (name: string | null) => {
       const info = name === null ? null : statOrNull(name);

@@ -1,8 +1,9 @@
 /**
- * Finds the processes that have a file or device open for writing, in what /proc tells of their descriptors.
+ * Finds the processes that have a file or device open for writing, in what /proc tells of their
+ * descriptors.
  *
- * Who is not root sees their own processes only, and nobody sees those of other PID namespaces: that nobody is found does not
- * mean that nobody is there.
+ * Who is not root sees their own processes only, and nobody sees those of other PID namespaces:
+ * that nobody is found does not mean that nobody is there.
  *
  * @module
  */
@@ -11,7 +12,10 @@ import { type FileStatus, statUnsynced } from "../ffi/file_status.ts";
 import { listNames, readTextOrNull } from "./file_info.ts";
 import { STDOUT_FD } from "./target.ts";
 
-/** Bits of the flags in /proc/PID/fdinfo/FD that tell how a file was opened. Source: O_ACCMODE, asm-generic/fcntl.h. */
+/**
+ * Bits of the flags in /proc/PID/fdinfo/FD that tell how a file was opened. Source: O_ACCMODE,
+ * asm-generic/fcntl.h.
+ */
 const ACCESS_MODE = 0o3;
 
 /** As much of what `stat` says as identifies a file or device. */
@@ -20,20 +24,21 @@ export type FileIdentity = Pick<FileStatus, "dev" | "ino" | "rdev" | "isBlockDev
 /** Processes that have a file open for writing. */
 export interface Writers {
   /**
-   * Process ids, ascending, but for this process, those it descends from, and those that got it where this one did: a shell
-   * that opens standard output for a command opens it for all that the command starts.
+   * Process ids, ascending, but for this process, those it descends from, and those that got it
+   * where this one did: a shell that opens standard output for a command opens it for all that the
+   * command starts.
    */
   readonly pids: readonly number[];
   /**
-   * Whether this process has it open more than once, or one that it descends from has, such as the shell that opened it for
-   * standard output: whoever asked for the restore knows.
+   * Whether this process has it open more than once, or one that it descends from has, such as the
+   * shell that opened it for standard output: whoever asked for the restore knows.
    */
   readonly isInherited: boolean;
 }
 
 /**
- * Finds who has one of some files open for writing, which are open here too. With 100 processes and 800 descriptors on a
- * machine this takes 5 ms, with 1600 and 8400 about 80.
+ * Finds who has one of some files open for writing, which are open here too. With 100 processes and
+ * 800 descriptors on a machine this takes 5 ms, with 1600 and 8400 about 80.
  *
  * @param files What `stat` says of the files. A device is the same by whatever node.
  */
@@ -45,8 +50,8 @@ export function findWriters(files: readonly FileIdentity[]): Writers {
     const pid = Number(name);
     const fds = Number.isInteger(pid) ? writingDescriptors(pid, files) : [];
     if (fds.length === 0) continue;
-    // One descriptor is the target's, opened here unless it is standard output. Whoever got that from this process is a child
-    // of the shell that became this program by exec.
+    // One descriptor is the target's, opened here unless it is standard output. Whoever got that
+    // from this process is a child of the shell that became this program by exec.
     if (pid === self ? fds.length > 1 || fds[0] === STDOUT_FD : parents.includes(pid)) {
       givers.add(pid);
     } else if (pid !== self) others.push(pid);
@@ -57,11 +62,11 @@ export function findWriters(files: readonly FileIdentity[]): Writers {
 }
 
 /**
- * Finds the locks by `flock` that a process has on a file from which this one descends. Those of this process itself may be
- * another restore's.
+ * Finds the locks by `flock` that a process has on a file from which this one descends. Those of
+ * this process itself may be another restore's.
  *
- * @returns The process ids by which /proc/locks names them. Those processes may have ended: after `exec 9<>FILE; flock 9` it is
- *   the shell that has the lock.
+ * @returns The process ids by which /proc/locks names them. Those processes may have ended: after
+ *   `exec 9<>FILE; flock 9` it is the shell that has the lock.
  */
 export function inheritedFlocks(file: FileIdentity): number[] {
   const pids: number[] = [];
@@ -104,7 +109,9 @@ export function isSameIdentity(a: FileIdentity, b: FileIdentity): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-/** A process, by default this one, and those it descends from, nearest first; empty without /proc. */
+/**
+ * A process, by default this one, and those it descends from, nearest first; empty without /proc.
+ */
 export function ancestry(descendant = pidOf("/proc/self/stat")): number[] {
   const line: number[] = [];
   for (let pid = descendant; pid !== null && pid > 0; pid = parentOf(pid)) {
@@ -118,7 +125,10 @@ function pidOf(statPath: string): number | null {
   return numberOrNull(/^\d+/.exec(readTextOrNull(statPath) ?? "")?.[0]);
 }
 
-/** The parent's id is the second field behind the command, which may hold anything. Source: proc_pid_stat(5). */
+/**
+ * The parent's id is the second field behind the command, which may hold anything. Source:
+ * proc_pid_stat(5).
+ */
 function parentOf(pid: number): number | null {
   const text = readTextOrNull(`/proc/${pid}/stat`) ?? "";
   return numberOrNull(text.slice(text.lastIndexOf(")") + 2).split(" ")[1]);

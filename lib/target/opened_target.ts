@@ -20,8 +20,9 @@ import { isSameOpened, requireNamedBy } from "./target_name.ts";
 import { nameTarget } from "./wording.ts";
 
 /**
- * Errors that say "there is nothing to flush here": special files, and file systems without the operation. Not EROFS,
- * though fsync(2) lists it beside EINVAL: it is how ext4 reports that it gave up writing, with our bytes among the lost.
+ * Errors that say "there is nothing to flush here": special files, and file systems without the
+ * operation. Not EROFS, though fsync(2) lists it beside EINVAL: it is how ext4 reports that it gave
+ * up writing, with our bytes among the lost.
  */
 const NOTHING_TO_FLUSH: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.ENOSYS]);
 
@@ -30,9 +31,15 @@ export interface OpenedTargetFields {
   readonly handle: TargetHandle;
   readonly kind: TargetKind;
   readonly isNew: boolean;
-  /** Whether the descriptor leads to storage that can be flushed, as a file or device does and a pipe does not. */
+  /**
+   * Whether the descriptor leads to storage that can be flushed, as a file or device does and a
+   * pipe does not.
+   */
   readonly hasStorage: boolean;
-  /** The length that a file is given when all was written, which its file system would take long for; else `null`. */
+  /**
+   * The length that a file is given when all was written, which its file system would take long
+   * for; else `null`.
+   */
   readonly missingBytes?: number | null;
   /** Directory whose entry for a new file has to be flushed too; else `null`. */
   readonly newEntryIn?: string | null;
@@ -90,7 +97,8 @@ export class OpenedTarget implements Target {
       await this.#fillUp();
       if (options.sync) await this.#flush();
       else this.#requireName();
-      // A file system may keep a write error until the close (close(2), NFS), so this is part of the restore.
+      // A file system may keep a write error until the close (close(2), NFS), so this is part of
+      // the restore.
       this.#closeOnce();
     });
   }
@@ -126,8 +134,8 @@ export class OpenedTarget implements Target {
   }
 
   /**
-   * All flushes are of the one descriptor that was written to: the kernel tells each open file once of errors that came after it
-   * was opened (errseq_t).
+   * All flushes are of the one descriptor that was written to: the kernel tells each open file once
+   * of errors that came after it was opened (errseq_t).
    */
   async #flushData(): Promise<void> {
     try {
@@ -168,8 +176,8 @@ export class OpenedTarget implements Target {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     if (this.#directFd !== null) releaseFd(this.#directFd);
-    // Standard output belongs to the process, not to one restore in it. A descriptor that is lent is closed when it is back:
-    // before that its number must not become another file's.
+    // Standard output belongs to the process, not to one restore in it. A descriptor that is lent
+    // is closed when it is back: before that its number must not become another file's.
     if (this.handle.fd !== STDOUT_FD && !this.#isLent) closeFd(this.handle.fd, this.handle.path);
   }
 }
@@ -177,10 +185,12 @@ export class OpenedTarget implements Target {
 /**
  * Opens a target once more, to read it past the page cache.
  *
- * @returns `null` where that is refused: by the file system (EINVAL, open(2)), or for want of /proc or a right.
+ * @returns `null` where that is refused: by the file system (EINVAL, open(2)), or for want of /proc
+ *   or a right.
  */
 function tryOpenDirect({ fd, path }: TargetHandle): number | null {
-  // The first leads to the file whatever became of its name, the second serves where /proc is not mounted.
+  // The first leads to the file whatever became of its name, the second serves where /proc is not
+  // mounted.
   for (const name of [`/proc/self/fd/${fd}`, path]) {
     try {
       const directFd = openFd(name, OpenFlag.O_RDONLY | OpenFlag.O_DIRECT | OpenFlag.O_NONBLOCK);
@@ -193,12 +203,15 @@ function tryOpenDirect({ fd, path }: TargetHandle): number | null {
   return null;
 }
 
-/** A directory that may be written but not read cannot be opened; some network file systems cannot flush one. */
+/**
+ * A directory that may be written but not read cannot be opened; some network file systems cannot
+ * flush one.
+ */
 const CANNOT_FLUSH_DIRECTORY: ReadonlySet<number> = new Set([Errno.EACCES, Errno.EINVAL]);
 
 /**
- * Flushes a directory, on this thread: `aio_fsync` takes writable descriptors only. The data is on disk by then, so that it
- * is a matter of one entry.
+ * Flushes a directory, on this thread: `aio_fsync` takes writable descriptors only. The data is on
+ * disk by then, so that it is a matter of one entry.
  */
 function flushDirectory(path: string): void {
   try {

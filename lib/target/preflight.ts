@@ -1,6 +1,6 @@
 /**
- * Step 1 at the target: finds out what the output that a user named is, and refuses what cannot or must not be written,
- * before anything is written, truncated or created.
+ * Step 1 at the target: finds out what the output that a user named is, and refuses what cannot or
+ * must not be written, before anything is written, truncated or created.
  *
  * @module
  */
@@ -13,7 +13,8 @@ import { isSystemError, reasonOf } from "../ffi/errno.ts";
 import { refusal, stdoutRefusal } from "./wording.ts";
 
 /**
- * Checks an output. Existing ones are opened here, without truncation, and that descriptor is the one written to later.
+ * Checks an output. Existing ones are opened here, without truncation, and that descriptor is the
+ * one written to later.
  *
  * @param output Path of a file, device or FIFO; "-" for standard output.
  * @returns The target, unchanged so far; dispose it if it is not opened.

@@ -1,12 +1,14 @@
 /**
- * Builds the records of a stream that `rbd import-diff` reads: Ceph's format "rbd diff v1" (Ceph's documentation,
- * "RBD Incremental Backup", doc/dev/rbd-diff.rst). Pure.
+ * Builds the records of a stream that `rbd import-diff` reads: Ceph's format "rbd diff v1" (Ceph's
+ * documentation, "RBD Incremental Backup", doc/dev/rbd-diff.rst). Pure.
  *
- * A stream is the prologue, then records of data and of zeros, then the end. What no record covers stays as it was in the
- * receiving image, so that records must cover all that is to be restored, zeros too.
+ * A stream is the prologue, then records of data and of zeros, then the end. What no record covers
+ * stays as it was in the receiving image, so that records must cover all that is to be restored,
+ * zeros too.
  *
- * Readers want more than the format's description says: `rbd merge-diff` wants offsets to ascend and no empty record;
- * `rbd import-diff` holds all data of a record in memory, so that records should be short.
+ * Readers want more than the format's description says: `rbd merge-diff` wants offsets to ascend
+ * and no empty record; `rbd import-diff` holds all data of a record in memory, so that records
+ * should be short.
  *
  * @module
  */
@@ -24,8 +26,8 @@ const RANGE_RECORD_BYTES = 17;
 export const RBD_DIFF_END: Uint8Array<ArrayBuffer> = Uint8Array.of(Tag.END);
 
 /**
- * Builds what a stream begins with: the banner and the image's size. It names no snapshots: the stream is for the image
- * itself, whatever it holds, and leaves none behind.
+ * Builds what a stream begins with: the banner and the image's size. It names no snapshots: the
+ * stream is for the image itself, whatever it holds, and leaves none behind.
  *
  * @param imageBytes Size of the image, to which the receiving one will be grown or cut.
  * @throws {RangeError} If it is no size.

@@ -1,8 +1,9 @@
 /**
  * Foretells whether a file system has the room for what will be written to a file.
  *
- * How much that will be is known within bounds only: chunks are known to hold something else than zeros, but not how many
- * zeros beside it. What cannot fit is refused, what may not fit is warned of.
+ * How much that will be is known within bounds only: chunks are known to hold something else than
+ * zeros, but not how many zeros beside it. What cannot fit is refused, what may not fit is warned
+ * of.
  *
  * @module
  */
@@ -21,8 +22,9 @@ export interface Amount {
 }
 
 /**
- * File systems that store what they are given, so that what is larger than the room that is left cannot fit. Others may
- * compress it, or ask a server that does. ext2 to ext4, XFS, tmpfs, FAT, exFAT, JFS. Source: linux/magic.h.
+ * File systems that store what they are given, so that what is larger than the room that is left
+ * cannot fit. Others may compress it, or ask a server that does. ext2 to ext4, XFS, tmpfs, FAT,
+ * exFAT, JFS. Source: linux/magic.h.
  */
 const STORES_AS_IS: ReadonlySet<number> = new Set([
   0xef53,
@@ -73,7 +75,10 @@ export function forecastRoom(
   return { refusal: null, doubt: `it takes up to ${describeBytes(amount.atMost)}, ${has}` };
 }
 
-/** How much will be written to a file at any offset: all of it where zeros are, else what is not zeros. */
+/**
+ * How much will be written to a file at any offset: all of it where zeros are, else what is not
+ * zeros.
+ */
 export function amountOfFile({ extent, sparse, data }: PreflightOptions): Amount {
   const allBytes = extent.end - extent.start;
   if (sparse === "never") return { atLeast: allBytes, atMost: allBytes };

@@ -1,13 +1,15 @@
 /**
- * Reads what a target's storage holds, past the page cache: what compares a target reads it by this, in the workers.
+ * Reads what a target's storage holds, past the page cache: what compares a target reads it by
+ * this, in the workers.
  *
- * The page cache is no witness. After a failed write-back the kernel keeps the pages as if they had been written (ext4, XFS and
- * block devices do), reports the error once, and serves them to whoever reads. Dropping them beforehand is not enough either, as
- * pages that somebody has mapped or locked stay. A descriptor that was opened with O_DIRECT asks the storage.
+ * The page cache is no witness. After a failed write-back the kernel keeps the pages as if they had
+ * been written (ext4, XFS and block devices do), reports the error once, and serves them to whoever
+ * reads. Dropping them beforehand is not enough either, as pages that somebody has mapped or locked
+ * stay. A descriptor that was opened with O_DIRECT asks the storage.
  *
- * Where a file system refuses that, and where it reads through the page cache all the same (compressed files of Btrfs, ext4 with
- * `data=journal`), what could be dropped of the cache has been. What is dirty in it must have been flushed
- * (`Target.settle()`).
+ * Where a file system refuses that, and where it reads through the page cache all the same
+ * (compressed files of Btrfs, ext4 with `data=journal`), what could be dropped of the cache has
+ * been. What is dirty in it must have been flushed (`Target.settle()`).
  *
  * @module
  */
@@ -18,8 +20,9 @@ import { dropCachedPages, readAt } from "../ffi/read_at.ts";
 import type { ComparableTarget } from "./target.ts";
 
 /**
- * Offsets and lengths of direct reads are multiples of these, tried in order: pages, which all disks with sectors of up to 4 KiB
- * are content with, and the largest block that the kernel supports.
+ * Offsets and lengths of direct reads are multiples of these, tried in order: pages, which all
+ * disks with sectors of up to 4 KiB are content with, and the largest block that the kernel
+ * supports.
  */
 const ALIGNMENTS = [4096, 65_536];
 
@@ -41,10 +44,11 @@ export class StorageReader {
   /**
    * Reads until `length` bytes are there or the target ends.
    *
-   * @param buffer Where to; begins on a page boundary, and is not shorter than `length` rounded up to 64 KiB. What lies behind
-   *   the bytes that were asked for may be overwritten.
+   * @param buffer Where to; begins on a page boundary, and is not shorter than `length` rounded up
+   *   to 64 KiB. What lies behind the bytes that were asked for may be overwritten.
    * @returns Number of bytes, at most `length`.
-   * @throws {OsError} On any failure but EINTR. Direct reads report failures of the storage by many names, others by EIO.
+   * @throws {OsError} On any failure but EINTR. Direct reads report failures of the storage by many
+   *   names, others by EIO.
    */
   read(buffer: Uint8Array<ArrayBuffer>, offset: number, length: number): number {
     const { fd, directFd, path } = this.#target;

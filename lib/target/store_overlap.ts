@@ -1,5 +1,6 @@
 /**
- * Keeps a restore from writing over the backup that it reads, which no option overrides; `backup_files.ts` guards others.
+ * Keeps a restore from writing over the backup that it reads, which no option overrides;
+ * `backup_files.ts` guards others.
  *
  * @module
  */
@@ -16,7 +17,8 @@ const OWN_NAMES: ReadonlySet<string> = new Set([".purge", ".backup", "config"]);
 /**
  * Tells why a file must not be overwritten by the restore of a revision.
  *
- * @param target.realPath Where the file is or will be, symbolic links resolved; `null` if it has no name any more.
+ * @param target.realPath Where the file is or will be, symbolic links resolved; `null` if it has no
+ *   name any more.
  * @param target.info The file, `null` if it does not exist yet.
  * @param stores The backup directories that are read.
  * @returns The reason, or `null` if nothing speaks against it.
@@ -53,7 +55,10 @@ function overlapWith(store: StoreInUse, target: FileToWrite): string | null {
   return null;
 }
 
-/** Whether one of the folders above a path is the given one, under whatever name (a bind mount has another). */
+/**
+ * Whether one of the folders above a path is the given one, under whatever name (a bind mount has
+ * another).
+ */
 function liesInside(realPath: string, folder: Deno.FileInfo): boolean {
   for (let above = dirname(realPath);; above = dirname(above)) {
     const info = statOrNull(above);

@@ -43,7 +43,10 @@ import {
   stdoutRefusal,
 } from "./wording.ts";
 
-/** A pipe's wanted capacity. At the default of 64 KiB writer and reader wake each other 64 times a chunk. */
+/**
+ * A pipe's wanted capacity. At the default of 64 KiB writer and reader wake each other 64 times a
+ * chunk.
+ */
 const PIPE_BYTES = 1_048_576;
 
 /** How often a FIFO without a reader is tried again. */
@@ -72,7 +75,10 @@ export function checkCharDevice(path: string): CheckedTarget {
   return new CheckedStream(path, { kind: "char", fd, hasStorage: false });
 }
 
-/** Checks standard output. @throws {TargetError} If it is a terminal, not open for writing, or part of the backup. */
+/**
+ * Checks standard output. @throws {TargetError} If it is a terminal, not open for writing, or part
+ * of the backup.
+ */
 export function checkStdout(options: PreflightOptions): CheckedTarget {
   let info: FileStatus;
   try {
@@ -92,7 +98,8 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     const file = { path: `/proc/self/fd/${STDOUT_FD}`, realPath, info };
     const overlap = storeOverlap(file, options);
     if (overlap !== null) throw stdoutRefusal(overlap);
-    // It has one writer at least, and a lock taken here would outlast this process: the shell shares the open file.
+    // It has one writer at least, and a lock taken here would outlast this process: the shell
+    // shares the open file.
     const use = describeFileUse({ path: STDOUT_NAME, fd: STDOUT_FD, info }, {
       isWritten: null,
       isClaimed: true,
@@ -108,7 +115,8 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     if (forecast.refusal !== null) throw stdoutRefusal(forecast.refusal);
     warnings.push(...roomWarnings(STDOUT_NAME, forecast.doubt));
   }
-  // A shell opened it, but nobody has looked at it: what holds for a device that is named holds for one that is not.
+  // A shell opened it, but nobody has looked at it: what holds for a device that is named holds for
+  // one that is not.
   const device = info.isBlockDevice ? checkDevice(nodeOfStdout(info), options) : undefined;
   return new CheckedStream(STDOUT_NAME, {
     kind: "stdout",
@@ -129,7 +137,10 @@ function pathOfStdout(info: FileStatus): string | null {
   return isDevice || isSameFile(found, info) ? path : null;
 }
 
-/** A node of the device that standard output is, by which it can be claimed. @throws {TargetError} If there is none. */
+/**
+ * A node of the device that standard output is, by which it can be claimed. @throws {TargetError}
+ * If there is none.
+ */
 function nodeOfStdout(info: FileStatus): string {
   const path = pathOfStdout(info);
   if (path !== null) return path;
@@ -141,9 +152,10 @@ function nodeOfStdout(info: FileStatus): string {
 }
 
 /**
- * Warns of a standard output that may have been closed by whoever started the program from source: the runtime puts
- * /dev/null in its place, for reading and writing, as shells do not. (Some programs open it so for their children, who then
- * mean it.) The executables' entry stub has opened it for reading only.
+ * Warns of a standard output that may have been closed by whoever started the program from source:
+ * the runtime puts /dev/null in its place, for reading and writing, as shells do not. (Some
+ * programs open it so for their children, who then mean it.) The executables' entry stub has opened
+ * it for reading only.
  */
 function describeNowhere(info: FileStatus): string[] {
   const isNull = info.isCharDevice === true && info.rdev === statOrNull("/dev/null")?.rdev;
@@ -237,7 +249,10 @@ async function waitForReader(path: string, options: OpenOptions): Promise<number
   }
 }
 
-/** Enlarges a pipe's buffer as far as allowed; it is never made smaller, and what is no pipe stays as it is. */
+/**
+ * Enlarges a pipe's buffer as far as allowed; it is never made smaller, and what is no pipe stays
+ * as it is.
+ */
 function enlargePipe(fd: number): void {
   const before = tryPipeBytes(fd);
   if (before < 0 || before >= PIPE_BYTES) return;

@@ -1,6 +1,6 @@
 /**
- * What a stream consists of: the bytes of the image one after the other, or the records of an `rbd` diff
- * (`rbd_diff.ts`). Used in the worker, on top of `StreamWriter`.
+ * What a stream consists of: the bytes of the image one after the other, or the records of an `rbd`
+ * diff (`rbd_diff.ts`). Used in the worker, on top of `StreamWriter`.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Writes what stands before and behind the data of a stream, on the main thread: bytes so few that a pipe with any room
- * takes them at once.
+ * Writes what stands before and behind the data of a stream, on the main thread: bytes so few that
+ * a pipe with any room takes them at once.
  *
  * @module
  */

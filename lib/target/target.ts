@@ -10,7 +10,8 @@
  * 4. `storage_reader.ts` reads it back, where it is compared;
  * 5. `Target.finish()` flushes and closes (`opened_target.ts`).
  *
- * All threads write to one descriptor: with `pwrite` where the target can seek, in strict turn where not.
+ * All threads write to one descriptor: with `pwrite` where the target can seek, in strict turn
+ * where not.
  *
  * @module
  */
@@ -18,20 +19,26 @@
 /** When zeros of the image may be left unwritten. */
 export type SparseMode = "auto" | "never" | "always";
 
-/** Zeros are told from data in pieces of this size; a run of zeros shorter than one is written as data. */
+/**
+ * Zeros are told from data in pieces of this size; a run of zeros shorter than one is written as
+ * data.
+ */
 export const GRANULE_BYTES = 65_536;
 
 /** `Deno.FileInfo.blocks` and `st_blocks` count in these, whatever the file system's block size. */
 export const STAT_BLOCK_BYTES = 512;
 
-/** Descriptor of standard output; no other target ever has it, for the runtime keeps 0 to 2 open. */
+/**
+ * Descriptor of standard output; no other target ever has it, for the runtime keeps 0 to 2 open.
+ */
 export const STDOUT_FD = 1;
 
 /**
  * What becomes of a run of zeros:
  * - `skip`: nothing, the target holds zeros wherever nothing was written (a new or emptied file);
  * - `trust`: nothing, the user promised that the target holds zeros there;
- * - `deallocate`: the range is given back or zeroed by `fallocate`, and written where that is not possible;
+ * - `deallocate`: the range is given back or zeroed by `fallocate`, and written where that is not
+ *   possible;
  * - `write`: zeros are written like data.
  */
 export type ZeroPolicy = "skip" | "trust" | "deallocate" | "write";
@@ -45,15 +52,18 @@ export interface TargetHandle {
   /** `random`: bytes go to any offset in any order; `stream`: in order only. */
   readonly access: "random" | "stream";
   readonly zeroPolicy: ZeroPolicy;
-  /** Unit in which ranges of a device may be deallocated, in bytes: a sector or page; 1 for everything else. */
+  /**
+   * Unit in which ranges of a device may be deallocated, in bytes: a sector or page; 1 for
+   * everything else.
+   */
   readonly blockBytes: number;
 }
 
 /** A target whose storage can be compared with what it should hold, as plain data for workers. */
 export interface ComparableTarget extends TargetHandle {
   /**
-   * Descriptor for reading past the page cache (O_DIRECT); owned by the {@linkcode Target}. `null` where the file system knows
-   * no such reading.
+   * Descriptor for reading past the page cache (O_DIRECT); owned by the {@linkcode Target}. `null`
+   * where the file system knows no such reading.
    */
   readonly directFd: number | null;
 }
@@ -71,30 +81,39 @@ export interface Target {
   /**
    * Flushes the target, which stays open. The event loop goes on meanwhile.
    *
-   * @throws {TargetError} If bytes that were written before could not be stored; the target is closed then.
+   * @throws {TargetError} If bytes that were written before could not be stored; the target is
+   *   closed then.
    */
   flush(): Promise<void>;
 
   /**
-   * Brings to the storage what was written to the target before it was opened, so that it can be compared. That this fails says
-   * nothing about the storage's state now: what is missing there is found by comparing.
+   * Brings to the storage what was written to the target before it was opened, so that it can be
+   * compared. That this fails says nothing about the storage's state now: what is missing there is
+   * found by comparing.
    *
-   * @returns Why it failed, or why a write failed earlier (the kernel tells of that at the next flush); `null` if it did not.
+   * @returns Why it failed, or why a write failed earlier (the kernel tells of that at the next
+   *   flush); `null` if it did not.
    */
   settle(): Promise<string | null>;
 
-  /** What is compared, once it was settled or flushed. The target must have been opened for reading. */
+  /**
+   * What is compared, once it was settled or flushed. The target must have been opened for reading.
+   */
   comparable(): ComparableTarget;
 
   /**
    * Flushes and closes the target, once all writing has ended. The event loop goes on meanwhile.
    *
    * @param options.sync Whether to wait until the data, and a new file's name, are on disk.
-   * @throws {TargetError} If bytes that were written before could not be stored; the target is closed then too.
+   * @throws {TargetError} If bytes that were written before could not be stored; the target is
+   *   closed then too.
    */
   finish(options: { sync: boolean }): Promise<void>;
 
-  /** Closes the target without flushing, after a failure. Does nothing if it is closed. Never throws. */
+  /**
+   * Closes the target without flushing, after a failure. Does nothing if it is closed. Never
+   * throws.
+   */
   close(): void;
 }
 
@@ -109,8 +128,9 @@ export interface OpenOptions {
 }
 
 /**
- * A target that passed its checks and is still as it was. It holds the descriptor that the checks looked at, so that
- * what is written is what was checked; disposing it closes that descriptor unless {@linkcode open} took it over.
+ * A target that passed its checks and is still as it was. It holds the descriptor that the checks
+ * looked at, so that what is written is what was checked; disposing it closes that descriptor
+ * unless {@linkcode open} took it over.
  */
 export interface CheckedTarget extends Disposable {
   /** For messages; "standard output" for standard output. */
@@ -120,7 +140,9 @@ export interface CheckedTarget extends Disposable {
   readonly isNew: boolean;
   /** What `--force` overrode, what could not be told, and what may go wrong, a line each. */
   readonly warnings: readonly string[];
-  /** What it holds that will be overwritten, such as "XFS file system"; absent if that is not known. */
+  /**
+   * What it holds that will be overwritten, such as "XFS file system"; absent if that is not known.
+   */
   readonly content?: string | null;
 
   /**
@@ -167,7 +189,9 @@ export interface PreflightOptions {
   readonly needsRandomAccess?: boolean;
   /** Whether the target is read too; default false. */
   readonly isRead?: boolean;
-  /** How much other than zeros will be written, in bytes, between these bounds; default: not known. */
+  /**
+   * How much other than zeros will be written, in bytes, between these bounds; default: not known.
+   */
   readonly data?: { readonly atLeast: number; readonly atMost: number };
   /** Whether zeros go into a stream as records, which take next to no room; default false. */
   readonly areZerosRecords?: boolean;

@@ -1,6 +1,6 @@
 /**
- * Whether a target's name still leads to what is open: a file can be deleted, renamed or replaced while it is written, and what
- * was written is then not where it is looked for.
+ * Whether a target's name still leads to what is open: a file can be deleted, renamed or replaced
+ * while it is written, and what was written is then not where it is looked for.
  *
  * @module
  */
@@ -30,7 +30,10 @@ export function isSameOpened(fd: number, otherFd: number): boolean {
   return isSameFile(opened, other);
 }
 
-/** @throws {TargetError} If a path does not lead to the file or device that a descriptor has open; it says where the image is. */
+/**
+ * @throws {TargetError} If a path does not lead to the file or device that a descriptor has open;
+ *   it says where the image is.
+ */
 export function requireNamedBy(fd: number, path: string): void {
   if (isNamedBy(fd, path)) return;
   const what = statOrNull(path) === null

@@ -29,7 +29,10 @@ export function describeBytes(bytes: number): string {
   return `${bytes} bytes (${Number(value.toFixed(2))} ${units[unit]})`;
 }
 
-/** Builds the error of a target that is not written to, as `Cannot restore to "/x": it is a directory`. */
+/**
+ * Builds the error of a target that is not written to, as `Cannot restore to "/x": it is a
+ * directory`.
+ */
 export function refusal(path: string, reason: string, cause?: unknown): TargetError {
   return refusalOf(quote(path), { path, reason, cause });
 }
@@ -57,7 +60,9 @@ export function overriddenWarnings(path: string, reasons: readonly string[]): st
   return reasons.map((reason) => `${subject} is written although ${reason}`);
 }
 
-/** What to warn of where it cannot be told whether a target is in use; nothing if there is no doubt. */
+/**
+ * What to warn of where it cannot be told whether a target is in use; nothing if there is no doubt.
+ */
 export function doubtWarnings(path: string, doubt: string | null): string[] {
   if (doubt === null) return [];
   const subject = path === STDOUT_NAME ? STDOUT_NAME : quote(path);
@@ -88,9 +93,11 @@ function refusalOf(
 }
 
 /**
- * Builds the error of a failed write to a target, as `Cannot write "/x" at byte 4096: No space left on device (ENOSPC)`.
+ * Builds the error of a failed write to a target, as `Cannot write "/x" at byte 4096: No space left
+ * on device (ENOSPC)`.
  *
- * @param cause What was caught; anything but an {@linkcode OsError} is our own bug and returned as it is.
+ * @param cause What was caught; anything but an {@linkcode OsError} is our own bug and returned as
+ *   it is.
  */
 export function writeFailure(handle: TargetHandle, offset: number, cause: unknown): unknown {
   return accessFailure("write", handle, { offset, cause });

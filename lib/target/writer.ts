@@ -1,8 +1,9 @@
 /**
- * Step 6 of a restore, in the worker: brings decoded bytes and runs of zeros to the target's descriptor.
+ * Step 6 of a restore, in the worker: brings decoded bytes and runs of zeros to the target's
+ * descriptor.
  *
- * Many workers write to one random-access target at once, each with a writer of its own. Writers of a stream take
- * turns, which is the caller's business.
+ * Many workers write to one random-access target at once, each with a writer of its own. Writers of
+ * a stream take turns, which is the caller's business.
  *
  * @module
  */
@@ -34,7 +35,10 @@ const libcCalls: WriterSyscalls = {
 
 /** What both writers may be given. */
 export interface WriterOptions {
-  /** Asked between the pieces of long ranges and waits; once it says yes, the call returns with work undone. */
+  /**
+   * Asked between the pieces of long ranges and waits; once it says yes, the call returns with work
+   * undone.
+   */
   readonly shouldStop?: () => boolean;
   readonly syscalls?: WriterSyscalls;
 }
@@ -42,15 +46,18 @@ export interface WriterOptions {
 /** Zeros are written from one buffer of this size. */
 const ZERO_BUFFER_BYTES = 1_048_576;
 
-/** A `fallocate` of more may take long in one uninterruptible call; a multiple of every block size. */
+/**
+ * A `fallocate` of more may take long in one uninterruptible call; a multiple of every block size.
+ */
 const FALLOCATE_PIECE_BYTES = 1_073_741_824;
 
 /** A wait for a stream's reader looks up this often to see whether it should stop. */
 const POLL_MS = 200;
 
 /**
- * Ways to zero a range without sending zeros, best first. PUNCH_HOLE gives storage back and reads as zeros on files
- * and devices alike (unlike a discard, which promises nothing); ZERO_RANGE keeps the storage.
+ * Ways to zero a range without sending zeros, best first. PUNCH_HOLE gives storage back and reads
+ * as zeros on files and devices alike (unlike a discard, which promises nothing); ZERO_RANGE keeps
+ * the storage.
  */
 const DEALLOCATE_MODES = [
   FallocateMode.PUNCH_HOLE | FallocateMode.KEEP_SIZE,
@@ -58,8 +65,9 @@ const DEALLOCATE_MODES = [
 ];
 
 /**
- * Errors of `fallocate` that speak of the call and not of the storage. EBUSY: the device is open elsewhere with dirty
- * pages in this range (--force). EREMOTEIO: the device announced a command that it then refused.
+ * Errors of `fallocate` that speak of the call and not of the storage. EBUSY: the device is open
+ * elsewhere with dirty pages in this range (--force). EREMOTEIO: the device announced a command
+ * that it then refused.
  */
 const UNSUPPORTED: ReadonlySet<number> = new Set([
   Errno.EOPNOTSUPP,
@@ -99,7 +107,10 @@ export class RandomAccessWriter {
   readonly #extent: TargetExtent;
   readonly #shouldStop: () => boolean;
   readonly #syscalls: WriterSyscalls;
-  /** Index of the first entry of {@linkcode DEALLOCATE_MODES} that has not failed; past the end: write zeros. */
+  /**
+   * Index of the first entry of {@linkcode DEALLOCATE_MODES} that has not failed; past the end:
+   * write zeros.
+   */
   #deallocateMode = 0;
 
   /** @param options.extent What may be written; no other byte of the target is ever touched. */
@@ -145,8 +156,8 @@ export class RandomAccessWriter {
   }
 
   /**
-   * Makes a range zeros for which the user's promise does not hold: it is not zeros in the image, or known not to be in the
-   * target.
+   * Makes a range zeros for which the user's promise does not hold: it is not zeros in the image,
+   * or known not to be in the target.
    *
    * @throws As {@linkcode writeZeros} does.
    */
@@ -220,9 +231,15 @@ export class RandomAccessWriter {
   }
 }
 
-/** Writes to a pipe, a character device or standard output, in order from the first byte to the last. */
+/**
+ * Writes to a pipe, a character device or standard output, in order from the first byte to the
+ * last.
+ */
 export class StreamWriter {
-  /** Byte of the image that is written next. Callers that write in turn set it before each of theirs. */
+  /**
+   * Byte of the image that is written next. Callers that write in turn set it before each of
+   * theirs.
+   */
   position = 0;
 
   readonly #handle: TargetHandle;
@@ -276,7 +293,8 @@ export class StreamWriter {
   }
 
   /**
-   * Gives zeros to a pipe without copying them: the time that a pipe is locked for copying is what bounds its speed.
+   * Gives zeros to a pipe without copying them: the time that a pipe is locked for copying is what
+   * bounds its speed.
    *
    * @returns `false` if the target takes none in this way, now and for ever.
    */
@@ -295,7 +313,10 @@ export class StreamWriter {
     return this.#canSplice;
   }
 
-  /** Waits for room, where the one who opened the pipe made it nonblocking. @returns `false` to stop. */
+  /**
+   * Waits for room, where the one who opened the pipe made it nonblocking. @returns `false` to
+   * stop.
+   */
   #waitWritable(): boolean {
     while (!this.#shouldStop()) {
       try {

@@ -1,5 +1,6 @@
 /**
- * Groups zeros: granules of a decoded chunk into runs, and chunks that are all zeros into ranges of the image. Pure.
+ * Groups zeros: granules of a decoded chunk into runs, and chunks that are all zeros into ranges of
+ * the image. Pure.
  *
  * @module
  */
@@ -25,7 +26,8 @@ export interface ZeroRange {
 /**
  * Yields the runs of a chunk in order; zeros and data alternate, and together they cover it.
  *
- * @param flags One byte a granule, nonzero where the granule is all zeros; may be longer than the chunk needs.
+ * @param flags One byte a granule, nonzero where the granule is all zeros; may be longer than the
+ *   chunk needs.
  * @param chunkBytes Bytes of the chunk that count, >= 0; the last granule may be cut short.
  * @throws {RangeError} If there are fewer flags than granules.
  *
@@ -71,9 +73,11 @@ export class ZeroRangeGrouper {
 
   /**
    * @param options.chunkBytes Size of a chunk; the image's last one ends with the image.
-   * @param options.start First byte of the image that counts; the first chunk may lie before it in part.
+   * @param options.start First byte of the image that counts; the first chunk may lie before it in
+   *   part.
    * @param options.end Byte behind the last one that counts; chunks at or beyond it make no range.
-   * @param options.maxBytes Longest range: longer ones are split there, so that several workers share them.
+   * @param options.maxBytes Longest range: longer ones are split there, so that several workers
+   *   share them.
    * @param onRange Takes each range, as soon as it is complete.
    */
   constructor(

@@ -3,7 +3,8 @@
  *
  *     deno task build && deno task bench [DIR]
  *
- * DIR (default /dev/shm, else a temporary directory) takes sample store and target, about 3 GiB; all is removed.
+ * DIR (default /dev/shm, else a temporary directory) takes sample store and target, about 3 GiB;
+ * all is removed.
  *
  *     deno task bench --fuse [DIR]
  *
@@ -19,8 +20,8 @@
  *
  *     deno task bench --cold DIR
  *
- * compares the restore of a store that is not in the page cache with `cat` of its chunk files. It needs root, and a DIR on
- * the disk in question.
+ * compares the restore of a store that is not in the page cache with `cat` of its chunk files. It
+ * needs root, and a DIR on the disk in question.
  *
  * @module
  */

@@ -27,7 +27,8 @@ function* walk(path: string): Generator<string> {
 }
 
 /**
- * Yields full chunks of real files, one behind the other as a file system would hold them. Each is a new array.
+ * Yields full chunks of real files, one behind the other as a file system would hold them. Each is
+ * a new array.
  *
  * @throws {Error} If this machine has too few files.
  */

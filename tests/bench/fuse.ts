@@ -1,5 +1,6 @@
 /**
- * Measures a mount with the compiled binaries: sequential reads against a restore, random reads, many revisions.
+ * Measures a mount with the compiled binaries: sequential reads against a restore, random reads,
+ * many revisions.
  *
  * @module
  */
@@ -15,7 +16,10 @@ const REVISIONS = 1000;
 const WOKEN_BYTES = 6 * 1024 ** 3;
 const READY_TIMEOUT_MS = 20_000;
 
-/** Prints the figures of a mount. Needs dist/backy-extract, dist/backy-fuse and root; fio for random reads. */
+/**
+ * Prints the figures of a mount. Needs dist/backy-extract, dist/backy-fuse and root; fio for random
+ * reads.
+ */
 export async function benchFuse(dir: string, print: (text: string) => void): Promise<void> {
   const dist = new URL("../../dist/", import.meta.url).pathname;
   const basedir = `${dir}/vm0`;
@@ -49,8 +53,9 @@ export async function benchFuse(dir: string, print: (text: string) => void): Pro
 }
 
 /**
- * Uses memory and gives it back, then drops the page cache. A virtual machine's host takes back what is not in use, and then each
- * page must first be got from there: that took longer than everything that is to be measured.
+ * Uses memory and gives it back, then drops the page cache. A virtual machine's host takes back
+ * what is not in use, and then each page must first be got from there: that took longer than
+ * everything that is to be measured.
  */
 async function wakeMemory(dir: string): Promise<void> {
   const path = `${dir}/memory`;

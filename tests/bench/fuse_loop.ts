@@ -1,8 +1,9 @@
 /**
- * Measures what the FUSE layer alone costs: a file system whose reads take no time, read by other processes.
+ * Measures what the FUSE layer alone costs: a file system whose reads take no time, read by other
+ * processes.
  *
- * `deno run -A tests/bench/fuse_loop.ts`; 4 KiB reads are measured where `fio` is installed. Run as root it raises the
- * read-ahead to 4 MiB, as backy-fuse does.
+ * `deno run -A tests/bench/fuse_loop.ts`; 4 KiB reads are measured where `fio` is installed. Run as
+ * root it raises the read-ahead to 4 MiB, as backy-fuse does.
  *
  * @module
  */
@@ -16,7 +17,9 @@ const attributes = [
   { ino: 2, mode: FileType.S_IFREG | 0o444, size: FILE_BYTES },
 ] as const;
 
-/** Mounts a file "zeros", whose reads are answered at once from one buffer, or a microtask later. */
+/**
+ * Mounts a file "zeros", whose reads are answered at once from one buffer, or a microtask later.
+ */
 async function serve(mountpoint: string, readAheadBytes: number): Promise<void> {
   const buffer = new Uint8Array(new SharedArrayBuffer(READ_BYTES));
   const session = await mount(mountpoint, {

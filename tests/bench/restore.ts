@@ -1,5 +1,6 @@
 /**
- * Measures whole restores with the compiled binary, or from source where there is none: wall time and peak memory.
+ * Measures whole restores with the compiled binary, or from source where there is none: wall time
+ * and peak memory.
  *
  * @module
  */
@@ -61,7 +62,10 @@ export async function benchRestore(dir: string, print: (text: string) => void): 
   }
 }
 
-/** Prints how the restore of a store that is not in the page cache compares with `cat` of its chunk files. */
+/**
+ * Prints how the restore of a store that is not in the page cache compares with `cat` of its chunk
+ * files.
+ */
 export async function benchCold(dir: string, print: (text: string) => void): Promise<void> {
   const tool = findTool();
   const basedir = `${dir}/vm0`;
@@ -106,7 +110,9 @@ export function findTool(): { name: string; command: string[] } {
   }
 }
 
-/** Runs a shell script, `command` being its arguments, and measures it. @throws {Error} If it fails. */
+/**
+ * Runs a shell script, `command` being its arguments, and measures it. @throws {Error} If it fails.
+ */
 export async function timed(script: string, command: readonly string[]): Promise<Run> {
   const startMs = performance.now();
   const child = new Deno.Command("sh", { args: ["-c", script, "sh", ...command] }).spawn();
@@ -118,7 +124,9 @@ export async function timed(script: string, command: readonly string[]): Promise
   return { seconds: (performance.now() - startMs) / 1000, peakMib };
 }
 
-/** Largest resident set so far of a process or one of its children, in MiB; 0 once they are gone. */
+/**
+ * Largest resident set so far of a process or one of its children, in MiB; 0 once they are gone.
+ */
 function peakOfFamily(pid: number): number {
   try {
     const children = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`).split(" ");
@@ -129,7 +137,9 @@ function peakOfFamily(pid: number): number {
   }
 }
 
-/** Largest resident set so far of a process, in MiB. @throws {Deno.errors.NotFound} If it is gone. */
+/**
+ * Largest resident set so far of a process, in MiB. @throws {Deno.errors.NotFound} If it is gone.
+ */
 export function peakOf(pid: number): number {
   const peak = /VmHWM:\s*(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`));
   return Number(peak?.[1] ?? 0) / 1024;

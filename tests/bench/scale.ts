@@ -11,7 +11,10 @@ import { findTool } from "./restore.ts";
 const TIB_SEQS = 2 ** 40 / CHUNK_BYTES;
 const SIGNAL_AFTER_MS = 3000;
 
-/** Prints a line for each directory. Takes about 4 GiB in `dir`, and a 256 TiB map takes a while to write. */
+/**
+ * Prints a line for each directory. Takes about 4 GiB in `dir`, and a 256 TiB map takes a while to
+ * write.
+ */
 export async function benchScale(dir: string, print: (text: string) => void): Promise<void> {
   const { name, command } = findTool();
   print(`${name}, in ${dir}:`);

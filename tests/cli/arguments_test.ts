@@ -87,7 +87,9 @@ Deno.test("parseExtractArguments() reads every long option", () => {
   });
 });
 
-/** Each option of a restore with a value that is not the default, and what it makes of the command. */
+/**
+ * Each option of a restore with a value that is not the default, and what it makes of the command.
+ */
 const EACH_OPTION: Readonly<
   Record<string, readonly [args: readonly string[], command: Partial<RestoreCommand>]>
 > = {
@@ -167,7 +169,9 @@ Deno.test("parseExtractArguments() refuses bad values of each option that takes 
   }
 });
 
-/** For each contradiction, in the order of the table, a command line that has it and no earlier one. */
+/**
+ * For each contradiction, in the order of the table, a command line that has it and no earlier one.
+ */
 const CONTRADICTIONS: readonly (readonly [args: readonly string[], message: string])[] = [
   [["--range=1:", "--partition=1"], '"--range" with "--partition": each chooses'],
   [["--sector-size=512"], '"--sector-size" without "--partition": it says'],

@@ -9,7 +9,9 @@ const CHUNK = {
 };
 const OS = { errno: 28, errnoName: "ENOSPC", syscall: "pwrite", path: "/t" };
 
-/** One error of every class that `errors.ts` exports, with the exit code the issue's table gives it. */
+/**
+ * One error of every class that `errors.ts` exports, with the exit code the issue's table gives it.
+ */
 const CASES: readonly [errors.BackyError, number][] = [
   [new errors.UsageError("x"), 2],
   [new errors.ChunkMissingError("x", CHUNK), 3],

@@ -1,6 +1,6 @@
 /**
- * Runs the commands of docs/ceph.md against a Ceph cluster for tests, in whose pool "rbd" they make and delete images. The
- * environment variable BACKY_TEST_CEPH_CONF names its configuration.
+ * Runs the commands of docs/ceph.md against a Ceph cluster for tests, in whose pool "rbd" they make
+ * and delete images. The environment variable BACKY_TEST_CEPH_CONF names its configuration.
  *
  * @module
  */

@@ -107,7 +107,8 @@ testUnless(
   "A file with a virtual machine's locks on it is refused, and written with --force",
   async () => {
     const path = store.file("running.img", "precious");
-    // A read lock of an open file description, on one byte far behind the file's end, as qemu takes them. F_OFD_SETLK is 37.
+    // A read lock of an open file description, on one byte far behind the file's end, as qemu takes
+    // them. F_OFD_SETLK is 37.
     const lock = 'file = open(sys.argv[1], "rb+"); fcntl.fcntl(file, 37, struct.pack("hhqqi4x", ' +
       'fcntl.F_RDLCK, 0, 1 << 40, 1, 0)); print("locked", flush=True); sys.stdin.read()';
     const holder = new Deno.Command("python3", {

@@ -1,4 +1,7 @@
-/** Limits of the process: whatever they are, the target ends up right or untouched, and what can be said is said. */
+/**
+ * Limits of the process: whatever they are, the target ends up right or untouched, and what can be
+ * said is said.
+ */
 
 import { assert, assertEquals } from "../assert.ts";
 import { OwnDenoDir } from "../fixtures/own_deno_dir.ts";

@@ -19,7 +19,10 @@ let store: SampleStore;
 Deno.test.beforeAll(() => void (store = new SampleStore()));
 Deno.test.afterAll(() => store[Symbol.dispose]());
 
-/** The other one is to act as on a host on which it cannot be seen that the file is open: in another container, say. */
+/**
+ * The other one is to act as on a host on which it cannot be seen that the file is open: in another
+ * container, say.
+ */
 const UNAWARE = ["--force"];
 
 /** Starts a restore that creates a file, and waits some seconds before it locks it. */

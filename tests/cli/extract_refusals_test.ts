@@ -30,7 +30,10 @@ function snapshot(path: string): string {
   return new TextDecoder().decode(stdout);
 }
 
-/** Asserts that a restore is refused with a reason, and that nothing in the store or beside it has changed. */
+/**
+ * Asserts that a restore is refused with a reason, and that nothing in the store or beside it has
+ * changed.
+ */
 async function assertRefused(
   output: string,
   reason: string | RegExp,

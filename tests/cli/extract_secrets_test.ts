@@ -1,5 +1,6 @@
 /**
- * Links in a store lead to files that only root may read. Whatever the tool says of them, it never shows their text.
+ * Links in a store lead to files that only root may read. Whatever the tool says of them, it never
+ * shows their text.
  *
  * @module
  */

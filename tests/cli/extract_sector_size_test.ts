@@ -22,7 +22,10 @@ const FIRST = { start: MIB, end: 21 * MIB } as const;
 /** Where the same numbers lead with sectors of 512 bytes. */
 const WRONG = { start: 131_072, end: 2_752_512 } as const;
 
-/** Makes a disk in sectors of some size. @param script For sfdisk. @returns What is on the disk then. */
+/**
+ * Makes a disk in sectors of some size. @param script For sfdisk. @returns What is on the disk
+ * then.
+ */
 function makeDisk(sectorBytes: number, script: string): Uint8Array<ArrayBuffer> {
   using device = new LoopDevice(DISK_BYTES, { sectorBytes });
   Deno.writeFileSync(device.path, new Uint8Array(DISK_BYTES));

@@ -14,7 +14,8 @@ const problem = programProblem("flock");
 
 /** Waits until the pipe is full, that is, until a worker is blocked in a write. */
 async function untilPipeIsFull(reader: Deno.FsFile): Promise<void> {
-  // The reader takes a little, so that the writer is known to write; then it takes nothing any more.
+  // The reader takes a little, so that the writer is known to write; then it takes nothing any
+  // more.
   await reader.read(new Uint8Array(4096));
   await new Promise((resolve) => setTimeout(resolve, 300));
 }
@@ -99,7 +100,8 @@ Deno.test("A stopped reader of standard output does not keep an interrupted rest
 });
 
 Deno.test("Damage ends a restore to a reader that has stopped reading", async () => {
-  // Seq 0 is decoded in no time and seq 1 not, so that seq 0 is as a rule being written when seq 1 fails.
+  // Seq 0 is decoded in no time and seq 1 not, so that seq 0 is as a rule being written when seq 1
+  // fails.
   const easy = new Uint8Array(CHUNK_BYTES).fill(1);
   const revision = store.add("Damaged", [easy, sampleBytes(60), sampleBytes(61)]);
   const [, damaged, other] = revision.ids.map((id) => chunkFile(store.basedir, id!));

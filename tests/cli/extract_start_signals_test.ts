@@ -1,4 +1,7 @@
-/** Signals that were ignored when the tool was started, a terminal that ends, and SIGUSR1 at any time. */
+/**
+ * Signals that were ignored when the tool was started, a terminal that ends, and SIGUSR1 at any
+ * time.
+ */
 
 import { assert, assertEquals } from "../assert.ts";
 import { programProblem, testUnless } from "../target/machine.ts";
@@ -58,7 +61,8 @@ class HeldTarget implements Disposable {
 /** Runs a script of bash on a terminal of its own; killing what is returned ends the terminal. */
 function onTerminal(script: string, variables: Record<string, string>): RunningTool {
   const words = TOOL.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
-  // When the terminal ends, the kernel sends SIGHUP to the first shell, and when that has ended, to all in the foreground.
+  // When the terminal ends, the kernel sends SIGHUP to the first shell, and when that has ended, to
+  // all in the foreground.
   const env = { SHELL: "/bin/bash", INNER: `tool=(${words}); ${script}`, ...variables };
   return new RunningTool(["script", "-qec", 'bash -c "$INNER"; exit', "/dev/null"], { env });
 }
@@ -158,7 +162,10 @@ testUnless(problem, "check whose terminal ends exits with 129", async () => {
   await until(() => readText(code) !== "", "its exit code");
   assertEquals(readText(code), "129\n");
 
-  /** Whether a child of the terminal's shell listens to SIGHUP and to SIGUSR1, as it does once it runs. */
+  /**
+   * Whether a child of the terminal's shell listens to SIGHUP and to SIGUSR1, as it does once it
+   * runs.
+   */
   function isShown({ pid }: RunningTool): boolean {
     const shells = childrenOf(pid).flatMap(childrenOf);
     return shells.flatMap(childrenOf).some((tool) => {
@@ -186,7 +193,8 @@ testUnless(
   "A restore in a session without a terminal goes on when nobody hears it any more",
   async () => {
     using target = new HeldTarget();
-    // As by ssh without a terminal, when the connection breaks: all three are pipes whose other end is gone.
+    // As by ssh without a terminal, when the connection breaks: all three are pipes whose other end
+    // is gone.
     const shell = 'exec 3<"$GONE" 4>"$GONE" 3<&-; exec setsid "$@" <"$GONE" 2>&4';
     const gone = makeFifo(store.file("gone"));
     using hold = openIdleReader(gone);

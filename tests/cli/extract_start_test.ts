@@ -1,4 +1,7 @@
-/** Surroundings in which the tool is started: its working directory, environment, arguments and descriptors. */
+/**
+ * Surroundings in which the tool is started: its working directory, environment, arguments and
+ * descriptors.
+ */
 
 import { assertEquals } from "../assert.ts";
 import { testUnless } from "../target/machine.ts";

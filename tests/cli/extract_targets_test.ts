@@ -89,7 +89,8 @@ Deno.test("Standard output takes part in a group of commands: nothing before or 
 
 Deno.test("What inherited standard output from the same shell does not keep it from being written", async () => {
   const path = store.file("inherited");
-  // A job that waits for nothing, in the background; and a reader of messages, which bash starts as the tool's own child.
+  // A job that waits for nothing, in the background; and a reader of messages, which bash starts as
+  // the tool's own child.
   const scripts = [
     'exec >"$OUT"; sleep 60 & sleeper=$!; "$@"; code=$?; kill "$sleeper"; exit "$code"',
     'exec "$@" >"$OUT" 2> >(exec cat 3>&1 >&2)',

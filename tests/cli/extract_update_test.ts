@@ -178,7 +178,10 @@ for (const signal of ["SIGKILL", "SIGINT"] as const) {
   }
 }
 
-/** A revision that differs from the sample in three places: data in zeros, zeros in data, other data. */
+/**
+ * A revision that differs from the sample in three places: data in zeros, zeros in data, other
+ * data.
+ */
 function addSuccessor() {
   const changed = sampleBytes(77);
   const part = (seq: number) => store.image.slice(seq * CHUNK_BYTES, (seq + 1) * CHUNK_BYTES);
@@ -305,7 +308,10 @@ for (const kind of ["file", "device"] as const) {
   );
 }
 
-/** Changes a byte of the target again and again until it is disposed of, like storage that forgets what was written. */
+/**
+ * Changes a byte of the target again and again until it is disposed of, like storage that forgets
+ * what was written.
+ */
 class Corrupter implements Disposable {
   readonly #timer: ReturnType<typeof setTimeout>;
   /** Open all the time: then the tool finds that it is a parent that writes, which it lets pass. */
@@ -329,7 +335,8 @@ Deno.test("--verify-target writes once more what the target does not hold, and s
   const path = store.file("forgetful");
   const offset = Seq.UNALIGNED_ZEROS * CHUNK_BYTES + 10;
   using corrupter = new Corrupter(path, offset, store.image[offset]! ^ 0xff);
-  // Decoding the chunk anew takes its time under the limit, so that there is enough to stop the corruption.
+  // Decoding the chunk anew takes its time under the limit, so that there is enough to stop the
+  // corruption.
   const args = ["-t1", "--bwlimit=900KiB", "--verify-target", store.revision.path, path];
   await using tool = startExtract(args);
   await tool.untilSaid("Reading back SampleRevision");

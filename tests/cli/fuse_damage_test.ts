@@ -30,7 +30,8 @@ function addSample(site: Site) {
 
 /** Puts another file, or none, in a chunk file's place. */
 function replaceFile(path: string, content: Uint8Array | null): void {
-  // Chunk files are read-only, and what was read of them may be cached: a new file is what a repair makes as well.
+  // Chunk files are read-only, and what was read of them may be cached: a new file is what a repair
+  // makes as well.
   Deno.removeSync(path);
   if (content !== null) Deno.writeFileSync(path, content, { mode: 0o440 });
 }

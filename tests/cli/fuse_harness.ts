@@ -1,10 +1,12 @@
 /**
- * Runs `backy-fuse` as users do: as a process of its own, with real mounts, and sees to it that nothing is left behind.
+ * Runs `backy-fuse` as users do: as a process of its own, with real mounts, and sees to it that
+ * nothing is left behind.
  *
- * The program is `fuse.ts` under the runtime that runs the tests, or the executable that the environment variable
- * BACKY_FUSE names. A process is killed when it runs for longer than `harness.ts` allows: the kernel then fails all
- * requests to its mount, so that whoever waits for one goes on. Mounts are looked at by asynchronous calls and by other
- * programs only, for the tests' own thread has to be able to end a process that hangs.
+ * The program is `fuse.ts` under the runtime that runs the tests, or the executable that the
+ * environment variable BACKY_FUSE names. A process is killed when it runs for longer than
+ * `harness.ts` allows: the kernel then fails all requests to its mount, so that whoever waits for
+ * one goes on. Mounts are looked at by asynchronous calls and by other programs only, for the
+ * tests' own thread has to be able to end a process that hangs.
  *
  * @module
  */
@@ -57,7 +59,10 @@ function findFuseProblem(): string | null {
   return programProblem("fusermount3", "mount", "umount", "losetup", "timeout");
 }
 
-/** Declares a test that gets a backup directory and may mount it; ignored, with the reason in its name, where that is impossible. */
+/**
+ * Declares a test that gets a backup directory and may mount it; ignored, with the reason in its
+ * name, where that is impossible.
+ */
 export function fuseTest(
   name: string,
   body: (site: Site) => Promise<void>,
@@ -74,7 +79,10 @@ export function fuseTest(
   });
 }
 
-/** A folder with a backup directory, and all that a test mounts and starts, which is undone in reverse order. */
+/**
+ * A folder with a backup directory, and all that a test mounts and starts, which is undone in
+ * reverse order.
+ */
 export class Site implements AsyncDisposable {
   readonly #undo = new AsyncDisposableStack();
   readonly #scratch = this.#undo.use(new Scratch());
@@ -137,7 +145,9 @@ export class Site implements AsyncDisposable {
     return mount;
   }
 
-  /** Mounts by mount(8). @param args Its arguments but the last, the mount point, which is returned. */
+  /**
+   * Mounts by mount(8). @param args Its arguments but the last, the mount point, which is returned.
+   */
   async mountDevice(...args: string[]): Promise<string> {
     const path = this.folder();
     await run("mount", ...args, path);
@@ -252,7 +262,8 @@ export function mountsAt(path: string): Mount[] {
 /** Takes away whatever is mounted at a path, used or not. */
 async function unmountIfMounted(path: string): Promise<void> {
   while (mountsAt(path).length > 0) {
-    // Asking nicely first: a file system on a loop device should be gone before the next step, not some time later.
+    // Asking nicely first: a file system on a loop device should be gone before the next step, not
+    // some time later.
     const { code } = await tryRun("umount", path);
     if (code !== 0) await run("umount", "-l", path);
   }

@@ -1,4 +1,7 @@
-/** Limits of the process: fewer workers, or a refusal that leaves no mount behind, and never a panic with one. */
+/**
+ * Limits of the process: fewer workers, or a refusal that leaves no mount behind, and never a panic
+ * with one.
+ */
 
 import { assert, assertEquals } from "../assert.ts";
 import { OwnDenoDir } from "../fixtures/own_deno_dir.ts";

@@ -1,4 +1,7 @@
-/** Each mount option either works, or is refused in one line: none leads to a mount that is not there. */
+/**
+ * Each mount option either works, or is refused in one line: none leads to a mount that is not
+ * there.
+ */
 
 import { assert, assertEquals } from "../assert.ts";
 import { sampleBytes } from "../fixtures/store_builder.ts";

@@ -23,7 +23,10 @@ import {
 
 const ENOENT = 2, EPERM = 1, EEXIST = 17, ENOTDIR = 20, EFBIG = 27;
 
-/** A bit of everything: chunks that repeat, absent and zero ones, and an end that no block size divides. */
+/**
+ * A bit of everything: chunks that repeat, absent and zero ones, and an end that no block size
+ * divides.
+ */
 function mixedChunks(): ChunkContent[] {
   const first = sampleBytes(1);
   const holes = sampleBytes(2);

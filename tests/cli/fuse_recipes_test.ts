@@ -1,6 +1,6 @@
 /**
- * Runs the commands that README.md and docs/mounting.md show, on images of machines that were running: what they need was
- * in the journals only.
+ * Runs the commands that README.md and docs/mounting.md show, on images of machines that were
+ * running: what they need was in the journals only.
  *
  * @module
  */
@@ -21,8 +21,8 @@ const PROGRAMS = ["mkfs.ext4", "mkfs.xfs", "xfs_io", "sfdisk", "partx", "fdisk"]
 const PARTITION = { start: 2048, sectors: 81_920 } as const;
 
 /**
- * Makes an image of a file system that was in use: files were written and flushed, so they are in the journal, and then
- * the machine stopped.
+ * Makes an image of a file system that was in use: files were written and flushed, so they are in
+ * the journal, and then the machine stopped.
  */
 async function makeDirty(
   site: Site,

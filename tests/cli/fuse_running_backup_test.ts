@@ -1,6 +1,7 @@
 /**
- * A mount beside a running backup. backy copies the parent's map under the new name, and when it ends rewrites that file in
- * place and then replaces the metadata; nothing of the old content may be seen under the name from then on.
+ * A mount beside a running backup. backy copies the parent's map under the new name, and when it
+ * ends rewrites that file in place and then replaces the metadata; nothing of the old content may
+ * be seen under the name from then on.
  */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";

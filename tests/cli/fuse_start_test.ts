@@ -1,4 +1,6 @@
-/** Surroundings in which `backy-fuse` is started: its working directory, environment and arguments. */
+/**
+ * Surroundings in which `backy-fuse` is started: its working directory, environment and arguments.
+ */
 
 import { assertEquals } from "../assert.ts";
 import { sampleBytes } from "../fixtures/store_builder.ts";

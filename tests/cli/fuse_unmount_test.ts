@@ -100,7 +100,8 @@ fuseTest("Two SIGHUPs, from the kernel and a shell, do not detach a mount in use
   mount.tool.signal("SIGHUP");
   await mount.tool.untilSaid("a second signal");
   mount.tool.signal("SIGHUP");
-  // Signals are heeded in turn: once the answer to the mount's last request is there, the second was.
+  // Signals are heeded in turn: once the answer to the mount's last request is there, the second
+  // was.
   assertEquals((await run("ls", mount.path)).trim(), "Sample\nlast");
   assertEquals(mount.messages.length, 1, mount.tool.said);
   await user.end();
@@ -308,7 +309,8 @@ fuseTest("A mount whose standard error nobody reads any more serves on: exit 0",
   const { ids } = site.add("Bad", [sampleBytes(9)]);
   Deno.removeSync(chunkFile(site.basedir, ids[0]!));
   const at = site.folder();
-  // The pipe's reader ends after the first line; descriptor 3 tells the harness that the tool has not ended.
+  // The pipe's reader ends after the first line; descriptor 3 tells the harness that the tool has
+  // not ended.
   const shell = 'exec 3>&2; exec "$@" 2> >(exec head -n 1 >/dev/null 2>&1 3>&-)';
   const tool = site.start([at], { shell });
   const mount = site.use(new FuseMount(at, tool));
@@ -331,7 +333,8 @@ fuseTest("Directory listings do not get in the way of SIGTERM", async (site) => 
     mount.path,
   );
   await new Promise((resolve) => setTimeout(resolve, 300));
-  // A listing of that very moment makes the mount busy: then it is said, and the next signal ends it.
+  // A listing of that very moment makes the mount busy: then it is said, and the next signal ends
+  // it.
   mount.tool.signal("SIGTERM");
   await until(() => mount.tool.hasEnded || mount.messages.length > 0, "an answer to the signal");
   mount.tool.signal("SIGTERM");

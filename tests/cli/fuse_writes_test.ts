@@ -41,7 +41,8 @@ fuseTest(
     const mount = await site.mount(["-c", "16", "-t", "2"]);
     const changed = image.slice();
     const source = noise(3, 8 * MIB);
-    // Pieces that cross borders, from a place that is on none, and a second round over some of the first's.
+    // Pieces that cross borders, from a place that is on none, and a second round over some of the
+    // first's.
     const pieceBytes = 3 * MIB + 333;
     for (const [from, to] of [[12_345, 300 * MIB], [50 * MIB + 7, 62 * MIB]] as const) {
       for (let at = from; at < to; at += pieceBytes) {

@@ -1,8 +1,9 @@
 /**
- * Runs `backy-extract` as users do: as a process of its own, in a directory of its own, under a time limit.
+ * Runs `backy-extract` as users do: as a process of its own, in a directory of its own, under a
+ * time limit.
  *
- * The program is `main.ts` under the runtime that runs the tests, or the executable that the environment variable
- * BACKY_EXTRACT names, so that the same tests hold a compiled binary.
+ * The program is `main.ts` under the runtime that runs the tests, or the executable that the
+ * environment variable BACKY_EXTRACT names, so that the same tests hold a compiled binary.
  *
  * @module
  */
@@ -12,7 +13,9 @@ import { Buffer } from "node:buffer";
 import { assert, assertEquals } from "../assert.ts";
 import { assertBytes, Scratch } from "../target/machine.ts";
 
-/** No run takes a tenth of this on a machine that is not overloaded; one that hangs is killed then. */
+/**
+ * No run takes a tenth of this on a machine that is not overloaded; one that hangs is killed then.
+ */
 const TIME_LIMIT_MS = 240_000;
 const POLL_MS = 10;
 
@@ -23,7 +26,8 @@ function findTool(): string[] {
   const binary = Deno.env.get("BACKY_EXTRACT");
   if (binary !== undefined && binary !== "") return [Deno.realPathSync(binary)];
   const pathOf = (name: string) => new URL(`../../${name}`, import.meta.url).pathname;
-  // The code cache is a file of the runtime's, which limits for the tool (ulimit -f) would hit as well.
+  // The code cache is a file of the runtime's, which limits for the tool (ulimit -f) would hit as
+  // well.
   const options = ["-A", "--quiet", "--no-code-cache", "--config", pathOf("deno.json")];
   return [Deno.execPath(), "run", ...options, pathOf("main.ts")];
 }
@@ -34,10 +38,14 @@ export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   /**
-   * Command line of bash around the tool, in which `"$@"` stands for the tool and its arguments: `exec "$@" >image`.
+   * Command line of bash around the tool, in which `"$@"` stands for the tool and its arguments:
+   * `exec "$@" >image`.
    */
   readonly shell?: string;
-  /** Time after which the process is killed; default: more than any run takes that a test does not make long. */
+  /**
+   * Time after which the process is killed; default: more than any run takes that a test does not
+   * make long.
+   */
   readonly limitMs?: number;
 }
 
@@ -81,7 +89,8 @@ export class RunningTool implements AsyncDisposable {
     this.#scratch = options.cwd === undefined ? new Scratch() : null;
     const { shell } = options;
     const words = shell === undefined ? command : ["bash", "-c", shell, "bash", ...command];
-    // Whoever runs the tests may have been started by a script, as a background job that ignores SIGINT and SIGQUIT.
+    // Whoever runs the tests may have been started by a script, as a background job that ignores
+    // SIGINT and SIGQUIT.
     this.#child = new Deno.Command("env", {
       args: ["--default-signal", ...words],
       cwd: options.cwd ?? this.#scratch!.path,
@@ -123,7 +132,9 @@ export class RunningTool implements AsyncDisposable {
     }
   }
 
-  /** Waits until a text stands on standard error. @throws {Error} If the process ends without it. */
+  /**
+   * Waits until a text stands on standard error. @throws {Error} If the process ends without it.
+   */
   async untilSaid(text: string): Promise<void> {
     await until(() => this.#said.includes(text) || this.#hasEnded, `"${text}"`);
     assert(this.#said.includes(text), `it ended without "${text}": ${this.#said}`);
@@ -194,7 +205,9 @@ function readStatus(pid: number): string {
   }
 }
 
-/** Runs the tool on a terminal of its own; what it writes to the terminal is the outcome's `stdout`. */
+/**
+ * Runs the tool on a terminal of its own; what it writes to the terminal is the outcome's `stdout`.
+ */
 export async function extractOnTerminal(
   args: readonly string[],
   options: Omit<RunOptions, "shell"> & {
@@ -220,11 +233,17 @@ export async function extractOnTerminal(
 /** What a failed run must be like. */
 export interface ExpectedFailure {
   readonly code: number;
-  /** The lines on standard error that begin with the tool's name, without that; in order, all of them. */
+  /**
+   * The lines on standard error that begin with the tool's name, without that; in order, all of
+   * them.
+   */
   readonly says: readonly (string | RegExp)[];
 }
 
-/** Asserts that a run failed with the exit code and the messages that are expected, and shows no internals. */
+/**
+ * Asserts that a run failed with the exit code and the messages that are expected, and shows no
+ * internals.
+ */
 export function assertFailure(outcome: Outcome, expected: ExpectedFailure): void {
   const { stderr } = outcome;
   const lines = messagesOf(stderr);
@@ -238,7 +257,10 @@ export function assertFailure(outcome: Outcome, expected: ExpectedFailure): void
   assertNoInternals(stderr);
 }
 
-/** Asserts that a run was successful and said nothing but what belongs to a success, and the expected warnings. */
+/**
+ * Asserts that a run was successful and said nothing but what belongs to a success, and the
+ * expected warnings.
+ */
 export function assertSuccess(
   outcome: Outcome,
   expected: { says?: readonly string[] } = {},
@@ -263,7 +285,10 @@ export function messagesOf(stderr: string): string[] {
 // deno-lint-ignore no-explicit-any
 export type JsonLine = { readonly type: string } & Readonly<Record<string, any>>;
 
-/** Takes lines of JSON apart, and asserts that there is nothing else and nothing raw that a terminal would act on. */
+/**
+ * Takes lines of JSON apart, and asserts that there is nothing else and nothing raw that a terminal
+ * would act on.
+ */
 export function parseJsonLines(text: string | Uint8Array): JsonLine[] {
   const decoded = typeof text === "string" ? text : new TextDecoder().decode(text);
   const lines = decoded.split("\n");

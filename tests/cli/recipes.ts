@@ -9,7 +9,8 @@ import { assert } from "../assert.ts";
 const ROOT = new URL("../../", import.meta.url).pathname;
 
 /**
- * The commands of a console block below a heading of the second level. Comments stay; output is left out.
+ * The commands of a console block below a heading of the second level. Comments stay; output is
+ * left out.
  *
  * @param file Relative to the project.
  * @param block Number of the block among those of the section, from 0 on.

@@ -117,7 +117,9 @@ export class SampleStore implements Disposable {
     return [...Deno.readDirSync(this.file("."))].map(({ name }) => name).sort();
   }
 
-  /** Runs with another file, or none, in place of one of the store's; what was there is put back. */
+  /**
+   * Runs with another file, or none, in place of one of the store's; what was there is put back.
+   */
   async withDamage(
     path: string,
     damage: (path: string, content: Uint8Array<ArrayBuffer>) => void,

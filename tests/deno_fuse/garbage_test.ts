@@ -1,7 +1,8 @@
 import { assertEquals } from "../assert.ts";
 import { mountTest, sh } from "./harness.ts";
 
-// What C holds on to must survive: collected callbacks or tables would crash the driver or change its answers.
+// What C holds on to must survive: collected callbacks or tables would crash the driver or change
+// its answers.
 mountTest("A mount works while garbage is collected all the time", async ({ path, lines }) => {
   const { code, stderr } = await sh(
     `set -e; cd "$1"

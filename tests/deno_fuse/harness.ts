@@ -1,8 +1,10 @@
 /**
- * Mounts `memory_fs.ts` for a test, as a process of its own, and sees to it that nothing is left behind.
+ * Mounts `memory_fs.ts` for a test, as a process of its own, and sees to it that nothing is left
+ * behind.
  *
- * The file system must not run in the process that looks at it: should it hang, this process would hang with it. Each
- * test has a deadline, after which the file system's process is killed: the kernel then fails all its requests.
+ * The file system must not run in the process that looks at it: should it hang, this process would
+ * hang with it. Each test has a deadline, after which the file system's process is killed: the
+ * kernel then fails all its requests.
  *
  * @module
  */
@@ -137,7 +139,10 @@ export function startDriver(path: string, start: StartOptions = {}): Driver {
   return new Driver(path, child.spawn());
 }
 
-/** Runs the program behind a script in a mount namespace of its own; the script ends with `exec "$@"`. */
+/**
+ * Runs the program behind a script in a mount namespace of its own; the script ends with `exec
+ * "$@"`.
+ */
 export function inNamespace(script: string): string[] {
   return ["unshare", "-m", "--propagation", "private", "bash", "-c", script, "bash"];
 }

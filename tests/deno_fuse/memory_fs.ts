@@ -1,6 +1,7 @@
 /**
- * A file system in memory, as an example and as what the tests mount: they start this file as a program,
- * `memory_fs.ts MOUNTPOINT [OPTIONS AS JSON]`, and talk to it by lines on stdout and by signals.
+ * A file system in memory, as an example and as what the tests mount: they start this file as a
+ * program, `memory_fs.ts MOUNTPOINT [OPTIONS AS JSON]`, and talk to it by lines on stdout and by
+ * signals.
  *
  * Some names behave in ways that tests need, see `read` and `write`.
  *
@@ -237,8 +238,9 @@ class MemoryFs implements Handlers {
   }
 
   /**
-   * Answers with views of up to 64 KiB each. "slow" takes 1.5 s, "stuck" for ever; "damaged" fails behind its first
-   * 64 KiB; "rejecting" has a bug; "status" tells what is open; "greedy" answers with too much.
+   * Answers with views of up to 64 KiB each. "slow" takes 1.5 s, "stuck" for ever; "damaged" fails
+   * behind its first 64 KiB; "rejecting" has a bug; "status" tells what is open; "greedy" answers
+   * with too much.
    */
   async read({ ino, offset, size, handle }: Op<"read">): Promise<Uint8Array | Uint8Array[]> {
     const { data } = this.#inode(ino);
@@ -275,8 +277,8 @@ class MemoryFs implements Handlers {
   }
 
   /**
-   * "full" has no space, "protected" is not to be written, "late" looks at the data after a while, "hoarder" keeps
-   * looking at it after the answer (which must find it gone).
+   * "full" has no space, "protected" is not to be written, "late" looks at the data after a while,
+   * "hoarder" keeps looking at it after the answer (which must find it gone).
    */
   write({ ino, offset, data }: Op<"write">) {
     const inode = this.#inode(ino);

@@ -5,8 +5,9 @@ import { directoryTest, inNamespace, sh, type StartOptions, type TestMount } fro
 const ROOT = new URL("../../", import.meta.url).pathname;
 
 /**
- * Runs the program as a user who is not root, in a mount namespace of its own: there sources and runtime are readable,
- * the device is open to all, as distributions have it, and what is mounted vanishes with the process.
+ * Runs the program as a user who is not root, in a mount namespace of its own: there sources and
+ * runtime are readable, the device is open to all, as distributions have it, and what is mounted
+ * vanishes with the process.
  */
 const AS_USER = `set -e
   mount -t tmpfs -o mode=755 none /mnt

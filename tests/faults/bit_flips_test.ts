@@ -23,7 +23,10 @@ function flipped(bytes: Uint8Array, bit: number): Uint8Array<ArrayBuffer> {
   return copy;
 }
 
-/** A bit of a chunk file; of every fourth file one in the header, which would hardly be hit otherwise. */
+/**
+ * A bit of a chunk file; of every fourth file one in the header, which would hardly be hit
+ * otherwise.
+ */
 function someBit(random: Random, file: Uint8Array, number: number): number {
   return random(8 * (number % 4 === 0 ? CHUNK_HEADER_BYTES : file.length));
 }
@@ -142,7 +145,8 @@ for (const [name, text, isFull] of MAPS) {
         counts.size++;
       } else {
         const changed = wrong.ids.flatMap((id, seq) => id === right.ids[seq] ? [] : [seq]);
-        // No bit is without meaning: white space and letters of JSON have no other form one bit away.
+        // No bit is without meaning: white space and letters of JSON have no other form one bit
+        // away.
         assert(changed.length > 0, `bit ${bit}`);
         const ids = changed.map((seq) => wrong.ids[seq] ?? null);
         if (ids.every((id) => id === null || right.ids.includes(id))) {

@@ -22,7 +22,10 @@ const TRAP = Uint8Array.of(
   ...[10, 5, 1, 3, 0, 0, 11],
 );
 
-/** Calls that take work, of zeros or of a chunk, before the trap that comes later: each worker makes two at least. */
+/**
+ * Calls that take work, of zeros or of a chunk, before the trap that comes later: each worker makes
+ * two at least.
+ */
 const LATER = 1;
 
 function trap(): void {

@@ -1,6 +1,6 @@
 /**
- * Backup directories for fault tests: images of full chunks that differ and decode quickly, and restores of them within the test's
- * process.
+ * Backup directories for fault tests: images of full chunks that differ and decode quickly, and
+ * restores of them within the test's process.
  *
  * @module
  */
@@ -26,8 +26,8 @@ export const IS_FULL = Deno.env.get("FAULTS") === "full";
 const NOISE_BYTES = 60_000;
 
 /**
- * A full chunk that is told apart from others by its number. Its file has some 80 KB: noise and words at its start, then a pattern
- * with zeros in it.
+ * A full chunk that is told apart from others by its number. Its file has some 80 KB: noise and
+ * words at its start, then a pattern with zeros in it.
  */
 export function chunkContent(number: number): Uint8Array<ArrayBuffer> {
   const words = new Uint32Array(CHUNK_BYTES / 4);
@@ -48,7 +48,10 @@ export interface FaultStoreOptions {
   readonly lastBytes?: number;
   /** The last chunk itself. */
   readonly last?: Uint8Array<ArrayBuffer>;
-  /** Directory that the store is made in; default: one of its own, in the directory for temporary files. */
+  /**
+   * Directory that the store is made in; default: one of its own, in the directory for temporary
+   * files.
+   */
   readonly at?: string;
 }
 

@@ -38,7 +38,8 @@ fuseTest(
     await using tool = startExtract([store.revision.path, path]);
     const isMade = () => [...Deno.readDirSync(mount.directory)].length > 0;
     await until(() => isMade() || tool.hasEnded, "the file");
-    // Nothing else happens on that thread between the making of the file and the change of its length.
+    // Nothing else happens on that thread between the making of the file and the change of its
+    // length.
     const before = tool.said;
     tool.signal("SIGUSR1");
     await until(() => tool.said !== before || tool.hasEnded, "the status");

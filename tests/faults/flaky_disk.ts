@@ -1,6 +1,7 @@
 /**
- * Disks that fail: a loop device over a file of `flaky_fs.ts`. What goes wrong there does so below the page cache, as on a real
- * disk: a write fails when the kernel writes back, long after the program's call succeeded.
+ * Disks that fail: a loop device over a file of `flaky_fs.ts`. What goes wrong there does so below
+ * the page cache, as on a real disk: a write fails when the kernel writes back, long after the
+ * program's call succeeded.
  *
  * @module
  */
@@ -50,7 +51,8 @@ export class FlakyDisk {
     Deno.truncateSync(`${flaky.directory}/disk`, DISK_BYTES[format]);
     const device = await site.loopDevice(`${flaky.path}/disk`);
     if (format === "none") {
-      // The kernel forgets what it has cached of a device when nobody has it open any more. Here somebody always has.
+      // The kernel forgets what it has cached of a device when nobody has it open any more. Here
+      // somebody always has.
       site.use(Deno.openSync(device));
       return new FlakyDisk(flaky, device);
     }
@@ -73,7 +75,10 @@ export class FlakyDisk {
     return at;
   }
 
-  /** What the disk holds of the target, as a program reads it past the page cache that has nothing to do with the tool. */
+  /**
+   * What the disk holds of the target, as a program reads it past the page cache that has nothing
+   * to do with the tool.
+   */
   async read(length: number): Promise<Uint8Array> {
     const command = new Deno.Command("dd", {
       args: ["bs=1M", "iflag=direct,count_bytes", `count=${length}`, `if=${this.target}`],

@@ -1,4 +1,7 @@
-/** Disks that fail below the page cache: what counts is what the disk has, and not what the kernel still remembers. */
+/**
+ * Disks that fail below the page cache: what counts is what the disk has, and not what the kernel
+ * still remembers.
+ */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
@@ -171,7 +174,8 @@ for (const sparse of ["auto", "never"]) {
   diskTest(
     `Zeros count as there only if the disk has them (--sparse=${sparse})`,
     async (disk) => {
-      // Where the image has zeros, in a chunk and as a whole chunk, the disk has other bytes, which a write cannot replace.
+      // Where the image has zeros, in a chunk and as a whole chunk, the disk has other bytes, which
+      // a write cannot replace.
       fillTarget(disk, otherImage().fill(0x77, CHUNK_BYTES / 2, CHUNK_BYTES));
       const stale = new Uint8Array(4096).fill(0x77);
       const at = disk.find(stale);

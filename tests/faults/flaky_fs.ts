@@ -1,9 +1,9 @@
 /**
- * A file system that fails when it is told to: it shows a directory, and files in it can be made and written. Every operation
- * looks into a control file first.
+ * A file system that fails when it is told to: it shows a directory, and files in it can be made
+ * and written. Every operation looks into a control file first.
  *
- * `flaky_fs.ts MOUNTPOINT DIRECTORY CONTROL`; it says "ready" on standard error. Nothing is cached, so that each system call
- * comes here.
+ * `flaky_fs.ts MOUNTPOINT DIRECTORY CONTROL`; it says "ready" on standard error. Nothing is cached,
+ * so that each system call comes here.
  *
  * @module
  */
@@ -38,7 +38,10 @@ export interface Faults {
   readonly writeErrno?: number;
   /** Bytes, as text in Latin-1: which reads and writes `onRead` and `onWrite` are about. */
   readonly marker?: string;
-  /** What becomes of writes with bytes of the marker or in the range: an error, or nothing in spite of success. */
+  /**
+   * What becomes of writes with bytes of the marker or in the range: an error, or nothing in spite
+   * of success.
+   */
   readonly onWrite?: "fail" | "lose";
   /** What becomes of such reads. */
   readonly onRead?: "fail";

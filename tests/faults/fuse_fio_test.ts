@@ -1,4 +1,7 @@
-/** A mounted image under load: programs that write and verify by fio(1), others that read, and a chunk that goes bad and comes back. */
+/**
+ * A mounted image under load: programs that write and verify by fio(1), others that read, and a
+ * chunk that goes bad and comes back.
+ */
 
 import { Errno } from "../../lib/ffi/errno.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
@@ -35,7 +38,10 @@ const JOBS = [
   ["--ioengine=psync", "--rw=write", "--bs=60k", "--offset=36m", "--size=11m"],
 ];
 
-/** Has fio write all of a job's part and read it back, again and again. @returns How often. @throws If fio finds a fault. */
+/**
+ * Has fio write all of a job's part and read it back, again and again. @returns How often. @throws
+ * If fio finds a fault.
+ */
 async function keepVerifying(
   path: string,
   { job, isOver }: { job: readonly string[]; isOver: () => boolean },
@@ -57,7 +63,10 @@ async function keepVerifying(
   return rounds;
 }
 
-/** Reads parts of what nobody writes, until told to stop. Only the bad chunk may fail. @returns How many it read. */
+/**
+ * Reads parts of what nobody writes, until told to stop. Only the bad chunk may fail. @returns How
+ * many it read.
+ */
 async function keepReading(
   path: string,
   image: Uint8Array,
@@ -81,7 +90,10 @@ async function keepReading(
   return count;
 }
 
-/** A chunk that is back is right after this time: a read may join another that began with the bad file. */
+/**
+ * A chunk that is back is right after this time: a read may join another that began with the bad
+ * file.
+ */
 const BACK_MS = 60_000;
 
 /** Waits until the bad chunk can be read again. */
@@ -95,7 +107,10 @@ async function untilRight(path: string, expected: Uint8Array): Promise<void> {
   }
 }
 
-/** Takes a chunk away and puts it back, again and again. @returns How often a read of it failed, as it should. */
+/**
+ * Takes a chunk away and puts it back, again and again. @returns How often a read of it failed, as
+ * it should.
+ */
 async function keepBreaking(
   path: string,
   image: Uint8Array,

@@ -1,6 +1,6 @@
 /**
- * A store that an attacker has made, and what both tools do with it: each runs as a process of its own, is watched for its memory
- * and its time, and what it prints is looked at.
+ * A store that an attacker has made, and what both tools do with it: each runs as a process of its
+ * own, is watched for its memory and its time, and what it prints is looked at.
  *
  * @module
  */
@@ -62,7 +62,10 @@ export class HostileStore implements Disposable {
     return outcome;
   }
 
-  /** Mounts the store by `backy-fuse`, looks into it by a bash script, in which `$1` is the mount, and ends it. */
+  /**
+   * Mounts the store by `backy-fuse`, looks into it by a bash script, in which `$1` is the mount,
+   * and ends it.
+   */
   async mount(
     script: string,
     options: { args?: readonly string[]; mostMib?: number } = {},

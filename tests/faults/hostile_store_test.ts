@@ -1,4 +1,7 @@
-/** Stores that an attacker has made: nothing is written outside the target, nothing hangs, takes all memory, or reaches a terminal. */
+/**
+ * Stores that an attacker has made: nothing is written outside the target, nothing hangs, takes all
+ * memory, or reaches a terminal.
+ */
 
 import { CHUNK_BYTES, chunkRelativePath } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -12,7 +15,10 @@ import { IS_FULL } from "./fault_store.ts";
 const CORRUPT = 3, TARGET = 4, STORE = 10, LOCK = 11;
 const ID = "4db6e194fd398e8edb76e11054d73eb0";
 
-/** Characters that a terminal acts on, or that make text look like another: C0, DEL, C1, overrides, separators. */
+/**
+ * Characters that a terminal acts on, or that make text look like another: C0, DEL, C1, overrides,
+ * separators.
+ */
 const CONTROLS = "\x1b[2J\x1b]0;owned\x07\r\x7f\u009b31m\u202e\u2028\u200b\ufeff";
 /** The same in a YAML string. */
 const ESCAPED = '"' +
@@ -108,8 +114,8 @@ Deno.test("A uuid that is a path is no revision's name", async () => {
 });
 
 /**
- * A directory with `trace_pipe`, a regular file as far as one can see, that has no length and whose reading waits for events that
- * never come; `null` where it cannot be had.
+ * A directory with `trace_pipe`, a regular file as far as one can see, that has no length and whose
+ * reading waits for events that never come; `null` where it cannot be had.
  */
 const tracing = mountTracing();
 // deno-lint-ignore no-console

@@ -1,4 +1,7 @@
-/** Processes that are killed in mid-restore: what they leave behind, and how the restore is gone on with. */
+/**
+ * Processes that are killed in mid-restore: what they leave behind, and how the restore is gone on
+ * with.
+ */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";

@@ -1,4 +1,7 @@
-/** Reads and writes that are cut short, and calls that a signal interrupts: with `stub_libc.c` in the C library's place. */
+/**
+ * Reads and writes that are cut short, and calls that a signal interrupts: with `stub_libc.c` in
+ * the C library's place.
+ */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -34,7 +37,10 @@ class StubLibc implements Disposable {
     };
   }
 
-  /** Numbers of calls that were cut short and of those that were interrupted, since it was asked last. */
+  /**
+   * Numbers of calls that were cut short and of those that were interrupted, since it was asked
+   * last.
+   */
   takeCounts(): { short: number; interrupted: number } {
     const view = new DataView(Deno.readFileSync(this.#counts).buffer);
     Deno.writeFileSync(this.#counts, new Uint8Array(16));

@@ -1,5 +1,6 @@
 /**
- * A restore that has come to a stop in the middle, for as long as a test needs: the reader of its pipe does not read.
+ * A restore that has come to a stop in the middle, for as long as a test needs: the reader of its
+ * pipe does not read.
  *
  * @module
  */
@@ -51,7 +52,8 @@ export class StalledRestore implements AsyncDisposable {
 
   /** Reads what comes until the restore has ended. */
   async readAll(): Promise<Uint8Array<ArrayBuffer>> {
-    // A reader of its own, which sees the end when the writer has closed: nobody else has the pipe open for writing then.
+    // A reader of its own, which sees the end when the writer has closed: nobody else has the pipe
+    // open for writing then.
     const file = await Deno.open(this.#path);
     this.#reader.close();
     return await new Response(file.readable).bytes();

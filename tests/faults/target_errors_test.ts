@@ -1,4 +1,7 @@
-/** Targets that fail: no room, a limit, a bad disk. Each says so, and an update completes what was begun. */
+/**
+ * Targets that fail: no room, a limit, a bad disk. Each says so, and an update completes what was
+ * begun.
+ */
 
 import { Errno } from "../../lib/ffi/errno.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";

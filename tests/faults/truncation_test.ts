@@ -14,7 +14,10 @@ import { FaultStore } from "./fault_store.ts";
 
 const SEED = 20190112;
 
-/** Lengths of a file by what may be special about them: the header, the first instructions, blocks, pages, the end marker. */
+/**
+ * Lengths of a file by what may be special about them: the header, the first instructions, blocks,
+ * pages, the end marker.
+ */
 function lengthClasses(bytes: number): number[] {
   const random = randomFrom(SEED);
   const around = [CHUNK_HEADER_BYTES, 512, 4096, 65_536, bytes >> 1, bytes];

@@ -15,7 +15,10 @@ import { assertImage, makeFifo } from "../cli/harness.ts";
 import type { Death } from "./dying_worker.ts";
 import { FaultStore } from "./fault_store.ts";
 
-/** Has the workers of restores die: those with the given numbers, counted from 0 in the order in which they are started. */
+/**
+ * Has the workers of restores die: those with the given numbers, counted from 0 in the order in
+ * which they are started.
+ */
 function withDyingWorkers(death: Death, numbers: readonly number[]): Disposable {
   const RealWorker = globalThis.Worker;
   let count = 0;

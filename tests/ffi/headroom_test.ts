@@ -12,7 +12,9 @@ import { programProblem, run, scriptCommand } from "../target/machine.ts";
 
 const GIB = 2 ** 30;
 
-/** Runs code in a process of its own under limits that prlimit(1) sets. @returns What it printed. */
+/**
+ * Runs code in a process of its own under limits that prlimit(1) sets. @returns What it printed.
+ */
 function underLimits(limits: string, code: string): string {
   return run("sh", "-c", `exec prlimit ${limits} -- ${scriptCommand(code)}`);
 }

@@ -1,6 +1,6 @@
 /**
- * Chunks that exist in memory only, for the parts of a mount that know nothing of files: they are loaded and stored after
- * a while, or fail when they are told to.
+ * Chunks that exist in memory only, for the parts of a mount that know nothing of files: they are
+ * loaded and stored after a while, or fail when they are told to.
  *
  * @module
  */

@@ -63,7 +63,8 @@ export class FakeMount {
   /**
    * Makes an image.
    *
-   * @param numbers The content of each seq, for `fakeContent`; `null` for an absent one, "zero" for the chunk of zeros.
+   * @param numbers The content of each seq, for `fakeContent`; `null` for an absent one, "zero" for
+   *   the chunk of zeros.
    * @param size Size in bytes; default: all chunks in full.
    */
   image(

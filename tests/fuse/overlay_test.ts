@@ -183,7 +183,10 @@ interface Target {
   readonly model: Uint8Array;
 }
 
-/** Writes a few times without waiting between, then waits; the model gets what did not fail, in order. */
+/**
+ * Writes a few times without waiting between, then waits; the model gets what did not fail, in
+ * order.
+ */
 async function writeSome({ image, model }: Target, random: Random): Promise<void> {
   const writes = Array.from({ length: 1 + random(3) }, () => {
     const length = random(4) === 0 ? 1 + random(C + 1000) : 1 + random(5000);

@@ -1,6 +1,6 @@
 /**
- * Fuzzes the command lines of both tools: arguments are refused in one line, or mean a command that, written out again with each
- * value in the plainest form, means the same.
+ * Fuzzes the command lines of both tools: arguments are refused in one line, or mean a command
+ * that, written out again with each value in the plainest form, means the same.
  *
  * Input: the tool, "extract" or "fuse", and its arguments, separated by NUL.
  *

@@ -1,8 +1,9 @@
 /**
- * Fuzzes the decoder: it takes and refuses what the reference decoder and liblzo2 do, and decodes to the same bytes.
+ * Fuzzes the decoder: it takes and refuses what the reference decoder and liblzo2 do, and decodes
+ * to the same bytes.
  *
- * Input: the announced length (4 bytes, little-endian), a byte whose lowest bit puts the stream at the input buffer's end, the
- * stream.
+ * Input: the announced length (4 bytes, little-endian), a byte whose lowest bit puts the stream at
+ * the input buffer's end, the stream.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * Fuzzes the encoder: what it writes decodes to what it was given, here and by liblzo2, and is no longer than a chunk file may be.
+ * Fuzzes the encoder: what it writes decodes to what it was given, here and by liblzo2, and is no
+ * longer than a chunk file may be.
  *
  * Input: the content of a chunk.
  *

@@ -1,6 +1,7 @@
 /**
- * What a fuzzer of one part of the project is: it makes inputs out of seeded randomness, and says what is wrong with the part by
- * throwing. An input is always bytes, so that one that found a fault can be kept as a file (`findings/`).
+ * What a fuzzer of one part of the project is: it makes inputs out of seeded randomness, and says
+ * what is wrong with the part by throwing. An input is always bytes, so that one that found a fault
+ * can be kept as a file (`findings/`).
  *
  * @module
  */
@@ -12,7 +13,10 @@ export interface FuzzTarget {
   readonly name: string;
   /** What is held against what, in a few words. */
   readonly promise: string;
-  /** Share of the inputs that must be taken rather than refused, so that it is not only refusals that are tried. */
+  /**
+   * Share of the inputs that must be taken rather than refused, so that it is not only refusals
+   * that are tried.
+   */
   readonly leastTaken: number;
   /** Makes an input. The same random numbers give the same input. */
   generate(random: Random): Uint8Array<ArrayBuffer>;

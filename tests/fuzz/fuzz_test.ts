@@ -1,4 +1,6 @@
-/** Each fuzzer for a short while, always from the same seed, and all inputs that once found a fault. */
+/**
+ * Each fuzzer for a short while, always from the same seed, and all inputs that once found a fault.
+ */
 
 import { assert, assertEquals } from "../assert.ts";
 import "../fixtures/libraries.ts";

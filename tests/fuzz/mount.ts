@@ -1,6 +1,7 @@
 /**
- * Fuzzes what lies between FUSE requests and chunks: reads, writes, and failures of both, of several programs at once, against plain
- * buffers. There is no FFI and no file: chunks are in memory (`../fuse/fake_chunks.ts`).
+ * Fuzzes what lies between FUSE requests and chunks: reads, writes, and failures of both, of
+ * several programs at once, against plain buffers. There is no FFI and no file: chunks are in
+ * memory (`../fuse/fake_chunks.ts`).
  *
  * Input: operations of 8 bytes each, see `perform`.
  *
@@ -115,7 +116,10 @@ class World {
     }
   }
 
-  /** To be called when all operations are over. Writes to an image take place in the order in which they were asked for. */
+  /**
+   * To be called when all operations are over. Writes to an image take place in the order in which
+   * they were asked for.
+   */
   settle(): void {
     for (const attempt of this.#attempts) applyIfDone(attempt, attempt.model, 0);
     this.#attempts = [];
@@ -249,7 +253,8 @@ export const mount: FuzzTarget = {
     for (let at = 0; at + OP_BYTES <= input.length; at += OP_BYTES) {
       const op = new DataView(input.buffer, input.byteOffset + at, OP_BYTES);
       running.push(world.perform(op));
-      // Some four requests are under way together, and some come when those before them are half done.
+      // Some four requests are under way together, and some come when those before them are half
+      // done.
       if ((op.getUint8(7) & 3) !== 0) {
         if (op.getUint8(7) & 4) await nextTurn();
         continue;

@@ -1,5 +1,6 @@
 /**
- * Fuzzes the parser of revision metadata: it refuses in one line or returns what cannot do harm, and never takes long.
+ * Fuzzes the parser of revision metadata: it refuses in one line or returns what cannot do harm,
+ * and never takes long.
  *
  * Input: a metadata file's bytes.
  *

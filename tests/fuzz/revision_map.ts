@@ -1,5 +1,6 @@
 /**
- * Fuzzes the parser of revision maps: it agrees with `JSON.parse` and the format's rules, whatever the size of its blocks.
+ * Fuzzes the parser of revision maps: it agrees with `JSON.parse` and the format's rules, whatever
+ * the size of its blocks.
  *
  * Input: a map's bytes.
  *
@@ -132,7 +133,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 /** Whether a text holds something that JSON.parse takes and a map may not have. */
 function isOutsideJsonParse(text: string): boolean {
-  // Escapes in seqs and ids; sizes as -0, 8.0 or 8e0; and of two equal keys JSON.parse takes the last.
+  // Escapes in seqs and ids; sizes as -0, 8.0 or 8e0; and of two equal keys JSON.parse takes the
+  // last.
   if (text.includes("\\")) return true;
   if (!/"size"\s*:\s*\d+\s*[,}]/.test(text) || /"size"\s*:\s*[\d.eE+-]*[.eE+-]/.test(text)) {
     return true;
@@ -161,7 +163,8 @@ export const revisionMap: FuzzTarget = {
     const text = new TextDecoder("latin1").decode(bytes);
     const outcome = outcomeOf(bytes, undefined);
     const inBlocks = outcomeOf(bytes, BLOCK_SIZES[bytes.length % BLOCK_SIZES.length]);
-    // "latin1" is windows-1252 to TextDecoder; what differs lies inside strings, where it does not matter.
+    // "latin1" is windows-1252 to TextDecoder; what differs lies inside strings, where it does not
+    // matter.
     const expected = readByJsonParse(text);
     if (typeof outcome === "string") {
       assertEquals(inBlocks, outcome);

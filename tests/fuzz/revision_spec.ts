@@ -1,5 +1,6 @@
 /**
- * Fuzzes revision specs: text is refused in one line, or means a list of revisions for which the language's own laws hold.
+ * Fuzzes revision specs: text is refused in one line, or means a list of revisions for which the
+ * language's own laws hold.
  *
  * Input: a spec's text.
  *

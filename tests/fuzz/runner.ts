@@ -1,6 +1,6 @@
 /**
- * Runs a fuzzer round after round. A round's input follows from the seed and the round's number alone, so that both are enough
- * to have it again.
+ * Runs a fuzzer round after round. A round's input follows from the seed and the round's number
+ * alone, so that both are enough to have it again.
  *
  * @module
  */

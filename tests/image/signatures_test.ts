@@ -12,7 +12,10 @@ function readStart(path: string, offset = 0): Uint8Array {
   return bytes.subarray(0, file.readSync(bytes) ?? 0);
 }
 
-/** What makes a file what it is, in how many MiB, what that is called, and where copies of the superblock lie. */
+/**
+ * What makes a file what it is, in how many MiB, what that is called, and where copies of the
+ * superblock lie.
+ */
 const MADE: readonly [
   command: readonly string[],
   mib: number,
@@ -67,7 +70,8 @@ Deno.test("findSignature() knows the rest by their marks, whole and in place onl
   }
   assertEquals(findSignature(new Uint8Array(0)), null);
   assertEquals(findSignature(new Uint8Array(SIGNATURE_BYTES)), null);
-  // A boot sector without its end mark, and two bytes that are those of an ext superblock by chance.
+  // A boot sector without its end mark, and two bytes that are those of an ext superblock by
+  // chance.
   const chance = new Uint8Array(SIGNATURE_BYTES);
   chance.set(text("NTFS    "), 3);
   chance.set([0x53, 0xef], 0x438);

@@ -1,6 +1,6 @@
 /**
- * Completions, as the shells themselves make them: they agree with the option tables, and know the revisions of a
- * backup directory, whatever those are called.
+ * Completions, as the shells themselves make them: they agree with the option tables, and know the
+ * revisions of a backup directory, whatever those are called.
  *
  * @module
  */
@@ -180,8 +180,9 @@ testUnless(
       ...["backy-extract --sparse=al\tvm/last out", "backy-extract check vm/trust:d\t"],
       ...["backy-extract vm/last\\(tr\t", "exit", ""],
     ];
-    // The limit is around the terminal: within, timeout(1) would put bash into the background of it unless script(1)'s shell
-    // happens to `exec`, and there bash stops itself for ever. `exec`, so that bash is in the foreground with any shell.
+    // The limit is around the terminal: within, timeout(1) would put bash into the background of it
+    // unless script(1)'s shell happens to `exec`, and there bash stops itself for ever. `exec`, so
+    // that bash is in the foreground with any shell.
     const child = new Deno.Command("timeout", {
       args: ["30", "script", "-qec", "exec bash --norc --noprofile -i", "/dev/null"],
       stdin: "piped",

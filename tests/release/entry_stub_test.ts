@@ -1,6 +1,6 @@
 /**
- * The entry stub, in a small program in place of the runtime: it must find all as it would without, but for what the stub is
- * for. With the runtime it is tested by `tests/cli/extract_start_test.ts`.
+ * The entry stub, in a small program in place of the runtime: it must find all as it would without,
+ * but for what the stub is for. With the runtime it is tested by `tests/cli/extract_start_test.ts`.
  */
 
 import { insertEntryStub, readEntryStub } from "../../release/entry_stub.ts";

@@ -1,5 +1,6 @@
 /**
- * Holds the manual pages and `--help` against the option tables, the exit codes and the documented JSON.
+ * Holds the manual pages and `--help` against the option tables, the exit codes and the documented
+ * JSON.
  *
  * @module
  */

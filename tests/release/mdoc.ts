@@ -20,7 +20,9 @@ export class Manual {
     this.#lines = Deno.readTextFileSync(path).split("\n");
   }
 
-  /** Lines of a section, or of a subsection; of a section only those before its first subsection. */
+  /**
+   * Lines of a section, or of a subsection; of a section only those before its first subsection.
+   */
   section(title: string): string[] {
     const start = this.#lines.findIndex((line) =>
       line === `.Sh ${title}` || line === `.Ss ${title}`
@@ -36,7 +38,10 @@ export class Manual {
     return plainText(this.section(title));
   }
 
-  /** Items of the lists of a section, not of lists in those. Several heads in a row have the text of the last. */
+  /**
+   * Items of the lists of a section, not of lists in those. Several heads in a row have the text of
+   * the last.
+   */
   items(title: string): ManualItem[] {
     const items: { head: string; lines: string[] }[] = [];
     let depth = 0;

@@ -29,6 +29,7 @@ Deno.test("The executables have no permission without a reason", () => {
 });
 
 Deno.test("The programs that backy-fuse may run are named by their paths", () => {
-  // A bare name is looked for along PATH, and where that is unset the executable does not even start.
+  // A bare name is looked for along PATH, and where that is unset the executable does not even
+  // start.
   for (const path of FUSERMOUNT_PATHS) assertEquals(/^\/[\w/-]+$/.test(path), true);
 });

@@ -22,7 +22,8 @@ export interface Shell {
   /** Names of the files with the completions of a tool. */
   readonly fileOf: (tool: string) => string;
   /**
-   * What stands behind the last blank of a line, or would. Sorted, each once, without quotes and descriptions.
+   * What stands behind the last blank of a line, or would. Sorted, each once, without quotes and
+   * descriptions.
    *
    * @param line Command line up to the cursor.
    * @param cwd Current directory.
@@ -96,7 +97,9 @@ function ask(command: readonly string[], cwd: string): string[] {
   return decoder.decode(stdout).split("\n");
 }
 
-/** What stands before the value of a long option belongs to some shells' answers and not to others'. */
+/**
+ * What stands before the value of a long option belongs to some shells' answers and not to others'.
+ */
 function tidy(answers: readonly string[]): string[] {
   const values = answers.filter((text) => text !== "").map((text) =>
     text.replace(/^--[a-z-]+=(?=.)/, "")

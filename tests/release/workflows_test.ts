@@ -1,5 +1,6 @@
 /**
- * The workflows are valid YAML, and they and the documents name only what there is. The workflows run elsewhere.
+ * The workflows are valid YAML, and they and the documents name only what there is. The workflows
+ * run elsewhere.
  *
  * @module
  */

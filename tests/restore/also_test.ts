@@ -11,8 +11,8 @@ const LETTERS = "abcBdaef";
 const SIZE = 8 * CHUNK_BYTES - 1000;
 
 /**
- * What is wrong with the chunks in the revision's own directory and in those that may help; `null`: nothing. One of them
- * has no good copy.
+ * What is wrong with the chunks in the revision's own directory and in those that may help; `null`:
+ * nothing. One of them has no good copy.
  */
 const STATES: Readonly<Record<string, readonly (ChunkReason | null)[]>> = {
   a: [null, null, null],

@@ -82,7 +82,10 @@ const CASES: Readonly<Record<string, Case>> = {
   "nothing after": { base: { letters: "ab" }, image: { letters: "" }, kept: [] },
 };
 
-/** What the target has at the places that are to be left alone: nobody who had looked there would leave it. */
+/**
+ * What the target has at the places that are to be left alone: nobody who had looked there would
+ * leave it.
+ */
 const POISON = 0x5a;
 
 function sizeOf({ letters, missing = 0 }: Shape): number {

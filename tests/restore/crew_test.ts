@@ -4,7 +4,9 @@ import { assertEquals, assertRejects } from "../assert.ts";
 import { assertImage } from "../cli/harness.ts";
 import { FaultStore } from "../faults/fault_store.ts";
 
-/** Lets no more than some workers be created, as the system does where it has no thread for more. */
+/**
+ * Lets no more than some workers be created, as the system does where it has no thread for more.
+ */
 function withWorkersAtMost(count: number): Disposable {
   const RealWorker = globalThis.Worker;
   let created = 0;

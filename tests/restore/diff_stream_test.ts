@@ -42,7 +42,9 @@ for (const [letters, missing] of FULL) {
   });
 }
 
-/** A base and an image; the ranges that the records of the difference touch, in seqs of the image. */
+/**
+ * A base and an image; the ranges that the records of the difference touch, in seqs of the image.
+ */
 const DIFFERENCES: Readonly<
   Record<string, { base: [string, number]; image: [string, number]; touched: readonly number[] }>
 > = {

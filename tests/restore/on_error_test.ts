@@ -61,7 +61,10 @@ function restore(options: Partial<RestoreOptions>): Promise<SceneRun> {
   return scene.restore({ revision: revision.path, onError: "zero", ...options });
 }
 
-/** What a target of 0xAA holds if zeros of the image are not written, but for the ranges that are bad. */
+/**
+ * What a target of 0xAA holds if zeros of the image are not written, but for the ranges that are
+ * bad.
+ */
 function trusted(length: number): Uint8Array {
   const bytes = fill(length);
   for (let at = 0; at < SIZE; at += GRANULE_BYTES) {

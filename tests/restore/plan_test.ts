@@ -132,8 +132,8 @@ Deno.test("planRestore() is right about ids that hash alike: same sums, permuted
 });
 
 Deno.test("planRestore() does not take for ever with ids that were made to collide", () => {
-  // 0.2 s; more than a minute where all collide.
-  // Words that differ in their upper five bits only: whatever they are multiplied by, so do sums of the products.
+  // 0.2 s; more than a minute where all collide. Words that differ in their upper five bits only:
+  // whatever they are multiplied by, so do sums of the products.
   const seqCount = 2 ** 20;
   const words = new Uint32Array(new SharedArrayBuffer(seqCount * CHUNK_ID_BYTES));
   for (let seq = 0; seq < seqCount; seq++) {

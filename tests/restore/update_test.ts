@@ -65,7 +65,10 @@ const BEFORE: Readonly<Record<string, () => Uint8Array>> = {
     ),
 };
 
-/** What of the image must be written to a target, and what is there already; in whole chunks and granules. */
+/**
+ * What of the image must be written to a target, and what is there already; in whole chunks and
+ * granules.
+ */
 function costOf(before: Uint8Array, sparse: SparseMode): { written: number; same: number } {
   const old = new Uint8Array(SIZE);
   old.set(before.subarray(0, SIZE));

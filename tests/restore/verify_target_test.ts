@@ -20,7 +20,9 @@ Deno.test.beforeAll(() => {
 });
 Deno.test.afterAll(() => scene[Symbol.dispose]());
 
-/** Bytes that the target loses, one if nothing else is said, and how much is written again for that. */
+/**
+ * Bytes that the target loses, one if nothing else is said, and how much is written again for that.
+ */
 interface Loss {
   readonly at: number;
   readonly bytes?: number;
@@ -157,7 +159,8 @@ Deno.test("restore() takes holes for the zeros that were written", async () => {
   const punch = () => {
     run("fallocate", "-p", "-o", String(2 * CHUNK_BYTES), "-l", String(CHUNK_BYTES), output);
   };
-  // With a base zeros are written one by one here, as an old file has no room that is known to be zeros.
+  // With a base zeros are written one by one here, as an old file has no room that is known to be
+  // zeros.
   const options = { output, sparse: "never", update: true } as const;
   const { report } = await restore({ ...options, onEvent: whenReadBack({ 1: punch }) });
   assertImage(Deno.readFileSync(output), revision.image);

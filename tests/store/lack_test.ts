@@ -1,4 +1,7 @@
-/** What the process lacks is not the store's fault: a limit of descriptors that is reached while a store is read. */
+/**
+ * What the process lacks is not the store's fault: a limit of descriptors that is reached while a
+ * store is read.
+ */
 
 import { OsError } from "../../lib/errors.ts";
 import { Errno, osError, rethrowLack } from "../../lib/ffi/errno.ts";
@@ -28,7 +31,9 @@ Deno.test("rethrowLack() throws on what says nothing of the file, and nothing el
   rethrowLack(new TypeError("a bug"), "/s/r");
 });
 
-/** Reads a store with no descriptor left, in a process of its own. @returns The code of each error. */
+/**
+ * Reads a store with no descriptor left, in a process of its own. @returns The code of each error.
+ */
 function readWithoutDescriptors(basedir: string): string[] {
   const code = `
     const { openFd } = await import(lib("ffi/libc.ts"));

@@ -60,7 +60,10 @@ async function startPurge(path: string): Promise<AsyncDisposable & { readonly pi
   };
 }
 
-/** Takes the lock in this process, through a description of its own; flock(2) treats that like another process. */
+/**
+ * Takes the lock in this process, through a description of its own; flock(2) treats that like
+ * another process.
+ */
 function lockExclusively(path: string): Disposable {
   const fd = openFd(path, 0);
   assert(tryFlock(fd, FlockOperation.LOCK_EX));

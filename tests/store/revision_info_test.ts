@@ -167,7 +167,8 @@ Deno.test("readRevisionInfo() reads a file and refuses absent, large and special
   }
 });
 
-// Words that must never be shown, in files that are no metadata, or where metadata has no room for them.
+// Words that must never be shown, in files that are no metadata, or where metadata has no room for
+// them.
 const SECRET = "correct-horse";
 
 Deno.test("parseRevisionInfo() shows no text of a file that is not a revision's metadata", () => {

@@ -101,7 +101,8 @@ Deno.test("parseRevisionMap() refuses chunk ids that are not 32 lower-case hex d
   for (const id of wrong) {
     const text = `{"mapping": {"0": "${id}"}, "size": 4194304}`;
     const { message } = assertThrows(() => parse(text), RevisionError);
-    // What stands there instead is not shown: the file may be another one, which is not ours to show.
+    // What stands there instead is not shown: the file may be another one, which is not ours to
+    // show.
     const problem = "the chunk id of seq 0 is not 32 lower-case hex digits";
     assertEquals(message, `Cannot read revision map "${PATH}": at byte 18: ${problem}`);
   }

@@ -56,7 +56,10 @@ function namesOf(entries: readonly CatalogEntry[]): string {
   return entries.map(({ name }) => name).join(" ");
 }
 
-/** Names of what a spec means, as in "a b c"; why it means nothing, as in "!there is no revision "x"". */
+/**
+ * Names of what a spec means, as in "a b c"; why it means nothing, as in "!there is no revision
+ * "x"".
+ */
 function named(spec: string, entries: readonly CatalogEntry[] = HISTORY): string {
   try {
     return namesOf(resolve(spec, entries).entries);

@@ -39,7 +39,10 @@ function day(number: number): string {
   return `2026-01-${String(number).padStart(2, "0")} 12:00:00+00:00`;
 }
 
-/** Runs a test in a directory with the backup directory "vm0", whose newest backup is on another server. */
+/**
+ * Runs a test in a directory with the backup directory "vm0", whose newest backup is on another
+ * server.
+ */
 function withVm(run: (dir: string) => Promise<void>): Promise<void> {
   return withDir(async (dir) => {
     makeVm(`${dir}/vm0`, {

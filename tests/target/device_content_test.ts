@@ -82,7 +82,8 @@ Deno.test("describeContent() knows marks behind the start, and nothing where the
   assertEquals(withMark(0), null);
   assertEquals(withMark(131_072 + 5 * 1024, 0x0c, 0xb1, 0xba, 0, 0, 0, 0, 0), "ZFS pool member");
   assertEquals(withMark(131_072 + 5 * 1024, 0, 0, 0, 0, 0, 0xba, 0xb1, 0x0c), "ZFS pool member");
-  // Version 0.90: 64 KiB before the last multiple of that; version 1.0: 8 KiB before the end, at a multiple of 4 KiB.
+  // Version 0.90: 64 KiB before the last multiple of that; version 1.0: 8 KiB before the end, at a
+  // multiple of 4 KiB.
   assertEquals(withMark(8 * MIB - 65_536, ...raid), "RAID member");
   assertEquals(withMark(8 * MIB - 8192, ...raid), "RAID member");
   assertEquals(withMark(4096, ...raid), "RAID member");

@@ -155,13 +155,19 @@ testUnless(
   },
 );
 
-/** Mounts a disk in spite of its partitions: without a partition table on it, but with the kernel's partitions. */
+/**
+ * Mounts a disk in spite of its partitions: without a partition table on it, but with the kernel's
+ * partitions.
+ */
 function mountWholeDisk(path: string): Mount {
   run("mkfs.ext4", "-q", "-F", path);
   return new Mount(path);
 }
 
-/** Writes a partition table of one Linux partition. Format: master boot record, one entry at byte 446. */
+/**
+ * Writes a partition table of one Linux partition. Format: master boot record, one entry at byte
+ * 446.
+ */
 function writePartitionTable(path: string, part: { startSector: number; sectors: number }): void {
   const record = new DataView(new ArrayBuffer(512));
   record.setUint8(446 + 4, 0x83);

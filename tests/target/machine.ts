@@ -1,6 +1,6 @@
 /**
- * Things of the machine that target tests use: loop devices, small file systems, child processes. Everything is made by
- * the test that uses it, and disposing it undoes just that.
+ * Things of the machine that target tests use: loop devices, small file systems, child processes.
+ * Everything is made by the test that uses it, and disposing it undoes just that.
  *
  * @module
  */
@@ -133,7 +133,10 @@ export function chattrProblem(): string | null {
   return null;
 }
 
-/** A shell command line that runs TypeScript, in which `lib("target/x.ts")` stands for the URL of a module. */
+/**
+ * A shell command line that runs TypeScript, in which `lib("target/x.ts")` stands for the URL of a
+ * module.
+ */
 export function scriptCommand(code: string): string {
   const withUrls = code.replace(
     /lib\("([^"]+)"\)/g,

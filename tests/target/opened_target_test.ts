@@ -8,7 +8,10 @@ import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts
 import { programProblem, run, testUnless } from "./machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
-/** A new file behind a link, with its folder moved and the link following it: its folder's old name leads nowhere. */
+/**
+ * A new file behind a link, with its folder moved and the link following it: its folder's old name
+ * leads nowhere.
+ */
 async function withMovedFolder(
   store: StoreFixture,
   use: (target: Target, path: string) => Promise<void>,

@@ -117,7 +117,10 @@ Deno.test("The reader that tests use refuses what is no right stream", () => {
 
 const rbdProblem = programProblem("rbd");
 
-/** Has Ceph's own program merge two streams; it needs neither a cluster nor a configuration for that. */
+/**
+ * Has Ceph's own program merge two streams; it needs neither a cluster nor a configuration for
+ * that.
+ */
 function mergeDiff(scratch: Scratch, first: Uint8Array, second: Uint8Array): Uint8Array {
   const paths = [scratch.file("first", first), scratch.file("second", second)];
   const merged = scratch.file("merged");

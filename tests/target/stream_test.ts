@@ -10,7 +10,8 @@ import { StoreFixture } from "./store_fixture.ts";
 const MIB = 1_048_576;
 
 /**
- * Starts copying a FIFO to a file, by a child that needs no event loop here: writing to the FIFO blocks this thread.
+ * Starts copying a FIFO to a file, by a child that needs no event loop here: writing to the FIFO
+ * blocks this thread.
  */
 function startReader(fifo: string): { output: () => Promise<Uint8Array> } {
   const child = new Deno.Command("sh", { args: ["-c", 'exec cat "$0" > "$0.out"', fifo] }).spawn();

@@ -1,5 +1,6 @@
 /**
- * The guards where /sys, or /proc too, is not mounted, as in many a chroot of a rescue system: in a mount namespace of its own.
+ * The guards where /sys, or /proc too, is not mounted, as in many a chroot of a rescue system: in a
+ * mount namespace of its own.
  *
  * @module
  */
@@ -25,7 +26,10 @@ function namespaceProblem(): string | null {
   }
 }
 
-/** What preflight says where some file systems are not mounted: that the target is refused, and why, or its warnings. */
+/**
+ * What preflight says where some file systems are not mounted: that the target is refused, and why,
+ * or its warnings.
+ */
 async function lookAt(
   output: string,
   options: { without: readonly string[]; force?: boolean; redirection?: string; setup?: string },

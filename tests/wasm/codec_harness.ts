@@ -1,5 +1,6 @@
 /**
- * What the codec's tests share: running it on a stream, comparing what it did, and its constants that are not exported.
+ * What the codec's tests share: running it on a stream, comparing what it did, and its constants
+ * that are not exported.
  *
  * @module
  */
@@ -78,8 +79,8 @@ export function assertSameVerdict(actual: Verdict, expected: Verdict, what: stri
 }
 
 /**
- * Decodes a valid stream with the codec, from both ends of the input buffer, and asserts that it yields what the reference
- * decoder makes of it.
+ * Decodes a valid stream with the codec, from both ends of the input buffer, and asserts that it
+ * yields what the reference decoder makes of it.
  *
  * @returns The decoded bytes.
  */

@@ -73,7 +73,9 @@ function* randomSamples(seed: number, count: number): Generator<Sample> {
   }
 }
 
-/** Asserts that nothing changed in memory but the given ranges. Compares words: the memory is 13 MB. */
+/**
+ * Asserts that nothing changed in memory but the given ranges. Compares words: the memory is 13 MB.
+ */
 function assertUnchanged(before: Uint8Array, ranges: [start: number, end: number][], what: string) {
   let from = 0;
   const edges = [...ranges].sort(([a], [b]) => a - b);
@@ -191,7 +193,8 @@ Deno.test("murmur3() and scanZeros() change nothing but their results", () => {
   ], "hash and scan");
 });
 
-// In an instance of their own the buffers may lie where the memory ends, so that an access beyond their slack traps.
+// In an instance of their own the buffers may lie where the memory ends, so that an access beyond
+// their slack traps.
 const raw = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes())).exports as {
   memory: WebAssembly.Memory;
   errorOffset(): number;

@@ -24,7 +24,9 @@ function literals(count: number): Uint8Array {
   return noise.subarray(0, count);
 }
 
-/** A stream's last instruction before the end marker, of every kind, and what it needs before it. */
+/**
+ * A stream's last instruction before the end marker, of every kind, and what it needs before it.
+ */
 const lastInstructions: [name: string, before: Bytes, instruction: Bytes][] = [
   ["first literals, 1", [], firstLiterals(literals(1))],
   ["first literals, 3", [], firstLiterals(literals(3))],
@@ -268,7 +270,8 @@ Deno.test("decode() refuses an empty stream and streams of 1 to 3 bytes", () => 
   }
 });
 
-// As many zero bytes as the input buffer holds make a length of 1.1e9: no 32-bit sum of the decoder wraps around.
+// As many zero bytes as the input buffer holds make a length of 1.1e9: no 32-bit sum of the decoder
+// wraps around.
 for (
   const [name, opcode, operand] of [["run", 0x00, []], ["M3", 0x20, [0, 0]], ["M4", 0x10, [
     4,

@@ -97,7 +97,8 @@ for (const [name, stream, decoded] of vectors) {
   });
 }
 
-// The same for matches that reach far: the bytes of the instruction, its length and distance, behind 50,000 literals.
+// The same for matches that reach far: the bytes of the instruction, its length and distance,
+// behind 50,000 literals.
 const farVectors: [name: string, bytes: string, length: number, distance: number][] = [
   ["M1 in state 4, nearest", "00 00", 3, 2049],
   ["M1 in state 4, D", "0c 00", 3, 2052],
@@ -134,7 +135,8 @@ Deno.test("decode() decodes every first byte from 18 on with the state it leaves
     const start = firstLiterals(noise.subarray(0, count));
     assertDecodes(assemble(start, END), `${byte}`);
     assertDecodes(assemble(start, m2({ length: 3, distance: 1 }), END), `${byte}, M2`);
-    // A byte below 16 is an M1 of two bytes behind 1 to 3 literals; behind more it is one that reaches too far back.
+    // A byte below 16 is an M1 of two bytes behind 1 to 3 literals; behind more it is one that
+    // reaches too far back.
     const m1 = assemble(start, m1Near({ distance: 1 }), END);
     if (count < 4) assertEquals(assertDecodes(m1, `${byte}, M1`).length, count + 2);
     else {

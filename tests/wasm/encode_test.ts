@@ -16,7 +16,10 @@ function encode(bytes: Uint8Array, start = 0): Uint8Array<ArrayBuffer> {
   return codec.input.slice(start, start + length);
 }
 
-/** Asserts that bytes survive encoding and decoding, by us, by the reference and by liblzo2, and that the stream is small. */
+/**
+ * Asserts that bytes survive encoding and decoding, by us, by the reference and by liblzo2, and
+ * that the stream is small.
+ */
 function assertRoundTrip(bytes: Uint8Array, what: string): Uint8Array {
   const stream = encode(bytes);
   const most = bytes.length + Math.floor(bytes.length / 16) + 67;

@@ -1,8 +1,9 @@
 /**
  * An assembler for LZO1X: each function makes one instruction, `assemble` joins them to a stream.
  *
- * It knows the encoding of each instruction (the table is in wasm/README.md) but not whether a stream makes sense: a
- * test may ask for a match that starts before the output, or for an M1 in a state that gives it another meaning.
+ * It knows the encoding of each instruction (the table is in wasm/README.md) but not whether a
+ * stream makes sense: a test may ask for a match that starts before the output, or for an M1 in a
+ * state that gives it another meaning.
  *
  * @module
  */

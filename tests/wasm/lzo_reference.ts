@@ -1,8 +1,9 @@
 /**
- * A plain LZO1X decoder, straight from the format's table and byte by byte: what the codec is compared with.
+ * A plain LZO1X decoder, straight from the format's table and byte by byte: what the codec is
+ * compared with.
  *
- * What an instruction copies is checked in this order: the match's source, room for the match, the trailing literals'
- * source, room for them. The offsets of faults follow from it.
+ * What an instruction copies is checked in this order: the match's source, room for the match, the
+ * trailing literals' source, room for them. The offsets of faults follow from it.
  *
  * @module
  */

@@ -37,7 +37,10 @@ export function wordyBytes(random: Random, length: number): Uint8Array<ArrayBuff
   return bytes;
 }
 
-/** A valid stream of random instructions of every kind, near distances above all. It decodes to less than 1 MiB. */
+/**
+ * A valid stream of random instructions of every kind, near distances above all. It decodes to less
+ * than 1 MiB.
+ */
 export function randomStream(random: Random): Uint8Array<ArrayBuffer> {
   const pieces: Bytes[] = [];
   let filled = 0;
@@ -104,7 +107,10 @@ export function randomStream(random: Random): Uint8Array<ArrayBuffer> {
 /** Bytes that mean much where an instruction is expected. */
 const TELLING = [0x00, 0x01, 0x0f, 0x10, 0x11, 0x12, 0x18, 0x1f, 0x20, 0x3f, 0x40, 0x7f, 0xff];
 
-/** Returns a copy of a stream with one to four random damages; `others` are what parts of other streams come from. */
+/**
+ * Returns a copy of a stream with one to four random damages; `others` are what parts of other
+ * streams come from.
+ */
 export function mutate(
   stream: Uint8Array,
   random: Random,

@@ -1,26 +1,27 @@
-// LZO1X decoder, written from the format's description (Documentation/staging/lzo.rst in the Linux source).
+// LZO1X decoder, written from the format's description (Documentation/staging/lzo.rst in the Linux
+// source).
 //
-// A stream is a sequence of instructions. An instruction copies a match (bytes already decoded, `distance` back)
-// or a run of literals (bytes of the stream); a match is followed by 0 to 3 trailing literals. `state` is the
-// number of literals the last instruction left behind, 4 after a run; it decides what a byte below 16 means:
+// A stream is a sequence of instructions. An instruction copies a match (bytes already decoded,
+// `distance` back) or a run of literals (bytes of the stream); a match is followed by 0 to 3
+// trailing literals. `state` is the number of literals the last instruction left behind, 4 after a
+// run; it decides what a byte below 16 means:
 //
-//   byte        name  length                distance                              operand bytes
-//   1LLD DDSS   M2    5 + LL                (H << 3) + DDD + 1                    H
-//   01LD DDSS   M2    3 + L                 (H << 3) + DDD + 1                    H
-//   001L LLLL   M3    2 + (L or 31 + ext)   (LE16 >> 2) + 1                       [ext] LE16, its low bits are SS
-//   0001 HLLL   M4    2 + (L or 7 + ext)    16384 + (H << 14) + (LE16 >> 2)       [ext] LE16, its low bits are SS
-//   0000 LLLL   run   3 + (L or 15 + ext)   -             (state 0)               [ext]
-//   0000 DDSS   M1    2                     (H << 2) + DD + 1     (state 1 to 3)  H
-//   0000 DDSS   M1    3                     (H << 2) + DD + 2049  (state 4)       H
+//   byte name length distance operand bytes 1LLD DDSS M2 5 + LL (H << 3) + DDD + 1 H 01LD DDSS M2 3
+//   + L (H << 3) + DDD + 1 H 001L LLLL M3 2 + (L or 31 + ext) (LE16 >> 2) + 1 [ext] LE16, its low
+//   bits are SS 0001 HLLL M4 2 + (L or 7 + ext) 16384 + (H << 14) + (LE16 >> 2) [ext] LE16, its low
+//   bits are SS 0000 LLLL run 3 + (L or 15 + ext) - (state 0) [ext] 0000 DDSS M1 2 (H << 2) + DD +
+//   1 (state 1 to 3) H 0000 DDSS M1 3 (H << 2) + DD + 2049 (state 4) H
 //
-// ext is 255 for each zero byte, then the next byte. M4 with distance 16384 exactly ends the stream.
+// ext is 255 for each zero byte, then the next byte. M4 with distance 16384 exactly ends the
+// stream.
 //
-// There are two paths. `stepCarefully` decodes any one instruction and checks every byte. The fast loop takes the 90 % of
-// instructions that have no extension and a distance of at least 16, while both buffers have MARGIN bytes left. It
-// does not branch on the kind of instruction, which no branch predictor foresees: lengths come from tables indexed by the
-// first byte, the distance from selects, and runs are copied like matches, from another address. What it costs
-// is the chain from one instruction's address to the next one's: two dependent loads and three additions.
-// V8 checks the bounds of each memory access with two instructions here, so that few, wide accesses pay.
+// There are two paths. `stepCarefully` decodes any one instruction and checks every byte. The fast
+// loop takes the 90 % of instructions that have no extension and a distance of at least 16, while
+// both buffers have MARGIN bytes left. It does not branch on the kind of instruction, which no
+// branch predictor foresees: lengths come from tables indexed by the first byte, the distance from
+// selects, and runs are copied like matches, from another address. What it costs is the chain from
+// one instruction's address to the next one's: two dependent loads and three additions. V8 checks
+// the bounds of each memory access with two instructions here, so that few, wide accesses pay.
 
 import {
   ADVANCE_AT,
@@ -54,12 +55,16 @@ const MORE: i32 = 0;
 const END: i32 = 1;
 
 /**
- * Bytes that must be left in the input and in the output for the fast loop to go on: it reads at most 1 + 32 bytes
- * from an instruction's start (a run is copied as 32 bytes) and writes at most 32 + 4.
+ * Bytes that must be left in the input and in the output for the fast loop to go on: it reads at
+ * most 1 + 32 bytes from an instruction's start (a run is copied as 32 bytes) and writes at most 32
+ * + 4.
  */
 const MARGIN: u32 = 40;
 
-/** Bytes that are hashed at a time, soon after they were decoded: they are still in the second-level cache then. */
+/**
+ * Bytes that are hashed at a time, soon after they were decoded: they are still in the second-level
+ * cache then.
+ */
 const HASH_SPAN: u32 = 256 << 10;
 
 /** Copies shorter than this many bytes behind the output's start are left to the careful path. */
@@ -109,8 +114,9 @@ export function fillDecoderTables(): void {
     store<u8>(STATE_AT + byte, trailing);
     store<u16>(DISTANCE_AT + (byte << 1), distance);
   }
-  // A match nearer than 16 bytes repeats: pattern `distance` spreads its first bytes over a vector, and the vector may be
-  // stored every `step` bytes, the largest multiple of the distance that a vector holds.
+  // A match nearer than 16 bytes repeats: pattern `distance` spreads its first bytes over a vector,
+  // and the vector may be stored every `step` bytes, the largest multiple of the distance that a
+  // vector holds.
   for (let distance: u32 = 1; distance < NEAR; distance++) {
     for (let i: u32 = 0; i < 16; i++) store<u8>(PATTERN_AT + (distance << 4) + i, i % distance);
     store<u8>(STEP_AT + distance, 16 - 16 % distance);
@@ -125,11 +131,12 @@ export function errorOffset(): u32 {
 /**
  * Decodes one LZO1X stream.
  *
- * Both buffers need SLACK bytes behind them (memory_map.ts), which may be read and overwritten. Nothing else is
- * touched but the hash, and every instruction consumes input, so it ends.
+ * Both buffers need SLACK bytes behind them (memory_map.ts), which may be read and overwritten.
+ * Nothing else is touched but the hash, and every instruction consumes input, so it ends.
  *
  * @param input Address of the stream.
- * @param inputLength Its bytes, to the last one; at most 2^24 (so that extended lengths cannot overflow).
+ * @param inputLength Its bytes, to the last one; at most 2^24 (so that extended lengths cannot
+ *   overflow).
  * @param output Address of the output buffer; may not overlap the input.
  * @param outputLength Bytes that the stream must decode to, exactly.
  * @returns `outputLength`, or a negative result code; then `errorOffset` tells where.
@@ -226,7 +233,10 @@ function runFast(pauseAt: usize): void {
   state = s;
 }
 
-/** Decodes one instruction of any kind, checking each access. On failure `ip` stays at the instruction. */
+/**
+ * Decodes one instruction of any kind, checking each access. On failure `ip` stays at the
+ * instruction.
+ */
 function stepCarefully(): i32 {
   let i = ip;
   if (i >= inputEnd) return INPUT_OVERRUN;
@@ -301,7 +311,9 @@ function stepCarefully(): i32 {
   return MORE;
 }
 
-/** Returns the first address from `i` on that is at the input's end or holds another byte than zero. */
+/**
+ * Returns the first address from `i` on that is at the input's end or holds another byte than zero.
+ */
 // @ts-ignore: decorator
 @inline
 function skipZeros(i: usize): usize {
@@ -309,7 +321,10 @@ function skipZeros(i: usize): usize {
   return i;
 }
 
-/** Copies `length` > 0 bytes to `to` from at least 16 bytes before or from elsewhere; may write 15 bytes more. */
+/**
+ * Copies `length` > 0 bytes to `to` from at least 16 bytes before or from elsewhere; may write 15
+ * bytes more.
+ */
 // @ts-ignore: decorator
 @inline
 function copyFar(to: usize, from: usize, length: u32): void {
@@ -321,13 +336,17 @@ function copyFar(to: usize, from: usize, length: u32): void {
   } while (to < end);
 }
 
-/** Repeats the `distance` (1 to 15) bytes before `to` over `length` > 0 bytes; may write 15 bytes more. */
+/**
+ * Repeats the `distance` (1 to 15) bytes before `to` over `length` > 0 bytes; may write 15 bytes
+ * more.
+ */
 // @ts-ignore: decorator
 @inline
 function copyNear(to: usize, distance: u32, length: u32): void {
   const end = to + length;
   const step: usize = load<u8>(STEP_AT + distance);
-  // The vector's bytes from `to` on are not decoded yet; the pattern picks the first `distance` ones only.
+  // The vector's bytes from `to` on are not decoded yet; the pattern picks the first `distance`
+  // ones only.
   const repeated = v128.swizzle(v128.load(to - distance), v128.load(PATTERN_AT + (distance << 4)));
   do {
     v128.store(to, repeated);

@@ -5,12 +5,16 @@
 //   8 KiB    dictionary of the encoder (64 KiB)
 //   128 KiB  input buffer, OUTPUT_COUNT output buffers, each followed by slack
 //
-// The buffers carry SLACK bytes behind their capacity, so that copies may overrun in steps of 16 bytes.
+// The buffers carry SLACK bytes behind their capacity, so that copies may overrun in steps of 16
+// bytes.
 
 /** Bytes of a full chunk, decoded. */
 export const CHUNK_BYTES: u32 = 4 << 20;
 
-/** Longest chunk file: header of 5 bytes, and what LZO1X makes of incompressible data (n + n/16 + 64 + 3). */
+/**
+ * Longest chunk file: header of 5 bytes, and what LZO1X makes of incompressible data (n + n/16 + 64
+ * + 3).
+ */
 export const CHUNK_FILE_BYTES: u32 = 5 + CHUNK_BYTES + (CHUNK_BYTES >> 4) + 67;
 
 /** Bytes behind each buffer that belong to it and may be read or overwritten by any call. */

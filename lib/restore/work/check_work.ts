@@ -1,5 +1,6 @@
 /**
- * What workers do for a check: read, decode and verify each distinct chunk once, and go on after a bad one.
+ * What workers do for a check: read, decode and verify each distinct chunk once, and go on after a
+ * bad one.
  *
  * @module
  */

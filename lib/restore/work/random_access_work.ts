@@ -1,7 +1,9 @@
 /**
- * Step 5 of a restore to a file or block device: each distinct chunk is decoded once and written wherever it belongs.
+ * Step 5 of a restore to a file or block device: each distinct chunk is decoded once and written
+ * wherever it belongs.
  *
- * In an update the target is looked at first, by `TargetComparer`: what it holds already is neither decoded nor written.
+ * In an update the target is looked at first, by `TargetComparer`: what it holds already is neither
+ * decoded nor written.
  *
  * @module
  */
@@ -96,7 +98,10 @@ export class RandomAccessWork extends Work {
     }
   }
 
-  /** @returns Whether the chunk is good, and which of its granules are zeros, where that makes a difference. */
+  /**
+   * @returns Whether the chunk is good, and which of its granules are zeros, where that makes a
+   *   difference.
+   */
   #decode(chunk: PlacedChunk, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
     const needed = this.neededAt(firstSeq);
     const bytes = this.decode(chunk, OUTPUT, needed);
@@ -107,7 +112,10 @@ export class RandomAccessWork extends Work {
     return { isGood, flags };
   }
 
-  /** Lists the places of a chunk at which the target does not hold it, as far as reading it there can tell. */
+  /**
+   * Lists the places of a chunk at which the target does not hold it, as far as reading it there
+   * can tell.
+   */
   #differentSeqs(comparer: TargetComparer, firstSeq: number): SeqRuns {
     const { plan } = this.start;
     const id = this.idOf(firstSeq);

@@ -1,7 +1,7 @@
 /**
- * Step 5 of a restore to a pipe or standard output: every item is written in order by the worker that took it. A worker
- * decodes ahead while it waits for its turn, as far as its output buffers go; that bounds the memory whatever the reader's
- * speed.
+ * Step 5 of a restore to a pipe or standard output: every item is written in order by the worker
+ * that took it. A worker decodes ahead while it waits for its turn, as far as its output buffers
+ * go; that bounds the memory whatever the reader's speed.
  *
  * @module
  */

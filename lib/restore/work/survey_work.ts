@@ -1,5 +1,6 @@
 /**
- * What workers do for a dry run: look whether each distinct chunk has a file that can be opened, and how long it is.
+ * What workers do for a dry run: look whether each distinct chunk has a file that can be opened,
+ * and how long it is.
  *
  * @module
  */
@@ -43,7 +44,10 @@ export class SurveyWork extends Work {
   }
 }
 
-/** Returns the length of a chunk's file. @throws {ChunkMissingError | ChunkCorruptError} If it cannot be one. */
+/**
+ * Returns the length of a chunk's file. @throws {ChunkMissingError | ChunkCorruptError} If it
+ * cannot be one.
+ */
 function chunkFileBytes(dir: string, chunk: ChunkRef): number {
   const path = chunkPath(dir, chunk.id);
   const fd = openChunkFile(dir, chunk);

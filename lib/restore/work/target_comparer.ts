@@ -1,5 +1,6 @@
 /**
- * Tells what a file or block device holds already: reads it and compares it with chunk ids, with decoded bytes, or with zeros.
+ * Tells what a file or block device holds already: reads it and compares it with chunk ids, with
+ * decoded bytes, or with zeros.
  *
  * Uses the codec's second output buffer, and lets the content of the first one be.
  *
@@ -21,8 +22,9 @@ import type { Place } from "../extent.ts";
 const OUTPUT = 1;
 
 /**
- * How storage says that it cannot give what it should hold. Reads through the page cache know EIO only; direct ones tell what a
- * device said (`blk_errors` in block/blk-core.c) or a file system found (EBADMSG and EUCLEAN of XFS and ext4).
+ * How storage says that it cannot give what it should hold. Reads through the page cache know EIO
+ * only; direct ones tell what a device said (`blk_errors` in block/blk-core.c) or a file system
+ * found (EBADMSG and EUCLEAN of XFS and ext4).
  */
 const UNREADABLE: ReadonlySet<number> = new Set([
   Errno.EIO,
@@ -60,7 +62,10 @@ export class TargetComparer {
     this.#mayHaveHoles = options.mayHaveHoles;
   }
 
-  /** Whether the bytes at a place have a chunk's id. A part of a longer chunk has not, even if it is the same. */
+  /**
+   * Whether the bytes at a place have a chunk's id. A part of a longer chunk has not, even if it is
+   * the same.
+   */
   holdsChunk(id: string, place: Place): boolean {
     if (!this.#read(place.targetOffset, place.length)) return false;
     return chunkIdToHex(codec.murmur3(OUTPUT, place.length)) === id;
@@ -84,7 +89,8 @@ export class TargetComparer {
     while (at < end) {
       const data = nextDataRange(fd, at, end) ?? { start: end, end };
       if (data.start > at) {
-        // After the flush a hole is one on the disk, too. What lies behind the end of the file is no hole.
+        // After the flush a hole is one on the disk, too. What lies behind the end of the file is
+        // no hole.
         const isZero = this.#mayHaveHoles && data.start <= lengthOfFd(fd, path);
         yield { offset: at, length: data.start - at, isZero, isHole: true };
       }

@@ -1,5 +1,6 @@
 /**
- * What all kinds of work on chunks have in common: taking jobs, reading ahead, decoding, and what happens to a bad chunk.
+ * What all kinds of work on chunks have in common: taking jobs, reading ahead, decoding, and what
+ * happens to a bad chunk.
  *
  * @module
  */
@@ -49,7 +50,10 @@ export abstract class Work {
     Atomics.add(this.start.counters, counter, BigInt(amount));
   }
 
-  /** Takes jobs until there are none, or stopping is asked for, and counts each when it is done. Yields first seqs. */
+  /**
+   * Takes jobs until there are none, or stopping is asked for, and counts each when it is done.
+   * Yields first seqs.
+   */
   protected *takeJobs(): Generator<{ job: number; firstSeq: number }, void> {
     const { firstSeqs } = this.start.plan;
     while (!this.shouldStop()) {
@@ -79,7 +83,8 @@ export abstract class Work {
   }
 
   /**
-   * Requests chunk files from the disk up to `prefetchDepth` jobs ahead; each is requested by one worker.
+   * Requests chunk files from the disk up to `prefetchDepth` jobs ahead; each is requested by one
+   * worker.
    *
    * @param seqOfJob Returns the seq of a job's chunk; `null` where it needs no file.
    */
