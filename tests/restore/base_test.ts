@@ -238,7 +238,7 @@ Deno.test("restore() with a base refuses a target that cannot hold it", async ()
   assertEquals(
     error.message,
     `Cannot restore to "${short}": it holds ${3 * CHUNK_BYTES - 1} bytes (12 MiB), the base ` +
-      `revision ${3 * CHUNK_BYTES} bytes (12 MiB)`,
+      `revision ${3 * CHUNK_BYTES} bytes (12 MiB); use --update instead of --base`,
   );
   assertImage(Deno.readFileSync(short), base.image.subarray(1));
   for (const stream of ["/dev/null", makeFifo(scene.file()), "-"]) {

@@ -67,8 +67,8 @@ Deno.test("rangeOfImage() takes what lies within the image", () => {
   });
   const refused: [number, number | null, string][] = [
     [100, 1, "bytes 100 to 100"],
-    [100, null, "bytes 100 to 100"],
-    [200, null, "bytes 200 to 200"],
+    [100, null, "from byte 100 to the end"],
+    [200, null, "from byte 200 to the end"],
     [0, 101, "bytes 0 to 100"],
     [99, 2, "bytes 99 to 100"],
   ];
