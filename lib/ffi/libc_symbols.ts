@@ -131,6 +131,15 @@ const libcSymbols = {
     ],
     result: "usize", // void *, or MAP_FAILED, which is (void *) -1
   },
+  vmsplice: {
+    parameters: [
+      "i32", // int fd
+      "buffer", // const struct iovec *iov
+      "usize", // size_t nr_segs
+      "u32", // unsigned int flags
+    ],
+    result: "isize", // ssize_t
+  },
   munmap: {
     parameters: [
       "usize", // void *addr

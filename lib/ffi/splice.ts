@@ -9,52 +9,29 @@
  * @module
  */
 
-import { Errno, lastErrno, osError, prepareErrno } from "./errno.ts";
-
-const spliceSymbols = {
-  mmap: {
-    parameters: [
-      "pointer", // void *addr
-      "usize", // size_t length
-      "i32", // int prot
-      "i32", // int flags
-      "i32", // int fd
-      "i64", // off_t offset
-    ],
-    result: "usize", // void *, MAP_FAILED is -1
-  },
-  vmsplice: {
-    parameters: [
-      "i32", // int fd
-      "buffer", // const struct iovec *iov
-      "usize", // size_t nr_segs
-      "u32", // unsigned int flags
-    ],
-    result: "isize", // ssize_t
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
+import { Errno, lastErrno, osError } from "./errno.ts";
+import { libc } from "./libc_symbols.ts";
 
 /** Bytes of zeros that one call can give. */
 export const SPLICE_MAX_BYTES = 1_048_576;
 
-let symbols: Deno.StaticForeignLibraryInterface<typeof spliceSymbols> | undefined;
 /** `struct iovec { void *iov_base; size_t iov_len; }`, source: sys/uio.h. */
 const iovec = new BigUint64Array(2);
 const iovecBytes = new Uint8Array(iovec.buffer);
 
+let isMapped = false;
+
 /** Maps the zeros of this thread; they are given back when the process ends. */
-function open(): Deno.StaticForeignLibraryInterface<typeof spliceSymbols> {
-  if (symbols) return symbols;
-  const opened = Deno.dlopen("libc.so.6", spliceSymbols).symbols;
-  prepareErrno();
+function mapZeros(): void {
+  if (isMapped) return;
   const PROT_READ = 1, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20;
   const length = BigInt(SPLICE_MAX_BYTES);
-  const address = opened.mmap(null, length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
+  const address = libc().mmap(null, length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0n);
   if (BigInt.asIntN(64, address) === -1n) {
     throw osError(lastErrno(), { syscall: "mmap", path: "" });
   }
   iovec[0] = address;
-  return symbols = opened;
+  isMapped = true;
 }
 
 /**
@@ -65,10 +42,10 @@ function open(): Deno.StaticForeignLibraryInterface<typeof spliceSymbols> {
  * @throws {OsError} If there is no room for the mapping.
  */
 export function trySpliceZeros(fd: number, bytes: number): number {
-  const { vmsplice } = open();
+  mapZeros();
   iovec[1] = BigInt(Math.min(bytes, SPLICE_MAX_BYTES));
   for (;;) {
-    const count = Number(vmsplice(fd, iovecBytes, 1n, 0));
+    const count = Number(libc().vmsplice(fd, iovecBytes, 1n, 0));
     if (count > 0) return count;
     const errno = count < 0 ? lastErrno() : Errno.EIO;
     if (errno !== Errno.EINTR) return -errno;

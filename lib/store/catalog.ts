@@ -14,7 +14,7 @@ import { Errno, reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { fileState } from "../ffi/file_state.ts";
 import { runSteps, type Steps } from "../slices.ts";
 import { quote, WITHHELD } from "../wording.ts";
-import { METADATA_SUFFIX } from "./layout.ts";
+import { METADATA_SUFFIX, pathIn } from "./layout.ts";
 import { describeOnlyMetadata } from "./store.ts";
 import { readRevisionInfo, type RevisionInfo } from "./revision_info.ts";
 
@@ -208,7 +208,7 @@ export class CatalogReader {
   }
 
   #pathOf(name: string): string {
-    return this.#basedir.endsWith("/") ? this.#basedir + name : `${this.#basedir}/${name}`;
+    return pathIn(this.#basedir, name);
   }
 }
 

@@ -113,6 +113,11 @@ export function chunkIdToHex(bytes: Uint8Array, start = 0): string {
   return text;
 }
 
+/** The path of a name in a directory, which is kept as it was given. */
+export function pathIn(dir: string, name: string): string {
+  return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
+}
+
 /**
  * Reads a chunk id from text.
  *

@@ -7,7 +7,7 @@
 
 import { RevisionError, UsageError } from "../errors.ts";
 import { quote } from "../wording.ts";
-import { METADATA_SUFFIX } from "./layout.ts";
+import { METADATA_SUFFIX, pathIn } from "./layout.ts";
 import { parseRevisionSpec, type RevisionSpec } from "./revision_spec.ts";
 import { isDateLike } from "./revision_spec_date.ts";
 import { openStore } from "./store.ts";
@@ -89,7 +89,7 @@ function interpretIn(dir: string, text: string): RevisionMeaning {
   const spec = parseRevisionSpec(text);
   openStore(dir);
   if (spec.kind !== "name") return specIn(dir, text, spec);
-  const path = join(dir, spec.name);
+  const path = pathIn(dir, spec.name);
   // Without a look at the metadata, which may be damaged when a restore is needed.
   if (isRevisionAt(path)) return { kind: "file", path };
   throw noSuchRevision(subjectOf(dir, text), path, [undefined, listHint(dir)]);
@@ -97,7 +97,7 @@ function interpretIn(dir: string, text: string): RevisionMeaning {
 
 /** Takes a bare name for one in a backup directory; only if it can be none there for a path. */
 function interpretBeside(dir: string, name: string): RevisionMeaning {
-  const path = join(dir, name);
+  const path = pathIn(dir, name);
   if (isRevisionAt(path)) return { kind: "file", path };
   const spec = tryParse(name, kindOf(name) !== "nothing");
   if (spec !== null && spec.kind !== "name") return specIn(dir, name, spec);
@@ -192,8 +192,4 @@ function isLink(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function join(dir: string, name: string): string {
-  return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
 }

@@ -6,7 +6,7 @@
  */
 
 import { RevisionError, StoreFormatError } from "../errors.ts";
-import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
+import { CHUNKS_DIR, METADATA_SUFFIX, pathIn, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
 import { reasonOf, rethrowLack } from "../ffi/errno.ts";
 import { quote, shownHostName, WITHHELD } from "../wording.ts";
 import { readBeginning } from "../ffi/small_files.ts";
@@ -64,7 +64,7 @@ export function openStore(dir: string): Store {
     return refuse(["it is not a directory", hintAbove(dir)].filter(Boolean).join("; "));
   }
 
-  const tagPath = join(dir, STORE_TAG_FILE);
+  const tagPath = pathIn(dir, STORE_TAG_FILE);
   const tagInfo = tryStat(tagPath, refuse);
   if (tagInfo === null) return refuse(describeNoStore(dir));
   // Opening a FIFO would wait for a writer.
@@ -79,7 +79,7 @@ export function openStore(dir: string): Store {
         `only ${quote(STORE_TAG)} is understood`,
     );
   }
-  return { dir, chunksDir: join(dir, CHUNKS_DIR) };
+  return { dir, chunksDir: pathIn(dir, CHUNKS_DIR) };
 }
 
 /**
@@ -117,7 +117,7 @@ export function locateRevision(path: string): RevisionLocation {
     const isBeside = realPath(dir, refuse) === real.dir;
     const basedir = isBeside || hasStoreTag(dir) || !hasStoreTag(real.dir) ? dir : real.dir;
     // The link's target, not the link: `last` is turned to another revision by the next backup.
-    location = { basedir, name: real.name, mapPath: join(isBeside ? dir : real.dir, real.name) };
+    location = { basedir, name: real.name, mapPath: pathIn(isBeside ? dir : real.dir, real.name) };
   }
   if (location.name.endsWith(METADATA_SUFFIX)) {
     return refuse(`it is a revision's metadata, name the revision without "${METADATA_SUFFIX}"`);
@@ -213,10 +213,6 @@ function readTag(path: string, refuse: Refuse): string {
     rethrowLack(error, path);
     return refuse(`"${STORE_TAG_FILE}" in it cannot be read: ${reasonOf(error)}`, error);
   }
-}
-
-function join(dir: string, name: string): string {
-  return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
 }
 
 /** Takes a path apart; the directory of a bare name is ".". */

@@ -7,7 +7,7 @@
 
 import { quote } from "../wording.ts";
 import { parseRevisionSpec } from "./revision_spec_parser.ts";
-import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG_FILE } from "./layout.ts";
+import { CHUNKS_DIR, METADATA_SUFFIX, pathIn, STORE_TAG_FILE } from "./layout.ts";
 
 /** Backup directories that a message names. */
 const NAMED_MAX = 5;
@@ -73,7 +73,7 @@ function storeAbove(path: string): string | undefined {
 export function describeNoStore(dir: string): string {
   const names = namesIn(dir);
   if (names.some(({ name, isFile }) => isFile && name.endsWith(METADATA_SUFFIX))) {
-    return namesIn(join(dir, CHUNKS_DIR)).length === 0
+    return namesIn(pathIn(dir, CHUNKS_DIR)).length === 0
       ? `there are revisions, but no chunks in ${quote(CHUNKS_DIR)}: ` +
         "mount or copy what should be there"
       : `there are revisions, but no ${quote(STORE_TAG_FILE)}, which names the format: ` +
@@ -86,7 +86,7 @@ export function describeNoStore(dir: string): string {
 /** Whether a directory has the file that makes it a backup directory. */
 export function hasStoreTag(dir: string): boolean {
   try {
-    return Deno.statSync(join(dir, STORE_TAG_FILE)).isFile;
+    return Deno.statSync(pathIn(dir, STORE_TAG_FILE)).isFile;
   } catch {
     return false;
   }
@@ -96,7 +96,7 @@ function describeStoresIn(dir: string, where: string): string | undefined {
   const stores = namesIn(dir)
     .filter(({ isFile }) => !isFile)
     .slice(0, LOOKED_INTO_MAX)
-    .map(({ name }) => join(dir, name))
+    .map(({ name }) => dir === "." ? name : pathIn(dir, name))
     .filter(hasStoreTag)
     .sort();
   if (stores.length === 0) return undefined;
@@ -143,10 +143,6 @@ function parentOf(path: string): string {
   const trimmed = path.replace(/\/+$/, "");
   const slash = trimmed.lastIndexOf("/");
   return slash < 0 ? "." : trimmed.slice(0, slash) || "/";
-}
-
-function join(dir: string, name: string): string {
-  return dir.endsWith("/") ? dir + name : dir === "." ? name : `${dir}/${name}`;
 }
 
 /** Writes an argument as a shell takes it for one word. */
