@@ -35,13 +35,13 @@ export const TOOLS: readonly Tool[] = [
   {
     name: "backy-extract",
     entry: "main.ts",
-    worker: "lib/restore/worker.ts",
+    worker: "lib/work/worker.ts",
     permissions: COMMON_PERMISSIONS,
   },
   {
     name: "backy-fuse",
     entry: "fuse.ts",
-    worker: "lib/fuse/worker.ts",
+    worker: "lib/pages/worker.ts",
     permissions: [
       ...COMMON_PERMISSIONS,
       // Who is not root is told of what only root may.

@@ -14,19 +14,19 @@ const ROOT = new URL("..", import.meta.url);
  */
 const LAYERS: readonly (readonly string[])[] = [
   ["lib/errors.ts", "lib/slices.ts", "lib/wording.ts"],
-  ["lib/ffi", "wasm"],
+  ["lib/linux", "wasm"],
   ["lib/deno_fuse"],
   ["lib/store", "lib/image"],
   ["lib/chunk", "lib/target"],
-  ["lib/restore", "lib/fuse"],
-  ["lib/check"],
+  ["lib/work", "lib/pages"],
+  ["lib/restore", "lib/check", "lib/fuse"],
   ["lib/cli", "lib/mod.ts"],
   ["main.ts", "fuse.ts"],
 ];
 
 /** What comes from outside, and which files may use it. */
 const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
-  "node:path": ["lib/deno_fuse/preflight.ts", "lib/target"],
+  "node:path": ["lib/linux", "lib/deno_fuse/preflight.ts", "lib/target"],
   "npm:yaml": ["lib/store/revision_info.ts"],
   "npm:string-width": ["lib/cli/table.ts"],
   "deno.json": ["lib/cli/version.ts"],
@@ -38,16 +38,16 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
   [
     "foreign functions and pointers",
     /\bDeno\s*\.\s*(dlopen|Unsafe\w+)/,
-    ["lib/ffi", "lib/deno_fuse"],
+    ["lib/linux", "lib/deno_fuse"],
   ],
   [
     "console, the environment and the exit",
     /\bconsole\s*\.|\bDeno\s*\.\s*(exit|exitCode|env|stdin|stdout|stderr|args|consoleSize|addSignalListener)\b/,
     ["lib/cli", "main.ts", "fuse.ts"],
   ],
-  ["workers", /\bnew Worker\b/, ["lib/restore/crew.ts", "lib/fuse"]],
+  ["workers", /\bnew Worker\b/, ["lib/work/crew.ts", "lib/pages/chunk_loader.ts"]],
   // For /proc, /sys and /dev the runtime demands all permissions, which the executables do not
-  // have: lib/ffi opens files.
+  // have: lib/linux opens files.
   [
     "the runtime's ways to open files",
     /\bDeno\s*\.\s*(open|create|truncate|readFile|readTextFile|writeFile|writeTextFile|makeTempFile|makeTempDir|copyFile)(Sync)?\b/,
@@ -147,7 +147,7 @@ Deno.test("Every source file belongs to a layer, and its imports are known", () 
     const [from, to] of [
       ["main.ts", "lib/cli/extract.ts"],
       ["lib/cli/restore_command.ts", "lib/restore/restore.ts"],
-      ["lib/restore/work/random_access_work.ts", "wasm/mod.ts"],
+      ["lib/work/random_access_work.ts", "wasm/mod.ts"],
     ]
   ) {
     assert(imports.some((edge) => edge.from === from && edge.to === to), `${from} -> ${to}`);

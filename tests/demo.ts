@@ -11,12 +11,7 @@
 import { createHash } from "node:crypto";
 import { CHUNK_BYTES } from "../lib/store/layout.ts";
 import { realChunks } from "./bench/corpus.ts";
-import {
-  addRevision,
-  type ChunkContent,
-  makeStore,
-  sampleBytes,
-} from "./fixtures/store_builder.ts";
+import { addRevision, type ChunkContent, makeStore, sampleBytes } from "./support/store_builder.ts";
 
 const MIB = 1 << 20;
 const FILES_MIB = 240;

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { addRevision, imageOf, makeStore, sampleBytes } from "./fixtures/store_builder.ts";
+import { addRevision, imageOf, makeStore, sampleBytes } from "./support/store_builder.ts";
 
 const folder = Deno.args[0] ?? ".";
 const common = sampleBytes(1);

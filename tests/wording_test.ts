@@ -1,9 +1,9 @@
 import { OsError } from "../lib/errors.ts";
-import { reasonOf } from "../lib/ffi/errno.ts";
-import { openFd } from "../lib/ffi/libc.ts";
+import { reasonOf } from "../lib/linux/errno.ts";
+import { openFd } from "../lib/linux/libc.ts";
 import { printable, quote } from "../lib/wording.ts";
 import { assert, assertEquals, assertThrows } from "./assert.ts";
-import "./fixtures/libraries.ts";
+import "./support/libraries.ts";
 
 Deno.test("printable() escapes control, format and line separator characters", () => {
   assertEquals(

@@ -1,7 +1,7 @@
 /**
  * Reads, decodes and verifies each distinct chunk of some revisions once, and says what is damaged
  * and where that matters. Read this first; the workers are those of a restore
- * (`../restore/pool.ts`, `../restore/work/check_work.ts`).
+ * (`../work/pool.ts`, `../work/check_work.ts`).
  *
  * 1. this file: revisions, purge locks, the union of their chunks (a plan without places);
  * 2. the workers tell which chunks are bad, or shorter than a full one;
@@ -16,20 +16,20 @@
  * @module
  */
 
-import { WorkerCrew } from "../restore/crew.ts";
-import type { PoolProgress } from "../restore/pool.ts";
-import { WorkerPool } from "../restore/pool.ts";
-import type { PlanSummary, RestorePlan } from "../restore/plan.ts";
-import type { MapProgress } from "../restore/options.ts";
-import { createThrottle } from "../restore/throttle.ts";
+import { WorkerCrew } from "../work/crew.ts";
+import type { PoolProgress } from "../work/pool.ts";
+import { WorkerPool } from "../work/pool.ts";
+import type { PlanSummary, RestorePlan } from "../work/plan.ts";
+import type { MapProgress } from "../store/revision_map.ts";
+import { createThrottle } from "../work/throttle.ts";
 import { RevisionError } from "../errors.ts";
-import { fileState } from "../ffi/file_state.ts";
+import { fileState } from "../linux/file_state.ts";
 import { Slices } from "../slices.ts";
 import { describeChange } from "../store/map_file.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
 import { selectRevisions } from "../store/select_revision.ts";
 import { openStore } from "../store/store.ts";
-import { realPathOrNull } from "../target/file_info.ts";
+import { realPathOrNull } from "../linux/file_info.ts";
 import { quote } from "../wording.ts";
 import { ChunkUnion } from "./chunk_union.ts";
 import { type DamagedChunk, DamageFinder, type RevisionDamage } from "./damage_places.ts";

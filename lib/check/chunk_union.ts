@@ -5,8 +5,8 @@
  * @module
  */
 
-import { NO_SEQ, type RestorePlan } from "../restore/plan.ts";
-import { ZeroTest } from "../restore/seq_kinds.ts";
+import { NO_SEQ, type RestorePlan } from "../work/plan.ts";
+import { ZeroTest } from "../work/seq_kinds.ts";
 import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
 import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";

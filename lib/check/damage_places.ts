@@ -10,9 +10,9 @@
  */
 
 import { chunkPath, inFile } from "../chunk/chunk_file.ts";
-import type { ChunkReason, Note } from "../restore/messages.ts";
-import { bytesOfSeq, idOfSeq, type RestorePlan } from "../restore/plan.ts";
-import { wordsOf } from "../restore/seq_kinds.ts";
+import type { ChunkReason, Note } from "../work/messages.ts";
+import { bytesOfSeq, idOfSeq, type RestorePlan } from "../work/plan.ts";
+import { wordsOf } from "../work/seq_kinds.ts";
 import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
 import { CHUNK_BYTES, chunkIdFromHex, chunkIdToHex } from "../store/layout.ts";

@@ -5,8 +5,8 @@
  */
 
 import { ChunkCorruptError, ChunkMissingError, OsError } from "../errors.ts";
-import { adviceForLack, Errno } from "../ffi/errno.ts";
-import { openFd, OpenFlag } from "../ffi/libc.ts";
+import { adviceForLack, Errno } from "../linux/errno.ts";
+import { openFd, OpenFlag } from "../linux/libc.ts";
 import { chunkRelativePath } from "../store/layout.ts";
 import { quote } from "../wording.ts";
 import { type ChunkRef, describeChunk, seqFields } from "./places.ts";

@@ -10,7 +10,7 @@
 
 import * as codec from "lzo-wasm";
 import { BackyError, ChunkCorruptError, type ChunkFault } from "../errors.ts";
-import { adviseFd, FileAdvice, readFull, releaseFd } from "../ffi/libc.ts";
+import { adviseFd, FileAdvice, readFull, releaseFd } from "../linux/libc.ts";
 import { CHUNK_BYTES, CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath, inFile, openChunkFile, unreadable } from "./chunk_file.ts";
 import { type ChunkRef, describeChunk, seqFields } from "./places.ts";

@@ -9,9 +9,9 @@
  */
 
 import * as codec from "lzo-wasm";
-import { Errno, osError } from "../ffi/errno.ts";
-import { closeFd, fdatasyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
-import { writeAll } from "../ffi/small_files.ts";
+import { Errno, osError } from "../linux/errno.ts";
+import { closeFd, fdatasyncFd, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
+import { writeAll } from "../linux/small_files.ts";
 import { CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath } from "./chunk_file.ts";
 

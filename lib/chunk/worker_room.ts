@@ -9,8 +9,8 @@
  */
 
 import { ResourceError } from "../errors.ts";
-import { freeMemoryBytes } from "../ffi/free_memory.ts";
-import { hasAddressSpace, spareDescriptors, spareThreads } from "../ffi/headroom.ts";
+import { freeMemoryBytes } from "../linux/free_memory.ts";
+import { hasAddressSpace, spareDescriptors, spareThreads } from "../linux/headroom.ts";
 
 const MIB = 1_048_576;
 const GIB = 1024 * MIB;

@@ -25,7 +25,7 @@
  */
 
 import { check, type CheckedState, type CheckEvent, type CheckReport } from "../check/check.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { reasonOf } from "../linux/errno.ts";
 import { printable, quote } from "../wording.ts";
 import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
 import { candidateLines } from "./candidates.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { raiseDescriptorLimit } from "../ffi/headroom.ts";
+import { raiseDescriptorLimit } from "../linux/headroom.ts";
 import { ExitCode } from "./exit_code.ts";
 import { interruptedBy, SignalWatch } from "./interruption.ts";
 import { JsonReporter } from "./json_reporter.ts";

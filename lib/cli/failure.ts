@@ -5,7 +5,7 @@
  */
 
 import { BackyError } from "../errors.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { reasonOf } from "../linux/errno.ts";
 import { ExitCode } from "./exit_code.ts";
 import { type Sink, writeFully } from "./terminal.ts";
 

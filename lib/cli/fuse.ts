@@ -5,9 +5,9 @@
  */
 
 import { InterruptedError } from "../errors.ts";
-import { freeMemoryBytes } from "../ffi/free_memory.ts";
+import { freeMemoryBytes } from "../linux/free_memory.ts";
 import { mountBackup, type MountEvent } from "../fuse/mount.ts";
-import { raiseDescriptorLimit } from "../ffi/headroom.ts";
+import { raiseDescriptorLimit } from "../linux/headroom.ts";
 import { quote } from "../wording.ts";
 import { type MountCommand, parseFuseArguments } from "./fuse_arguments.ts";
 import { FORCE_MS, listOf, MountEnding } from "./mount_ending.ts";

@@ -22,7 +22,7 @@
  */
 
 import { StoreFormatError } from "../errors.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { reasonOf } from "../linux/errno.ts";
 import { MapFactsReader } from "../restore/map_facts.ts";
 import { Slices } from "../slices.ts";
 import { readCatalogSteps } from "../store/catalog.ts";

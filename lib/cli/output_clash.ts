@@ -6,10 +6,10 @@
  */
 
 import type { TargetError } from "../errors.ts";
-import { type FileStatus, statFd } from "../ffi/file_status.ts";
-import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
-import { writeAll } from "../ffi/small_files.ts";
-import { isSameFile, statOrNull } from "../target/file_info.ts";
+import { type FileStatus, statFd } from "../linux/file_status.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
+import { writeAll } from "../linux/small_files.ts";
+import { isSameFile, statOrNull } from "../linux/file_info.ts";
 import { refusal, stdoutRefusal } from "../target/wording.ts";
 import type { Sink } from "./terminal.ts";
 

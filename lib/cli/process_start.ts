@@ -6,8 +6,8 @@
  */
 
 import type { EndSignal } from "../errors.ts";
-import { changeDirectory, tryWorkingDirectory } from "../ffi/libc.ts";
-import { ignoreSignal, isSignalIgnored, SignalNumber } from "../ffi/signals.ts";
+import { changeDirectory, tryWorkingDirectory } from "../linux/libc.ts";
+import { ignoreSignal, isSignalIgnored, SignalNumber } from "../linux/signals.ts";
 
 /** What a process was started with. */
 export interface ProcessStart {

@@ -6,12 +6,12 @@
  */
 
 import { UsageError } from "../errors.ts";
-import { describeErrno, Errno, reasonOf } from "../ffi/errno.ts";
-import { statFd } from "../ffi/file_status.ts";
-import { fdatasyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
-import { writeAll } from "../ffi/small_files.ts";
+import { describeErrno, Errno, reasonOf } from "../linux/errno.ts";
+import { statFd } from "../linux/file_status.ts";
+import { fdatasyncFd, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
+import { writeAll } from "../linux/small_files.ts";
 import { describeHarm } from "../target/backup_files.ts";
-import { isSameFile as isSameStatus } from "../target/file_info.ts";
+import { isSameFile as isSameStatus } from "../linux/file_info.ts";
 import { quote } from "../wording.ts";
 import { renderJsonLine } from "./json_line.ts";
 

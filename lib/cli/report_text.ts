@@ -5,7 +5,7 @@
  */
 
 import type { Loss } from "../restore/damage.ts";
-import type { PlanSummary } from "../restore/plan.ts";
+import type { PlanSummary } from "../work/plan.ts";
 import type { DryRunReport, LentChunks, RestoreReport } from "../restore/report.ts";
 import { quote } from "../wording.ts";
 import type { RestoreCommand } from "./extract_commands.ts";

@@ -9,7 +9,7 @@ import { dryRun } from "../restore/dry_run.ts";
 import { restore, type RestoreEvent } from "../restore/restore.ts";
 import type { RunningWork, TargetWork } from "../restore/options.ts";
 import { type DryRunReport, type RestoreReport, summaryOf } from "../restore/report.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { reasonOf } from "../linux/errno.ts";
 import { quote } from "../wording.ts";
 import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
 import { candidateLines } from "./candidates.ts";

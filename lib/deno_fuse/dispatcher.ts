@@ -10,7 +10,7 @@
  * @module
  */
 
-import { Errno } from "../ffi/errno.ts";
+import { Errno } from "../linux/errno.ts";
 import { FILE_OPERATIONS } from "./file_operations.ts";
 import { FuseError, type Handlers, type Request } from "./handlers.ts";
 import { INODE_OPERATIONS } from "./inode_operations.ts";

@@ -12,7 +12,7 @@
  * @module
  */
 
-import { errnoName, errnoText } from "../ffi/errno.ts";
+import { errnoName, errnoText } from "../linux/errno.ts";
 
 /** The failure of a request, as the caller's system call will report it. */
 export class FuseError extends Error {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Errno } from "../ffi/errno.ts";
+import { Errno } from "../linux/errno.ts";
 import { forgetEntry, type Operation, operation, replyDone } from "./operation.ts";
 import { readBytes, readChanges, readFile, readText } from "./request.ts";
 

@@ -24,9 +24,9 @@
  * @module
  */
 
-export { Errno } from "../ffi/errno.ts";
+export { Errno } from "../linux/errno.ts";
 export * from "./handlers.ts";
-export type { Mount } from "./mount_table.ts";
+export type { Mount } from "../linux/mount_table.ts";
 export type { MountOptions } from "./mount_options.ts";
 export { type FuseSession, mount, preflightMount } from "./session.ts";
 export { FUSE_ROOT_ID } from "./structs.ts";

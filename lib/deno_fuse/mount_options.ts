@@ -5,7 +5,7 @@
  */
 
 import { UsageError } from "../errors.ts";
-import { cString } from "../ffi/memory.ts";
+import { cString } from "../linux/memory.ts";
 import { quote } from "../wording.ts";
 import type { ErrorListener } from "./dispatcher.ts";
 import { FUSE_ARGS } from "./structs.ts";

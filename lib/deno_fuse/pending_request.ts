@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Errno } from "../ffi/errno.ts";
+import { Errno } from "../linux/errno.ts";
 import { type Caller, FuseError, type Request } from "./handlers.ts";
 import type { Libfuse3 } from "./libfuse3.ts";
 import type { RequestPointer } from "./reply.ts";

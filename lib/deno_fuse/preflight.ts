@@ -6,10 +6,10 @@
 
 import { dirname } from "node:path";
 import { MountError, OsError } from "../errors.ts";
-import { Errno, errnoName } from "../ffi/errno.ts";
-import { AccessMode, closeFd, openFd, OpenFlag, tryAccess } from "../ffi/libc.ts";
+import { Errno, errnoName } from "../linux/errno.ts";
+import { AccessMode, closeFd, openFd, OpenFlag, tryAccess } from "../linux/libc.ts";
 import type { MountOptions } from "./mount_options.ts";
-import { readText } from "../ffi/small_files.ts";
+import { readText } from "../linux/small_files.ts";
 
 const DEVICE = "/dev/fuse";
 const CONFIG = "/etc/fuse.conf";

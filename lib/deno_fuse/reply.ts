@@ -10,8 +10,8 @@
  * @module
  */
 
-import { Errno } from "../ffi/errno.ts";
-import { cString } from "../ffi/memory.ts";
+import { Errno } from "../linux/errno.ts";
+import { cString } from "../linux/memory.ts";
 import {
   type Attributes,
   type DirectoryEntry,

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { Errno } from "../ffi/errno.ts";
+import { Errno } from "../linux/errno.ts";
 import { type AttributeChanges, FuseError } from "./handlers.ts";
 import { FILE_INFO, FORGET_DATA, SetAttr, STAT, TIMESPEC } from "./structs.ts";
 

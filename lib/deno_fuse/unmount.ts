@@ -5,8 +5,8 @@
  */
 
 import { MountError } from "../errors.ts";
-import { Errno, lastErrno, osError, prepareErrno } from "../ffi/errno.ts";
-import { cString } from "../ffi/memory.ts";
+import { Errno, lastErrno, osError, prepareErrno } from "../linux/errno.ts";
+import { cString } from "../linux/memory.ts";
 
 const UMOUNT2 = [
   "buffer", // const char *target

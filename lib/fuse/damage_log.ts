@@ -8,7 +8,7 @@
  */
 
 import { BackyError } from "../errors.ts";
-import { errnoOf, reasonOf as systemReasonOf } from "../ffi/errno.ts";
+import { errnoOf, reasonOf as systemReasonOf } from "../linux/errno.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import { printable, quote } from "../wording.ts";
 

@@ -5,9 +5,8 @@
  * @module
  */
 
-import { BackyError, OsError } from "../errors.ts";
-import { describeErrno, Errno, errnoName } from "../ffi/errno.ts";
-import { quote } from "../wording.ts";
+import { OsError } from "../errors.ts";
+import { Errno } from "../linux/errno.ts";
 
 /** A file system may answer with these; others speak of files that the caller knows nothing of. */
 const PASSED_ON: ReadonlySet<number> = new Set([
@@ -32,23 +31,4 @@ export function errnoFor(error: unknown, options: { isWrite?: boolean } = {}): n
   if (!(error instanceof OsError)) return Errno.EIO;
   if (PASSED_ON.has(error.errno)) return error.errno;
   return options.isWrite && READ_ONLY.has(error.errno) ? Errno.EROFS : Errno.EIO;
-}
-
-/**
- * Makes a failed system call of `Deno.*` an {@linkcode OsError}, which keeps its errno on the way
- * out of a worker.
- *
- * @param action What was being done, up to the path: `Cannot open`.
- * @returns The error itself if it is one of ours or no failed system call.
- */
-export function toOsError(error: unknown, action: string, path: string): unknown {
-  if (error instanceof BackyError || !(error instanceof Error)) return error;
-  const match = /\(os error (\d+)\)/.exec(error.message);
-  if (!match) return error;
-  const errno = Number(match[1]);
-  return new OsError(
-    `${action} ${quote(path)}: ${describeErrno(errno)}`,
-    { errno, errnoName: errnoName(errno), syscall: "write", path },
-    { cause: error },
-  );
 }

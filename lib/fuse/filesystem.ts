@@ -38,7 +38,7 @@ import type { CatalogEntry } from "../store/catalog.ts";
 import { errnoFor } from "./errno.ts";
 import { EXTENDED_NAMES, extendedAttribute } from "./extended_attributes.ts";
 import { MapChangedError, type OpenImage } from "./image.ts";
-import type { ReadBytes } from "./read_bytes.ts";
+import type { ReadBytes } from "../pages/read_bytes.ts";
 import {
   LAST_INO,
   LAST_NAME,

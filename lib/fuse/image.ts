@@ -11,7 +11,7 @@
  * @module
  */
 
-import type { FileState } from "../ffi/file_state.ts";
+import type { FileState } from "../linux/file_state.ts";
 import { runSteps } from "../slices.ts";
 import {
   CHUNK_BYTES,
@@ -31,10 +31,10 @@ import { quote } from "../wording.ts";
 import type { DamageLog, DamagePlace } from "./damage_log.ts";
 import type { IdleMaps } from "./idle_maps.ts";
 import { type BaseImage, ImageOverlay, type Overlay, seqsOf } from "./overlay.ts";
-import type { ChunkPlace, PageCache } from "./page_cache.ts";
-import type { Page } from "./page_pool.ts";
+import type { ChunkPlace, PageCache } from "../pages/page_cache.ts";
+import type { Page } from "../pages/page_pool.ts";
 import { ReadAhead } from "./read_ahead.ts";
-import { collect, cut, type ReadBytes } from "./read_bytes.ts";
+import { collect, cut, type ReadBytes } from "../pages/read_bytes.ts";
 import { type MapAccess, readWholeMap } from "./whole_map.ts";
 
 /** Zeros are looked over for chunks to load ahead, so many at most for each of them. */

@@ -20,10 +20,10 @@
 import { type FuseSession, mount, preflightMount } from "deno-fuse";
 import { roomForWorkers } from "../chunk/worker_room.ts";
 import { MountError } from "../errors.ts";
-import { reasonOf } from "../ffi/errno.ts";
+import { reasonOf } from "../linux/errno.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
 import { openStore } from "../store/store.ts";
-import { nearestFolder, realPathOrNull } from "../target/file_info.ts";
+import { nearestFolder, realPathOrNull } from "../linux/file_info.ts";
 import { quote } from "../wording.ts";
 import { describeKeepers, describeMountUsers, isInside } from "./mount_users.ts";
 import { type OpenedFilesystem, openFilesystem } from "./open_filesystem.ts";

@@ -10,7 +10,7 @@
  */
 
 import { describeProcess } from "../store/lock_holder.ts";
-import { listNames, readTextOrNull } from "../target/file_info.ts";
+import { listNames, readTextOrNull } from "../linux/file_info.ts";
 import { type MountEntry, parseMountinfo } from "../target/in_use.ts";
 import { quote } from "../wording.ts";
 

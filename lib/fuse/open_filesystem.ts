@@ -7,18 +7,18 @@
  * @module
  */
 
-import { fileSystemSpace } from "../ffi/file_system.ts";
-import { fileState } from "../ffi/file_state.ts";
+import { fileSystemSpace } from "../linux/file_system.ts";
+import { fileState } from "../linux/file_state.ts";
 import { CatalogReader, type SkippedRevision } from "../store/catalog.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../store/layout.ts";
-import { ChunkLoader } from "./chunk_loader.ts";
+import { ChunkLoader } from "../pages/chunk_loader.ts";
 import { DamageLog } from "./damage_log.ts";
 import { Filesystem } from "./filesystem.ts";
 import { IdleMaps } from "./idle_maps.ts";
 import { Image, type ImageServices } from "./image.ts";
 import { Overlay, type SpillPlace } from "./overlay.ts";
-import { type CacheCounts, PageCache } from "./page_cache.ts";
-import { PagePool } from "./page_pool.ts";
+import { type CacheCounts, PageCache } from "../pages/page_cache.ts";
+import { PagePool } from "../pages/page_pool.ts";
 import { RevisionDirectory } from "./revision_directory.ts";
 
 /** Maps of images that nobody has open are kept up to this size. */

@@ -15,7 +15,7 @@
 
 import { ChunkCorruptError } from "../errors.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
-import type { Page, PagePool } from "./page_pool.ts";
+import type { Page, PagePool } from "../pages/page_pool.ts";
 
 /** Where changed chunks go that there is no room for. */
 export interface SpillPlace {

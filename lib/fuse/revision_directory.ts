@@ -22,7 +22,7 @@ import {
   type SkippedRevision,
   whyUnusable,
 } from "../store/catalog.ts";
-import type { FileState } from "../ffi/file_state.ts";
+import type { FileState } from "../linux/file_state.ts";
 import type { Image } from "./image.ts";
 
 /** Inode number of the root; FUSE's. */

@@ -6,7 +6,7 @@
  */
 
 import { RevisionError } from "../errors.ts";
-import { type FileState, fileState } from "../ffi/file_state.ts";
+import { type FileState, fileState } from "../linux/file_state.ts";
 import { describeChange } from "../store/map_file.ts";
 import type { StoredRevisionMap } from "../store/revision_map.ts";
 import { quote } from "../wording.ts";

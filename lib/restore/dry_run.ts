@@ -5,10 +5,10 @@
  */
 
 import type { TargetKind } from "../target/target.ts";
-import { WorkerCrew } from "./crew.ts";
+import { WorkerCrew } from "../work/crew.ts";
 import { DamageCollector } from "./damage.ts";
 import type { RestoreOptions } from "./options.ts";
-import { WorkerPool } from "./pool.ts";
+import { WorkerPool } from "../work/pool.ts";
 import { prepareRestore } from "./prepare.ts";
 import { type DryRunReport, makeDryRunReport } from "./report.ts";
 

@@ -10,7 +10,7 @@ import { ChunkIdSet } from "../store/chunk_id_set.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { MapBatch, MappedImage, MapVisitor } from "../store/map_parser.ts";
 import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
-import { ZeroTest } from "./seq_kinds.ts";
+import { ZeroTest } from "../work/seq_kinds.ts";
 
 /** Numbers of an image. They are those of its {@linkcode RestorePlan}. */
 export interface MapFacts {

@@ -7,9 +7,10 @@
 import type { SectorBytes } from "../image/partition_table.ts";
 import type { StreamFormat } from "../target/stream_frame.ts";
 import type { SparseMode, TargetHandle } from "../target/target.ts";
-import type { OnError } from "./messages.ts";
-import type { PlanSummary } from "./plan.ts";
-import type { PoolProgress } from "./pool.ts";
+import type { MapProgress } from "../store/revision_map.ts";
+import type { OnError } from "../work/messages.ts";
+import type { PlanSummary } from "../work/plan.ts";
+import type { PoolProgress } from "../work/pool.ts";
 
 /** What {@linkcode RestoreOptions.onEvent} is called with. */
 export type RestoreEvent =
@@ -39,12 +40,6 @@ export type RestoreEvent =
   /** Something that need not worry anybody, in one line. */
   | { readonly type: "notice"; readonly text: string }
   | { readonly type: "warning"; readonly text: string };
-
-/** How much of one or several revision maps has been read. */
-export interface MapProgress {
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-}
 
 /** Work that workers are doing. */
 export interface RunningWork {

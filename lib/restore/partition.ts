@@ -17,9 +17,9 @@ import {
 } from "../image/partition_table.ts";
 import { CHUNK_BYTES, chunkIdToHex } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
-import type { ImageExtent } from "./extent.ts";
-import { bytesOfSeq, idOfSeq } from "./plan.ts";
-import { ZeroTest } from "./seq_kinds.ts";
+import type { ImageExtent } from "../work/extent.ts";
+import { bytesOfSeq, idOfSeq } from "../work/plan.ts";
+import { ZeroTest } from "../work/seq_kinds.ts";
 
 /**
  * The extent of a partition, which goes to the target's start.

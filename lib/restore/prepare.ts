@@ -12,6 +12,7 @@ import { Slices, type Steps } from "../slices.ts";
 import { describeChange } from "../store/map_file.ts";
 import {
   isStillThere,
+  type MapProgress,
   readMapSteps,
   type RevisionMap,
   type StoredRevisionMap,
@@ -33,9 +34,9 @@ import {
   targetEndOf,
   targetOffsetOf,
   wholeImage,
-} from "./extent.ts";
-import type { MapProgress, RestoreEvent, RestoreOptions } from "./options.ts";
-import { type PlanOptions, planSteps, type RestorePlan } from "./plan.ts";
+} from "../work/extent.ts";
+import type { RestoreEvent, RestoreOptions } from "./options.ts";
+import { type PlanOptions, planSteps, type RestorePlan } from "../work/plan.ts";
 
 /**
  * A restore that could begin. Disposing it gives the locks back, and the target as it was unless it

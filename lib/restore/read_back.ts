@@ -10,9 +10,9 @@ import { CHUNK_BYTES } from "../store/layout.ts";
 import { nameTarget } from "../target/wording.ts";
 import type { ComparableTarget, Target } from "../target/target.ts";
 import type { DamageCollector } from "./damage.ts";
-import { imageOffsetOf } from "./extent.ts";
-import type { Note } from "./messages.ts";
-import { type PoolOptions, type PoolProgress, WorkerPool } from "./pool.ts";
+import { imageOffsetOf } from "../work/extent.ts";
+import type { Note } from "../work/messages.ts";
+import { type PoolOptions, type PoolProgress, WorkerPool } from "../work/pool.ts";
 
 /** Differences that an error message lists; more are counted. */
 const LISTED_RANGES = 4;

@@ -5,8 +5,8 @@
  */
 
 import type { Loss } from "./damage.ts";
-import type { PlanSummary } from "./plan.ts";
-import type { PoolProgress } from "./pool.ts";
+import type { PlanSummary } from "../work/plan.ts";
+import type { PoolProgress } from "../work/pool.ts";
 
 /** How much another backup directory helped. */
 export interface LentChunks {

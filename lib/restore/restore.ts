@@ -20,25 +20,25 @@
 
 import { openChunkFile } from "../chunk/chunk_file.ts";
 import { fromFirstGood } from "../chunk/chunk_fault.ts";
-import { releaseFd } from "../ffi/libc.ts";
-import { ignoreWriteSignals } from "../ffi/signals.ts";
+import { releaseFd } from "../linux/libc.ts";
+import { ignoreWriteSignals } from "../linux/signals.ts";
 import { chunkIdToHex } from "../store/layout.ts";
 import { writeStreamPart } from "../target/stream_part.ts";
 import { streamFrame } from "../target/stream_frame.ts";
 import type { Target } from "../target/target.ts";
 import { quote } from "../wording.ts";
-import { WorkerCrew } from "./crew.ts";
+import { WorkerCrew } from "../work/crew.ts";
 import { DamageCollector } from "./damage.ts";
-import type { Task } from "./messages.ts";
+import type { Task } from "../work/messages.ts";
 import type { RestoreOptions } from "./options.ts";
-import { orAborted } from "./or_aborted.ts";
-import { idOfSeq, type RestorePlan } from "./plan.ts";
-import { SeqRuns } from "./seq_runs.ts";
-import { type PoolOptions, WorkerPool } from "./pool.ts";
+import { orAborted } from "../work/or_aborted.ts";
+import { idOfSeq, type RestorePlan } from "../work/plan.ts";
+import { SeqRuns } from "../work/seq_runs.ts";
+import { type PoolOptions, WorkerPool } from "../work/pool.ts";
 import { prepareRestore } from "./prepare.ts";
 import { readBack } from "./read_back.ts";
 import { makeReport, type RestoreReport } from "./report.ts";
-import { createThrottle } from "./throttle.ts";
+import { createThrottle } from "../work/throttle.ts";
 
 export type { RestoreEvent, RestoreOptions } from "./options.ts";
 

@@ -10,8 +10,8 @@
  */
 
 import { BackyError, OsError, RevisionError, StoreFormatError } from "../errors.ts";
-import { Errno, reasonOf, rethrowLack } from "../ffi/errno.ts";
-import { fileState } from "../ffi/file_state.ts";
+import { Errno, reasonOf, rethrowLack } from "../linux/errno.ts";
+import { fileState } from "../linux/file_state.ts";
 import { runSteps, type Steps } from "../slices.ts";
 import { quote, WITHHELD } from "../wording.ts";
 import { METADATA_SUFFIX, pathIn } from "./layout.ts";

@@ -8,7 +8,7 @@
  */
 
 import { printable } from "../wording.ts";
-import { readBeginning, readText } from "../ffi/small_files.ts";
+import { readBeginning, readText } from "../linux/small_files.ts";
 
 const MAX_COMMAND_CHARS = 120;
 

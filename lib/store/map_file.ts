@@ -7,10 +7,10 @@
  */
 
 import { RevisionError } from "../errors.ts";
-import { isSystemError, reasonOf, rethrowLack } from "../ffi/errno.ts";
-import { fdState, type FileState, fileState } from "../ffi/file_state.ts";
-import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
-import { readAt } from "../ffi/read_at.ts";
+import { isSystemError, reasonOf, rethrowLack } from "../linux/errno.ts";
+import { fdState, type FileState, fileState } from "../linux/file_state.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
+import { readAt } from "../linux/read_at.ts";
 import type { Steps } from "../slices.ts";
 import { quote } from "../wording.ts";
 import type { ByteSource } from "./json_reader.ts";

@@ -20,8 +20,8 @@ import {
   scanMap,
   type ScanOptions,
 } from "./map_parser.ts";
-import { Errno } from "../ffi/errno.ts";
-import { type FileState, fileState } from "../ffi/file_state.ts";
+import { Errno } from "../linux/errno.ts";
+import { type FileState, fileState } from "../linux/file_state.ts";
 import { readMapFile } from "./map_file.ts";
 import { quote } from "../wording.ts";
 
@@ -46,6 +46,12 @@ export interface RevisionMap {
 /** A map, and the state that its file was in. */
 export interface StoredRevisionMap extends RevisionMap {
   readonly state: FileState;
+}
+
+/** How much of one or several revision maps has been read. */
+export interface MapProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
 }
 
 /** Options of {@linkcode readRevisionMap}. */

@@ -8,9 +8,16 @@
 import { dirname } from "node:path";
 
 import { OsError } from "../errors.ts";
-import { Errno, reasonOf } from "../ffi/errno.ts";
-import { statFd } from "../ffi/file_status.ts";
-import { FlockOperation, openFd, OpenFlag, releaseFd, truncateFd, tryFlock } from "../ffi/libc.ts";
+import { Errno, reasonOf } from "../linux/errno.ts";
+import { statFd } from "../linux/file_status.ts";
+import {
+  FlockOperation,
+  openFd,
+  OpenFlag,
+  releaseFd,
+  truncateFd,
+  tryFlock,
+} from "../linux/libc.ts";
 import { quote } from "../wording.ts";
 import { allocate, FileLength } from "./file_length.ts";
 import { OpenedTarget } from "./opened_target.ts";

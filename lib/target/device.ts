@@ -5,11 +5,11 @@
  */
 
 import { OsError } from "../errors.ts";
-import { isReadOnlyDevice } from "../ffi/block_device.ts";
-import { Errno, reasonOf } from "../ffi/errno.ts";
-import { statFd } from "../ffi/file_status.ts";
-import { blockDeviceBytes, logicalBlockBytes, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
-import { readTextOrNull, statOrNull } from "./file_info.ts";
+import { isReadOnlyDevice } from "../linux/block_device.ts";
+import { Errno, reasonOf } from "../linux/errno.ts";
+import { statFd } from "../linux/file_status.ts";
+import { blockDeviceBytes, logicalBlockBytes, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
+import { readTextOrNull, statOrNull } from "../linux/file_info.ts";
 import { describeDeviceUsers } from "./file_users.ts";
 import { describeDeviceUse, deviceName } from "./in_use.ts";
 import { CONTENT_BYTES, describeContent } from "./device_content.ts";

@@ -6,12 +6,12 @@
 
 import { basename, dirname, isAbsolute } from "node:path";
 
-import { describeErrno, Errno } from "../ffi/errno.ts";
-import { type FileStatus, statFd } from "../ffi/file_status.ts";
-import { AccessMode, openFd, OpenFlag, releaseFd, tryAccess } from "../ffi/libc.ts";
+import { describeErrno, Errno } from "../linux/errno.ts";
+import { type FileStatus, statFd } from "../linux/file_status.ts";
+import { AccessMode, openFd, OpenFlag, releaseFd, tryAccess } from "../linux/libc.ts";
 import { describeHarm } from "./backup_files.ts";
 import { CheckedFile, tryClaim } from "./checked_file.ts";
-import { nearestFolder, realPathOrNull, statOrNull } from "./file_info.ts";
+import { nearestFolder, realPathOrNull, statOrNull } from "../linux/file_info.ts";
 import {
   describeBarriers,
   describeFileUse,

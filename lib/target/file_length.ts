@@ -8,11 +8,11 @@
  * @module
  */
 
-import { Errno, osError } from "../ffi/errno.ts";
-import { statFd } from "../ffi/file_status.ts";
-import { canSeekTo } from "../ffi/read_at.ts";
-import { allocateFd, resizeFd } from "../ffi/slow_calls.ts";
-import { readTextOrNull } from "./file_info.ts";
+import { Errno, osError } from "../linux/errno.ts";
+import { statFd } from "../linux/file_status.ts";
+import { canSeekTo } from "../linux/read_at.ts";
+import { allocateFd, resizeFd } from "../linux/slow_calls.ts";
+import { readTextOrNull } from "../linux/file_info.ts";
 import { STAT_BLOCK_BYTES, type TargetExtent } from "./target.ts";
 
 /** A file is made this much longer to see whether storage comes with it. */

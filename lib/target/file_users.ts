@@ -6,15 +6,15 @@
  * @module
  */
 
-import { findForeignLock, hasWriters } from "../ffi/file_claims.ts";
-import { Errno, reasonOf } from "../ffi/errno.ts";
-import { type FileStatus, statFd, writeBarriers } from "../ffi/file_status.ts";
-import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
+import { findForeignLock, hasWriters } from "../linux/file_claims.ts";
+import { Errno, reasonOf } from "../linux/errno.ts";
+import { type FileStatus, statFd, writeBarriers } from "../linux/file_status.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
 import { OsError } from "../errors.ts";
 import { describeProcess, findFlockHolders } from "../store/lock_holder.ts";
 import { quote } from "../wording.ts";
 import { tryClaim } from "./checked_file.ts";
-import { isSameFile, readTextOrNull, statOrNull } from "./file_info.ts";
+import { isSameFile, readTextOrNull, statOrNull } from "../linux/file_info.ts";
 import { describeMounts, parseSwaps } from "./in_use.ts";
 import { type Backing, backingOf, listLoopDevices } from "./loop_devices.ts";
 import {

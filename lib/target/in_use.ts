@@ -10,7 +10,7 @@
 
 import { basename, dirname } from "node:path";
 
-import { listNames, readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
+import { listNames, readTextOrNull, realPathOrNull, statOrNull } from "../linux/file_info.ts";
 import { quote } from "../wording.ts";
 
 /** One mounted file system. */

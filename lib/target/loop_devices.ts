@@ -6,9 +6,9 @@
 
 import { basename } from "node:path";
 
-import { loopBacking } from "../ffi/block_device.ts";
-import { openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
-import { listNames, readTextOrNull, statOrNull } from "./file_info.ts";
+import { loopBacking } from "../linux/block_device.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
+import { listNames, readTextOrNull, statOrNull } from "../linux/file_info.ts";
 import { parsePartitions } from "./in_use.ts";
 import type { FileIdentity } from "./open_files.ts";
 

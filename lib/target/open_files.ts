@@ -8,8 +8,8 @@
  * @module
  */
 
-import { type FileStatus, statUnsynced } from "../ffi/file_status.ts";
-import { listNames, readTextOrNull } from "./file_info.ts";
+import { type FileStatus, statUnsynced } from "../linux/file_status.ts";
+import { listNames, readTextOrNull } from "../linux/file_info.ts";
 import { STDOUT_FD } from "./target.ts";
 
 /**

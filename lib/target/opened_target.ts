@@ -5,9 +5,9 @@
  */
 
 import { OsError, TargetError } from "../errors.ts";
-import { flushFd } from "../ffi/aio.ts";
-import { Errno, reasonOf } from "../ffi/errno.ts";
-import { closeFd, fsyncFd, openFd, OpenFlag, releaseFd } from "../ffi/libc.ts";
+import { flushFd } from "../linux/aio.ts";
+import { Errno, reasonOf } from "../linux/errno.ts";
+import { closeFd, fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
 import { fillUp } from "./file_length.ts";
 import {
   type ComparableTarget,

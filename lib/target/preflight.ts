@@ -9,7 +9,7 @@ import { checkDevice } from "./device.ts";
 import { checkExistingFile, checkNewFile } from "./file.ts";
 import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
 import type { CheckedTarget, PreflightOptions } from "./target.ts";
-import { isSystemError, reasonOf } from "../ffi/errno.ts";
+import { isSystemError, reasonOf } from "../linux/errno.ts";
 import { refusal, stdoutRefusal } from "./wording.ts";
 
 /**

@@ -8,8 +8,8 @@
  * @module
  */
 
-import type { FileStatus } from "../ffi/file_status.ts";
-import { fileSystemSpace, isRoot } from "../ffi/file_system.ts";
+import type { FileStatus } from "../linux/file_status.ts";
+import { fileSystemSpace, isRoot } from "../linux/file_system.ts";
 import { type PreflightOptions, STAT_BLOCK_BYTES } from "./target.ts";
 import { describeBytes } from "./wording.ts";
 

@@ -15,8 +15,8 @@
  */
 
 import { OsError } from "../errors.ts";
-import { Errno } from "../ffi/errno.ts";
-import { dropCachedPages, readAt } from "../ffi/read_at.ts";
+import { Errno } from "../linux/errno.ts";
+import { dropCachedPages, readAt } from "../linux/read_at.ts";
 import type { ComparableTarget } from "./target.ts";
 
 /**

@@ -5,8 +5,8 @@
  */
 
 import { OsError } from "../errors.ts";
-import { Errno, reasonOf } from "../ffi/errno.ts";
-import { type FileStatus, statFd } from "../ffi/file_status.ts";
+import { Errno, reasonOf } from "../linux/errno.ts";
+import { type FileStatus, statFd } from "../linux/file_status.ts";
 import {
   isReadableFd,
   isTerminalFd,
@@ -17,11 +17,17 @@ import {
   setNonblocking,
   tryPipeBytes,
   trySetPipeBytes,
-} from "../ffi/libc.ts";
+} from "../linux/libc.ts";
 import { describeHarm } from "./backup_files.ts";
 import { checkDevice } from "./device.ts";
 import { describeFileUse } from "./file_users.ts";
-import { isSameFile, listNames, readTextOrNull, realPathOrNull, statOrNull } from "./file_info.ts";
+import {
+  isSameFile,
+  listNames,
+  readTextOrNull,
+  realPathOrNull,
+  statOrNull,
+} from "../linux/file_info.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import { amountOfStream, forecastRoom } from "./room.ts";
 import { storeOverlap } from "./store_overlap.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { pollWritable } from "../ffi/poll.ts";
+import { pollWritable } from "../linux/poll.ts";
 import type { TargetHandle } from "./target.ts";
 import { StreamWriter } from "./writer.ts";
 

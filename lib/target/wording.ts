@@ -5,7 +5,7 @@
  */
 
 import { OsError, TargetError } from "../errors.ts";
-import { describeErrno } from "../ffi/errno.ts";
+import { describeErrno } from "../linux/errno.ts";
 import { quote } from "../wording.ts";
 import { STDOUT_FD, type TargetHandle } from "./target.ts";
 

@@ -9,10 +9,10 @@
  */
 
 import { OsError } from "../errors.ts";
-import { Errno, osError } from "../ffi/errno.ts";
-import { FallocateMode, pwriteSome, tryFallocate, writeSome } from "../ffi/libc.ts";
-import { pollWritable } from "../ffi/poll.ts";
-import { trySpliceZeros } from "../ffi/splice.ts";
+import { Errno, osError } from "../linux/errno.ts";
+import { FallocateMode, pwriteSome, tryFallocate, writeSome } from "../linux/libc.ts";
+import { pollWritable } from "../linux/poll.ts";
+import { trySpliceZeros } from "../linux/splice.ts";
 import type { TargetExtent, TargetHandle } from "./target.ts";
 import { writeFailure } from "./wording.ts";
 

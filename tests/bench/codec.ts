@@ -5,7 +5,7 @@
  */
 
 import * as codec from "lzo-wasm";
-import { type Liblzo2, liblzo2 } from "../fixtures/liblzo2.ts";
+import { type Liblzo2, liblzo2 } from "../support/liblzo2.ts";
 import { realChunks } from "./corpus.ts";
 
 const CHUNKS = 48;

@@ -12,7 +12,7 @@ import {
   chunkFile,
   makeStore,
   writeMap,
-} from "../fixtures/store_builder.ts";
+} from "../support/store_builder.ts";
 import { median } from "./codec.ts";
 import { realChunks } from "./corpus.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { makeStore } from "../fixtures/store_builder.ts";
+import { makeStore } from "../support/store_builder.ts";
 import { findTool } from "./restore.ts";
 
 const TIB_SEQS = 2 ** 40 / CHUNK_BYTES;

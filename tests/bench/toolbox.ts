@@ -6,7 +6,7 @@
 
 import * as codec from "lzo-wasm";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { addRevision, makeStore, writeMap } from "../fixtures/store_builder.ts";
+import { addRevision, makeStore, writeMap } from "../support/store_builder.ts";
 import { median } from "./codec.ts";
 import { findTool, sampleImage, timed } from "./restore.ts";
 

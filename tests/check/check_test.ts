@@ -1,7 +1,7 @@
 import { check, type CheckEvent, type CheckOptions } from "../../lib/check/check.ts";
 import { LockError, RevisionError, StoreFormatError } from "../../lib/errors.ts";
-import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../../lib/ffi/libc.ts";
-import type { ChunkReason } from "../../lib/restore/messages.ts";
+import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../../lib/linux/libc.ts";
+import type { ChunkReason } from "../../lib/work/messages.ts";
 import { CHUNK_FILE_MAX_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { damageChunk } from "../restore/damage_kinds.ts";

@@ -1,10 +1,10 @@
 import { ChunkUnion } from "../../lib/check/chunk_union.ts";
-import { SeqRuns } from "../../lib/restore/seq_runs.ts";
+import { SeqRuns } from "../../lib/work/seq_runs.ts";
 import { runSteps } from "../../lib/slices.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { RevisionError } from "../../lib/errors.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { writeMap } from "../fixtures/store_builder.ts";
+import { writeMap } from "../support/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
 
 function idOf(number: number): string {

@@ -1,9 +1,9 @@
 import { inFile, unreadable } from "../../lib/chunk/chunk_file.ts";
 import { fromFirstGood } from "../../lib/chunk/chunk_fault.ts";
 import { ChunkCorruptError, ChunkMissingError, OsError } from "../../lib/errors.ts";
-import { Errno, errnoName, osError } from "../../lib/ffi/errno.ts";
+import { Errno, errnoName, osError } from "../../lib/linux/errno.ts";
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 
 const PATH = "/srv/aa/x.chunk.lzo";
 const CHUNK = { id: "c".repeat(32), seqs: () => [7] };

@@ -4,9 +4,9 @@ import type { ChunkRef } from "../../lib/chunk/places.ts";
 import { ChunkCorruptError, type ChunkFault, ChunkMissingError } from "../../lib/errors.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 import { assertBytes, Scratch } from "../target/machine.ts";
-import { addRevision, chunkFile, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
+import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 
 /** Where the chunks of these tests are said to stand. */
 const SEQS: readonly number[] = [3, 7];

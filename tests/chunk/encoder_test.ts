@@ -3,8 +3,8 @@ import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import { encodeChunk, writeChunkFile } from "../../lib/chunk/encoder.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
-import "../fixtures/libraries.ts";
-import { chunkFile, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
+import "../support/libraries.ts";
+import { chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { assertBytes, Scratch } from "../target/machine.ts";
 
 const encodings: readonly [name: string, content: Uint8Array][] = [

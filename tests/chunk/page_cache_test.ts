@@ -5,13 +5,13 @@
  */
 
 import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
-import { closeFd, openFd, OpenFlag } from "../../lib/ffi/libc.ts";
-import { dropCachedPages } from "../../lib/ffi/read_at.ts";
+import { closeFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
+import { dropCachedPages } from "../../lib/linux/read_at.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { until } from "../cli/harness.ts";
-import "../fixtures/libraries.ts";
-import { addRevision, chunkFile, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
+import "../support/libraries.ts";
+import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { programProblem, run, testUnless } from "../target/machine.ts";
 
 /** Bytes of a file that are in memory. */

@@ -7,7 +7,7 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import { programProblem, testUnless } from "../target/machine.ts";
 import { TOOL } from "./harness.ts";
 import { recipe, shellQuote } from "./recipes.ts";

@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { chunkFile, sampleBytes, writeMap } from "../fixtures/store_builder.ts";
+import { chunkFile, sampleBytes, writeMap } from "../support/store_builder.ts";
 import { run } from "../target/machine.ts";
 import {
   askUntilSaid,

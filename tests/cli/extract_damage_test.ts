@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { chunkFile, sampleBytes } from "../fixtures/store_builder.ts";
+import { chunkFile, sampleBytes } from "../support/store_builder.ts";
 import { assertFailure, assertImage, assertSuccess, extract, makeFifo } from "./harness.ts";
 import { placesOf, SampleStore, Seq } from "./sample_store.ts";
 

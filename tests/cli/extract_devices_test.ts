@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import {
   LoopDevice,
   loopDeviceProblem,

@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { applyRbdDiff } from "../fixtures/rbd_diff.ts";
+import { applyRbdDiff } from "../support/rbd_diff.ts";
 import {
   LoopDevice,
   loopDeviceProblem,

@@ -1,7 +1,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import {
   askUntilSaid,
   assertPrintable,

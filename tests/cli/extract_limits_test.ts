@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
-import { OwnDenoDir } from "../fixtures/own_deno_dir.ts";
+import { OwnDenoDir } from "../support/own_deno_dir.ts";
 import { programProblem, testUnless } from "../target/machine.ts";
 import { assertImage, extract, messagesOf, type Outcome } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";

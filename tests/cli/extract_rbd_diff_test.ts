@@ -1,7 +1,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { applyRbdDiff, readRbdDiff } from "../fixtures/rbd_diff.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import { programProblem, run, testUnless } from "../target/machine.ts";
 import {
   assertFailure,

@@ -2,7 +2,7 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { sampleBytes, writeMap } from "../fixtures/store_builder.ts";
+import { sampleBytes, writeMap } from "../support/store_builder.ts";
 import {
   assertFailure,
   assertSuccess,

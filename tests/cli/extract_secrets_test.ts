@@ -6,7 +6,7 @@
  */
 
 import { assertEquals } from "../assert.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import { extract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 

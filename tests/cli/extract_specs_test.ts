@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "../assert.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import {
   assertFailure,
   assertImage,

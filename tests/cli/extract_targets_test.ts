@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { type ChunkContent, sampleBytes } from "../fixtures/store_builder.ts";
+import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
 import { testUnless } from "../target/machine.ts";
 import {
   allocatedBytes,

@@ -2,7 +2,7 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
-import { chunkFile, sampleBytes } from "../fixtures/store_builder.ts";
+import { chunkFile, sampleBytes } from "../support/store_builder.ts";
 import { assertImage } from "./harness.ts";
 import {
   assertContent,

@@ -1,8 +1,8 @@
 /** Images that are file systems or whole disks, mounted from a mount as on a rescue host. */
 
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "../assert.ts";
-import { randomFrom } from "../fixtures/random.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { randomFrom } from "../support/random.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import { fuseTest, hashesBelow, run, sh, type Site, tryRun } from "./fuse_harness.ts";
 
 const MIB = 1_048_576;

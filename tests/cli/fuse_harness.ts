@@ -14,7 +14,7 @@
 import { Buffer } from "node:buffer";
 
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
-import { type Mount, readMountTable } from "../../lib/deno_fuse/mount_table.ts";
+import { type Mount, readMountTable } from "../../lib/linux/mount_table.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import {
@@ -24,7 +24,7 @@ import {
   imageOf,
   makeStore,
   type RevisionMetadata,
-} from "../fixtures/store_builder.ts";
+} from "../support/store_builder.ts";
 import { programProblem, Scratch, testUnless } from "../target/machine.ts";
 import { assertImage, type Outcome, RunningTool, type RunOptions } from "./harness.ts";
 

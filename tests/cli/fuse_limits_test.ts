@@ -4,8 +4,8 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
-import { OwnDenoDir } from "../fixtures/own_deno_dir.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { OwnDenoDir } from "../support/own_deno_dir.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import { assertContent, FuseMount, fuseTest, mountsAt, type Site } from "./fuse_harness.ts";
 
 const GIB = 2 ** 30;

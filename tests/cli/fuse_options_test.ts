@@ -4,8 +4,8 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
-import { testUnless } from "../fixtures/test_unless.ts";
+import { sampleBytes } from "../support/store_builder.ts";
+import { testUnless } from "../support/test_unless.ts";
 import {
   assertContent,
   assertRefused,

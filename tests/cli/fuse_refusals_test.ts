@@ -3,7 +3,7 @@
 import { FUSE_OPTIONS } from "../../lib/cli/option_table.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import { RunningTool, until } from "./harness.ts";
 import {
   assertContent,

@@ -12,7 +12,7 @@ import {
   imageOf,
   sampleBytes,
   writeMap,
-} from "../fixtures/store_builder.ts";
+} from "../support/store_builder.ts";
 import { assertImage } from "./harness.ts";
 import {
   assertContent,

@@ -1,7 +1,7 @@
 /** How a mount ends: by signals, from outside, in the midst of work, by force. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { chunkFile, sampleBytes } from "../fixtures/store_builder.ts";
+import { chunkFile, sampleBytes } from "../support/store_builder.ts";
 import { assertImage, until } from "./harness.ts";
 import {
   assertContent,

@@ -2,8 +2,8 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { randomFrom } from "../fixtures/random.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { randomFrom } from "../support/random.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import { assertImage } from "./harness.ts";
 import {
   assertContent,

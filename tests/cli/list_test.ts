@@ -15,7 +15,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "../assert.ts";
-import { addRevision, makeStore, sampleBytes, writeMap } from "../fixtures/store_builder.ts";
+import { addRevision, makeStore, sampleBytes, writeMap } from "../support/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
 
 const CHUNK = sampleBytes(1, CHUNK_BYTES);

@@ -6,9 +6,9 @@ import {
   TargetError,
   WorkerError,
 } from "../../lib/errors.ts";
-import { Errno, osError } from "../../lib/ffi/errno.ts";
+import { Errno, osError } from "../../lib/linux/errno.ts";
 import { assertEquals } from "../assert.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 
 const FILE = { path: "/t", access: "random" } as const;
 const PLAIN: ResumedCommand = {

@@ -14,7 +14,7 @@ import {
   makeStore,
   type RevisionMetadata,
   sampleBytes,
-} from "../fixtures/store_builder.ts";
+} from "../support/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
 
 const GRANULE_BYTES = 65_536;

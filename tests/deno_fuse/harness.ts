@@ -11,9 +11,9 @@
 
 import { assert } from "../assert.ts";
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
-import { type Mount, readMountTable } from "../../lib/deno_fuse/mount_table.ts";
-import "../fixtures/libraries.ts";
-import { testUnless } from "../fixtures/test_unless.ts";
+import { type Mount, readMountTable } from "../../lib/linux/mount_table.ts";
+import "../support/libraries.ts";
+import { testUnless } from "../support/test_unless.ts";
 import type { ProgramOptions } from "./memory_fs.ts";
 
 const DEADLINE_MS = 240_000;

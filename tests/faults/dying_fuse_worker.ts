@@ -1,10 +1,10 @@
 /**
- * A mount's worker (`lib/fuse/worker.ts`) that dies of its first job.
+ * A mount's worker (`lib/pages/worker.ts`) that dies of its first job.
  *
  * @module
  */
 
-import "../../lib/fuse/worker.ts";
+import "../../lib/pages/worker.ts";
 
 declare const self: { onmessage: ((event: MessageEvent) => void) | null };
 

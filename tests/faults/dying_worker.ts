@@ -1,10 +1,10 @@
 /**
- * A restore's worker (`lib/restore/worker.ts`) that dies, in the way that its URL's query says.
+ * A restore's worker (`lib/work/worker.ts`) that dies, in the way that its URL's query says.
  *
  * @module
  */
 
-import "../../lib/restore/worker.ts";
+import "../../lib/work/worker.ts";
 
 /** How a worker dies. */
 export type Death =

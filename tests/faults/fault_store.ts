@@ -8,7 +8,7 @@
 import { restore, type RestoreEvent, type RestoreOptions } from "../../lib/restore/restore.ts";
 import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 import {
   addRevision,
   type BuiltRevision,
@@ -17,7 +17,7 @@ import {
   imageOf,
   makeStore,
   sampleBytes,
-} from "../fixtures/store_builder.ts";
+} from "../support/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
 
 /** Whether all is done that a fault test can do, or only a share of it, as in a normal test run. */

@@ -1,7 +1,7 @@
 /** Files on file systems that are slow or unable to give them a length or storage. */
 
 import { TargetError } from "../../lib/errors.ts";
-import { openFd, OpenFlag } from "../../lib/ffi/libc.ts";
+import { openFd, OpenFlag } from "../../lib/linux/libc.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { OpenedTarget } from "../../lib/target/opened_target.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../assert.ts";

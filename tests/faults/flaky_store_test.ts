@@ -1,6 +1,6 @@
 /** A store on a file system that fails at times, as one over a network does. */
 
-import { Errno } from "../../lib/ffi/errno.ts";
+import { Errno } from "../../lib/linux/errno.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { assertContent, errnoOf, fuseTest, type Site } from "../cli/fuse_harness.ts";

@@ -3,7 +3,7 @@
  * chunk that goes bad and comes back.
  */
 
-import { Errno } from "../../lib/ffi/errno.ts";
+import { Errno } from "../../lib/linux/errno.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import {
@@ -17,8 +17,8 @@ import {
   type Site,
 } from "../cli/fuse_harness.ts";
 import { assertImage } from "../cli/harness.ts";
-import { type Random, randomFrom } from "../fixtures/random.ts";
-import { type ChunkContent, chunkFile, imageOf } from "../fixtures/store_builder.ts";
+import { type Random, randomFrom } from "../support/random.ts";
+import { type ChunkContent, chunkFile, imageOf } from "../support/store_builder.ts";
 import { chunkContent, IS_FULL, replaceFile } from "./fault_store.ts";
 
 const SECONDS = IS_FULL ? 60 : 10;

@@ -8,7 +8,7 @@
 import { assert, assertEquals } from "../assert.ts";
 import { TOOL as FUSE_TOOL } from "../cli/fuse_harness.ts";
 import { type Outcome, RunningTool, TOOL as EXTRACT_TOOL } from "../cli/harness.ts";
-import { addRevision, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
+import { addRevision, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { run, Scratch } from "../target/machine.ts";
 import { peakOf } from "./peak_memory.ts";
 

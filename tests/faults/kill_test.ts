@@ -8,7 +8,7 @@ import { assert, assertEquals } from "../assert.ts";
 import { assertImage, assertSuccess, extract, startExtract, until } from "../cli/harness.ts";
 import { allocatedBytes } from "../cli/harness.ts";
 import { LoopDevice, loopDeviceProblem, run, testUnless } from "../target/machine.ts";
-import { canLockExclusively } from "../fixtures/flock.ts";
+import { canLockExclusively } from "../support/flock.ts";
 import { FaultStore } from "./fault_store.ts";
 
 const CHUNKS = 8;

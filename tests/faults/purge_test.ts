@@ -7,7 +7,7 @@ import { assertImage } from "../cli/harness.ts";
 import { programProblem, testUnless } from "../target/machine.ts";
 import { eventually, EventWatch, FaultStore } from "./fault_store.ts";
 import { StalledRestore } from "./stalled_restore.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 
 /** Whether a purge could begin: it takes the lock exclusively and does not wait. */
 function canPurge(basedir: string): boolean {

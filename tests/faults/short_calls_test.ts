@@ -7,7 +7,7 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertImage, assertSuccess, extract, type Outcome } from "../cli/harness.ts";
 import { SampleStore, Seq } from "../cli/sample_store.ts";
-import { applyRbdDiff } from "../fixtures/rbd_diff.ts";
+import { applyRbdDiff } from "../support/rbd_diff.ts";
 import {
   LoopDevice,
   loopDeviceProblem,

@@ -3,7 +3,7 @@
  * begun.
  */
 
-import { Errno } from "../../lib/ffi/errno.ts";
+import { Errno } from "../../lib/linux/errno.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { fuseTest, type Site } from "../cli/fuse_harness.ts";

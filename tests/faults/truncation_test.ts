@@ -7,8 +7,8 @@ import { CHUNK_BYTES, CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../../lib
 import { readRevisionMap, readRevisionSize } from "../../lib/store/revision_map.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertImage } from "../cli/harness.ts";
-import { randomFrom } from "../fixtures/random.ts";
-import { sampleBytes } from "../fixtures/store_builder.ts";
+import { randomFrom } from "../support/random.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import { decodedBy } from "./decoded.ts";
 import { FaultStore } from "./fault_store.ts";
 

@@ -1,8 +1,8 @@
 /** Workers that die. */
 
 import { WorkerError } from "../../lib/errors.ts";
-import { ChunkLoader, type JobWorker } from "../../lib/fuse/chunk_loader.ts";
-import { PagePool } from "../../lib/fuse/page_pool.ts";
+import { ChunkLoader, type JobWorker } from "../../lib/pages/chunk_loader.ts";
+import { PagePool } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import {
   assert,

@@ -1,7 +1,7 @@
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 import { DamageLog } from "../../lib/fuse/damage_log.ts";
 import { assertEquals } from "../assert.ts";
-import { missing, noSpace } from "./fake_chunks.ts";
+import { missing, noSpace } from "../pages/fake_chunks.ts";
 
 const MIB = 1024 * 1024;
 

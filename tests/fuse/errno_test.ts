@@ -5,11 +5,12 @@ import {
   StoreFormatError,
   WorkerError,
 } from "../../lib/errors.ts";
-import { Errno, errnoName } from "../../lib/ffi/errno.ts";
-import { errnoFor, toOsError } from "../../lib/fuse/errno.ts";
+import { Errno, errnoName } from "../../lib/linux/errno.ts";
+import { errnoFor } from "../../lib/fuse/errno.ts";
+import { toOsError } from "../../lib/linux/errno.ts";
 import { assert, assertEquals, assertInstanceOf } from "../assert.ts";
-import "../fixtures/libraries.ts";
-import { missing } from "./fake_chunks.ts";
+import "../support/libraries.ts";
+import { missing } from "../pages/fake_chunks.ts";
 
 function systemError(errno: number): OsError {
   return new OsError("Cannot", { errno, errnoName: errnoName(errno), syscall: "write", path: "" });

@@ -4,16 +4,16 @@
  * @module
  */
 
-import type { FileState } from "../../lib/ffi/file_state.ts";
+import type { FileState } from "../../lib/linux/file_state.ts";
 import { DamageLog } from "../../lib/fuse/damage_log.ts";
 import { IdleMaps } from "../../lib/fuse/idle_maps.ts";
 import { Image } from "../../lib/fuse/image.ts";
-import type { ReadBytes } from "../../lib/fuse/read_bytes.ts";
+import type { ReadBytes } from "../../lib/pages/read_bytes.ts";
 import { Overlay } from "../../lib/fuse/overlay.ts";
-import { PageCache } from "../../lib/fuse/page_cache.ts";
-import { PagePool } from "../../lib/fuse/page_pool.ts";
+import { PageCache } from "../../lib/pages/page_cache.ts";
+import { PagePool } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
-import { FakeChunks, fakeContent, fakeId, fakeMap, join } from "./fake_chunks.ts";
+import { FakeChunks, fakeContent, fakeId, fakeMap, join } from "../pages/fake_chunks.ts";
 
 /** How big things are. */
 export interface FakeMountOptions {

@@ -1,13 +1,13 @@
 import { Errno, FileType, FuseError } from "deno-fuse";
 import { RevisionError } from "../../lib/errors.ts";
-import { errnoName } from "../../lib/ffi/errno.ts";
+import { errnoName } from "../../lib/linux/errno.ts";
 import { Filesystem } from "../../lib/fuse/filesystem.ts";
 import { LAST_INO, RevisionDirectory, ROOT_INO } from "../../lib/fuse/revision_directory.ts";
 import type { CatalogEntry } from "../../lib/store/catalog.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "../assert.ts";
-import "../fixtures/libraries.ts";
-import { fakeId, isSame, join, nextTurn } from "./fake_chunks.ts";
+import "../support/libraries.ts";
+import { fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 import { fakeEntry } from "./fake_entry.ts";
 import { FakeMount, modelOf } from "./fake_mount.ts";
 

@@ -8,7 +8,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "../assert.ts";
-import { fakeContent, fakeId, isSame, join, nextTurn } from "./fake_chunks.ts";
+import { fakeContent, fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 import { FakeMount, modelOf, readOut } from "./fake_mount.ts";
 
 const C = CHUNK_BYTES;

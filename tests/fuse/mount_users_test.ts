@@ -1,7 +1,7 @@
 import { describeKeepers } from "../../lib/fuse/mount_users.ts";
 import { assertEquals } from "../assert.ts";
 import { Scratch } from "../target/machine.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 
 Deno.test("describeKeepers() takes no user of a later mount of the same number for one", () => {
   using scratch = new Scratch();

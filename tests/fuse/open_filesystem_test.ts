@@ -6,7 +6,7 @@
 
 import { FuseError } from "deno-fuse";
 import { encodeChunk } from "../../lib/chunk/encoder.ts";
-import { errnoName } from "../../lib/ffi/errno.ts";
+import { errnoName } from "../../lib/linux/errno.ts";
 import { type OpenedFilesystem, openFilesystem } from "../../lib/fuse/open_filesystem.ts";
 import { ROOT_INO } from "../../lib/fuse/revision_directory.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
@@ -18,9 +18,9 @@ import {
   imageOf,
   makeStore,
   sampleBytes,
-} from "../fixtures/store_builder.ts";
+} from "../support/store_builder.ts";
 import { Mount, mountProblem, Scratch, testUnless } from "../target/machine.ts";
-import { isSame, join, nextTurn } from "./fake_chunks.ts";
+import { isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 
 const C = CHUNK_BYTES;
 const MIB = 1024 * 1024;

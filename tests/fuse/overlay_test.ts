@@ -1,11 +1,11 @@
 import { BackyError, ChunkCorruptError, ChunkMissingError, OsError } from "../../lib/errors.ts";
 import type { Image } from "../../lib/fuse/image.ts";
 import { Overlay } from "../../lib/fuse/overlay.ts";
-import { PagePool } from "../../lib/fuse/page_pool.ts";
+import { PagePool } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { type Random, randomFrom } from "../fixtures/random.ts";
-import { fakeId, isSame, nextTurn } from "./fake_chunks.ts";
+import { type Random, randomFrom } from "../support/random.ts";
+import { fakeId, isSame, nextTurn } from "../pages/fake_chunks.ts";
 import { FakeMount, modelOf, readOut } from "./fake_mount.ts";
 
 const C = CHUNK_BYTES;

@@ -17,7 +17,7 @@ import type {
 import { parseFuseArguments } from "../../lib/cli/fuse_arguments.ts";
 import { UsageError } from "../../lib/errors.ts";
 import { assert, assertEquals } from "../assert.ts";
-import type { Random } from "../fixtures/random.ts";
+import type { Random } from "../support/random.ts";
 import { type FuzzTarget, inputOf, pick, requirePrintable, textOf } from "./fuzz_target.ts";
 
 const VALUES = [

@@ -9,15 +9,15 @@
  */
 
 import * as codec from "lzo-wasm";
-import { liblzo2 } from "../fixtures/liblzo2.ts";
-import type { Random } from "../fixtures/random.ts";
+import { liblzo2 } from "../support/liblzo2.ts";
+import type { Random } from "../support/random.ts";
 import { assertSameBytes, assertSameVerdict, decodeStream } from "../wasm/codec_harness.ts";
 import { sourceTexts } from "../wasm/corpus.ts";
 import { decodeReference } from "../wasm/lzo_reference.ts";
 import { mutate, randomBytes, randomStream, wordyBytes } from "../wasm/random_streams.ts";
 import { encodeWithCodec } from "./encoder.ts";
 import type { FuzzTarget } from "./fuzz_target.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 
 const HEAD_BYTES = 5;
 

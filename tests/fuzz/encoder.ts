@@ -9,8 +9,8 @@
 
 import * as codec from "lzo-wasm";
 import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../../lib/store/layout.ts";
-import { liblzo2 } from "../fixtures/liblzo2.ts";
-import type { Random } from "../fixtures/random.ts";
+import { liblzo2 } from "../support/liblzo2.ts";
+import type { Random } from "../support/random.ts";
 import { assertSameBytes, decodeStream } from "../wasm/codec_harness.ts";
 import { decodeReference } from "../wasm/lzo_reference.ts";
 import { randomBytes, wordyBytes } from "../wasm/random_streams.ts";

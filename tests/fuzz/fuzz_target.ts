@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Random } from "../fixtures/random.ts";
+import type { Random } from "../support/random.ts";
 
 /** A fuzzer of one part. */
 export interface FuzzTarget {

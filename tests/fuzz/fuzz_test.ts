@@ -3,7 +3,7 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 import { type FuzzTarget, inputOf } from "./fuzz_target.ts";
 import { fuzz, inputOfRound, tryInput } from "./runner.ts";
 import { FUZZ_TARGETS } from "./targets.ts";

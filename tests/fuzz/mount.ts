@@ -13,7 +13,7 @@ import { Filesystem } from "../../lib/fuse/filesystem.ts";
 import { RevisionDirectory, ROOT_INO } from "../../lib/fuse/revision_directory.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { fakeContent, fakeId, isSame, join, nextTurn } from "../fuse/fake_chunks.ts";
+import { fakeContent, fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 import { fakeEntry } from "../fuse/fake_entry.ts";
 import { FakeMount, modelOf } from "../fuse/fake_mount.ts";
 import type { FuzzTarget } from "./fuzz_target.ts";

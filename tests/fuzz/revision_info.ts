@@ -13,7 +13,7 @@ import { RevisionError } from "../../lib/errors.ts";
 import { runSteps } from "../../lib/slices.ts";
 import { parseRevisionInfo } from "../../lib/store/revision_info.ts";
 import { assert, assertEquals } from "../assert.ts";
-import type { Random } from "../fixtures/random.ts";
+import type { Random } from "../support/random.ts";
 import { type FuzzTarget, inputOf, pick, requirePrintable, textOf } from "./fuzz_target.ts";
 
 const SEEDS = [

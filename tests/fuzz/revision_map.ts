@@ -11,7 +11,7 @@ import { RevisionError } from "../../lib/errors.ts";
 import { CHUNK_BYTES, chunkIdToHex, isChunkId, MAX_IMAGE_BYTES } from "../../lib/store/layout.ts";
 import { parseRevisionMap, type RevisionMap } from "../../lib/store/revision_map.ts";
 import { assert, assertEquals } from "../assert.ts";
-import type { Random } from "../fixtures/random.ts";
+import type { Random } from "../support/random.ts";
 import { BLOCK_SIZES, sourceOf } from "../store/byte_source.ts";
 import { type FuzzTarget, pick, requirePrintable } from "./fuzz_target.ts";
 

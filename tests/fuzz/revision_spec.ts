@@ -10,7 +10,7 @@
 import { RevisionError, UsageError } from "../../lib/errors.ts";
 import { parseRevisionSpec, resolveRevisionSpec } from "../../lib/store/revision_spec.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import type { Random } from "../fixtures/random.ts";
+import type { Random } from "../support/random.ts";
 import { fakeEntry } from "../fuse/fake_entry.ts";
 import { type FuzzTarget, inputOf, pick, requirePrintable, textOf } from "./fuzz_target.ts";
 

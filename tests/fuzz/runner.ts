@@ -5,8 +5,8 @@
  * @module
  */
 
-import { cpuMs } from "../fixtures/cpu_time.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { cpuMs } from "../support/cpu_time.ts";
+import { randomFrom } from "../support/random.ts";
 import type { FuzzTarget } from "./fuzz_target.ts";
 
 /** Processor time; an input of a megabyte takes a tenth of it. */

@@ -5,7 +5,7 @@ import {
   readPartitionTable,
 } from "../../lib/image/partition_table.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 import { bootRecord, FakeImage, gptEntries, gptHeader, gptImage } from "./table_builder.ts";
 
 const MIB = 1024 * 1024;

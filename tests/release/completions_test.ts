@@ -13,7 +13,7 @@ import {
   type OptionSpec,
 } from "../../lib/cli/option_table.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { testUnless } from "../fixtures/test_unless.ts";
+import { testUnless } from "../support/test_unless.ts";
 import { programProblem, run, Scratch } from "../target/machine.ts";
 import { SHELLS } from "./shells.ts";
 

@@ -13,7 +13,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "../assert.ts";
-import { testUnless } from "../fixtures/test_unless.ts";
+import { testUnless } from "../support/test_unless.ts";
 import { programProblem, run, Scratch } from "../target/machine.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;

@@ -5,7 +5,7 @@
 
 import { insertEntryStub, readEntryStub } from "../../release/entry_stub.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { testUnless } from "../fixtures/test_unless.ts";
+import { testUnless } from "../support/test_unless.ts";
 import { programProblem, run, Scratch } from "../target/machine.ts";
 
 const FOLDER = new URL("../../release/entry_stub/", import.meta.url).pathname;

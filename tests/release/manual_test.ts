@@ -19,7 +19,7 @@ import {
   type OptionSpec,
 } from "../../lib/cli/option_table.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { testUnless } from "../fixtures/test_unless.ts";
+import { testUnless } from "../support/test_unless.ts";
 import { programProblem } from "../target/machine.ts";
 import { Manual } from "./mdoc.ts";
 

@@ -1,6 +1,6 @@
 import { ChunkMissingError, LockError, StoreFormatError, TargetError } from "../../lib/errors.ts";
-import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../../lib/ffi/libc.ts";
-import type { ChunkReason } from "../../lib/restore/messages.ts";
+import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../../lib/linux/libc.ts";
+import type { ChunkReason } from "../../lib/work/messages.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertImage } from "../cli/harness.ts";

@@ -5,7 +5,7 @@
  */
 
 import { encodeChunk } from "../../lib/chunk/encoder.ts";
-import type { ChunkReason } from "../../lib/restore/messages.ts";
+import type { ChunkReason } from "../../lib/work/messages.ts";
 
 /** Makes a chunk's file bad in such a way that this is the reason that is found. */
 export function damageChunk(path: string, reason: ChunkReason): void {

@@ -1,5 +1,5 @@
 import { DamageCollector } from "../../lib/restore/damage.ts";
-import { SeqRuns } from "../../lib/restore/seq_runs.ts";
+import { SeqRuns } from "../../lib/work/seq_runs.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 

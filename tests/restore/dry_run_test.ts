@@ -1,5 +1,5 @@
 import { LockError, TargetError, UsageError } from "../../lib/errors.ts";
-import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../../lib/ffi/libc.ts";
+import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../../lib/linux/libc.ts";
 import { dryRun } from "../../lib/restore/dry_run.ts";
 import type { RestoreEvent, RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";

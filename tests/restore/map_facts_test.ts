@@ -1,11 +1,11 @@
 import { MapFactsReader } from "../../lib/restore/map_facts.ts";
-import { planRestore } from "../../lib/restore/plan.ts";
+import { planRestore } from "../../lib/work/plan.ts";
 import { runSteps } from "../../lib/slices.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { readRevisionMap } from "../../lib/store/revision_map.ts";
 import { assertEquals } from "../assert.ts";
-import { randomFrom } from "../fixtures/random.ts";
-import { writeMap } from "../fixtures/store_builder.ts";
+import { randomFrom } from "../support/random.ts";
+import { writeMap } from "../support/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
 
 Deno.test("MapFactsReader counts as a plan does, whatever maps it has read before", () => {

@@ -1,10 +1,10 @@
 import { ChunkCorruptError, ChunkMissingError } from "../../lib/errors.ts";
-import type { ChunkReason } from "../../lib/restore/messages.ts";
+import type { ChunkReason } from "../../lib/work/messages.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { allocatedBytes, assertImage } from "../cli/harness.ts";
-import { applyRbdDiff, readRbdDiff } from "../fixtures/rbd_diff.ts";
+import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
 import { LoopDevice, loopDeviceProblem, testUnless } from "../target/machine.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, dataBytesOf, fill, GRANULE_BYTES, patch, readRange, Scene } from "./scene.ts";

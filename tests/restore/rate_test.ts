@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "../assert.ts";
-import type { PoolProgress } from "../../lib/restore/pool.ts";
+import type { PoolProgress } from "../../lib/work/pool.ts";
 import { check } from "../../lib/check/check.ts";
 import { assertImage } from "../cli/harness.ts";
 import { CHUNK_BYTES, Scene } from "./scene.ts";
 
-/** Time that is made up for, see `lib/restore/throttle.ts`, and differences of clocks. */
+/** Time that is made up for, see `lib/work/throttle.ts`, and differences of clocks. */
 const TOLERANCE_MS = 130;
 
 Deno.test("restore() and check() read chunk files no faster than they are told", async () => {

@@ -8,7 +8,7 @@ import { restore, type RestoreEvent, type RestoreOptions } from "../../lib/resto
 import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "../assert.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 import { assertImage, makeFifo, openIdleReader } from "../cli/harness.ts";
 import { SampleStore, Seq } from "../cli/sample_store.ts";
 

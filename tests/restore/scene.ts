@@ -12,9 +12,9 @@ import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { GRANULE_BYTES } from "../../lib/target/target.ts";
 import { copyFifo, makeFifo } from "../cli/harness.ts";
-import "../fixtures/libraries.ts";
-import { addRevision, chunkFile, imageOf, makeStore } from "../fixtures/store_builder.ts";
-import type { ChunkContent } from "../fixtures/store_builder.ts";
+import "../support/libraries.ts";
+import { addRevision, chunkFile, imageOf, makeStore } from "../support/store_builder.ts";
+import type { ChunkContent } from "../support/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
 
 export { CHUNK_BYTES, GRANULE_BYTES };

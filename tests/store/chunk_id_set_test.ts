@@ -1,7 +1,7 @@
 import { runSteps } from "../../lib/slices.ts";
 import { ChunkIdSet } from "../../lib/store/chunk_id_set.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 
 type Words = readonly [number, number, number, number];
 

@@ -4,9 +4,9 @@
  */
 
 import { OsError } from "../../lib/errors.ts";
-import { Errno, osError, rethrowLack } from "../../lib/ffi/errno.ts";
+import { Errno, osError, rethrowLack } from "../../lib/linux/errno.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
-import { addRevision, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
+import { addRevision, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { programProblem, run, Scratch, scriptCommand, testUnless } from "../target/machine.ts";
 
 Deno.test("rethrowLack() throws on what says nothing of the file, and nothing else", () => {
@@ -36,7 +36,7 @@ Deno.test("rethrowLack() throws on what says nothing of the file, and nothing el
  */
 function readWithoutDescriptors(basedir: string): string[] {
   const code = `
-    const { openFd } = await import(lib("ffi/libc.ts"));
+    const { openFd } = await import(lib("linux/libc.ts"));
     const { readRevisionMap } = await import(lib("store/revision_map.ts"));
     const { readRevisionInfo } = await import(lib("store/revision_info.ts"));
     const { readCatalog } = await import(lib("store/catalog.ts"));

@@ -1,7 +1,7 @@
 import { parseDocument } from "yaml";
 import { parsePlainMetadata } from "../../lib/store/plain_metadata.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 
 /** What the YAML parser says, as `revision_info.ts` asks it; a message if it refuses. */
 function parseByLibrary(text: string): unknown {

@@ -1,11 +1,11 @@
 import { LockError } from "../../lib/errors.ts";
-import { closeFd, FlockOperation, openFd, tryFlock } from "../../lib/ffi/libc.ts";
+import { closeFd, FlockOperation, openFd, tryFlock } from "../../lib/linux/libc.ts";
 import { describeHolders, findFlockHolders } from "../../lib/store/lock_holder.ts";
 import { PurgeLock, type PurgeLockOptions } from "../../lib/store/purge_lock.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
-import { canLockExclusively } from "../fixtures/flock.ts";
-import "../fixtures/libraries.ts";
-import { asUser } from "../fixtures/user.ts";
+import { canLockExclusively } from "../support/flock.ts";
+import "../support/libraries.ts";
+import { asUser } from "../support/user.ts";
 import { mountProblem, programProblem, run, testUnless } from "../target/machine.ts";
 
 /** A backup directory for the lock, and what was reported about it. */

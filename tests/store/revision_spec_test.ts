@@ -7,7 +7,7 @@ import {
   resolveRevisionSpec,
 } from "../../lib/store/revision_spec.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { cpuMs } from "../fixtures/cpu_time.ts";
+import { cpuMs } from "../support/cpu_time.ts";
 
 interface Row {
   readonly time: string;

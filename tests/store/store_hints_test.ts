@@ -6,7 +6,7 @@ import {
   listHint,
 } from "../../lib/store/store_hints.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
-import { makeStore } from "../fixtures/store_builder.ts";
+import { makeStore } from "../support/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
 
 /** A directory with some backup directories and some that are none. */

@@ -1,7 +1,7 @@
 import { RevisionError, StoreFormatError } from "../../lib/errors.ts";
 import { locateRevision, openStore } from "../../lib/store/store.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 
 /** Makes a directory with the files named, runs the test in it and removes it. */
 function withDir(files: Record<string, string>, run: (dir: string) => void): void {

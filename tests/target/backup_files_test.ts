@@ -2,7 +2,7 @@ import { describeHarm } from "../../lib/target/backup_files.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { addRevision, chunkFile, makeStore, sampleBytes } from "../fixtures/store_builder.ts";
+import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { mountProblem, run, Scratch, testUnless } from "./machine.ts";
 
 /** What is said against a path. */

@@ -195,8 +195,8 @@ Deno.test("RandomAccessWriter reports the file size limit instead of dying of SI
   using store = new StoreFixture();
   const path = store.file("image", "");
   const command = scriptCommand(`
-    import { ignoreWriteSignals } from lib("ffi/signals.ts");
-    import { openFd, OpenFlag } from lib("ffi/libc.ts");
+    import { ignoreWriteSignals } from lib("linux/signals.ts");
+    import { openFd, OpenFlag } from lib("linux/libc.ts");
     import { RandomAccessWriter } from lib("target/writer.ts");
     ignoreWriteSignals();
     const path = ${JSON.stringify(path)};

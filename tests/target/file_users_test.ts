@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
-import { findForeignLock, hasWriters } from "../../lib/ffi/file_claims.ts";
-import { openFd, OpenFlag, releaseFd } from "../../lib/ffi/libc.ts";
+import { findForeignLock, hasWriters } from "../../lib/linux/file_claims.ts";
+import { openFd, OpenFlag, releaseFd } from "../../lib/linux/libc.ts";
 import { backingOf } from "../../lib/target/loop_devices.ts";
 import { isWrittenByOthers } from "../../lib/target/file_users.ts";
 import { findWriters } from "../../lib/target/open_files.ts";

@@ -6,9 +6,9 @@
  */
 
 import { assert } from "../assert.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 
-export { testUnless } from "../fixtures/test_unless.ts";
+export { testUnless } from "../support/test_unless.ts";
 
 /** Runs a program to its end. @throws {Error} If it fails, with what it said. */
 export function run(program: string, ...args: string[]): string {

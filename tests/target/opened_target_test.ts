@@ -1,5 +1,5 @@
 import { TargetError } from "../../lib/errors.ts";
-import { openFd, OpenFlag } from "../../lib/ffi/libc.ts";
+import { openFd, OpenFlag } from "../../lib/linux/libc.ts";
 import { OpenedTarget } from "../../lib/target/opened_target.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { Target } from "../../lib/target/target.ts";

@@ -4,7 +4,7 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { PreflightOptions } from "../../lib/target/target.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem, programProblem } from "./machine.ts";
 import { chattrProblem, run, Scratch, scriptCommand, shell, testUnless } from "./machine.ts";
-import { asUser } from "../fixtures/user.ts";
+import { asUser } from "../support/user.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 /** Asserts that an output is refused, and what the one line says. */

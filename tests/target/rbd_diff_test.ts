@@ -5,8 +5,8 @@ import {
   rbdZeroRecord,
 } from "../../lib/target/rbd_diff.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
-import { randomFrom } from "../fixtures/random.ts";
-import { applyRbdDiff, readRbdDiff } from "../fixtures/rbd_diff.ts";
+import { randomFrom } from "../support/random.ts";
+import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
 import { assertBytes, programProblem, run, Scratch, testUnless } from "./machine.ts";
 
 const MAX = Number.MAX_SAFE_INTEGER;

@@ -1,4 +1,4 @@
-import { closeFd, fdatasyncFd, openFd, OpenFlag } from "../../lib/ffi/libc.ts";
+import { closeFd, fdatasyncFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { StorageReader } from "../../lib/target/storage_reader.ts";
 import type { ComparableTarget } from "../../lib/target/target.ts";

@@ -1,11 +1,11 @@
 import { TargetError } from "../../lib/errors.ts";
-import { closeFd, openFd, OpenFlag } from "../../lib/ffi/libc.ts";
-import { ignoreWriteSignals } from "../../lib/ffi/signals.ts";
-import { setNonblocking, trySetPipeBytes } from "../../lib/ffi/libc.ts";
+import { closeFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
+import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
+import { setNonblocking, trySetPipeBytes } from "../../lib/linux/libc.ts";
 import { writeStreamPart } from "../../lib/target/stream_part.ts";
 import type { TargetHandle } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
-import "../fixtures/libraries.ts";
+import "../support/libraries.ts";
 import { run, Scratch } from "./machine.ts";
 
 const PIPE_BYTES = 4096;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
-import { setNonblocking, tryPipeBytes } from "../../lib/ffi/libc.ts";
-import { ignoreWriteSignals } from "../../lib/ffi/signals.ts";
+import { setNonblocking, tryPipeBytes } from "../../lib/linux/libc.ts";
+import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { StreamWriter } from "../../lib/target/writer.ts";
 import { assertBytes, run, scriptCommand, shell } from "./machine.ts";
@@ -106,7 +106,7 @@ Deno.test("/dev/null takes everything, /dev/full nothing", async () => {
 
 /** Writes 1 MiB of ones and 1 MiB of zeros to standard output; failures go to standard error. */
 const writeStdout = scriptCommand(`
-  import { ignoreWriteSignals } from lib("ffi/signals.ts");
+  import { ignoreWriteSignals } from lib("linux/signals.ts");
   import { preflightTarget } from lib("target/preflight.ts");
   import { StreamWriter } from lib("target/writer.ts");
   ignoreWriteSignals();

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";
 import { OsError, TargetError } from "../../lib/errors.ts";
-import { Errno, osError } from "../../lib/ffi/errno.ts";
-import { FallocateMode } from "../../lib/ffi/libc.ts";
+import { Errno, osError } from "../../lib/linux/errno.ts";
+import { FallocateMode } from "../../lib/linux/libc.ts";
 import type { TargetHandle, ZeroPolicy } from "../../lib/target/target.ts";
 import { RandomAccessWriter, StreamWriter, type WriterSyscalls } from "../../lib/target/writer.ts";
 import { assertBytes } from "./machine.ts";

@@ -10,7 +10,7 @@ import {
 } from "./codec_harness.ts";
 import { assemble, type Bytes, END, firstLiterals, m2, m3, m4, run } from "./lzo_assembler.ts";
 import { decodeReference } from "./lzo_reference.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 import { mutate, randomBytes, randomStream } from "./random_streams.ts";
 
 const SLACK = sourceConstant("memory_map.ts", "SLACK");

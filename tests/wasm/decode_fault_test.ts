@@ -15,7 +15,7 @@ import {
   run,
 } from "./lzo_assembler.ts";
 import { decodeReference } from "./lzo_reference.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 import { randomBytes, randomStream } from "./random_streams.ts";
 
 const noise = randomBytes(randomFrom(11), 60_000);

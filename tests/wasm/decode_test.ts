@@ -8,7 +8,7 @@ import {
   hex,
   sourceConstant,
 } from "./codec_harness.ts";
-import { testWithLiblzo2 } from "../fixtures/liblzo2.ts";
+import { testWithLiblzo2 } from "../support/liblzo2.ts";
 import {
   assemble,
   type Bytes,
@@ -23,7 +23,7 @@ import {
   run,
 } from "./lzo_assembler.ts";
 import { decodeReference } from "./lzo_reference.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 import { randomBytes } from "./random_streams.ts";
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz".repeat(40);

@@ -2,9 +2,9 @@ import * as codec from "lzo-wasm";
 import { assert, assertEquals } from "../assert.ts";
 import { assertSameBytes, assertSameVerdict, decodeStream } from "./codec_harness.ts";
 import { executableSlices, sourceTexts } from "./corpus.ts";
-import { liblzo2, testWithLiblzo2 } from "../fixtures/liblzo2.ts";
+import { liblzo2, testWithLiblzo2 } from "../support/liblzo2.ts";
 import { decodeReference } from "./lzo_reference.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 import { randomBytes, wordyBytes } from "./random_streams.ts";
 
 const random = randomFrom(17);

@@ -2,7 +2,7 @@ import * as codec from "lzo-wasm";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { decodeStream, moduleBytes, sourceConstant, sourceText } from "./codec_harness.ts";
 import { bytesOf } from "./lzo_assembler.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 import { randomBytes } from "./random_streams.ts";
 
 const module = new WebAssembly.Module(moduleBytes());

@@ -2,7 +2,7 @@ import * as codec from "lzo-wasm";
 import { assertEquals } from "../assert.ts";
 import { decodeStream } from "./codec_harness.ts";
 import { assemble, type Bytes, END, firstLiterals, m3, run } from "./lzo_assembler.ts";
-import { randomFrom } from "../fixtures/random.ts";
+import { randomFrom } from "../support/random.ts";
 import { randomBytes } from "./random_streams.ts";
 
 const MASK = (1n << 64n) - 1n;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Random } from "../fixtures/random.ts";
+import type { Random } from "../support/random.ts";
 import {
   assemble,
   type Bytes,

@@ -1,0 +1,251 @@
+/**
+ * Reads the C library's `errno` of the calling thread, and names its values.
+ *
+ * `errno` lives at an address of its own in each thread, and whatever runs between a failed call
+ * and the reading may overwrite it: even an allocation can. {@linkcode lastErrno} therefore reads
+ * through a view that is created once an isolate, and must be the very next thing after a
+ * synchronous call. It means nothing after a `nonblocking` call, which runs on another thread.
+ *
+ * @module
+ */
+
+import { BackyError, OsError } from "../errors.ts";
+import { printable, quote } from "../wording.ts";
+
+const errnoSymbols = {
+  __errno_location: {
+    parameters: [],
+    result: "pointer", // int *
+  },
+  strerror: {
+    parameters: [
+      "i32", // int errnum
+    ],
+    result: "pointer", // char *
+  },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/**
+ * errno values that this project tells apart, or that file systems, block devices and their
+ * networks give. Source: asm-generic/errno{,-base}.h.
+ */
+export const Errno = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  E2BIG: 7,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EFAULT: 14,
+  EBUSY: 16,
+  EEXIST: 17,
+  EXDEV: 18,
+  ENODEV: 19,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  ENFILE: 23,
+  EMFILE: 24,
+  ENOTTY: 25,
+  ETXTBSY: 26,
+  EFBIG: 27,
+  ENOSPC: 28,
+  ESPIPE: 29,
+  EROFS: 30,
+  EMLINK: 31,
+  EPIPE: 32,
+  ERANGE: 34,
+  ENAMETOOLONG: 36,
+  ENOLCK: 37,
+  ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ELOOP: 40,
+  ENODATA: 61,
+  ETIME: 62,
+  ENOLINK: 67,
+  EPROTO: 71,
+  EBADMSG: 74,
+  EOVERFLOW: 75,
+  EILSEQ: 84,
+  EOPNOTSUPP: 95,
+  ENETDOWN: 100,
+  ENETUNREACH: 101,
+  ENETRESET: 102,
+  ECONNABORTED: 103,
+  ECONNRESET: 104,
+  ENOBUFS: 105,
+  ENOTCONN: 107,
+  ESHUTDOWN: 108,
+  ETIMEDOUT: 110,
+  ECONNREFUSED: 111,
+  EHOSTDOWN: 112,
+  EHOSTUNREACH: 113,
+  EALREADY: 114,
+  EINPROGRESS: 115,
+  ESTALE: 116,
+  EUCLEAN: 117,
+  EREMOTEIO: 121,
+  EDQUOT: 122,
+  ENOMEDIUM: 123,
+  EMEDIUMTYPE: 124,
+  ECANCELED: 125,
+  ENOKEY: 126,
+  EKEYEXPIRED: 127,
+  EKEYREVOKED: 128,
+  EKEYREJECTED: 129,
+} as const;
+
+const names = new Map<number, string>(Object.entries(Errno).map(([name, value]) => [value, name]));
+
+/** Returns the symbolic name of an errno value, "E<number>" where the table has none. */
+export function errnoName(errno: number): string {
+  return names.get(errno) ?? `E${errno}`;
+}
+
+let symbols: Deno.StaticForeignLibraryInterface<typeof errnoSymbols> | undefined;
+let location: Deno.UnsafePointerView | undefined;
+
+function open(): Deno.StaticForeignLibraryInterface<typeof errnoSymbols> {
+  // Never closed: calls through a closed library still run, into unmapped memory.
+  return symbols ??= Deno.dlopen("libc.so.6", errnoSymbols).symbols;
+}
+
+/**
+ * Prepares {@linkcode lastErrno} for this thread. The wrappers of `libc.ts` call it when the
+ * library is opened, so that nothing is allocated between a failed call and the reading of its
+ * errno.
+ */
+export function prepareErrno(): void {
+  if (location) return;
+  const pointer = open().__errno_location();
+  if (pointer === null) throw new TypeError("Cannot find errno: __errno_location returned NULL");
+  location = new Deno.UnsafePointerView(pointer);
+}
+
+/**
+ * Returns the errno of the last synchronous C call of this thread. {@linkcode prepareErrno} must
+ * have run on this thread, and nothing may stand between the call and this one.
+ */
+export function lastErrno(): number {
+  return location!.getInt32();
+}
+
+/** Returns the C library's text for an errno value, such as "No space left on device". */
+export function errnoText(errno: number): string {
+  const pointer = open().strerror(errno);
+  return pointer === null ? errnoName(errno) : Deno.UnsafePointerView.getCString(pointer);
+}
+
+/**
+ * Returns text and name of an errno value as messages end with them: "No space left on device
+ * (ENOSPC)".
+ */
+export function describeErrno(errno: number): string {
+  return `${errnoText(errno)} (${errnoName(errno)})`;
+}
+
+/**
+ * Builds the error of a failed system call, as `Cannot open "/x": Permission denied (EACCES)`.
+ *
+ * @param errno Positive errno value.
+ * @param fields.syscall Name of the C function.
+ * @param fields.path File concerned; "" where there is none.
+ */
+export function osError(errno: number, fields: { syscall: string; path: string }): OsError {
+  const subject = fields.path === "" ? "" : ` ${quote(fields.path)}`;
+  return new OsError(
+    `Cannot ${fields.syscall}${subject}: ${describeErrno(errno)}`,
+    { ...fields, errno, errnoName: errnoName(errno) },
+  );
+}
+
+/** Deno writes "No such file or directory (os error 2): stat '/x'". */
+const RUNTIME_ERRNO = /\(os error (\d+)\)/;
+
+/** Whether the system refused something, asked by this folder or through the runtime. */
+export function isSystemError(error: unknown): boolean {
+  if (error instanceof BackyError) return error instanceof OsError;
+  return errnoOf(error) !== null;
+}
+
+/**
+ * What says nothing of the file that was asked for, but of this process or the system, and what to
+ * do about it.
+ */
+const LACKS: ReadonlyMap<number, string> = new Map([
+  [Errno.EMFILE, "raise the limit of open files (ulimit -n)"],
+  [Errno.ENFILE, "raise the system's limit of open files (fs.file-max)"],
+  [Errno.ENOMEM, "free some memory"],
+]);
+
+/**
+ * Throws an error on if it says that descriptors or memory are short: to call the file missing or
+ * bad for it would be wrong.
+ *
+ * @param error What was caught, of `Deno.*` or of this folder.
+ * @param path What was to be opened or read.
+ * @throws {OsError} Only then.
+ */
+export function rethrowLack(error: unknown, path: string): void {
+  const errno = errnoOf(error);
+  const advice = errno === null ? null : adviceForLack(errno);
+  if (errno === null || advice === null) return;
+  throw new OsError(
+    `Cannot read ${quote(path)}: ${describeErrno(errno)}; ${advice}`,
+    { errno, errnoName: errnoName(errno), syscall: "read", path },
+    { cause: error },
+  );
+}
+
+/**
+ * What to do about descriptors or memory that are short; `null` if an errno value says something
+ * else.
+ */
+export function adviceForLack(errno: number): string | null {
+  return LACKS.get(errno) ?? null;
+}
+
+/** The errno of an error of `Deno.*` or of this folder; `null` if it has none. */
+export function errnoOf(error: unknown): number | null {
+  if (error instanceof OsError) return error.errno;
+  const match = error instanceof Error ? RUNTIME_ERRNO.exec(error.message) : null;
+  return match ? Number(match[1]) : null;
+}
+
+/** Longest text of an unknown error that a message takes over. */
+const REASON_MAX_CHARS = 200;
+
+/**
+ * Says why the system refused something, without the path (the message around it names that).
+ *
+ * @param error An error of `Deno.*` or of this folder.
+ * @returns Such as "Permission denied (EACCES)".
+ */
+export function reasonOf(error: unknown): string {
+  const errno = errnoOf(error);
+  if (errno !== null) return describeErrno(errno);
+  return printable(error instanceof Error ? error.message : String(error), REASON_MAX_CHARS);
+}
+
+/**
+ * Makes a failed system call of `Deno.*` an {@linkcode OsError}, which keeps its errno on the way
+ * out of a worker.
+ *
+ * @param action What was being done, up to the path: `Cannot open`.
+ * @returns The error itself if it is one of ours or no failed system call.
+ */
+export function toOsError(error: unknown, action: string, path: string): unknown {
+  if (error instanceof BackyError || !(error instanceof Error)) return error;
+  const match = /\(os error (\d+)\)/.exec(error.message);
+  if (!match) return error;
+  const errno = Number(match[1]);
+  return new OsError(
+    `${action} ${quote(path)}: ${describeErrno(errno)}`,
+    { errno, errnoName: errnoName(errno), syscall: "write", path },
+    { cause: error },
+  );
+}

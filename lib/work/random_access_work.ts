@@ -1,0 +1,203 @@
+/**
+ * Step 5 of a restore to a file or block device: each distinct chunk is decoded once and written
+ * wherever it belongs.
+ *
+ * In an update the target is looked at first, by `TargetComparer`: what it holds already is neither
+ * decoded nor written.
+ *
+ * @module
+ */
+
+import * as codec from "lzo-wasm";
+import { CHUNK_BYTES } from "../store/layout.ts";
+import { GRANULE_BYTES } from "../target/target.ts";
+import { RandomAccessWriter } from "../target/writer.ts";
+import { type Run, zeroRuns } from "../target/zero_runs.ts";
+import { placeOfSeq, targetEndOf, targetOffsetOf } from "./extent.ts";
+import { Control, Counter, type StartMessage, type Task } from "./messages.ts";
+import { NO_SEQ } from "./plan.ts";
+import { TargetComparer } from "./target_comparer.ts";
+import { SeqRuns } from "./seq_runs.ts";
+import { type Notify, type PlacedChunk, Work } from "./work.ts";
+
+/** Output buffer of the codec that chunks are decoded into; the comparer uses the other one. */
+const OUTPUT = 0;
+
+/** The tasks that this file is for. */
+type RandomAccessTask = Extract<Task, { kind: "write" | "update" }>;
+
+/** Writes chunks and zeros to any offset. */
+export class RandomAccessWork extends Work {
+  readonly #task: RandomAccessTask;
+  readonly #writer: RandomAccessWriter;
+  readonly #comparer: TargetComparer | null;
+
+  constructor(start: StartMessage, task: RandomAccessTask, notify: Notify) {
+    super(start, notify);
+    const { extent } = start.plan;
+    this.#task = task;
+    this.#writer = new RandomAccessWriter(task.target, {
+      extent: { start: extent.targetStart, end: targetEndOf(extent) },
+      shouldStop: this.shouldStop,
+    });
+    this.#comparer = task.kind === "update" ? new TargetComparer(task.target, task) : null;
+  }
+
+  override run(): void {
+    // Zeros first: on thin storage they give back the room that the data will need.
+    this.#doZeroRanges();
+    const { firstSeqs } = this.start.plan;
+    for (const { job, firstSeq } of this.takeJobs()) {
+      // In an update few chunks will be needed, as far as one can tell.
+      if (!this.#comparer) this.prefetchAfter(job, firstSeqs.length, (next) => firstSeqs[next]!);
+      this.#doChunk(firstSeq);
+    }
+  }
+
+  #doZeroRanges(): void {
+    const { zeroRanges, extent } = this.start.plan;
+    while (!this.shouldStop()) {
+      const index = 2 * this.take(Control.NEXT_ZERO_RANGE);
+      const imageOffset = zeroRanges[index], length = zeroRanges[index + 1];
+      if (imageOffset === undefined || length === undefined) return;
+      const offset = targetOffsetOf(extent, imageOffset);
+      if (this.#comparer) {
+        this.#clearDifferent(this.#comparer, offset, length);
+      } else {
+        this.#writer.writeZeros(offset, length);
+        if (this.#task.target.zeroPolicy === "write") this.count(Counter.WRITTEN, length);
+        this.count(Counter.IMAGE, length);
+      }
+    }
+  }
+
+  /** Sees to it that a range is zeros by looking at it. */
+  #clearDifferent(comparer: TargetComparer, offset: number, length: number): void {
+    const pieces = comparer.comparedToZeros(offset, length);
+    for (const { offset: at, length: bytes, isZero, isHole } of pieces) {
+      if (this.shouldStop()) return;
+      if (isZero && isHole) this.count(Counter.FREE, bytes);
+      if (isZero) this.count(Counter.SAME, bytes);
+      else if (this.#mayWrite) this.#clear(at, bytes);
+      else this.notify({ type: "mismatch", offset: at, length: bytes });
+      this.count(Counter.IMAGE, bytes);
+    }
+  }
+
+  #doChunk(firstSeq: number): void {
+    if (this.#comparer) {
+      const seqs = this.#differentSeqs(this.#comparer, firstSeq);
+      if (seqs.count > 0) this.#replace(this.#comparer, firstSeq, seqs);
+      return;
+    }
+    const { nextSeqs } = this.start.plan;
+    const { isGood, flags } = this.#decode(this.chunkAt(firstSeq), firstSeq);
+    for (let seq = firstSeq; seq !== NO_SEQ && !this.shouldStop(); seq = nextSeqs[seq]!) {
+      if (isGood) this.#write(seq, flags);
+      else this.#clearSeq(seq);
+    }
+  }
+
+  /**
+   * @returns Whether the chunk is good, and which of its granules are zeros, where that makes a
+   *   difference.
+   */
+  #decode(chunk: PlacedChunk, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
+    const needed = this.neededAt(firstSeq);
+    const bytes = this.decode(chunk, OUTPUT, needed);
+    const isGood = bytes !== null;
+    const isPlain = this.#task.target.zeroPolicy === "write";
+    if (!isGood || isPlain) return { isGood, flags: null };
+    const flags = codec.scanZeros(OUTPUT, { bytes: needed, granuleBytes: GRANULE_BYTES });
+    return { isGood, flags };
+  }
+
+  /**
+   * Lists the places of a chunk at which the target does not hold it, as far as reading it there
+   * can tell.
+   */
+  #differentSeqs(comparer: TargetComparer, firstSeq: number): SeqRuns {
+    const { plan } = this.start;
+    const id = this.idOf(firstSeq);
+    const seqs = new SeqRuns();
+    for (let seq = firstSeq; seq !== NO_SEQ && !this.shouldStop(); seq = plan.nextSeqs[seq]!) {
+      const place = placeOfSeq(plan.extent, seq);
+      if (comparer.holdsChunk(id, place)) this.#countSame(place.length);
+      else seqs.add(seq);
+    }
+    return seqs;
+  }
+
+  /** Writes a chunk, which must be decoded for it, where the target holds something else. */
+  #replace(comparer: TargetComparer, firstSeq: number, seqs: SeqRuns): void {
+    const { extent } = this.start.plan;
+    const { isGood, flags } = this.#decode(this.chunkAt(firstSeq, seqs), firstSeq);
+    for (const seq of seqs) {
+      if (this.shouldStop()) return;
+      const place = placeOfSeq(extent, seq);
+      const { chunkOffset, length, targetOffset } = place;
+      const content = codec.outputs[OUTPUT]!.subarray(chunkOffset, chunkOffset + length);
+      // A part of a chunk has no id to compare with, and what was not verified may have another.
+      const mayBeSame = place.length < CHUNK_BYTES || !this.start.verify;
+      if (isGood && mayBeSame && comparer.holdsBytes(content, place)) {
+        this.#countSame(length);
+      } else if (!this.#mayWrite) {
+        this.notify({ type: "mismatch", offset: targetOffset, length });
+        this.count(Counter.IMAGE, length);
+      } else if (isGood) {
+        this.#write(seq, flags);
+      } else {
+        this.#clearSeq(seq);
+      }
+    }
+  }
+
+  get #mayWrite(): boolean {
+    return this.#task.kind === "write" || this.#task.mayWrite;
+  }
+
+  /** @param flags One byte a granule, 1 for zeros; `null` to write all bytes alike. */
+  #write(seq: number, flags: Uint8Array | null): void {
+    const { chunkOffset, length, targetOffset } = placeOfSeq(this.start.plan.extent, seq);
+    const content = codec.outputs[OUTPUT]!;
+    let written = 0;
+    for (const run of runsOf(flags, chunkOffset, chunkOffset + length)) {
+      const offset = targetOffset + run.offset - chunkOffset;
+      if (run.isZero) {
+        this.#writer.writeZeros(offset, run.length);
+      } else {
+        this.#writer.writeData(content.subarray(run.offset, run.offset + run.length), offset);
+        written += run.length;
+      }
+    }
+    this.count(Counter.WRITTEN, written);
+    this.count(Counter.IMAGE, length);
+  }
+
+  /** Leaves zeros where a chunk is bad. */
+  #clearSeq(seq: number): void {
+    const { length, targetOffset } = placeOfSeq(this.start.plan.extent, seq);
+    this.#clear(targetOffset, length);
+    this.count(Counter.IMAGE, length);
+  }
+
+  #clear(offset: number, length: number): void {
+    this.#writer.clear(offset, length);
+    if (this.#task.target.zeroPolicy === "write") this.count(Counter.WRITTEN, length);
+  }
+
+  #countSame(bytes: number): void {
+    this.count(Counter.SAME, bytes);
+    this.count(Counter.IMAGE, bytes);
+  }
+}
+
+/** The runs of zeros and data between two bytes of a chunk. */
+function* runsOf(flags: Uint8Array | null, start: number, end: number): Generator<Run, void> {
+  if (!flags) return yield { offset: start, length: end - start, isZero: false };
+  for (const run of zeroRuns(flags, end)) {
+    const offset = Math.max(run.offset, start);
+    const length = run.offset + run.length - offset;
+    if (length > 0) yield { ...run, offset, length };
+  }
+}

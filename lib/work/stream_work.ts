@@ -1,0 +1,134 @@
+/**
+ * Step 5 of a restore to a pipe or standard output: every item is written in order by the worker
+ * that took it. A worker decodes ahead while it waits for its turn, as far as its output buffers
+ * go; that bounds the memory whatever the reader's speed.
+ *
+ * @module
+ */
+
+import * as codec from "lzo-wasm";
+import { createStreamFormat, type FormattedStream } from "../target/stream_format.ts";
+import { StreamWriter } from "../target/writer.ts";
+import { placeOfSeq, seqsOfExtent } from "./extent.ts";
+import { Control, Counter, type StartMessage, type Task } from "./messages.ts";
+import { ZERO_RANGE_ITEM } from "./plan.ts";
+import { ZeroTest } from "./seq_kinds.ts";
+import { SeqRuns } from "./seq_runs.ts";
+import { type Notify, Work } from "./work.ts";
+
+/** A wait for a turn looks up this often, should a notification be lost. */
+const TURN_POLL_MS = 1000;
+
+/** What a stream is made of: a seq's bytes, or zeros. */
+interface Item {
+  /** Seq with data; `null` for zeros. */
+  readonly seq: number | null;
+  /** First byte of the image, and number of bytes. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** An item that a worker has taken and will write in its turn. */
+interface PendingItem extends Item {
+  readonly turn: number;
+  /** Output buffer with its content; `null` for zeros. */
+  readonly output: number | null;
+  /** First byte that counts in that buffer. */
+  readonly outputOffset: number;
+}
+
+/** Writes chunks and zeros in the image's order. */
+export class StreamWork extends Work {
+  readonly #writer: StreamWriter;
+  readonly #format: FormattedStream;
+  readonly #zeroTest: ZeroTest;
+  readonly #firstSeq: number;
+  readonly #itemCount: number;
+  readonly #pending: PendingItem[] = [];
+  readonly #freeOutputs = codec.outputs.map((_, index) => index);
+  #hasMore = true;
+
+  constructor(start: StartMessage, task: Extract<Task, { kind: "stream" }>, notify: Notify) {
+    super(start, notify);
+    const { ids, extent, streamItems } = start.plan;
+    const { firstSeq, endSeq } = seqsOfExtent(extent);
+    this.#writer = new StreamWriter(task.target, { shouldStop: this.shouldStop });
+    this.#format = createStreamFormat(task.format, this.#writer);
+    this.#zeroTest = new ZeroTest(ids);
+    this.#firstSeq = firstSeq;
+    this.#itemCount = streamItems?.length ?? endSeq - firstSeq;
+  }
+
+  override run(): void {
+    while (!this.shouldStop() && (this.#hasMore || this.#pending.length > 0)) {
+      const next = this.#pending[0];
+      if (next && this.#isTurn(next.turn)) {
+        this.#write(next);
+        this.#pending.shift();
+        if (next.output !== null) this.#freeOutputs.push(next.output);
+      } else if (this.#hasMore && this.#pending.length < codec.OUTPUT_COUNT) {
+        this.#takeItem();
+      } else if (next) {
+        this.#waitForTurn(next.turn);
+      }
+    }
+  }
+
+  #takeItem(): void {
+    const turn = this.take(Control.NEXT_JOB);
+    if (turn >= this.#itemCount) {
+      this.#hasMore = false;
+      return;
+    }
+    this.prefetchAfter(turn, this.#itemCount, (next) => this.#itemAt(next).seq);
+    const item = this.#itemAt(turn);
+    const output = item.seq === null ? null : this.#decodeInto(this.#freeOutputs.pop()!, item.seq);
+    const outputOffset = item.seq === null
+      ? 0
+      : placeOfSeq(this.start.plan.extent, item.seq).chunkOffset;
+    this.#pending.push({ ...item, turn, output, outputOffset });
+  }
+
+  /** @returns The output buffer; `null` if the chunk is bad and zeros take its place. */
+  #decodeInto(output: number, seq: number): number | null {
+    const chunk = this.chunkAt(seq, SeqRuns.of(seq));
+    if (this.decode(chunk, output, this.neededAt(seq)) !== null) return output;
+    this.#freeOutputs.push(output);
+    return null;
+  }
+
+  #itemAt(turn: number): Item {
+    const { streamItems, zeroRanges, extent } = this.start.plan;
+    const item = streamItems ? streamItems[turn]! : this.#firstSeq + turn;
+    if (item >= ZERO_RANGE_ITEM) {
+      const at = 2 * (item - ZERO_RANGE_ITEM);
+      return { seq: null, offset: zeroRanges[at]!, length: zeroRanges[at + 1]! };
+    }
+    const { imageOffset, length } = placeOfSeq(extent, item);
+    return { seq: this.#zeroTest.isZero(item) ? null : item, offset: imageOffset, length };
+  }
+
+  #write({ turn, offset, length, output, outputOffset }: PendingItem): void {
+    const { control } = this.start;
+    this.#writer.position = offset;
+    if (output === null) this.#format.writeZeros(offset, length);
+    else this.#format.writeChunk(output, { start: outputOffset, length, offset });
+    if (this.shouldStop()) return; // it may have been cut short: nobody may write behind it
+    this.count(Counter.WRITTEN, length);
+    this.count(Counter.IMAGE, length);
+    this.count(Counter.JOBS, 1);
+    Atomics.store(control, Control.TURN, turn + 1);
+    Atomics.notify(control, Control.TURN);
+  }
+
+  #isTurn(turn: number): boolean {
+    return Atomics.load(this.start.control, Control.TURN) === turn;
+  }
+
+  #waitForTurn(own: number): void {
+    const { control } = this.start;
+    const turn = Atomics.load(control, Control.TURN);
+    if (turn === own || this.shouldStop()) return;
+    Atomics.wait(control, Control.TURN, turn, TURN_POLL_MS);
+  }
+}

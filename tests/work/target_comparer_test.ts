@@ -1,0 +1,175 @@
+import * as codec from "lzo-wasm";
+import { TargetError } from "../../lib/errors.ts";
+import {
+  closeFd,
+  FallocateMode,
+  fdatasyncFd,
+  openFd,
+  OpenFlag,
+  tryFallocate,
+} from "../../lib/linux/libc.ts";
+import { TargetComparer } from "../../lib/work/target_comparer.ts";
+import { chunkIdToHex } from "../../lib/store/layout.ts";
+import type { ComparableTarget } from "../../lib/target/target.ts";
+import { assert, assertEquals, assertThrows } from "../assert.ts";
+import "../support/libraries.ts";
+import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../target/machine.ts";
+
+const MIB = 1_048_576;
+const GRANULE = 65_536;
+
+/** A target that was opened for these tests. */
+class Opened implements Disposable {
+  readonly target: ComparableTarget;
+
+  constructor(path: string, flags: number = OpenFlag.O_RDWR, isDirect = false) {
+    const fd = openFd(path, flags);
+    const directFd = isDirect ? openFd(path, flags | OpenFlag.O_DIRECT) : null;
+    const handle = { fd, path, access: "random", zeroPolicy: "deallocate", blockBytes: 1 } as const;
+    this.target = { ...handle, directFd };
+  }
+
+  comparer(mayHaveHoles = true): TargetComparer {
+    if (this.target.path !== "/proc/self/mem" && this.target.path !== "/dev/null") {
+      fdatasyncFd(this.target.fd);
+    }
+    return new TargetComparer(this.target, { mayHaveHoles });
+  }
+
+  [Symbol.dispose](): void {
+    closeFd(this.target.fd);
+    if (this.target.directFd !== null) closeFd(this.target.directFd);
+  }
+}
+
+function place(targetOffset: number, length: number) {
+  return { chunkOffset: 0, imageOffset: 0, targetOffset, length };
+}
+
+function idOf(bytes: Uint8Array): string {
+  codec.outputs[1]!.set(bytes);
+  return chunkIdToHex(codec.murmur3(1, bytes.length));
+}
+
+function pattern(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(length).map((_, at) => at * 7 + (at >> 8) + 1);
+}
+
+/** What a comparer says of a range: its parts in granules. */
+function granulesOf(comparer: TargetComparer, from: number, count: number) {
+  return [...comparer.comparedToZeros(from * GRANULE, count * GRANULE)].map(
+    ({ offset, length, isZero }) => [offset / GRANULE, length / GRANULE, isZero],
+  );
+}
+
+Deno.test("TargetComparer.holdsChunk() and holdsBytes() compare bytes at a place", () => {
+  using scratch = new Scratch();
+  const content = pattern(300_000);
+  const path = scratch.file("target", content);
+  for (const isDirect of [false, true]) {
+    using target = new Opened(path, OpenFlag.O_RDWR, isDirect);
+    const comparer = target.comparer();
+    const part = content.slice(1000, 201_000);
+    assert(comparer.holdsChunk(idOf(part), place(1000, part.length)));
+    assert(!comparer.holdsChunk(idOf(part), place(1001, part.length)));
+    assert(!comparer.holdsChunk(idOf(part), place(1000, part.length - 1)));
+    assert(comparer.holdsBytes(part, place(1000, part.length)));
+    assert(!comparer.holdsBytes(part, place(999, part.length)));
+    for (const at of [0, 77_777, part.length - 1]) {
+      const other = part.slice();
+      other[at]! ^= 1;
+      assert(!comparer.holdsBytes(other, place(1000, part.length)), `${at}`);
+      assert(!comparer.holdsChunk(idOf(other), place(1000, part.length)), `${at}`);
+    }
+    // What the target ends before it does not hold, even if stale bytes of a buffer would fit.
+    assert(comparer.holdsBytes(content.slice(100_000), place(100_000, 200_000)));
+    assert(!comparer.holdsBytes(content.slice(100_000), place(100_001, 200_000)));
+    assert(!comparer.holdsBytes(part, place(400_000, part.length)));
+  }
+});
+
+Deno.test("TargetComparer leaves the codec's first output buffer alone", () => {
+  using scratch = new Scratch();
+  using target = new Opened(scratch.file("target", pattern(MIB)));
+  codec.outputs[0]!.fill(0x33);
+  target.comparer().holdsChunk("0".repeat(32), place(0, MIB));
+  granulesOf(target.comparer(), 0, 16);
+  assert(codec.outputs[0]!.every((byte) => byte === 0x33));
+});
+
+Deno.test("TargetComparer.comparedToZeros() tells zeros from data, granule by granule", () => {
+  using scratch = new Scratch();
+  const content = new Uint8Array(128 * GRANULE);
+  for (const granule of [3, 4, 64, 65, 127]) content[granule * GRANULE + GRANULE - 1] = 1;
+  const path = scratch.file("target", content);
+  using target = new Opened(path);
+  const expected = [
+    ...[[0, 3, true], [3, 2, false], [5, 59, true]],
+    // A range of more than a chunk is read in several pieces.
+    ...[[64, 2, false], [66, 61, true], [127, 1, false]],
+  ];
+  assertEquals<unknown>(granulesOf(target.comparer(), 0, 128), expected);
+  assertEquals<unknown>(granulesOf(target.comparer(), 4, 2), [[4, 1, false], [5, 1, true]]);
+  assertEquals([...target.comparer().comparedToZeros(5, 0)], []);
+  // Granules begin where the range does.
+  assertEquals([...target.comparer().comparedToZeros(5 * GRANULE - 1, GRANULE + 1)], [
+    { offset: 5 * GRANULE - 1, length: GRANULE, isZero: false, isHole: false },
+    { offset: 6 * GRANULE - 1, length: 1, isZero: true, isHole: false },
+  ]);
+});
+
+Deno.test("TargetComparer.comparedToZeros() reads no holes, and takes them for zeros or not", () => {
+  using scratch = new Scratch();
+  const path = scratch.file("target", new Uint8Array(16 * GRANULE).fill(1));
+  for (const mayHaveHoles of [true, false]) {
+    using target = new Opened(path);
+    const range = { offset: 4 * GRANULE, length: 4 * GRANULE };
+    const mode = FallocateMode.PUNCH_HOLE | FallocateMode.KEEP_SIZE;
+    assertEquals(tryFallocate(target.target.fd, mode, range), 0);
+    const comparer = target.comparer(mayHaveHoles);
+    assertEquals<unknown>(granulesOf(comparer, 0, 16), [
+      [0, 4, false],
+      [4, 4, mayHaveHoles],
+      [8, 8, false],
+    ]);
+    assertEquals<unknown>(granulesOf(comparer, 5, 2), [[5, 2, mayHaveHoles]]);
+    const holes = [...comparer.comparedToZeros(0, 16 * GRANULE)].map(({ isHole }) => isHole);
+    assertEquals(holes, [false, true, false]);
+    // Behind the end there is nothing, no zeros either.
+    assertEquals<unknown>(granulesOf(comparer, 16, 2), [[16, 2, false]]);
+  }
+});
+
+Deno.test("TargetComparer takes what cannot be read for what is to be written", () => {
+  // Reading the first page of one's own memory fails with EIO.
+  using target = new Opened("/proc/self/mem", OpenFlag.O_RDONLY);
+  const comparer = target.comparer();
+  assertEquals(comparer.holdsChunk("0".repeat(32), place(0, 4096)), false);
+  assertEquals(comparer.holdsBytes(new Uint8Array(4096), place(0, 4096)), false);
+  assertEquals([...comparer.comparedToZeros(0, 4096)], [
+    { offset: 0, length: 4096, isZero: false, isHole: false },
+  ]);
+});
+
+Deno.test("TargetComparer reports other failures than of the storage", () => {
+  using target = new Opened("/dev/null", OpenFlag.O_WRONLY);
+  const error = assertThrows(
+    () => target.comparer().holdsChunk("0".repeat(32), place(0, 1)),
+    TargetError,
+  );
+  assertEquals(error.message, 'Cannot read "/dev/null" at byte 0: Bad file descriptor (EBADF)');
+  assertEquals([error.path, error.offset], ["/dev/null", 0]);
+});
+
+testUnless(loopDeviceProblem(), "TargetComparer reads a device, which has no holes", () => {
+  using device = new LoopDevice(MIB);
+  using target = new Opened(device.path);
+  const comparer = target.comparer();
+  assertEquals<unknown>(granulesOf(comparer, 0, 16), [[0, 16, false]]);
+  {
+    using file = Deno.openSync(device.path, { write: true });
+    file.writeSync(new Uint8Array(4 * GRANULE));
+  }
+  assertEquals<unknown>(granulesOf(comparer, 0, 16), [[0, 4, true], [4, 12, false]]);
+  assertEquals(comparer.holdsChunk(idOf(new Uint8Array(GRANULE)), place(10, GRANULE)), true);
+});

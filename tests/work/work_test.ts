@@ -1,0 +1,163 @@
+import {
+  Control,
+  CONTROL_CELLS,
+  Counter,
+  type Note,
+  type StartMessage,
+  type Task,
+} from "../../lib/work/messages.ts";
+import { planRestore, type RestorePlan } from "../../lib/work/plan.ts";
+import { StreamWork } from "../../lib/work/stream_work.ts";
+import { Work } from "../../lib/work/work.ts";
+import { readRevisionMap } from "../../lib/store/revision_map.ts";
+import { closeFd, openFd, OpenFlag, setNonblocking } from "../../lib/linux/libc.ts";
+import type { ChunkSources } from "../../lib/chunk/chunk_sources.ts";
+import { assert, assertEquals } from "../assert.ts";
+import { makeFifo } from "../cli/harness.ts";
+import { CHUNK_BYTES, Scene } from "../restore/scene.ts";
+
+/** What a worker gets, for work in this thread. */
+function startOf(plan: RestorePlan, basedir: string, task: Task, prefetchDepth = 4): StartMessage {
+  return {
+    task,
+    plan,
+    sources: [basedir],
+    verify: true,
+    onError: "abort",
+    prefetchDepth,
+    control: new Int32Array(new SharedArrayBuffer(CONTROL_CELLS * 4)),
+    counters: new BigInt64Array(new SharedArrayBuffer((Counter.CHUNKS_FROM + 1) * 8)),
+    throttle: null,
+  };
+}
+
+function planOf(scene: Scene, letters: string): RestorePlan {
+  const { path } = scene.store.add(`Revision_${letters}`, letters);
+  return planRestore(readRevisionMap(path));
+}
+
+/** Takes jobs without doing them, and writes down what is requested from the disk meanwhile. */
+class JobTaker extends Work {
+  readonly requested: string[] = [];
+  protected override readonly sources = {
+    prefetch: (id: string) => void this.requested.push(id),
+  } as unknown as ChunkSources;
+
+  override run(): void {}
+
+  takeOne(seqOf: (job: number) => number | null, jobCount: number): number {
+    const job = this.take(Control.NEXT_JOB);
+    this.prefetchAfter(job, jobCount, seqOf);
+    return job;
+  }
+}
+
+Deno.test("Work.prefetchAfter() requests each chunk file once, some jobs ahead of its own", () => {
+  using scene = new Scene();
+  const letters = "abcd.efgh";
+  const plan = planOf(scene, letters);
+  const start = startOf(plan, scene.store.basedir, { kind: "check" }, 3);
+  const seqOf = (job: number) => letters[job] === "." ? null : job;
+  const workers = [0, 1].map(() => new JobTaker(start, () => {}));
+  const idsOf = (some: string) =>
+    [...some].map((letter) => {
+      const at = letters.indexOf(letter) * 16;
+      return plan.ids.slice(at, at + 16).toHex();
+    });
+  const [first, second] = workers as [JobTaker, JobTaker];
+  assertEquals(first.takeOne(seqOf, 9), 0);
+  assertEquals(first.requested, idsOf("bcd"));
+  // One more job, one more request; the fifth needs no file.
+  assertEquals(second.takeOne(seqOf, 9), 1);
+  assertEquals(second.requested, []);
+  second.takeOne(seqOf, 9);
+  assertEquals(second.requested, idsOf("e"));
+  for (let job = 3; job < 9; job++) workers[job % 2]!.takeOne(seqOf, 9);
+  const all = [...first.requested, ...second.requested];
+  assertEquals(all.sort(), idsOf("bcdefgh").sort());
+});
+
+Deno.test("Work.prefetchAfter() requests nothing that is being read already", () => {
+  using scene = new Scene();
+  const plan = planOf(scene, "abcd");
+  const start = startOf(plan, scene.store.basedir, { kind: "check" }, 1);
+  const worker = new JobTaker(start, () => {});
+  // Others have taken the first three jobs and not requested anything yet.
+  Atomics.store(start.control, Control.NEXT_JOB, 3);
+  worker.takeOne((job) => job, 4);
+  assertEquals(worker.requested, []);
+  assertEquals(Atomics.load(start.control, Control.NEXT_PREFETCH), 4);
+});
+
+/** Asks work in this thread, which is blocked by it, to stop after a while. */
+class Stopper implements Disposable {
+  readonly #worker: Worker;
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+  }
+
+  /** Returns when its thread runs, as long as this one can still help it to start. */
+  static async start(): Promise<Stopper> {
+    const code = `
+      self.onmessage = ({ data: { control, afterMs } }) =>
+        setTimeout(() => Atomics.store(control, ${Control.STOP}, 1), afterMs);
+      self.postMessage("ready");
+    `;
+    const url = `data:text/javascript,${encodeURIComponent(code)}`;
+    const worker = new Worker(url, { type: "module" });
+    await new Promise((resolve) => worker.onmessage = resolve);
+    return new Stopper(worker);
+  }
+
+  stopLater(control: Int32Array<SharedArrayBuffer>, afterMs: number): void {
+    this.#worker.postMessage({ control, afterMs });
+  }
+
+  [Symbol.dispose](): void {
+    this.#worker.terminate();
+  }
+}
+
+Deno.test("StreamWork gives its turn to nobody when what it writes is cut short", async () => {
+  using scene = new Scene();
+  const path = makeFifo(scene.file());
+  // Nobody reads: the pipe takes what it has room for, and no more.
+  const fd = openFd(path, OpenFlag.O_RDWR | OpenFlag.O_NONBLOCK);
+  setNonblocking(fd, true);
+  const plan = planOf(scene, "ab");
+  const notes: Note[] = [];
+  const handle = { fd, path, access: "stream", zeroPolicy: "write", blockBytes: 1 } as const;
+  const task = { kind: "stream", target: handle, format: "raw" } as const;
+  const start = startOf(plan, scene.store.basedir, task);
+  using stopper = await Stopper.start();
+  stopper.stopLater(start.control, 300);
+  new StreamWork(start, task, (note) => notes.push(note)).run();
+  const { control, counters } = start;
+  assertEquals(Atomics.load(control, Control.STOP), 1);
+  assertEquals(Atomics.load(control, Control.TURN), 0, "the next worker may write");
+  assertEquals([counters[Counter.WRITTEN], counters[Counter.JOBS]], [0n, 0n]);
+  assertEquals(notes, []);
+  const inPipe = new Uint8Array(2 * CHUNK_BYTES);
+  using reader = Deno.openSync(path, { read: true });
+  const bytes = reader.readSync(inPipe)!;
+  assert(bytes > 0 && bytes < CHUNK_BYTES, `${bytes}`);
+  closeFd(fd);
+});
+
+Deno.test("StreamWork writes in its turn, and hands it on", () => {
+  using scene = new Scene();
+  const path = scene.file(new Uint8Array(0));
+  const fd = openFd(path, OpenFlag.O_WRONLY);
+  const plan = planOf(scene, "aB.a");
+  const handle = { fd, path, access: "stream", zeroPolicy: "write", blockBytes: 1 } as const;
+  const task = { kind: "stream", target: handle, format: "raw" } as const;
+  const start = startOf(plan, scene.store.basedir, task);
+  new StreamWork(start, task, () => {}).run();
+  closeFd(fd);
+  const { control, counters } = start;
+  assertEquals(Atomics.load(control, Control.TURN), 4);
+  assertEquals(counters[Counter.IMAGE], BigInt(4 * CHUNK_BYTES));
+  assertEquals(counters[Counter.DECODED], BigInt(3 * CHUNK_BYTES));
+  assertEquals(Deno.statSync(path).size, 4 * CHUNK_BYTES);
+});
