@@ -16,7 +16,16 @@ import { build, print, runMain, sha256Of } from "./build.ts";
 import { renderTar, type TarEntry } from "./tar.ts";
 import { requireTarget, ROOT, TARGETS, TOOLS } from "./targets.ts";
 
-const DOCUMENTS = ["LICENSE", "CHANGELOG.md", "README.md"];
+/** The README, and what it and `docs/` link to. */
+const DOCUMENTS = [
+  "LICENSE",
+  "CHANGELOG.md",
+  "CONTRIBUTING.md",
+  "README.md",
+  "SECURITY.md",
+  "lib/README.md",
+  "wasm/README.md",
+];
 const FOLDERS = ["docs", "man", "completions", "release/licenses"];
 const SUMS = "SHA256SUMS";
 

@@ -67,7 +67,8 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
     files.toSorted(),
     [
       ...["-rwxr-xr-x backy-extract", "-rwxr-xr-x backy-fuse"],
-      ...["CHANGELOG.md", "LICENSE", "README.md", "SHA256SUMS"].map(plain),
+      ...["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"].map(plain),
+      ...["SHA256SUMS", "lib/README.md", "wasm/README.md"].map(plain),
       ...["docs", "man", "completions"].flatMap(inFolder),
       ...["licenses/deno.txt", "licenses/yaml.txt"].map(plain),
     ].toSorted(),
@@ -76,6 +77,24 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
     inFolder("man").toSorted(),
     ["backy-extract.1", "backy-fuse.1"].map((page) => plain(`man/${page}`)),
   );
+});
+
+testUnless(problem, "What the documents of a release link to is in it", () => {
+  using scratch = new Scratch();
+  run("tar", "-C", scratch.path, "-xzf", pack(standIns(scratch, "a"), scratch.file("out")));
+  const root = `${scratch.file(NAME)}/`;
+  // Those in lib and wasm are about the sources, and link to them.
+  const documents = run("sh", "-c", `cd '${root}' && ls *.md docs/*.md`).split("\n");
+  let links = 0;
+  for (const document of documents) {
+    const text = Deno.readTextFileSync(root + document);
+    for (const [, link] of text.matchAll(/\]\(([^)\s#]+)[^)]*\)/g)) {
+      if (/^https?:/.test(link!)) continue;
+      Deno.statSync(new URL(link!, `file://${root}${document}`));
+      links++;
+    }
+  }
+  assert(links > 10, `${links} links`);
 });
 
 testUnless(problem, "A release's checksums are right, inside and beside the archive", () => {
