@@ -100,7 +100,7 @@ Deno.test("A plan is made in many steps, with and without data, as an image and 
   const zeros = new Uint8Array(new SharedArrayBuffer(16 * seqCount));
   for (const ids of [data, zeros]) {
     for (const asRecords of [true, false]) {
-      const map = { size, seqCount, ids, mappedCount: seqCount };
+      const map = { imageBytes: size, seqCount, ids, mappedCount: seqCount };
       const count = countSteps(planSteps(map, { asRecords }));
       assert(count > 40, `${count} steps`);
     }

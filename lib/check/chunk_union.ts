@@ -39,14 +39,14 @@ export class ChunkUnion {
     const ids = this.#ids;
     const sizeBefore = ids.size;
     try {
-      const { size } = yield* scanRevisionMap(mapPath, {
+      const { imageBytes } = yield* scanRevisionMap(mapPath, {
         begin: () => {},
         take({ ids: bytes, words, count }) {
           const zeroTest = new ZeroTest(bytes);
           return ids.addAll(words, count, (index) => !zeroTest.isZero(index));
         },
       }, options);
-      return size;
+      return imageBytes;
     } catch (error) {
       yield* ids.truncate(sizeBefore);
       throw error;

@@ -199,8 +199,8 @@ class RangeCollector implements MapVisitor {
     this.#room = options.room;
   }
 
-  begin({ size }: MappedImage): void {
-    this.#imageBytes = size;
+  begin({ imageBytes }: MappedImage): void {
+    this.#imageBytes = imageBytes;
   }
 
   take({ count, seqs, words }: MapBatch): void {

@@ -307,7 +307,7 @@ export class Image implements BaseImage {
         this.#requireSame(map);
         this.#services.damage.forget(this.#place(null));
         this.#state = map.state;
-        this.#size = map.size;
+        this.#size = map.imageBytes;
         this.#map = map;
         // Its readers may have gone away meanwhile.
         if (!this.isOpen) this.#offerMap();
@@ -325,7 +325,7 @@ export class Image implements BaseImage {
   /** What programs were told of, and the kernel remembers, must be the map's. */
   #requireSame(map: StoredRevisionMap): void {
     const isSame = (this.#state === null || map.state.version === this.#state.version) &&
-      (this.#size === null || map.size === this.#size);
+      (this.#size === null || map.imageBytes === this.#size);
     if (!isSame) throw new MapChangedError(`The map of ${quote(this.name)} has changed`);
   }
 

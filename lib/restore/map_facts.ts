@@ -30,7 +30,7 @@ export class MapFactsReader implements MapVisitor {
 
   /** Reads a map. @throws {RevisionError} As `readRevisionMap` does. */
   *read(mapPath: string, options: ReadMapOptions = {}): Steps<MapFacts> {
-    const { size: sizeBytes, seqCount } = yield* scanRevisionMap(mapPath, this, options);
+    const { imageBytes: sizeBytes, seqCount } = yield* scanRevisionMap(mapPath, this, options);
     const full = this.#ids.size;
     // Only the image's last seq may be short, and it matters only if its chunk stands nowhere else.
     if (this.#lastId) this.#ids.add(this.#lastId, 0);

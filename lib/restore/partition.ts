@@ -42,7 +42,7 @@ export function partitionOfImage(
 ): ImageExtent {
   const reader = new ImageReader(map, options.sources);
   const image = {
-    bytes: map.size,
+    bytes: map.imageBytes,
     read: (offset: number, length: number) => reader.read(offset, length),
   };
   const table = readPartitionTable(image, options.sectorBytes);
@@ -110,7 +110,7 @@ class ImageReader {
   }
 
   #decode(seq: number): Uint8Array<ArrayBuffer> {
-    const { size: imageBytes } = this.#map;
+    const { imageBytes } = this.#map;
     if (this.#decodedSeq !== seq) {
       this.#decodedSeq = null;
       const chunk = { id: chunkIdToHex(idOfSeq(this.#map, seq)), seqs: () => [seq], imageBytes };

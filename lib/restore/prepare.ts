@@ -197,8 +197,8 @@ async function extentOf(
   { range, partition, sectorBytes }: RestoreOptions,
   { sources, onEvent }: { sources: readonly string[]; onEvent: (event: RestoreEvent) => void },
 ): Promise<ImageExtent> {
-  if (range) return rangeOfImage(map.size, range);
-  if (partition === undefined) return wholeImage(map.size);
+  if (range) return rangeOfImage(map.imageBytes, range);
+  if (partition === undefined) return wholeImage(map.imageBytes);
   // Loads the codec into this thread, which few restores need.
   const { partitionOfImage } = await import("./partition.ts");
   const onWarning = (text: string) => onEvent({ type: "warning", text });
@@ -237,7 +237,7 @@ function leastDataBytes({ dataSeqs }: RestorePlan, { update, onError }: RestoreO
 
 /** Bytes that a target must have to hold what the base has of an extent. */
 function heldBytesOf(base: RevisionMap, extent: ImageExtent): number {
-  return Math.max(0, targetOffsetOf(extent, Math.min(base.size, extent.end)));
+  return Math.max(0, targetOffsetOf(extent, Math.min(base.imageBytes, extent.end)));
 }
 
 /**

@@ -20,10 +20,9 @@ import { quote } from "../wording.ts";
 import { Ascii, type ByteSource, END, JsonReader, MAX_FILL_BYTES } from "./json_reader.ts";
 import { CHUNK_ID_BYTES, CHUNK_ID_DIGITS, MAX_IMAGE_BYTES, seqCountOf } from "./layout.ts";
 
-/** Size of an image, as a map states it. */
+/** How large an image is, as its map states it. */
 export interface MappedImage {
-  /** In bytes. */
-  readonly size: number;
+  readonly imageBytes: number;
   /** Number of seqs. */
   readonly seqCount: number;
 }
@@ -76,8 +75,8 @@ export function* scanMap(
   options: ScanOptions,
 ): Steps<MappedImage & { mappedCount: number }> {
   const { onProgress } = options;
-  const size = yield* findSize(source, options);
-  const image = { size, seqCount: seqCountOf(size) };
+  const imageBytes = yield* findSize(source, options);
+  const image = { imageBytes, seqCount: seqCountOf(imageBytes) };
   visitor.begin(image);
   const reader = new JsonReader(source, {
     faultAt: faultAt(options.path),
@@ -95,7 +94,7 @@ export function* scanMap(
     } else if (key === "size") {
       if (hasSize) reader.fail('"size" appears twice', offset);
       hasSize = true;
-      if (readSize(reader) !== size) otherSizeAt = offset;
+      if (readSize(reader) !== imageBytes) otherSizeAt = offset;
     } else {
       yield* reader.skipValue();
     }
@@ -105,10 +104,10 @@ export function* scanMap(
   if (!hasSize) reader.fail('"size" is missing');
   // Only now, as the size that was found at the end of the file may be a second one.
   if (otherSizeAt !== undefined) {
-    reader.fail(`"size" is not the ${size} found before: the file changed`, otherSizeAt);
+    reader.fail(`"size" is not the ${imageBytes} found before: the file changed`, otherSizeAt);
   }
   mappedCount ??= reader.fail('"mapping" is missing');
-  return { size, seqCount: image.seqCount, mappedCount };
+  return { ...image, mappedCount };
 }
 
 /**
@@ -302,7 +301,7 @@ function readEntries(
     }
     if (seq >= seqCount) {
       reader.fail(
-        `seq ${seq} is not before the image's end (${image.size} bytes, ${seqCount} seqs)`,
+        `seq ${seq} is not before the image's end (${image.imageBytes} bytes, ${seqCount} seqs)`,
       );
     }
     reader.position = keyEnd + 1;

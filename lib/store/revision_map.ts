@@ -31,7 +31,7 @@ import { quote } from "../wording.ts";
  */
 export interface RevisionMap {
   /** Size of the image in bytes. */
-  readonly size: number;
+  readonly imageBytes: number;
   /** Number of seqs of the image. */
   readonly seqCount: number;
   /**
@@ -139,7 +139,7 @@ const WORDS_PER_STEP = 0x4_0000;
 
 /** Tells whether two maps stand for the same image. */
 export function* isSameMap(a: RevisionMap, b: RevisionMap): Steps<boolean> {
-  if (a.size !== b.size) return false;
+  if (a.imageBytes !== b.imageBytes) return false;
   const one = new Uint32Array(a.ids.buffer), other = new Uint32Array(b.ids.buffer);
   for (let word = 0; word < one.length; word++) {
     if (word % WORDS_PER_STEP === 0) yield;

@@ -114,7 +114,7 @@ export function planRestore(map: RevisionMap, options: PlanOptions = {}): Restor
 
 /** {@linkcode planRestore} in steps: the plan of a 256 TiB image takes seconds. */
 export function* planSteps(map: RevisionMap, options: PlanOptions = {}): Steps<RestorePlan> {
-  const { size: imageBytes, seqCount, ids } = map;
+  const { imageBytes, seqCount, ids } = map;
   const { extent = wholeImage(imageBytes), base, asRecords = false } = options;
   const test = new SeqTest(map, base);
   const { firstSeq, endSeq } = seqsOfExtent(extent);

@@ -44,8 +44,8 @@ class BaseTest {
     this.#baseWords = wordsOf(base.ids);
     this.#zeroTest = new ZeroTest(map.ids);
     this.#baseZeroTest = new ZeroTest(base.ids);
-    this.#imageBytes = map.size;
-    this.#baseBytes = base.size;
+    this.#imageBytes = map.imageBytes;
+    this.#baseBytes = base.imageBytes;
   }
 
   /** Whether the base holds the same at a seq, as far as the image reaches. */

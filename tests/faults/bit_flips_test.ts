@@ -104,7 +104,7 @@ const OTHER_ID = "ad92954d3d9926b51a07c64d0ee79f85";
 /** What a map says, by seq; `null` if it is refused. */
 function meaningOf(bytes: Uint8Array): { size: number; ids: (string | null)[] } | null {
   try {
-    const { size, seqCount, ids } = parseRevisionMap(sourceOf(bytes), { path: "map" });
+    const { imageBytes: size, seqCount, ids } = parseRevisionMap(sourceOf(bytes), { path: "map" });
     // A size of another order is another size.
     const count = Math.min(seqCount, 100);
     const zeros = "0".repeat(32);

@@ -109,7 +109,7 @@ Deno.test("A map cut at any length is refused, and so is its size but for the la
     assertThrows(() => readRevisionMap(path), RevisionError);
   }
   Deno.writeFileSync(path, good);
-  assertEquals(readRevisionMap(path).size, size);
+  assertEquals(readRevisionMap(path).imageBytes, size);
 });
 
 Deno.test("Metadata cut at any length never spoils the list, nor a restore by path", async () => {

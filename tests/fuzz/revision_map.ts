@@ -173,7 +173,7 @@ export const revisionMap: FuzzTarget = {
       return false;
     }
     assert(expected !== null && typeof inBlocks !== "string", "JSON.parse refuses it");
-    assertEquals(outcome.size, expected.size);
+    assertEquals(outcome.imageBytes, expected.size);
     assertEquals(outcome.mappedCount, expected.ids.size);
     assertEquals(outcome.seqCount, Math.ceil(expected.size / CHUNK_BYTES));
     assertEquals(outcome.ids.length, outcome.seqCount * 16);

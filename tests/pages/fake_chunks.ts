@@ -21,7 +21,7 @@ export function fakeMap(ids: readonly (string | null)[], size: number): Revision
   const bytes = new Uint8Array(new SharedArrayBuffer(16 * ids.length));
   ids.forEach((id, seq) => id === null || bytes.set(chunkIdFromHex(id), 16 * seq));
   const mappedCount = ids.filter((id) => id !== null).length;
-  return { size, seqCount: ids.length, ids: bytes, mappedCount };
+  return { imageBytes: size, seqCount: ids.length, ids: bytes, mappedCount };
 }
 
 /** Lets other things happen, until the next turn of the event loop. */

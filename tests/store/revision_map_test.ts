@@ -51,7 +51,7 @@ function assertRefused(content: string | Uint8Array, offset: number, problem: st
 
 Deno.test("parseRevisionMap() reads what backy writes", () => {
   const map = parse(`{"mapping": {"0": "${A}", "2": "${B}"}, "size": 16777216}`);
-  assertEquals([map.size, map.seqCount, map.mappedCount], [16777216, 4, 2]);
+  assertEquals([map.imageBytes, map.seqCount, map.mappedCount], [16777216, 4, 2]);
   assertEquals(idsOf(map), [A, ABSENT, B, ABSENT]);
   assert(map.ids.buffer instanceof SharedArrayBuffer);
 });
@@ -75,7 +75,7 @@ Deno.test("parseRevisionMap() skips unknown keys with any value", () => {
     `{"a": "\\"size\\": 5}", "mappings": ${extra}, "mapping": {"0": "${A}"}, "x": true, ` +
       `"size": 4194304, "sizes": 3, "y": {"size": 7}}`,
   );
-  assertEquals([map.size, ...idsOf(map)], [4194304, A]);
+  assertEquals([map.imageBytes, ...idsOf(map)], [4194304, A]);
 });
 
 Deno.test("parseRevisionMap() takes an empty image, an unmapped one and a partial last seq", () => {

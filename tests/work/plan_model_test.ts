@@ -33,7 +33,7 @@ function mapOf({ letters, size }: Shape): RevisionMap {
     else if (letter !== ".") ids.fill(letter.codePointAt(0)!, at, at + CHUNK_ID_BYTES);
   });
   const mappedCount = [...letters].filter((letter) => letter !== ".").length;
-  return { size, seqCount: letters.length, ids, mappedCount };
+  return { imageBytes: size, seqCount: letters.length, ids, mappedCount };
 }
 
 type Kind = "data" | "zero" | "kept";

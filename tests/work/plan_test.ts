@@ -27,7 +27,7 @@ function mapOfIds(list: readonly Uint8Array[], size = list.length * CHUNK_BYTES)
   const ids = new Uint8Array(new SharedArrayBuffer(list.length * CHUNK_ID_BYTES));
   list.forEach((id, seq) => ids.set(id, seq * CHUNK_ID_BYTES));
   const mappedCount = list.filter((id) => id.some((byte) => byte !== 0)).length;
-  return { size, seqCount: list.length, ids, mappedCount };
+  return { imageBytes: size, seqCount: list.length, ids, mappedCount };
 }
 
 /** The jobs of a plan: the seqs of each distinct chunk, in the order in which they are decoded. */
@@ -135,7 +135,7 @@ Deno.test("planRestore() does not take for ever with ids that were made to colli
   }
   const ids = new Uint8Array(words.buffer);
   const size = seqCount * CHUNK_BYTES;
-  const plan = planRestore({ size, seqCount, ids, mappedCount: seqCount });
+  const plan = planRestore({ imageBytes: size, seqCount, ids, mappedCount: seqCount });
   assertEquals([plan.distinctChunks, plan.zeroSeqs], [seqCount - 1, 1]);
 });
 
@@ -167,7 +167,8 @@ function assertPlanMatchesModel(map: RevisionMap): void {
   const seqs = Array.from({ length: map.seqCount }, (_, seq) => seq);
   assertEquals(seqs.filter((seq) => zeroTest.isZero(seq)), zeros);
   assertEquals([plan.zeroSeqs, plan.distinctChunks], [zeros.length, byId.size]);
-  const bytesOf = (seqs: number[]) => seqs.reduce((sum, seq) => sum + bytesOfSeq(map.size, seq), 0);
+  const bytesOf = (seqs: number[]) =>
+    seqs.reduce((sum, seq) => sum + bytesOfSeq(map.imageBytes, seq), 0);
   assertEquals(plan.zeroBytes, bytesOf(zeros));
   assertEquals(plan.distinctBytes, bytesOf([...byId.values()].map(([first]) => first!)));
   // Jobs and zero ranges together cover each byte once.
@@ -186,7 +187,7 @@ Deno.test("planRestore() takes a million seqs, of which each chunk stands at two
     words.set([chunk + 1, Math.imul(chunk, 0x9e3779b1), 3, 4], seq * 4);
   }
   const size = seqCount * CHUNK_BYTES;
-  const plan = planRestore({ size, seqCount, ids, mappedCount: seqCount });
+  const plan = planRestore({ imageBytes: size, seqCount, ids, mappedCount: seqCount });
   assertEquals([plan.distinctChunks, plan.zeroSeqs], [seqCount / 2, 0]);
   for (const first of [0, 1, 12_345, seqCount / 2 - 1]) {
     const [, second = -1, ...others] = [...SeqRuns.ofJob(plan, first)];
