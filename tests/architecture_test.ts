@@ -19,6 +19,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["lib/store", "lib/image"],
   ["lib/chunk", "lib/target"],
   ["lib/work", "lib/pages"],
+  ["lib/image_access"],
   ["lib/restore", "lib/check", "lib/fuse"],
   ["lib/cli", "lib/mod.ts"],
   ["main.ts", "fuse.ts"],

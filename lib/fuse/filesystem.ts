@@ -37,8 +37,8 @@ import { BackyError } from "../errors.ts";
 import type { CatalogEntry } from "../store/catalog.ts";
 import { errnoFor } from "./errno.ts";
 import { EXTENDED_NAMES, extendedAttribute } from "./extended_attributes.ts";
-import { MapChangedError, type OpenImage } from "./image.ts";
-import type { ReadBytes } from "../pages/read_bytes.ts";
+import { MapChangedError, type OpenImage } from "../image_access/image.ts";
+import type { ReadBytes } from "../image_access/read_bytes.ts";
 import {
   LAST_INO,
   LAST_NAME,

@@ -23,7 +23,7 @@ import {
   whyUnusable,
 } from "../store/catalog.ts";
 import type { FileState } from "../linux/file_state.ts";
-import type { Image } from "./image.ts";
+import type { Image } from "../image_access/image.ts";
 
 /** Inode number of the root; FUSE's. */
 export const ROOT_INO = 1;

@@ -9,7 +9,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } f
 import "../support/libraries.ts";
 import { fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 import { fakeEntry } from "./fake_entry.ts";
-import { FakeMount, modelOf } from "./fake_mount.ts";
+import { FakeImages, modelOf } from "../image_access/fake_images.ts";
 
 const C = CHUNK_BYTES;
 const NUMBERS = [0, 1, null];
@@ -17,7 +17,7 @@ const SIZE = 2 * C + 777;
 const O_RDWR = 2, O_TRUNC = 0o1000;
 
 /** Makes a file system with the revisions "a" and "b", the newest. */
-function setUp(mount = new FakeMount()) {
+function setUp(mount = new FakeImages()) {
   const world = {
     revisions: [
       fakeEntry("a", 1),
@@ -163,7 +163,7 @@ Deno.test("Filesystem reads and writes images, and keeps the kernel's cache", as
 });
 
 Deno.test("Filesystem keeps answers as they are until they were sent", async () => {
-  const { filesystem, mount, open } = setUp(new FakeMount({ cachePages: 1 }));
+  const { filesystem, mount, open } = setUp(new FakeImages({ cachePages: 1 }));
   const { ino, handle } = await open();
   // The second read takes the only page that there is room for, in the same turn of the event loop.
   const first = await filesystem.read({ ino, handle, offset: 0, size: C });
@@ -175,7 +175,7 @@ Deno.test("Filesystem keeps answers as they are until they were sent", async () 
 });
 
 Deno.test("Filesystem gives answers' memory back once they were sent", async () => {
-  const { filesystem, mount, open } = setUp(new FakeMount({ cachePages: 1 }));
+  const { filesystem, mount, open } = setUp(new FakeImages({ cachePages: 1 }));
   const { ino, handle } = await open();
   for (let count = 0; count < 10; count++) {
     await filesystem.read({ ino, handle, offset: count % 2 * C, size: C });
@@ -196,7 +196,7 @@ Deno.test("Filesystem.write() ends at the image's end, and fails behind it", asy
 });
 
 Deno.test("Filesystem tells failures of reads and writes by errno, and throws bugs as they are", async () => {
-  const { filesystem, mount, open } = setUp(new FakeMount({ dirtyPages: 2 }));
+  const { filesystem, mount, open } = setUp(new FakeImages({ dirtyPages: 2 }));
   const { ino, handle } = await open();
   const other = await open("b");
   const data = new Uint8Array(10).fill(1);

@@ -2,7 +2,7 @@ import { RevisionDirectory } from "../../lib/fuse/revision_directory.ts";
 import type { CatalogEntry, SkippedRevision } from "../../lib/store/catalog.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { fakeEntry } from "./fake_entry.ts";
-import { FakeMount } from "./fake_mount.ts";
+import { FakeImages } from "../image_access/fake_images.ts";
 
 function setUp() {
   const world = {
@@ -33,7 +33,7 @@ function setUp() {
         version: world.versions.get(path) ?? "first",
         isSettled: world.isSettled,
       }),
-      openImage: ({ name }) => new FakeMount().image(name, [0]),
+      openImage: ({ name }) => new FakeImages().image(name, [0]),
       onReplaced: (name) => world.replaced.push(name),
       onSkipped: ({ name, reason }) => world.told.push(`${name}: ${reason}`),
       onFailure: () => world.failures++,

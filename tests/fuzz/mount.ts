@@ -15,7 +15,7 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { fakeContent, fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 import { fakeEntry } from "../fuse/fake_entry.ts";
-import { FakeMount, modelOf } from "../fuse/fake_mount.ts";
+import { FakeImages, modelOf } from "../image_access/fake_images.ts";
 import type { FuzzTarget } from "./fuzz_target.ts";
 
 const OP_BYTES = 8;
@@ -48,7 +48,7 @@ interface Attempt {
 
 /** A file system, and the buffers that its files must agree with. */
 class World {
-  readonly mount = new FakeMount({ cachePages: 2, dirtyPages: 2, aheadChunks: 1 });
+  readonly mount = new FakeImages({ cachePages: 2, dirtyPages: 2, aheadChunks: 1 });
   readonly #models = Object.fromEntries(
     Object.entries(IMAGES).map(([name, [numbers, size]]) => [name, modelOf(numbers, size)]),
   );

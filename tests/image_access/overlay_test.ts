@@ -1,12 +1,12 @@
 import { BackyError, ChunkCorruptError, ChunkMissingError, OsError } from "../../lib/errors.ts";
-import type { Image } from "../../lib/fuse/image.ts";
-import { Overlay } from "../../lib/fuse/overlay.ts";
+import type { Image } from "../../lib/image_access/image.ts";
+import { Overlay } from "../../lib/image_access/overlay.ts";
 import { PagePool } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { type Random, randomFrom } from "../support/random.ts";
 import { fakeId, isSame, nextTurn } from "../pages/fake_chunks.ts";
-import { FakeMount, modelOf, readOut } from "./fake_mount.ts";
+import { FakeImages, modelOf, readOut } from "./fake_images.ts";
 
 const C = CHUNK_BYTES;
 
@@ -28,7 +28,7 @@ Deno.test("Overlay needs room for a write across a border", () => {
 
 Deno.test("A write is seen as soon as it is acknowledged, across a border and over zeros", async () => {
   const numbers = [0, null, 1];
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", numbers);
   const model = modelOf(numbers);
   await write(image, model, C - 100, bytesOf(0xab, 200));
@@ -42,7 +42,7 @@ Deno.test("A write is seen as soon as it is acknowledged, across a border and ov
 });
 
 Deno.test("A write changes one image, not others with the same chunk, nor the chunk", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const [a, b] = [mount.image("a", [0]), mount.image("b", [0])];
   await a.write(10, bytesOf(0xab, 10));
   assert(isSame(await readOut(b, 0, C), modelOf([0])));
@@ -50,7 +50,7 @@ Deno.test("A write changes one image, not others with the same chunk, nor the ch
 });
 
 Deno.test("A write that covers a chunk does not load it", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0, 1, 2], 2 * C + 100);
   await image.write(0, bytesOf(1, C));
   await image.write(2 * C, bytesOf(2, 100));
@@ -62,7 +62,7 @@ Deno.test("A write that covers a chunk does not load it", async () => {
 
 Deno.test("Changed chunks that there is no room for are stored, read back and changed again", async () => {
   const numbers = [0, 1, 2, 3, 4, 5];
-  const mount = new FakeMount({ dirtyPages: 2 });
+  const mount = new FakeImages({ dirtyPages: 2 });
   const image = mount.image("r", numbers);
   const model = modelOf(numbers);
   for (let round = 0; round < 2; round++) {
@@ -76,7 +76,7 @@ Deno.test("Changed chunks that there is no room for are stored, read back and ch
 });
 
 Deno.test("The least recently used chunk is stored first", async () => {
-  const mount = new FakeMount({ dirtyPages: 2 });
+  const mount = new FakeImages({ dirtyPages: 2 });
   const image = mount.image("r", [0, 1, 2]);
   await image.write(0, bytesOf(1, 1));
   await image.write(C, bytesOf(1, 1));
@@ -89,7 +89,7 @@ Deno.test("The least recently used chunk is stored first", async () => {
 });
 
 Deno.test("A chunk that is written to while it is being stored keeps what was written", async () => {
-  const mount = new FakeMount({ dirtyPages: 2 });
+  const mount = new FakeImages({ dirtyPages: 2 });
   const [a, b] = [mount.image("a", [0, 1]), mount.image("b", [2])];
   const model = modelOf([0, 1]);
   await write(a, model, 0, bytesOf(1, 1));
@@ -111,7 +111,7 @@ Deno.test("A chunk that is written to while it is being stored keeps what was wr
 
 Deno.test("A full place fails writes with its error, and loses nothing", async () => {
   const numbers = [0, 1, 2, 3];
-  const mount = new FakeMount({ dirtyPages: 2 });
+  const mount = new FakeImages({ dirtyPages: 2 });
   const image = mount.image("r", numbers);
   const model = modelOf(numbers);
   await write(image, model, 5, bytesOf(1, 10));
@@ -132,7 +132,7 @@ Deno.test("A full place fails writes with its error, and loses nothing", async (
 });
 
 Deno.test("A write to a chunk that cannot be read fails and changes nothing", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0, 1]);
   mount.chunks.contents.delete(fakeId(1));
   for (let round = 0; round < 10; round++) {
@@ -148,7 +148,7 @@ Deno.test("A write to a chunk that cannot be read fails and changes nothing", as
 
 Deno.test("A chunk with a damaged one in its way stays in memory, others are stored instead", async () => {
   const numbers = [0, 1, 2, 3];
-  const mount = new FakeMount({ dirtyPages: 2 });
+  const mount = new FakeImages({ dirtyPages: 2 });
   const image = mount.image("r", numbers);
   const model = modelOf(numbers);
   const fields = { chunkId: "", seqs: [], path: "", reason: "hash" as const };
@@ -171,7 +171,7 @@ Deno.test("A chunk with a damaged one in its way stays in memory, others are sto
 
 Deno.test("A write longer than a chunk is made of several", async () => {
   const numbers = [0, 1, 2, 3];
-  const mount = new FakeMount({ dirtyPages: 2 });
+  const mount = new FakeImages({ dirtyPages: 2 });
   const image = mount.image("r", numbers);
   const model = modelOf(numbers);
   await write(image, model, C - 7, bytesOf(9, 2 * C + 100));
@@ -217,7 +217,7 @@ async function readSome({ image, model }: Target, random: Random): Promise<void>
 for (const seed of [1, 2]) {
   Deno.test(`Random reads and writes agree with a model, with failures (seed ${seed})`, async () => {
     const random = randomFrom(seed);
-    const mount = new FakeMount({ cachePages: 2, dirtyPages: 2, aheadChunks: 1 });
+    const mount = new FakeImages({ cachePages: 2, dirtyPages: 2, aheadChunks: 1 });
     const tables: [(number | null)[], number][] = [
       [[0, 1, null, 2, 3], 4 * C + 12345],
       [[0, 4, 1, null], 4 * C],

@@ -34,7 +34,7 @@ import { type BaseImage, ImageOverlay, type Overlay, seqsOf } from "./overlay.ts
 import type { ChunkPlace, PageCache } from "../pages/page_cache.ts";
 import type { Page } from "../pages/page_pool.ts";
 import { ReadAhead } from "./read_ahead.ts";
-import { collect, cut, type ReadBytes } from "../pages/read_bytes.ts";
+import { collect, cut, type ReadBytes } from "./read_bytes.ts";
 import { type MapAccess, readWholeMap } from "./whole_map.ts";
 
 /** Zeros are looked over for chunks to load ahead, so many at most for each of them. */

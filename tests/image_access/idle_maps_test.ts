@@ -1,4 +1,4 @@
-import { IdleMaps } from "../../lib/fuse/idle_maps.ts";
+import { IdleMaps } from "../../lib/image_access/idle_maps.ts";
 import { assertEquals } from "../assert.ts";
 
 Deno.test("IdleMaps drops the maps that were closed first when there is no room", () => {

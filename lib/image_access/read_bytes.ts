@@ -5,7 +5,7 @@
  */
 
 import { CHUNK_BYTES } from "../store/layout.ts";
-import type { Page } from "./page_pool.ts";
+import type { Page } from "../pages/page_pool.ts";
 
 /**
  * Content of absent chunks, again and again: small enough for a CPU's cache. Filled, so that it has

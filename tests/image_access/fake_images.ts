@@ -5,18 +5,18 @@
  */
 
 import type { FileState } from "../../lib/linux/file_state.ts";
-import { DamageLog } from "../../lib/fuse/damage_log.ts";
-import { IdleMaps } from "../../lib/fuse/idle_maps.ts";
-import { Image } from "../../lib/fuse/image.ts";
-import type { ReadBytes } from "../../lib/pages/read_bytes.ts";
-import { Overlay } from "../../lib/fuse/overlay.ts";
+import { DamageLog } from "../../lib/image_access/damage_log.ts";
+import { IdleMaps } from "../../lib/image_access/idle_maps.ts";
+import { Image } from "../../lib/image_access/image.ts";
+import type { ReadBytes } from "../../lib/image_access/read_bytes.ts";
+import { Overlay } from "../../lib/image_access/overlay.ts";
 import { PageCache } from "../../lib/pages/page_cache.ts";
 import { PagePool } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { FakeChunks, fakeContent, fakeId, fakeMap, join } from "../pages/fake_chunks.ts";
 
 /** How big things are. */
-export interface FakeMountOptions {
+export interface FakeImagesOptions {
   readonly cachePages?: number;
   readonly dirtyPages?: number;
   readonly aheadChunks?: number;
@@ -24,7 +24,7 @@ export interface FakeMountOptions {
 }
 
 /** The parts of a mount that all its images share. */
-export class FakeMount {
+export class FakeImages {
   readonly chunks = new FakeChunks();
   readonly lines: string[] = [];
   /** Names of maps in the order in which they were read. */
@@ -39,7 +39,7 @@ export class FakeMount {
   readonly #idleMaps: IdleMaps;
   readonly #aheadChunks: number;
 
-  constructor(options: FakeMountOptions = {}) {
+  constructor(options: FakeImagesOptions = {}) {
     const { cachePages = 3, dirtyPages = 3, aheadChunks = 0, idleMapsBytes = 0 } = options;
     this.pool = new PagePool((cachePages + dirtyPages) * CHUNK_BYTES);
     const loader = this.chunks;
@@ -100,7 +100,7 @@ export class FakeMount {
   }
 }
 
-/** What an image of {@linkcode FakeMount.image} holds. */
+/** What an image of {@linkcode FakeImages.image} holds. */
 export function modelOf(
   numbers: readonly (number | null | "zero")[],
   size = numbers.length * CHUNK_BYTES,

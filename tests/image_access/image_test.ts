@@ -1,5 +1,5 @@
 import { ChunkCorruptError, ChunkMissingError, RevisionError } from "../../lib/errors.ts";
-import { MapChangedError } from "../../lib/fuse/image.ts";
+import { MapChangedError } from "../../lib/image_access/image.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import {
   assert,
@@ -9,14 +9,14 @@ import {
   assertThrows,
 } from "../assert.ts";
 import { fakeContent, fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
-import { FakeMount, modelOf, readOut } from "./fake_mount.ts";
+import { FakeImages, modelOf, readOut } from "./fake_images.ts";
 
 const C = CHUNK_BYTES;
 
 Deno.test("Image.read() is exact across chunk borders, over zeros and at the end", async () => {
   const numbers = [0, null, 1, "zero", 2] as const;
   const size = 4 * C + 1234;
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", numbers, size);
   const model = modelOf(numbers, size);
   const ranges = [
@@ -40,7 +40,7 @@ Deno.test("Image.read() is exact across chunk borders, over zeros and at the end
 });
 
 Deno.test("Image.read() answers at once what is cached or zeros", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = await mount.image("r", [0, null]).open();
   await readOut(image, 0, 1);
   const bytes = image.read(C - 1, 2);
@@ -50,7 +50,7 @@ Deno.test("Image.read() answers at once what is cached or zeros", async () => {
 });
 
 Deno.test("Image reads its map when it is opened, once, and not for its size", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0, 1]);
   mount.chunks.pause = nextTurn;
   assertEquals(image.size, 2 * C);
@@ -62,7 +62,7 @@ Deno.test("Image reads its map when it is opened, once, and not for its size", a
 });
 
 Deno.test("Image keeps its map while it is open, and drops it when there is no room", async () => {
-  const mount = new FakeMount({ idleMapsBytes: 32 });
+  const mount = new FakeImages({ idleMapsBytes: 32 });
   const [a, b] = [mount.image("a", [0, 1]), mount.image("b", [0])];
   const [first, second] = [await a.open(), await a.open()];
   await readOut(first, 0, 1);
@@ -80,7 +80,7 @@ Deno.test("Image keeps its map while it is open, and drops it when there is no r
 });
 
 Deno.test("Image drops a map that comes when it is not open", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0]);
   mount.chunks.pause = nextTurn;
   await readOut(image, 0, 1);
@@ -89,7 +89,7 @@ Deno.test("Image drops a map that comes when it is not open", async () => {
 });
 
 Deno.test("Image tries again to read a map that could not be read", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0]);
   mount.beforeMap = () => {
     throw new RevisionError("Cannot read revision map", { path: "r" });
@@ -101,7 +101,7 @@ Deno.test("Image tries again to read a map that could not be read", async () => 
 });
 
 Deno.test("Images share the chunks that they have in common", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   await readOut(mount.image("a", [7, 8]), 0, 2 * C);
   await readOut(mount.image("b", [9, 7]), 0, 2 * C);
   assertEquals(mount.chunks.loaded, [7, 8, 9].map(fakeId));
@@ -109,7 +109,7 @@ Deno.test("Images share the chunks that they have in common", async () => {
 
 Deno.test("Image.read() fails where a chunk is missing, and nowhere else, until it is there", async () => {
   const numbers = [0, 1, 2];
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", numbers);
   const content = mount.chunks.contents.get(fakeId(1))!;
   mount.chunks.contents.delete(fakeId(1));
@@ -134,7 +134,7 @@ Deno.test("Image.read() fails where a chunk is missing, and nowhere else, until 
 });
 
 Deno.test("Image.read() never gives bytes from behind a short chunk's end", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0, 1, 2], 2 * C + 100);
   mount.chunks.contents.set(fakeId(1), fakeContent(1, C - 1));
   mount.chunks.contents.set(fakeId(2), fakeContent(2, 100));
@@ -146,7 +146,7 @@ Deno.test("Image.read() never gives bytes from behind a short chunk's end", asyn
 });
 
 Deno.test("Image.read() keeps its bytes as they are until they are released", async () => {
-  const mount = new FakeMount({ cachePages: 2 });
+  const mount = new FakeImages({ cachePages: 2 });
   const image = mount.image("r", [0, 1, 2, 3, 4]);
   const held = await image.read(C - 100, 200);
   const before = join(held.views);
@@ -157,7 +157,7 @@ Deno.test("Image.read() keeps its bytes as they are until they are released", as
 });
 
 Deno.test("OpenImage.read() loads chunks ahead of a sequential reader, zeros left out", async () => {
-  const mount = new FakeMount({ cachePages: 8, aheadChunks: 2 });
+  const mount = new FakeImages({ cachePages: 8, aheadChunks: 2 });
   const image = mount.image("r", [0, null, "zero", 1, 2, 3, 4, 5]);
   const open = await image.open();
   for (let offset = 0; offset < 1024 * 1024; offset += 256 * 1024) {
@@ -177,12 +177,12 @@ Deno.test("OpenImage.read() loads chunks ahead of a sequential reader, zeros lef
 });
 
 Deno.test("Image.write() refuses what lies behind the end", () => {
-  const image = new FakeMount().image("r", [0], 100);
+  const image = new FakeImages().image("r", [0], 100);
   assertThrows(() => image.write(99, new Uint8Array(2)), RangeError, "behind the end of 100 bytes");
 });
 
 Deno.test("Image.open() refuses a map that is not the one that the image stands for", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0]);
   assert(image.accept(mount.state));
   mount.state = { ...mount.state, version: "second" };
@@ -192,7 +192,7 @@ Deno.test("Image.open() refuses a map that is not the one that the image stands 
 });
 
 Deno.test("Image.open() waits until a map has been left alone", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0]);
   mount.state = { ...mount.state, version: "second", isSettled: false };
   const opening = image.open();
@@ -204,7 +204,7 @@ Deno.test("Image.open() waits until a map has been left alone", async () => {
 });
 
 Deno.test("Image.open() reads a map again that changed just before it was read", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0]);
   mount.beforeMap = () => {
     mount.beforeMap = () => {};
@@ -217,7 +217,7 @@ Deno.test("Image.open() reads a map again that changed just before it was read",
 });
 
 Deno.test("Image says at the first write after retire() that changes will be lost", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0, 1]);
   const file = await image.open();
   image.retire();
@@ -229,7 +229,7 @@ Deno.test("Image says at the first write after retire() that changes will be los
 });
 
 Deno.test("Image.retire() lets changes go when the last reader has closed it", async () => {
-  const mount = new FakeMount();
+  const mount = new FakeImages();
   const image = mount.image("r", [0, 1]);
   const file = await image.open();
   await image.write(0, new Uint8Array(1));

@@ -1,5 +1,5 @@
 import "../support/libraries.ts";
-import { DamageLog } from "../../lib/fuse/damage_log.ts";
+import { DamageLog } from "../../lib/image_access/damage_log.ts";
 import { assertEquals } from "../assert.ts";
 import { missing, noSpace } from "../pages/fake_chunks.ts";
 

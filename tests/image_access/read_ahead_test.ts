@@ -1,4 +1,4 @@
-import { ReadAhead } from "../../lib/fuse/read_ahead.ts";
+import { ReadAhead } from "../../lib/image_access/read_ahead.ts";
 import { assertEquals } from "../assert.ts";
 
 const KIB = 1024, MIB = 1024 * KIB;
