@@ -26,7 +26,7 @@ import { RevisionError } from "../errors.ts";
 import { fileState } from "../linux/file_state.ts";
 import { Slices } from "../slices.ts";
 import { describeChange } from "../store/map_file.ts";
-import { PurgeLock } from "../store/purge_lock.ts";
+import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
 import { selectRevisions } from "../store/select_revision.ts";
 import { openStore } from "../store/store.ts";
 import { realPathOrNull } from "../linux/file_info.ts";
@@ -36,8 +36,7 @@ import { type DamagedChunk, DamageFinder, type RevisionDamage } from "./damage_p
 
 /** What {@linkcode CheckOptions.onEvent} is called with. */
 export type CheckEvent =
-  | { readonly type: "locking"; readonly basedir: string }
-  | { readonly type: "lock-wait"; readonly holder: string }
+  | LockEvent
   /** Maps are read, for the first time or, once bad chunks are known, to find their places. */
   | {
     readonly type: "reading-maps";
@@ -252,17 +251,11 @@ class DirectoryCheck {
    * what is known then.
    */
   async run(): Promise<void> {
-    const { signal, share = 1 } = this.#options;
+    const { signal, lockTimeoutMs: timeoutMs, share = 1 } = this.#options;
     const basedir = this.#basedir;
     openStore(basedir);
-    this.#onEvent({ type: "locking", basedir });
-    using _lock = await PurgeLock.acquire({
-      basedir,
-      timeoutMs: this.#options.lockTimeoutMs,
-      onWait: (holder) => this.#onEvent({ type: "lock-wait", holder }),
-      onWarning: (text) => this.#onEvent({ type: "warning", text }),
-      signal,
-    });
+    const lock = { basedir, timeoutMs, signal, onEvent: this.#onEvent };
+    using _lock = await PurgeLock.acquire(lock);
     const slices = new Slices({ signal });
     await this.#readMaps("chunks", slices, async (revision, onProgress) => {
       revision.mapVersion = versionOf(revision.mapPath);

@@ -21,7 +21,7 @@ import { type FuseSession, mount, preflightMount } from "deno-fuse";
 import { roomForWorkers } from "../chunk/worker_room.ts";
 import { MountError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
-import { PurgeLock } from "../store/purge_lock.ts";
+import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
 import { openStore } from "../store/store.ts";
 import { nearestFolder, realPathOrNull } from "../linux/file_info.ts";
 import { quote } from "../wording.ts";
@@ -30,9 +30,7 @@ import { type OpenedFilesystem, openFilesystem } from "./open_filesystem.ts";
 
 /** What {@linkcode mountBackup} and the mount tell. */
 export type MountEvent =
-  | { readonly type: "locking"; readonly basedir: string }
-  /** The purge lock is held by someone else; the mount waits. */
-  | { readonly type: "lock-wait"; readonly holder: string }
+  | LockEvent
   | { readonly type: "mounting"; readonly mountpoint: string }
   /**
    * It was unmounted, but must still be served, and the purge lock held, for those who are named,
@@ -112,19 +110,11 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
   };
   // What cannot succeed should not wait for a lock first.
   await preflightMount(mountpoint, mountOptions);
-  onEvent({ type: "locking", basedir });
   using cleanup = new DisposableStack();
-  cleanup.use(
-    await PurgeLock.acquire({
-      basedir,
-      timeoutMs: options.lockTimeoutMs,
-      onWait: (holder) => onEvent({ type: "lock-wait", holder }),
-      onWarning: warn,
-      signal: options.signal,
-    }),
-  );
+  const { lockTimeoutMs: timeoutMs, signal } = options;
+  cleanup.use(await PurgeLock.acquire({ basedir, timeoutMs, signal, onEvent }));
   onEvent({ type: "mounting", mountpoint });
-  options.signal?.throwIfAborted();
+  signal?.throwIfAborted();
   const { threads, notice } = roomForWorkers(options.threads);
   if (notice !== null) onEvent({ type: "notice", text: notice });
   const filesystem = cleanup.use(openFilesystem({

@@ -7,6 +7,7 @@
 import type { SectorBytes } from "../image/partition_table.ts";
 import type { StreamFormat } from "../target/stream_frame.ts";
 import type { SparseMode, TargetHandle } from "../target/target.ts";
+import type { LockEvent } from "../store/purge_lock.ts";
 import type { MapProgress } from "../store/revision_map.ts";
 import type { OnError } from "../work/messages.ts";
 import type { PlanSummary } from "../work/plan.ts";
@@ -14,9 +15,7 @@ import type { PoolProgress } from "../work/pool.ts";
 
 /** What {@linkcode RestoreOptions.onEvent} is called with. */
 export type RestoreEvent =
-  | { readonly type: "locking"; readonly basedir: string }
-  /** The purge lock is held by someone else; the restore waits. */
-  | { readonly type: "lock-wait"; readonly holder: string }
+  | LockEvent
   | {
     readonly type: "reading-map";
     readonly path: string;

@@ -80,7 +80,7 @@ interface Found {
  * @throws {TargetError} If the target is refused.
  */
 export async function prepareRestore(options: RestoreOptions): Promise<PreparedRestore> {
-  const { also = [], signal } = options;
+  const { also = [], lockTimeoutMs: timeoutMs, signal } = options;
   const onEvent = options.onEvent ?? (() => {});
   const asRecords = options.format === "rbd-diff";
   requireConsistent(options);
@@ -92,15 +92,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
   for (const dir of sources) openStore(dir);
   using stack = new DisposableStack();
   for (const basedir of sources) {
-    onEvent({ type: "locking", basedir });
-    const lock = await PurgeLock.acquire({
-      basedir,
-      timeoutMs: options.lockTimeoutMs,
-      onWait: (holder) => onEvent({ type: "lock-wait", holder }),
-      onWarning: (text) => onEvent({ type: "warning", text }),
-      signal,
-    });
-    stack.use(lock);
+    stack.use(await PurgeLock.acquire({ basedir, timeoutMs, signal, onEvent }));
   }
   const slices = new Slices({ signal });
   const map = await readMap(found, { slices, onEvent });

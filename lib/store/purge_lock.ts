@@ -17,18 +17,21 @@ import { describeHolders } from "./lock_holder.ts";
 import { PURGE_LOCK_FILE } from "./layout.ts";
 import { quote } from "../wording.ts";
 
+/** What taking the lock tells. */
+export type LockEvent =
+  | { readonly type: "locking"; readonly basedir: string }
+  /** Someone else holds the lock, such as `pid 17 (backy purge)`; once, before waiting starts. */
+  | { readonly type: "lock-wait"; readonly holder: string }
+  /** No lock is possible here, and the caller goes on without: one line. */
+  | { readonly type: "warning"; readonly text: string };
+
 /** Options of {@linkcode PurgeLock.acquire}. */
 export interface PurgeLockOptions {
   /** The backup directory. */
   readonly basedir: string;
   /** How long to wait for a purge to end: not given, for ever; 0, fail at once. */
   readonly timeoutMs?: number | undefined;
-  /**
-   * Called once, before waiting starts, with who holds the lock, such as `pid 17 (backy purge)`.
-   */
-  readonly onWait: (holder: string) => void;
-  /** Called if no lock is possible here and the caller goes on without. */
-  readonly onWarning: (text: string) => void;
+  readonly onEvent: (event: LockEvent) => void;
   /** Ends the waiting: {@linkcode PurgeLock.acquire} then throws its reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -55,13 +58,14 @@ export class PurgeLock implements Disposable {
    * Takes the lock, and creates the lock file if it is absent.
    *
    * @returns A lock that the caller must release. It holds nothing if the lock file is absent and
-   *   cannot be created, or if the file system knows no locks; `onWarning` was called then.
+   *   cannot be created, or if the file system knows no locks; a warning was told then.
    * @throws {LockError} If it was held exclusively for `timeoutMs`, or the lock file exists and
    *   cannot be opened.
    * @throws The signal's reason, if that was aborted.
    */
   static async acquire(options: PurgeLockOptions): Promise<PurgeLock> {
-    const { basedir, timeoutMs = Infinity, signal } = options;
+    const { basedir, timeoutMs = Infinity, signal, onEvent } = options;
+    onEvent({ type: "locking", basedir });
     const path = `${basedir}/${PURGE_LOCK_FILE}`;
     const deadline = performance.now() + timeoutMs;
     let isWaiting = false;
@@ -70,7 +74,7 @@ export class PurgeLock implements Disposable {
       const attempt = tryTake(path);
       if (attempt.state === "taken") return new PurgeLock(attempt.fd);
       if (attempt.state === "impossible") {
-        options.onWarning(attempt.warning);
+        onEvent({ type: "warning", text: attempt.warning });
         return new PurgeLock(-1);
       }
       const leftMs = deadline - performance.now();
@@ -81,7 +85,7 @@ export class PurgeLock implements Disposable {
             "--lock-timeout says how long to wait",
         );
       }
-      if (!isWaiting) options.onWait(attempt.holder);
+      if (!isWaiting) onEvent({ type: "lock-wait", holder: attempt.holder });
       isWaiting = true;
       await pause(Math.min(POLL_MS, leftMs), signal);
     }

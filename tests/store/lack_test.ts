@@ -49,7 +49,7 @@ function readWithoutDescriptors(basedir: string): string[] {
       () => readRevisionInfo(dir + "/R.rev"),
       () => readCatalog(dir),
       () => openStore(dir),
-      () => PurgeLock.acquire({ basedir: dir, timeoutMs: 0 }),
+      () => PurgeLock.acquire({ basedir: dir, timeoutMs: 0, onEvent: () => {} }),
     ];
     const codes = [];
     for (const read of reads) {

@@ -1,7 +1,7 @@
 import { LockError } from "../../lib/errors.ts";
 import { closeFd, FlockOperation, openFd, tryFlock } from "../../lib/linux/libc.ts";
 import { describeHolders, findFlockHolders } from "../../lib/store/lock_holder.ts";
-import { PurgeLock, type PurgeLockOptions } from "../../lib/store/purge_lock.ts";
+import { type LockEvent, PurgeLock, type PurgeLockOptions } from "../../lib/store/purge_lock.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { canLockExclusively } from "../support/flock.ts";
 import "../support/libraries.ts";
@@ -21,12 +21,11 @@ async function withScene(body: (scene: Scene) => Promise<void>): Promise<void> {
   const dir = Deno.makeTempDirSync({ prefix: "backy-lock-" });
   const waits: string[] = [];
   const warnings: string[] = [];
-  const base = {
-    basedir: dir,
-    onWait: (holder: string) => void waits.push(holder),
-    onWarning: (text: string) => void warnings.push(text),
+  const onEvent = (event: LockEvent) => {
+    if (event.type === "lock-wait") waits.push(event.holder);
+    if (event.type === "warning") warnings.push(event.text);
   };
-  const acquire = (options = {}) => PurgeLock.acquire({ ...base, ...options });
+  const acquire = (options = {}) => PurgeLock.acquire({ basedir: dir, onEvent, ...options });
   try {
     await body({ dir, lockPath: `${dir}/.purge`, waits, warnings, acquire });
   } finally {
@@ -169,11 +168,12 @@ Deno.test("PurgeLock.acquire() does not hang on to a lock file that was replaced
   await withScene(async ({ lockPath, acquire }) => {
     Deno.writeTextFileSync(lockPath, "");
     using _oldPurge = lockExclusively(lockPath);
-    const onWait = () => {
+    const onEvent = ({ type }: LockEvent) => {
+      if (type !== "lock-wait") return;
       Deno.removeSync(lockPath);
       Deno.writeTextFileSync(lockPath, "");
     };
-    using lock = await acquire({ onWait, timeoutMs: 5000 });
+    using lock = await acquire({ onEvent, timeoutMs: 5000 });
     assert(lock.held);
     assert(!canLockExclusively(lockPath));
   });
