@@ -165,6 +165,15 @@ Deno.test("Imports go to lower layers or stay in their package", () => {
   assertEquals(wrong.map(({ from, to }) => `${from} -> ${to}`), []);
 });
 
+Deno.test("lib/deno_fuse is a package: it imports lib/linux and nothing else of the project", () => {
+  const own = imports.filter(({ from }) => isIn(from, ["lib/deno_fuse"]));
+  assert(own.some(({ to }) => isIn(to, ["lib/linux"])));
+  const others = own.filter(({ to }) =>
+    files.includes(to) && !isIn(to, ["lib/deno_fuse", "lib/linux"])
+  );
+  assertEquals(others, []);
+});
+
 Deno.test("lib/errors.ts, lib/wording.ts and lib/store/layout.ts import nothing", () => {
   for (const file of ["lib/errors.ts", "lib/wording.ts", "lib/store/layout.ts"]) {
     assert(files.includes(file));

@@ -11,8 +11,9 @@
  */
 
 import { Errno } from "../linux/errno.ts";
+import { FuseError } from "./errors.ts";
 import { FILE_OPERATIONS } from "./file_operations.ts";
-import { FuseError, type Handlers, type Request } from "./handlers.ts";
+import type { Handlers, Request } from "./handlers.ts";
 import { INODE_OPERATIONS } from "./inode_operations.ts";
 import type { Libfuse3, SessionPointer } from "./libfuse3.ts";
 import type { Operation } from "./operation.ts";

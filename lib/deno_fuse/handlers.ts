@@ -12,21 +12,6 @@
  * @module
  */
 
-import { errnoName, errnoText } from "../linux/errno.ts";
-
-/** The failure of a request, as the caller's system call will report it. */
-export class FuseError extends Error {
-  /** Positive errno value. */
-  readonly errno: number;
-
-  /** @param errno Positive errno value, such as `Errno.ENOENT`. */
-  constructor(errno: number, options?: ErrorOptions) {
-    super(`${errnoText(errno)} (${errnoName(errno)})`, options);
-    this.name = "FuseError";
-    this.errno = errno;
-  }
-}
-
 /** An answer, at once or later. */
 export type Answer<T> = T | PromiseLike<T>;
 

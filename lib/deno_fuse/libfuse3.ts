@@ -8,8 +8,7 @@
  * @module
  */
 
-import { MountError } from "../errors.ts";
-import { printable } from "../wording.ts";
+import { MountError } from "./errors.ts";
 import {
   type FileInfoBits,
   fileInfoBits,
@@ -306,7 +305,7 @@ function describeLoading(soname: string, error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   // Source: the words of glibc's dlopen(3).
   const isAbsent = text.includes(`${soname}: cannot open shared object file: No such file`);
-  return isAbsent ? "" : ` (${printable(text, 200)})`;
+  return isAbsent ? "" : ` (${text.length > 200 ? `${text.slice(0, 200)}…` : text})`;
 }
 
 function parseVersion(symbols: Symbols): LibraryVersion {

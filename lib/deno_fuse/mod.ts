@@ -25,6 +25,7 @@
  */
 
 export { Errno } from "../linux/errno.ts";
+export * from "./errors.ts";
 export * from "./handlers.ts";
 export type { Mount } from "../linux/mount_table.ts";
 export type { MountOptions } from "./mount_options.ts";

@@ -4,10 +4,9 @@
  * @module
  */
 
-import { UsageError } from "../errors.ts";
 import { cString } from "../linux/memory.ts";
-import { quote } from "../wording.ts";
 import type { ErrorListener } from "./dispatcher.ts";
+import { MountOptionError } from "./errors.ts";
 import { FUSE_ARGS } from "./structs.ts";
 
 /** Choices for a mount. */
@@ -64,7 +63,7 @@ const MOST_READ_BYTES = 2 ** 32 - 1;
  * Takes `max_read=N` out of the mount options: it must be given in the answer to INIT as well, and
  * be the same there, or libfuse ends the mount when it has just been made.
  *
- * @throws {UsageError} If N is not a number of bytes that a read can have.
+ * @throws {MountOptionError} If N is not a number of bytes that a read can have.
  */
 export function settleMaxRead<O extends Pick<MountOptions, "maxReadBytes" | "mountOptions">>(
   options: O,
@@ -79,8 +78,8 @@ export function settleMaxRead<O extends Pick<MountOptions, "maxReadBytes" | "mou
     }
     maxReadBytes = /^[0-9]+$/.test(value[1] ?? "") ? Number(value[1]) : NaN;
     if (!(maxReadBytes >= LEAST_READ_BYTES && maxReadBytes <= MOST_READ_BYTES)) {
-      throw new UsageError(
-        `Cannot use mount option ${quote(option)}: it takes a number of bytes from ` +
+      throw new MountOptionError(
+        `Cannot use mount option "${option}": it takes a number of bytes from ` +
           `${LEAST_READ_BYTES}, such as max_read=131072`,
       );
     }

@@ -6,7 +6,8 @@
  */
 
 import { Errno } from "../linux/errno.ts";
-import { type Caller, FuseError, type Request } from "./handlers.ts";
+import { FuseError } from "./errors.ts";
+import type { Caller, Request } from "./handlers.ts";
 import type { Libfuse3 } from "./libfuse3.ts";
 import type { RequestPointer } from "./reply.ts";
 import { FUSE_CTX } from "./structs.ts";

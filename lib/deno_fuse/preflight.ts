@@ -5,9 +5,9 @@
  */
 
 import { dirname } from "node:path";
-import { MountError, OsError } from "../errors.ts";
-import { Errno, errnoName } from "../linux/errno.ts";
+import { Errno, errnoName, errnoOf } from "../linux/errno.ts";
 import { AccessMode, closeFd, openFd, OpenFlag, tryAccess } from "../linux/libc.ts";
+import { MountError } from "./errors.ts";
 import type { MountOptions } from "./mount_options.ts";
 import { readText } from "../linux/small_files.ts";
 
@@ -80,8 +80,8 @@ function requireDevice(mountpoint: string): void {
   try {
     closeFd(openFd(DEVICE, OpenFlag.O_RDWR), DEVICE);
   } catch (cause) {
-    if (!(cause instanceof OsError)) throw cause;
-    const { errno } = cause;
+    const errno = errnoOf(cause);
+    if (errno === null) throw cause;
     if (errno === Errno.ENOENT || errno === Errno.ENODEV || errno === Errno.ENXIO) {
       const remedy = "load the kernel's module (modprobe fuse), or give the container the device";
       refuse(mountpoint, `there is no ${DEVICE}; ${remedy}`, cause);

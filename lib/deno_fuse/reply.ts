@@ -12,6 +12,7 @@
 
 import { Errno } from "../linux/errno.ts";
 import { cString } from "../linux/memory.ts";
+import { FuseError } from "./errors.ts";
 import {
   type Attributes,
   type DirectoryEntry,
@@ -19,7 +20,6 @@ import {
   type Entry,
   type FileSystemSpace,
   FileType,
-  FuseError,
   type OpenedDirectory,
   type OpenedFile,
   type TimedAttributes,

@@ -9,7 +9,8 @@
  */
 
 import { Errno } from "../linux/errno.ts";
-import { type AttributeChanges, FuseError } from "./handlers.ts";
+import { FuseError } from "./errors.ts";
+import type { AttributeChanges } from "./handlers.ts";
 import { FILE_INFO, FORGET_DATA, SetAttr, STAT, TIMESPEC } from "./structs.ts";
 
 /**

@@ -14,12 +14,12 @@
  * @module
  */
 
-import { MountError } from "../errors.ts";
 import { Errno, errnoName } from "../linux/errno.ts";
 import { setNonblocking } from "../linux/libc.ts";
 import { waitReadable } from "../linux/poll.ts";
 import { cString } from "../linux/memory.ts";
 import { type Callback, Dispatcher, type ErrorListener, guardListener } from "./dispatcher.ts";
+import { MountError } from "./errors.ts";
 import type { Handlers } from "./handlers.ts";
 import { type Libfuse3, openLibfuse3, type SessionPointer } from "./libfuse3.ts";
 import { collectLog } from "./library_log.ts";
@@ -88,7 +88,7 @@ export interface FuseSession {
  * @param mountpoint An existing directory.
  * @returns When the mount is ready for use.
  * @throws {MountError} If it cannot be mounted, or has ended at once; the message says what to do.
- * @throws {UsageError} If a mount option has a value that it cannot have.
+ * @throws {MountOptionError} If a mount option has a value that is not allowed.
  */
 export async function mount(
   mountpoint: string,
@@ -108,7 +108,7 @@ export async function mount(
  *
  * @throws {MountError} If libfuse or the device is missing, or it cannot be mounted there; the
  *   message says what to do.
- * @throws {UsageError} If a mount option has a value that it cannot have.
+ * @throws {MountOptionError} If a mount option has a value that is not allowed.
  */
 export async function preflightMount(
   mountpoint: string,

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { MountError } from "../errors.ts";
 import { Errno, lastErrno, osError, prepareErrno } from "../linux/errno.ts";
 import { cString } from "../linux/memory.ts";
+import { MountError } from "./errors.ts";
 
 const UMOUNT2 = [
   "buffer", // const char *target

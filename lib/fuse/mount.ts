@@ -17,14 +17,20 @@
  * @module
  */
 
-import { type FuseSession, mount, preflightMount } from "deno-fuse";
+import {
+  type FuseSession,
+  mount,
+  MountError as FuseMountError,
+  MountOptionError,
+  preflightMount,
+} from "deno-fuse";
 import { roomForWorkers } from "../chunk/worker_room.ts";
-import { MountError } from "../errors.ts";
+import { MountError, UsageError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
 import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
 import { openStore } from "../store/store.ts";
 import { nearestFolder, realPathOrNull } from "../linux/file_info.ts";
-import { quote } from "../wording.ts";
+import { printable, quote } from "../wording.ts";
 import { describeKeepers, describeMountUsers, isInside } from "./mount_users.ts";
 import { type OpenedFilesystem, openFilesystem } from "./open_filesystem.ts";
 
@@ -109,7 +115,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     plainMountHint: '-o ""',
   };
   // What cannot succeed should not wait for a lock first.
-  await preflightMount(mountpoint, mountOptions);
+  await withOurErrors(preflightMount(mountpoint, mountOptions));
   using cleanup = new DisposableStack();
   const { lockTimeoutMs: timeoutMs, signal } = options;
   cleanup.use(await PurgeLock.acquire({ basedir, timeoutMs, signal, onEvent }));
@@ -127,7 +133,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     onDamage: warn,
     onSkipped: ({ name, reason }) => warn(`revision ${quote(name)} is left out: ${reason}`),
   }));
-  const session = await mount(mountpoint, filesystem.handlers, {
+  const mounting = mount(mountpoint, filesystem.handlers, {
     ...mountOptions,
     // An absolute path, so that whoever looks at the mounts knows what is served.
     fsname: realPathOrNull(basedir) ?? basedir,
@@ -138,6 +144,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     beforeMount: () => filesystem.start(options.signal),
     onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
   });
+  const session = await withOurErrors(mounting);
   return new Mounted(session, filesystem, { cleanup: cleanup.move(), onEvent });
 }
 
@@ -161,7 +168,7 @@ class Mounted implements BackupMount {
     this.#session = session;
     this.revisionCount = filesystem.revisionCount;
     const watch = this.#watch(options.onEvent);
-    this.closed = session.closed.finally(() => {
+    this.closed = withOurErrors(session.closed).finally(() => {
       clearInterval(watch);
       options.cleanup.dispose();
     });
@@ -185,12 +192,26 @@ class Mounted implements BackupMount {
   }
 
   async unmount(): Promise<readonly string[] | null> {
-    const { busy } = await this.#session.unmount();
+    const { busy } = await withOurErrors(this.#session.unmount());
     return busy ? describeMountUsers(this.#session.mount) : null;
   }
 
   detach(): Promise<void> {
-    return this.#session.detach();
+    return withOurErrors(this.#session.detach());
+  }
+}
+
+/**
+ * Gives what fails in `deno-fuse` the class that the exit code follows, and makes texts of libfuse
+ * and names in its message printable.
+ */
+async function withOurErrors<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (cause) {
+    if (!(cause instanceof FuseMountError)) throw cause;
+    const OurError = cause instanceof MountOptionError ? UsageError : MountError;
+    throw new OurError(printable(cause.message), { cause });
   }
 }
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { MountError } from "../../lib/errors.ts";
+import { MountError } from "../../lib/deno_fuse/errors.ts";
 import { chooseNewSession, openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { obstacle } from "./harness.ts";
 

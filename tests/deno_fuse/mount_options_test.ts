@@ -1,5 +1,5 @@
-import { UsageError } from "../../lib/errors.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
+import { MountOptionError } from "../../lib/deno_fuse/errors.ts";
 import { renderMountOptions, settleMaxRead } from "../../lib/deno_fuse/mount_options.ts";
 
 const onError = () => {};
@@ -26,6 +26,6 @@ Deno.test("settleMaxRead() takes the size of reads out of the mount options, the
   const others = { maxReadBytes: 4096, mountOptions: ["max_reads=1"] };
   assertEquals(settleMaxRead(others), others);
   for (const option of ["max_read", "max_read=", "max_read=0", "max_read=4095", "max_read=1M"]) {
-    assertThrows(() => settleMaxRead({ mountOptions: [option] }), UsageError, `"${option}"`);
+    assertThrows(() => settleMaxRead({ mountOptions: [option] }), MountOptionError, `"${option}"`);
   }
 });
