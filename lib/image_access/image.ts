@@ -31,7 +31,7 @@ import { quote } from "../wording.ts";
 import type { DamageLog, DamagePlace } from "./damage_log.ts";
 import type { IdleMaps } from "./idle_maps.ts";
 import { type BaseImage, ImageOverlay, type Overlay, seqsOf } from "./overlay.ts";
-import type { ChunkPlace, PageCache } from "../pages/page_cache.ts";
+import type { ChunkLocation, PageCache } from "../pages/page_cache.ts";
 import type { Page } from "../pages/page_pool.ts";
 import { ReadAhead } from "./read_ahead.ts";
 import { collect, cut, type ReadBytes } from "./read_bytes.ts";
@@ -252,7 +252,7 @@ export class Image implements BaseImage {
     return chunk && this.#page(chunk, seq);
   }
 
-  #chunkOf(map: RevisionMap, seq: number, spilledId: string | undefined): ChunkPlace | null {
+  #chunkOf(map: RevisionMap, seq: number, spilledId: string | undefined): ChunkLocation | null {
     const { basedir, spillDir } = this.#services;
     if (spilledId !== undefined) {
       return spilledId === ZERO_CHUNK_ID ? null : { dir: spillDir, id: spilledId };
@@ -262,7 +262,7 @@ export class Image implements BaseImage {
   }
 
   /** Returns a chunk's page, held. A failure is always a promise's. */
-  #page(chunk: ChunkPlace, seq: number): Page | Promise<Page> {
+  #page(chunk: ChunkLocation, seq: number): Page | Promise<Page> {
     const { cache } = this.#services;
     const needed = this.bytesOf(seq);
     try {

@@ -23,7 +23,7 @@ import type { Page, PagePool } from "./page_pool.ts";
 const MAX_EVICTION_CHOICES = 16;
 
 /** Which chunk, and in which directory's `chunks` it lies. */
-export interface ChunkPlace {
+export interface ChunkLocation {
   readonly dir: string;
   /** 32 lower-case hex digits. */
   readonly id: string;
@@ -47,7 +47,7 @@ export interface PageLoader {
    * @returns `null` if it is loaded ahead and there is too much to do already.
    */
   load(
-    chunk: ChunkPlace,
+    chunk: ChunkLocation,
     options: { isAhead: boolean; takePage: (memory: PageMemory | null) => Page },
   ): Loading | null;
 }
@@ -104,7 +104,7 @@ export class PageCache {
    * @param needed Bytes that the chunk must have, 1 to CHUNK_BYTES.
    * @throws {ChunkCorruptError} If it has fewer.
    */
-  get(chunk: ChunkPlace, needed: number): Page | null {
+  get(chunk: ChunkLocation, needed: number): Page | null {
     const page = this.#touch(keyOf(chunk));
     if (page === null) return null;
     this.#hits++;
@@ -117,7 +117,7 @@ export class PageCache {
    * @param needed Bytes that the chunk must have, 1 to CHUNK_BYTES.
    * @throws {ChunkCorruptError} If it has fewer; and whatever made the loading fail.
    */
-  async load(chunk: ChunkPlace, needed: number): Promise<Page> {
+  async load(chunk: ChunkLocation, needed: number): Promise<Page> {
     const page = this.get(chunk, needed) ?? await this.#board(chunk);
     try {
       return requireLength(page, chunk, needed);
@@ -128,7 +128,7 @@ export class PageCache {
   }
 
   /** Waits for a chunk's flight, which is begun if there is none. */
-  #board(chunk: ChunkPlace): Promise<Page> {
+  #board(chunk: ChunkLocation): Promise<Page> {
     this.#misses++;
     const key = keyOf(chunk);
     let flight = this.#flights.get(key);
@@ -144,7 +144,7 @@ export class PageCache {
    *
    * @returns `false` if there is too much to do already.
    */
-  prefetch(chunk: ChunkPlace): boolean {
+  prefetch(chunk: ChunkLocation): boolean {
     const key = keyOf(chunk);
     if (this.#flights.has(key) || this.#touch(key) !== null) return true;
     if (this.#launch(chunk, true) === null) return false;
@@ -161,7 +161,7 @@ export class PageCache {
     return page;
   }
 
-  #launch(chunk: ChunkPlace, isAhead: boolean): Flight | null {
+  #launch(chunk: ChunkLocation, isAhead: boolean): Flight | null {
     let page: Page | null = null;
     const takePage = (memory: PageMemory | null) => page = this.#takePage(memory);
     const loading = this.#loader.load(chunk, { isAhead, takePage });
@@ -230,7 +230,7 @@ export class PageCache {
 }
 
 /** What lies behind a short chunk's end in its page is some other chunk's. */
-function requireLength(page: Page, { dir, id }: ChunkPlace, needed: number): Page {
+function requireLength(page: Page, { dir, id }: ChunkLocation, needed: number): Page {
   if (page.length >= needed) return page;
   const path = chunkPath(dir, id);
   throw new ChunkCorruptError(
@@ -241,6 +241,6 @@ function requireLength(page: Page, { dir, id }: ChunkPlace, needed: number): Pag
   );
 }
 
-function keyOf({ dir, id }: ChunkPlace): string {
+function keyOf({ dir, id }: ChunkLocation): string {
   return id + dir;
 }

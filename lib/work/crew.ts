@@ -10,19 +10,13 @@
  */
 
 import { roomForWorkers } from "../chunk/worker_room.ts";
+import { startWorkers, watchWorker, type WorkerPort } from "../chunk/worker_start.ts";
 import { ResourceError } from "../errors.ts";
-import { reasonOf } from "../linux/errno.ts";
 import type { StartMessage, WorkerMessage } from "./messages.ts";
 import { orAborted } from "./or_aborted.ts";
 
-/** As much of the web's `Worker` as is used. */
-export interface CrewWorker {
-  onmessage: ((event: MessageEvent<WorkerMessage>) => void) | null;
-  onerror: ((event: ErrorEvent) => void) | null;
-  onmessageerror: ((event: MessageEvent) => void) | null;
-  postMessage(start: StartMessage): void;
-  terminate(): void;
-}
+/** A worker of a crew, as its pool sees it. */
+export type CrewWorker = WorkerPort<StartMessage, WorkerMessage>;
 
 /** How many workers there are to be, and who hears of it. */
 export interface CrewOptions {
@@ -56,19 +50,27 @@ export class WorkerCrew implements Disposable {
     const { threads, notice } = roomForWorkers(options.threads);
     if (notice !== null) onNotice(notice);
     using started = new DisposableStack();
-    const starting: Promise<CrewWorker | ResourceError>[] = [];
-    for (let index = 0; index < threads && !signal?.aborted; index++) {
-      starting.push(startWorker(started));
-      // Creating a worker takes some 15 ms, in which a signal cannot be heard.
-      await new Promise((resolve) => setTimeout(resolve, 0));
+    const workers: CrewWorker[] = [];
+    const start = (): Promise<string | null> => {
+      const worker: CrewWorker = new Worker(new URL("./worker.ts", import.meta.url), {
+        type: "module",
+      });
+      started.defer(() => worker.terminate());
+      return new Promise((resolve) => {
+        const onMessage = () => {
+          workers.push(worker);
+          resolve(null);
+        };
+        watchWorker(worker, { onMessage, onDeath: resolve });
+      });
+    };
+    const starting = startWorkers(threads, start, () => signal?.aborted ?? false);
+    const failure = (await orAborted(starting, signal)).find((reason) => reason !== null);
+    if (failure !== undefined) {
+      const message = `Cannot start a worker: ${failure}`;
+      if (workers.length === 0) throw new ResourceError(message);
+      onNotice(`Using ${workers.length} of ${threads} workers: ${message}`);
     }
-    const results = await orAborted(Promise.all(starting), signal);
-    const workers = results.filter((result): result is CrewWorker =>
-      !(result instanceof ResourceError)
-    );
-    const failure = results.find((result) => result instanceof ResourceError);
-    if (failure && workers.length === 0) throw failure;
-    if (failure) onNotice(`Using ${workers.length} of ${threads} workers: ${failure.message}`);
     return new WorkerCrew(workers, started.move());
   }
 
@@ -76,24 +78,4 @@ export class WorkerCrew implements Disposable {
   [Symbol.dispose](): void {
     this.#started.dispose();
   }
-}
-
-/** Resolves when a worker says that it is ready, or to what keeps it from being that. */
-function startWorker(started: DisposableStack): Promise<CrewWorker | ResourceError> {
-  const failure = (reason: string) => new ResourceError(`Cannot start a worker: ${reason}`);
-  let worker: CrewWorker;
-  try {
-    worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  } catch (error) {
-    return Promise.resolve(failure(reasonOf(error)));
-  }
-  started.defer(() => worker.terminate());
-  return new Promise((resolve) => {
-    worker.onmessage = () => resolve(worker);
-    worker.onerror = (event) => {
-      // Without this the error would end the process.
-      event.preventDefault();
-      resolve(failure(event.message));
-    };
-  });
 }

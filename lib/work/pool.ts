@@ -7,6 +7,7 @@
  * @module
  */
 
+import { watchWorker } from "../chunk/worker_start.ts";
 import { type BackyError, fromWireError, WorkerError } from "../errors.ts";
 import type { CrewWorker, WorkerCrew } from "./crew.ts";
 import {
@@ -146,7 +147,7 @@ export class WorkerPool {
  */
 function endOf(worker: CrewWorker, onNote: (note: Note) => void): Promise<BackyError | null> {
   return new Promise((resolve) => {
-    worker.onmessage = ({ data: message }: MessageEvent<WorkerMessage>) => {
+    const onMessage = (message: WorkerMessage) => {
       switch (message.type) {
         case "done":
         case "stopped":
@@ -159,12 +160,8 @@ function endOf(worker: CrewWorker, onNote: (note: Note) => void): Promise<BackyE
           return onNote(message);
       }
     };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      resolve(new WorkerError(`Cannot go on: a worker ended: ${event.message}`));
-    };
-    worker.onmessageerror = () => {
-      resolve(new WorkerError("Cannot go on: a worker's message was lost"));
-    };
+    const onDeath = (reason: string) =>
+      resolve(new WorkerError(`Cannot go on: a worker ended: ${reason}`));
+    watchWorker(worker, { onMessage, onDeath });
   });
 }

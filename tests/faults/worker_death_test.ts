@@ -1,7 +1,8 @@
 /** Workers that die. */
 
 import { WorkerError } from "../../lib/errors.ts";
-import { ChunkLoader, type JobWorker } from "../../lib/pages/chunk_loader.ts";
+import { ChunkLoader } from "../../lib/pages/chunk_loader.ts";
+import type { JobWorker } from "../../lib/pages/worker_slot.ts";
 import { PagePool } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import {
@@ -69,7 +70,7 @@ Deno.test("A mount's worker that dies fails the read that it was at, and another
   using store = new FaultStore({ chunks: 3 });
   let count = 0;
   const createWorker = (): JobWorker => {
-    const name = count++ === 0 ? "./dying_fuse_worker.ts" : "../../lib/fuse/worker.ts";
+    const name = count++ === 0 ? "./dying_fuse_worker.ts" : "../../lib/pages/worker.ts";
     return new Worker(new URL(name, import.meta.url), { type: "module" });
   };
   using loader = new ChunkLoader({ threads: 1, verify: true, createWorker });

@@ -1,6 +1,7 @@
 import { ChunkMissingError, ResourceError, toWireError, WorkerError } from "../../lib/errors.ts";
 import { adviseHugePages } from "../../lib/linux/libc.ts";
-import { ChunkLoader, type JobWorker } from "../../lib/pages/chunk_loader.ts";
+import { ChunkLoader } from "../../lib/pages/chunk_loader.ts";
+import type { JobWorker } from "../../lib/pages/worker_slot.ts";
 import type { DecodeJob, Job, WorkerMessage } from "../../lib/pages/messages.ts";
 import type { PageMemory } from "../../lib/pages/page_memory.ts";
 import { PagePool } from "../../lib/pages/page_pool.ts";

@@ -6,7 +6,7 @@
  */
 
 import { BackyError, ChunkMissingError, OsError } from "../../lib/errors.ts";
-import type { ChunkPlace, Loading, PageLoader } from "../../lib/pages/page_cache.ts";
+import type { ChunkLocation, Loading, PageLoader } from "../../lib/pages/page_cache.ts";
 import type { Page } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES, chunkIdFromHex } from "../../lib/store/layout.ts";
 import type { RevisionMap } from "../../lib/store/revision_map.ts";
@@ -44,7 +44,7 @@ export class FakeChunks implements PageLoader {
   #storedCount = 0;
 
   load(
-    { id }: ChunkPlace,
+    { id }: ChunkLocation,
     { isAhead, takePage }: { isAhead: boolean; takePage: (memory: null) => Page },
   ): Loading | null {
     if (isAhead && !this.acceptsAhead) return null;
