@@ -9,7 +9,7 @@ import { adviceForLack, Errno } from "../linux/errno.ts";
 import { openFd, OpenFlag } from "../linux/libc.ts";
 import { chunkRelativePath } from "../store/layout.ts";
 import { quote } from "../wording.ts";
-import { type ChunkRef, describeChunk, seqFields } from "./places.ts";
+import { type ChunkRef, describeChunk, seqFields } from "./chunk_ref.ts";
 
 // Should a regular file be replaced in the moment before it is opened: opening must not hang on a
 // FIFO or take over a terminal.

@@ -10,7 +10,7 @@
 
 import { fromFirstGood } from "./chunk_fault.ts";
 import { ChunkDecoder, type DecodedChunk, type PageCachePolicy } from "./decoder.ts";
-import type { ChunkRef } from "./places.ts";
+import type { ChunkRef } from "./chunk_ref.ts";
 
 /** A decoded chunk and where it came from. */
 export interface FoundChunk extends DecodedChunk {

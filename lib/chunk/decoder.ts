@@ -13,7 +13,7 @@ import { BackyError, ChunkCorruptError, type ChunkFault } from "../errors.ts";
 import { adviseFd, FileAdvice, readFull, releaseFd } from "../linux/libc.ts";
 import { CHUNK_BYTES, CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath, inFile, openChunkFile, unreadable } from "./chunk_file.ts";
-import { type ChunkRef, describeChunk, seqFields } from "./places.ts";
+import { type ChunkRef, describeChunk, seqFields } from "./chunk_ref.ts";
 
 /** What is to become of a chunk file's pages in the page cache once it was read. */
 export type PageCachePolicy = "drop" | "keep";

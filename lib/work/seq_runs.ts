@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { SeqList } from "../chunk/places.ts";
+import type { SeqList } from "../chunk/chunk_ref.ts";
 import { NO_SEQ, type RestorePlan } from "./plan.ts";
 
 /** As many seqs are listed one by one, in errors. */

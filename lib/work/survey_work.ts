@@ -7,7 +7,7 @@
 
 import { chunkPath, inFile, openChunkFile, unreadable } from "../chunk/chunk_file.ts";
 import { fromFirstGood, isChunkFault } from "../chunk/chunk_fault.ts";
-import { type ChunkRef, seqFields } from "../chunk/places.ts";
+import { type ChunkRef, seqFields } from "../chunk/chunk_ref.ts";
 import { ChunkCorruptError, ChunkMissingError } from "../errors.ts";
 import { releaseFd } from "../linux/libc.ts";
 import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../store/layout.ts";

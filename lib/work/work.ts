@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { ChunkRef } from "../chunk/places.ts";
+import type { ChunkRef } from "../chunk/chunk_ref.ts";
 import { isChunkFault } from "../chunk/chunk_fault.ts";
 import { ChunkSources } from "../chunk/chunk_sources.ts";
 import { ChunkCorruptError, type ChunkMissingError } from "../errors.ts";

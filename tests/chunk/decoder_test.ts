@@ -1,6 +1,6 @@
 import * as codec from "lzo-wasm";
 import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
-import type { ChunkRef } from "../../lib/chunk/places.ts";
+import type { ChunkRef } from "../../lib/chunk/chunk_ref.ts";
 import { ChunkCorruptError, type ChunkFault, ChunkMissingError } from "../../lib/errors.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";

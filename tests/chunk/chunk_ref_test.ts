@@ -1,4 +1,4 @@
-import { describeChunk } from "../../lib/chunk/places.ts";
+import { describeChunk } from "../../lib/chunk/chunk_ref.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals } from "../assert.ts";
 
