@@ -138,6 +138,11 @@ export class ChunkCorruptError extends BackyError {
   }
 }
 
+/** Whether an error says that a chunk is missing or damaged, not that something else went wrong. */
+export function isChunkFault(error: unknown): error is ChunkMissingError | ChunkCorruptError {
+  return error instanceof ChunkMissingError || error instanceof ChunkCorruptError;
+}
+
 /** The target was refused, failed while it was written, or is no longer under its name. */
 export class TargetError extends BackyError {
   override readonly code = "target";

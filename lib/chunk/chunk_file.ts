@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ChunkCorruptError, ChunkMissingError, OsError } from "../errors.ts";
+import { ChunkCorruptError, ChunkMissingError, isChunkFault, OsError } from "../errors.ts";
 import { adviceForLack, Errno } from "../linux/errno.ts";
 import { openFd, OpenFlag } from "../linux/libc.ts";
 import { chunkRelativePath } from "../store/layout.ts";
@@ -89,6 +89,31 @@ function requireRegular(path: string, chunk: ChunkRef): void {
     `Cannot use chunk ${describeChunk(chunk)}: its file holds 0 bytes only${inFile(path)}`,
     { ...fields, reason: "header" },
   );
+}
+
+/**
+ * Tries one directory after the other until one has a good copy of a chunk.
+ *
+ * @param attempt Reads the copy in one of them.
+ * @throws {OsError} If none has, and one of them could not be read: what lies there may be good.
+ * @throws {ChunkMissingError | ChunkCorruptError} What is wrong in the first directory otherwise.
+ */
+export function fromFirstGood<Dir, Copy>(
+  dirs: readonly Dir[],
+  attempt: (dir: Dir, index: number) => Copy,
+): Copy {
+  let firstFault: unknown, firstRefusal: unknown;
+  for (const [index, dir] of dirs.entries()) {
+    try {
+      return attempt(dir, index);
+    } catch (error) {
+      if (error instanceof OsError) firstRefusal ??= error;
+      else if (isChunkFault(error)) firstFault ??= error;
+      else throw error;
+    }
+  }
+  throw firstRefusal ?? firstFault ??
+    new TypeError("Cannot decode a chunk: there are no backup directories");
 }
 
 /** Ends the message on a chunk with where it was read. */

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { fromFirstGood } from "./chunk_fault.ts";
+import { fromFirstGood } from "./chunk_file.ts";
 import { ChunkDecoder, type DecodedChunk, type PageCachePolicy } from "./decoder.ts";
 import type { ChunkRef } from "./chunk_ref.ts";
 

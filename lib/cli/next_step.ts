@@ -5,8 +5,7 @@
  * @module
  */
 
-import { isChunkFault } from "../chunk/chunk_fault.ts";
-import { OsError, TargetError } from "../errors.ts";
+import { isChunkFault, OsError, TargetError } from "../errors.ts";
 import type { TargetHandle } from "../target/target.ts";
 import { STDOUT_NAME } from "../target/wording.ts";
 import { quote } from "../wording.ts";

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { ChunkCorruptError, ChunkMissingError } from "../errors.ts";
+import { isChunkFault } from "../errors.ts";
 import { type ImageSource, SECTOR_SIZES, type SectorBytes } from "./partition.ts";
 import { findSignature, SIGNATURE_BYTES } from "./signatures.ts";
 
@@ -87,7 +87,7 @@ function isFoundAt(image: ImageSource, run: SectorRun, offset: number): boolean 
   try {
     bytes = image.read(offset, length);
   } catch (error) {
-    if (error instanceof ChunkMissingError || error instanceof ChunkCorruptError) return false;
+    if (isChunkFault(error)) return false;
     throw error;
   }
   if (run.beginsWith === "signature") return findSignature(bytes) !== null;

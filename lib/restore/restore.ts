@@ -18,8 +18,7 @@
  * @module
  */
 
-import { openChunkFile } from "../chunk/chunk_file.ts";
-import { fromFirstGood } from "../chunk/chunk_fault.ts";
+import { fromFirstGood, openChunkFile } from "../chunk/chunk_file.ts";
 import { releaseFd } from "../linux/libc.ts";
 import { ignoreWriteSignals } from "../linux/signals.ts";
 import { chunkIdToHex } from "../store/layout.ts";

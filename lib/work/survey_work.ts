@@ -5,10 +5,15 @@
  * @module
  */
 
-import { chunkPath, inFile, openChunkFile, unreadable } from "../chunk/chunk_file.ts";
-import { fromFirstGood, isChunkFault } from "../chunk/chunk_fault.ts";
+import {
+  chunkPath,
+  fromFirstGood,
+  inFile,
+  openChunkFile,
+  unreadable,
+} from "../chunk/chunk_file.ts";
 import { type ChunkRef, seqFields } from "../chunk/chunk_ref.ts";
-import { ChunkCorruptError, ChunkMissingError } from "../errors.ts";
+import { ChunkCorruptError, ChunkMissingError, isChunkFault } from "../errors.ts";
 import { releaseFd } from "../linux/libc.ts";
 import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../store/layout.ts";
 import { statFd } from "../linux/file_status.ts";

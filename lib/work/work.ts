@@ -6,9 +6,8 @@
  */
 
 import type { ChunkRef } from "../chunk/chunk_ref.ts";
-import { isChunkFault } from "../chunk/chunk_fault.ts";
 import { ChunkSources } from "../chunk/chunk_sources.ts";
-import { ChunkCorruptError, type ChunkMissingError } from "../errors.ts";
+import { ChunkCorruptError, type ChunkMissingError, isChunkFault } from "../errors.ts";
 import { chunkIdToHex } from "../store/layout.ts";
 import { Control, Counter, type Note, type StartMessage } from "./messages.ts";
 import { bytesOfSeq, idOfSeq } from "./plan.ts";

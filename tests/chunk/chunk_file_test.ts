@@ -1,5 +1,4 @@
-import { inFile, unreadable } from "../../lib/chunk/chunk_file.ts";
-import { fromFirstGood } from "../../lib/chunk/chunk_fault.ts";
+import { fromFirstGood, inFile, unreadable } from "../../lib/chunk/chunk_file.ts";
 import { ChunkCorruptError, ChunkMissingError, OsError } from "../../lib/errors.ts";
 import { Errno, errnoName, osError } from "../../lib/linux/errno.ts";
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";

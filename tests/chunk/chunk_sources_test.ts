@@ -1,7 +1,6 @@
 import * as codec from "lzo-wasm";
-import { isChunkFault } from "../../lib/chunk/chunk_fault.ts";
 import { ChunkSources } from "../../lib/chunk/chunk_sources.ts";
-import { ChunkCorruptError, ChunkMissingError, OsError } from "../../lib/errors.ts";
+import { ChunkCorruptError, ChunkMissingError, isChunkFault, OsError } from "../../lib/errors.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";

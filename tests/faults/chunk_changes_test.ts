@@ -1,7 +1,6 @@
 /** Chunk files that go, change or cannot be read while a restore is under way. */
 
-import { isChunkFault } from "../../lib/chunk/chunk_fault.ts";
-import { ChunkCorruptError, ChunkMissingError } from "../../lib/errors.ts";
+import { ChunkCorruptError, ChunkMissingError, isChunkFault } from "../../lib/errors.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "../assert.ts";
 import { assertImage } from "../cli/harness.ts";
