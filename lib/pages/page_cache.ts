@@ -1,11 +1,10 @@
 /**
- * Step 5 of a FUSE read: finds a chunk's page, or has the chunk decoded into one.
+ * Finds a chunk's page, or has the chunk decoded into one.
  *
- * One cache serves all revisions, which share most of their chunks. It is bounded in bytes; what
- * was used least recently goes first, or nearly so: what goes should lie in the memory of the
- * worker that needs the place. A chunk that several readers ask for at once is decoded once. A
- * failure is told to those who wait for it and is not remembered: the next reader has it tried
- * again. Pure: `chunk_loader.ts` (step 6) does the decoding.
+ * One cache serves all images, which share most of their chunks. It is bounded in bytes and evicts
+ * roughly the least recently used page, preferring one in the requesting worker's memory. A chunk
+ * that several readers ask for at once is decoded once. A failure is reported to those who wait for
+ * it and is not remembered: the next reader tries again. Pure: `chunk_loader.ts` does the decoding.
  *
  * @module
  */
@@ -17,13 +16,14 @@ import type { PageMemory } from "./page_memory.ts";
 import type { Page, PagePool } from "./page_pool.ts";
 
 /**
- * So many of the least recently used pages are looked over for one in the memory that is wanted; of
- * a small cache an eighth, for what was used last will be used again.
+ * How many of the least recently used pages are searched for one in the wanted memory. In a small
+ * cache it is an eighth of the pages, so that recently used ones stay.
  */
 const MAX_EVICTION_CHOICES = 16;
 
-/** Which chunk, and in which directory's `chunks` it lies. */
+/** Where a chunk's file is. */
 export interface ChunkLocation {
+  /** Directory with `chunks` below it. */
   readonly dir: string;
   /** 32 lower-case hex digits. */
   readonly id: string;
@@ -33,18 +33,19 @@ export interface ChunkLocation {
 export interface Loading {
   /** Resolves to the number of bytes in the page. */
   readonly done: Promise<number>;
-  /** Somebody waits for it now: it is to be no longer behind others that are loaded ahead. */
+  /** Moves it before the chunks that are loaded ahead, because somebody waits for it now. */
   promote(): void;
 }
 
 /** Decodes chunks. */
 export interface PageLoader {
   /**
-   * Decodes a chunk into the page that `takePage` returns, which is called when the work begins,
-   * with the memory in which the page would best lie.
+   * Decodes a chunk into a page.
    *
    * @param options.isAhead Whether nobody waits for it yet.
-   * @returns `null` if it is loaded ahead and there is too much to do already.
+   * @param options.takePage Returns the page. Called once, when the work begins, with the worker's
+   *   memory: a page there needs no copy.
+   * @returns `null` if it is to be loaded ahead and too much is waiting already.
    */
   load(
     chunk: ChunkLocation,
@@ -52,15 +53,16 @@ export interface PageLoader {
   ): Loading | null;
 }
 
-/** How a cache has served, in number of chunks. */
+/** How often a cache was asked, in chunks. */
 export interface CacheCounts {
   readonly hits: number;
   readonly misses: number;
-  /** Loaded ahead of any reader. */
+  /** Loaded before anybody asked for them. */
   readonly ahead: number;
 }
 
-interface Flight {
+/** A chunk that is being loaded, and who waits for it. */
+interface PendingLoad {
   readonly loading: Loading;
   readonly waiters: PromiseWithResolvers<Page>[];
 }
@@ -72,7 +74,7 @@ export class PageCache {
   readonly #capacity: number;
   /** In order of use, the least recently used first. The cache holds each page once. */
   readonly #pages = new Map<string, Page>();
-  readonly #flights = new Map<string, Flight>();
+  readonly #pending = new Map<string, PendingLoad>();
   /** Pages that are being filled. */
   #filling = 0;
   #hits = 0;
@@ -81,7 +83,7 @@ export class PageCache {
 
   /**
    * @param options.capacityBytes Bound of the pages' memory, at least one page. Only pages that
-   *   readers hold may exceed it, two a request at most.
+   *   readers hold may exceed it: two a request at most.
    */
   constructor(options: { pool: PagePool; loader: PageLoader; capacityBytes: number }) {
     this.#pool = options.pool;
@@ -93,13 +95,13 @@ export class PageCache {
     return { hits: this.#hits, misses: this.#misses, ahead: this.#ahead };
   }
 
-  /** Number of pages that the bound leaves room for. */
+  /** Number of pages within the bound. */
   get capacityPages(): number {
     return this.#capacity;
   }
 
   /**
-   * Returns a chunk's page, held for the caller, at once; `null` if it must be loaded.
+   * Returns a chunk's page, held for the caller; `null` if it must be loaded.
    *
    * @param needed Bytes that the chunk must have, 1 to CHUNK_BYTES.
    * @throws {ChunkCorruptError} If it has fewer.
@@ -112,13 +114,14 @@ export class PageCache {
   }
 
   /**
-   * Loads a chunk that is not there, and returns its page, held for the caller.
+   * Loads a chunk that is not in the cache, and returns its page, held for the caller.
    *
    * @param needed Bytes that the chunk must have, 1 to CHUNK_BYTES.
-   * @throws {ChunkCorruptError} If it has fewer; and whatever made the loading fail.
+   * @throws {ChunkCorruptError} If it has fewer.
+   * @throws Whatever the loader fails with.
    */
   async load(chunk: ChunkLocation, needed: number): Promise<Page> {
-    const page = this.get(chunk, needed) ?? await this.#board(chunk);
+    const page = this.get(chunk, needed) ?? await this.#join(chunk);
     try {
       return requireLength(page, chunk, needed);
     } catch (error) {
@@ -127,27 +130,26 @@ export class PageCache {
     }
   }
 
-  /** Waits for a chunk's flight, which is begun if there is none. */
-  #board(chunk: ChunkLocation): Promise<Page> {
+  /** Waits for a chunk, which begins to be loaded unless it is already. */
+  #join(chunk: ChunkLocation): Promise<Page> {
     this.#misses++;
-    const key = keyOf(chunk);
-    let flight = this.#flights.get(key);
-    if (flight) flight.loading.promote();
-    else flight = this.#launch(chunk, false)!;
+    let pending = this.#pending.get(keyOf(chunk));
+    if (pending) pending.loading.promote();
+    else pending = this.#begin(chunk, false)!;
     const waiter = Promise.withResolvers<Page>();
-    flight.waiters.push(waiter);
+    pending.waiters.push(waiter);
     return waiter.promise;
   }
 
   /**
-   * Has a chunk loaded that will probably be asked for soon.
+   * Loads a chunk that will probably be asked for soon.
    *
-   * @returns `false` if there is too much to do already.
+   * @returns `false` if too much is waiting already.
    */
   prefetch(chunk: ChunkLocation): boolean {
     const key = keyOf(chunk);
-    if (this.#flights.has(key) || this.#touch(key) !== null) return true;
-    if (this.#launch(chunk, true) === null) return false;
+    if (this.#pending.has(key) || this.#touch(key) !== null) return true;
+    if (this.#begin(chunk, true) === null) return false;
     this.#ahead++;
     return true;
   }
@@ -161,41 +163,40 @@ export class PageCache {
     return page;
   }
 
-  #launch(chunk: ChunkLocation, isAhead: boolean): Flight | null {
+  #begin(chunk: ChunkLocation, isAhead: boolean): PendingLoad | null {
     let page: Page | null = null;
     const takePage = (memory: PageMemory | null) => page = this.#takePage(memory);
     const loading = this.#loader.load(chunk, { isAhead, takePage });
     if (loading === null) return null;
     const key = keyOf(chunk);
-    const flight: Flight = { loading, waiters: [] };
-    this.#flights.set(key, flight);
+    const pending: PendingLoad = { loading, waiters: [] };
+    this.#pending.set(key, pending);
     loading.done.then(
-      (length) => this.#land(key, flight, page, length),
-      (error) => this.#crash(key, flight, page, error),
+      (length) => this.#finish(key, pending, page, length),
+      (error) => this.#fail(key, pending, page, error),
     );
-    return flight;
+    return pending;
   }
 
-  #land(key: string, flight: Flight, page: Page | null, length: number): void {
+  #finish(key: string, pending: PendingLoad, page: Page | null, length: number): void {
     if (page === null) {
-      return this.#crash(key, flight, page, new TypeError("Cannot cache a chunk without a page"));
+      return this.#fail(key, pending, page, new TypeError("Cannot cache a chunk without a page"));
     }
     page.length = length;
     this.#filling--;
-    this.#flights.delete(key);
+    this.#pending.delete(key);
     this.#pages.set(key, page);
-    // Held for the waiters before any of them runs: the first may bring about that the page is
-    // evicted.
-    for (const waiter of flight.waiters) waiter.resolve(page.retain());
+    // Held for all waiters before the first of them runs, which may cause the page's eviction.
+    for (const waiter of pending.waiters) waiter.resolve(page.retain());
   }
 
-  #crash(key: string, flight: Flight, page: Page | null, error: unknown): void {
+  #fail(key: string, pending: PendingLoad, page: Page | null, error: unknown): void {
     if (page !== null) {
       this.#filling--;
       page.release();
     }
-    this.#flights.delete(key);
-    for (const waiter of flight.waiters) waiter.reject(error);
+    this.#pending.delete(key);
+    for (const waiter of pending.waiters) waiter.reject(error);
   }
 
   #takePage(memory: PageMemory | null): Page {
@@ -212,14 +213,14 @@ export class PageCache {
   }
 
   /**
-   * Returns the key of the page to evict: among the least recently used one in that memory, else
-   * the very least.
+   * Returns the key of the page to evict: one in that memory among the least recently used, else
+   * the least recently used of all. `null` if all are held.
    */
   #findVictim(memory: PageMemory | null): string | null {
     let first: string | null = null;
     let choices = Math.min(MAX_EVICTION_CHOICES, Math.ceil(this.#capacity / 8));
     for (const [key, page] of this.#pages) {
-      // Somebody is reading it: to let go of it would free no memory.
+      // A reader holds it, so evicting it would free no memory.
       if (!page.isHeldOnce) continue;
       if (memory === null || page.outputIn(memory) !== null) return key;
       first ??= key;
@@ -229,7 +230,7 @@ export class PageCache {
   }
 }
 
-/** What lies behind a short chunk's end in its page is some other chunk's. */
+/** Bytes behind a short chunk's end belong to another chunk that had the page before. */
 function requireLength(page: Page, { dir, id }: ChunkLocation, needed: number): Page {
   if (page.length >= needed) return page;
   const path = chunkPath(dir, id);

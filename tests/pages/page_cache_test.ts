@@ -13,12 +13,12 @@ function setUp(pages: number, chunks: number) {
     loader.contents.set(fakeId(number), fakeContent(number));
   }
   const cache = new PageCache({ pool, loader, capacityBytes: pages * CHUNK_BYTES });
-  const place = (number: number, dir = "/a") => ({ dir, id: fakeId(number) });
+  const at = (number: number, dir = "/a") => ({ dir, id: fakeId(number) });
   /** Loads a chunk and lets go of it. */
   const visit = async (number: number) => {
-    (cache.get(place(number), 1) ?? await cache.load(place(number), 1)).release();
+    (cache.get(at(number), 1) ?? await cache.load(at(number), 1)).release();
   };
-  return { pool, loader, cache, place, visit };
+  return { pool, loader, cache, at, visit };
 }
 
 Deno.test("PagePool uses memory again, but only what nobody holds", () => {
@@ -43,35 +43,35 @@ Deno.test("PagePool keeps no more memory than it may", () => {
 });
 
 Deno.test("PageCache loads a chunk once for all who ask meanwhile", async () => {
-  const { cache, loader, place } = setUp(2, 1);
+  const { cache, loader, at } = setUp(2, 1);
   loader.pause = nextTurn;
-  const pages = await Promise.all([1, 2, 3].map(() => cache.load(place(0), 1)));
+  const pages = await Promise.all([1, 2, 3].map(() => cache.load(at(0), 1)));
   assertEquals(loader.loaded.length, 1);
   assert(pages.every((page) => page === pages[0] && isSame(page.bytes, fakeContent(0))));
   for (const page of pages) page.release();
   assertEquals(cache.counts, { hits: 0, misses: 3, ahead: 0 });
-  assert(cache.get(place(0), 1) === pages[0]);
+  assert(cache.get(at(0), 1) === pages[0]);
   assertEquals(cache.counts.hits, 1);
 });
 
 Deno.test("PageCache tells the same chunk of two directories apart", async () => {
-  const { cache, loader, place } = setUp(2, 1);
-  await cache.load(place(0, "/a"), 1);
-  await cache.load(place(0, "/b"), 1);
+  const { cache, loader, at } = setUp(2, 1);
+  await cache.load(at(0, "/a"), 1);
+  await cache.load(at(0, "/b"), 1);
   assertEquals(loader.loaded.length, 2);
 });
 
 Deno.test("PageCache evicts what was used least recently and stays in its bounds", async () => {
-  const { cache, loader, pool, place, visit } = setUp(2, 3);
+  const { cache, loader, pool, at, visit } = setUp(2, 3);
   for (const number of [0, 1, 0, 2, 0, 1]) await visit(number);
   assertEquals(loader.loaded, [0, 1, 2, 1].map(fakeId));
-  assertEquals(cache.get(place(2), 1), null);
+  assertEquals(cache.get(at(2), 1), null);
   assertEquals(pool.allocatedBytes, 2 * CHUNK_BYTES);
 });
 
 Deno.test("PageCache evicts others than those that somebody holds", async () => {
-  const { cache, loader, place, visit } = setUp(2, 4);
-  const held = await cache.load(place(0), 1);
+  const { cache, loader, at, visit } = setUp(2, 4);
+  const held = await cache.load(at(0), 1);
   for (const number of [1, 2, 3, 0]) await visit(number);
   assertEquals(loader.loaded, [0, 1, 2, 3].map(fakeId));
   held.release();
@@ -79,48 +79,48 @@ Deno.test("PageCache evicts others than those that somebody holds", async () => 
 });
 
 Deno.test("PageCache does not remember failures", async () => {
-  const { cache, loader, pool, place } = setUp(2, 1);
+  const { cache, loader, pool, at } = setUp(2, 1);
   loader.shouldFail = () => true;
-  const both = [cache.load(place(0), 1), cache.load(place(0), 1)];
+  const both = [cache.load(at(0), 1), cache.load(at(0), 1)];
   for (const load of both) await assertRejects(() => load, ChunkMissingError);
   assertEquals(loader.loaded.length, 1);
   loader.shouldFail = () => false;
-  const page = await cache.load(place(0), 1);
+  const page = await cache.load(at(0), 1);
   assert(isSame(page.bytes, fakeContent(0)));
   // The page of the failure was used again.
   assertEquals(pool.allocatedBytes, CHUNK_BYTES);
 });
 
 Deno.test("PageCache refuses a chunk that is too short for one reader, and serves another", async () => {
-  const { cache, loader, place } = setUp(2, 0);
+  const { cache, loader, at } = setUp(2, 0);
   loader.contents.set(fakeId(0), fakeContent(0, 1000));
-  const error = await assertRejects(() => cache.load(place(0), 1001), ChunkCorruptError);
+  const error = await assertRejects(() => cache.load(at(0), 1001), ChunkCorruptError);
   assertEquals([error.reason, error.chunkId], ["size", fakeId(0)]);
-  assertThrows(() => cache.get(place(0), 1001), ChunkCorruptError, "holds 1000 bytes");
-  const page = cache.get(place(0), 1000)!;
+  assertThrows(() => cache.get(at(0), 1001), ChunkCorruptError, "holds 1000 bytes");
+  const page = cache.get(at(0), 1000)!;
   page.release();
   // None of the refusals holds it any more.
   assert(page.isHeldOnce);
 });
 
 Deno.test("PageCache prefetches what is not there, as long as the loader takes it", async () => {
-  const { cache, loader, place } = setUp(2, 3);
-  assert(cache.prefetch(place(0)));
-  assert(cache.prefetch(place(0)));
+  const { cache, loader, at } = setUp(2, 3);
+  assert(cache.prefetch(at(0)));
+  assert(cache.prefetch(at(0)));
   assertEquals(loader.ahead, [fakeId(0)]);
-  const page = await cache.load(place(0), 1);
-  assert(cache.prefetch(place(0)));
+  const page = await cache.load(at(0), 1);
+  assert(cache.prefetch(at(0)));
   page.release();
   loader.acceptsAhead = false;
-  assert(!cache.prefetch(place(1)));
+  assert(!cache.prefetch(at(1)));
   assertEquals(loader.loaded, [fakeId(0)]);
   assertEquals(cache.counts, { hits: 0, misses: 1, ahead: 1 });
 });
 
 Deno.test("PageCache keeps a failed prefetch to itself", async () => {
-  const { cache, loader, place, visit } = setUp(2, 1);
+  const { cache, loader, at, visit } = setUp(2, 1);
   loader.shouldFail = () => true;
-  assert(cache.prefetch(place(0)));
+  assert(cache.prefetch(at(0)));
   await nextTurn();
   loader.shouldFail = () => false;
   await visit(0);
@@ -129,7 +129,7 @@ Deno.test("PageCache keeps a failed prefetch to itself", async () => {
 
 Deno.test("PageCache never overwrites a page that somebody holds", async () => {
   const CHUNKS = 8;
-  const { cache, loader, pool, place } = setUp(2, CHUNKS);
+  const { cache, loader, pool, at } = setUp(2, CHUNKS);
   const contents = Array.from({ length: CHUNKS }, (_, number) => fakeContent(number));
   const random = randomFrom(3);
   loader.pause = () => random(2) ? nextTurn() : Promise.resolve();
@@ -137,14 +137,14 @@ Deno.test("PageCache never overwrites a page that somebody holds", async () => {
   const held: [number, Page][] = [];
   const readOnce = async (number: number) => {
     try {
-      held.push([number, cache.get(place(number), 1) ?? await cache.load(place(number), 1)]);
+      held.push([number, cache.get(at(number), 1) ?? await cache.load(at(number), 1)]);
     } catch (error) {
       if (!(error instanceof ChunkMissingError)) throw error;
     }
   };
   for (let round = 0; round < 40; round++) {
     await Promise.all([readOnce(random(CHUNKS)), readOnce(random(CHUNKS))]);
-    cache.prefetch(place(random(CHUNKS)));
+    cache.prefetch(at(random(CHUNKS)));
     while (held.length > 3) {
       const [number, page] = held.splice(random(held.length), 1)[0]!;
       assert(isSame(page.bytes.subarray(0, page.length), contents[number]!), `round ${round}`);

@@ -82,14 +82,14 @@ Deno.test("PageCache evicts a page in the memory that is wanted, if it is among 
       },
     },
   });
-  const place = (number: number) => ({ dir: "/a", id: fakeId(number) });
-  const visit = async (number: number) => (await cache.load(place(number), 1)).release();
+  const at = (number: number) => ({ dir: "/a", id: fakeId(number) });
+  const visit = async (number: number) => (await cache.load(at(number), 1)).release();
   for (let number = 0; number < capacity; number++) {
     wanted = memories[number % 2 as 0 | 1];
     await visit(number);
   }
   const isThere = (number: number) => {
-    const page = cache.get(place(number), 1);
+    const page = cache.get(at(number), 1);
     page?.release();
     return page !== null;
   };
