@@ -16,7 +16,7 @@ import { DamageLog } from "../image_access/damage_log.ts";
 import { Filesystem } from "./filesystem.ts";
 import { IdleMaps } from "../image_access/idle_maps.ts";
 import { Image, type ImageServices } from "../image_access/image.ts";
-import { Overlay, type SpillPlace } from "../image_access/overlay.ts";
+import { DirtyChunks, type SpillStore } from "../image_access/dirty_chunks.ts";
 import { type CacheCounts, PageCache } from "../pages/page_cache.ts";
 import { PagePool } from "../pages/page_pool.ts";
 import { RevisionDirectory } from "./revision_directory.ts";
@@ -76,7 +76,7 @@ export function openFilesystem(settings: FilesystemSettings): OpenedFilesystem {
   const pool = new PagePool(2 * cacheBytes);
   const loader = new ChunkLoader(settings);
   const cache = new PageCache({ pool, loader, capacityBytes: cacheBytes });
-  const spill: SpillPlace = {
+  const spill: SpillStore = {
     store: (page, bytes) => loader.store(spillDir, page, bytes),
     load: (id, bytes) => {
       if (id === ZERO_CHUNK_ID) return null;
@@ -89,7 +89,7 @@ export function openFilesystem(settings: FilesystemSettings): OpenedFilesystem {
     basedir,
     spillDir,
     cache,
-    overlay: new Overlay({ pool, spill, capacityBytes: cacheBytes }),
+    dirty: new DirtyChunks({ pool, spill, capacityBytes: cacheBytes }),
     idleMaps: new IdleMaps(IDLE_MAPS_BYTES),
     damage,
     readMap: (path) => loader.readMap(path),

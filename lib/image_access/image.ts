@@ -30,7 +30,8 @@ import {
 import { quote } from "../wording.ts";
 import type { DamageLog, DamagePlace } from "./damage_log.ts";
 import type { IdleMaps } from "./idle_maps.ts";
-import { type BaseImage, ImageOverlay, type Overlay, seqsOf } from "./overlay.ts";
+import type { DirtyChunks } from "./dirty_chunks.ts";
+import { type BaseImage, Overlay, seqsOf } from "./overlay.ts";
 import type { ChunkLocation, PageCache } from "../pages/page_cache.ts";
 import type { Page } from "../pages/page_pool.ts";
 import { ReadAhead } from "./read_ahead.ts";
@@ -51,7 +52,7 @@ export interface ImageServices extends MapAccess {
   /** Where the overlay stores chunks: a directory with `chunks` below it. */
   readonly spillDir: string;
   readonly cache: PageCache;
-  readonly overlay: Overlay;
+  readonly dirty: DirtyChunks;
   readonly idleMaps: IdleMaps;
   readonly damage: DamageLog;
   /** Default: {@linkcode readRevisionMap}. */
@@ -67,7 +68,7 @@ export class Image implements BaseImage {
   readonly name: string;
   readonly #mapPath: string;
   readonly #services: ImageServices;
-  readonly #overlay: ImageOverlay;
+  readonly #overlay: Overlay;
   #state: FileState | null = null;
   #size: number | null = null;
   #map: RevisionMap | null = null;
@@ -80,7 +81,7 @@ export class Image implements BaseImage {
     this.name = revision.name;
     this.#mapPath = revision.mapPath;
     this.#services = services;
-    this.#overlay = new ImageOverlay(services.overlay, this);
+    this.#overlay = new Overlay(services.dirty, this);
   }
 
   /** Whether somebody has it open. */

@@ -9,7 +9,7 @@ import { DamageLog } from "../../lib/image_access/damage_log.ts";
 import { IdleMaps } from "../../lib/image_access/idle_maps.ts";
 import { Image } from "../../lib/image_access/image.ts";
 import type { ReadBytes } from "../../lib/image_access/read_bytes.ts";
-import { Overlay } from "../../lib/image_access/overlay.ts";
+import { DirtyChunks } from "../../lib/image_access/dirty_chunks.ts";
 import { PageCache } from "../../lib/pages/page_cache.ts";
 import { PagePool } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
@@ -31,7 +31,7 @@ export class FakeImages {
   readonly mapsRead: string[] = [];
   readonly pool: PagePool;
   readonly cache: PageCache;
-  readonly overlay: Overlay;
+  readonly dirty: DirtyChunks;
   /** The state of each map's file. */
   state: FileState = { isFile: true, size: 1, version: "first", isSettled: true };
   /** Is called before a map is read. */
@@ -48,7 +48,7 @@ export class FakeImages {
       loader,
       capacityBytes: cachePages * CHUNK_BYTES,
     });
-    this.overlay = new Overlay({
+    this.dirty = new DirtyChunks({
       pool: this.pool,
       spill: {
         store: (page, bytes) => loader.store(page, bytes),
@@ -83,7 +83,7 @@ export class FakeImages {
       basedir: "/base",
       spillDir: "/spill",
       cache: this.cache,
-      overlay: this.overlay,
+      dirty: this.dirty,
       idleMaps: this.#idleMaps,
       damage: new DamageLog((line) => this.lines.push(line)),
       readMap: async (path) => {

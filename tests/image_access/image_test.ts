@@ -234,7 +234,7 @@ Deno.test("Image.retire() lets changes go when the last reader has closed it", a
   const file = await image.open();
   await image.write(0, new Uint8Array(1));
   image.retire();
-  assertEquals([mount.overlay.dirtyCount, image.hasChanges], [1, true]);
+  assertEquals([mount.dirty.count, image.hasChanges], [1, true]);
   file.close();
-  assertEquals([mount.overlay.dirtyCount, image.hasChanges], [0, false]);
+  assertEquals([mount.dirty.count, image.hasChanges], [0, false]);
 });

@@ -1,6 +1,6 @@
 import { BackyError, ChunkCorruptError, ChunkMissingError, OsError } from "../../lib/errors.ts";
 import type { Image } from "../../lib/image_access/image.ts";
-import { Overlay } from "../../lib/image_access/overlay.ts";
+import { DirtyChunks } from "../../lib/image_access/dirty_chunks.ts";
 import { PagePool } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
@@ -20,10 +20,10 @@ async function write(image: Image, model: Uint8Array, offset: number, data: Uint
   model.set(data, offset);
 }
 
-Deno.test("Overlay needs room for a write across a border", () => {
+Deno.test("DirtyChunks needs room for a write across a border", () => {
   const pool = new PagePool(0);
   const spill = { store: () => Promise.reject(), load: () => null };
-  assertThrows(() => new Overlay({ pool, spill, capacityBytes: 2 * C - 1 }), RangeError);
+  assertThrows(() => new DirtyChunks({ pool, spill, capacityBytes: 2 * C - 1 }), RangeError);
 });
 
 Deno.test("A write is seen as soon as it is acknowledged, across a border and over zeros", async () => {
@@ -69,7 +69,7 @@ Deno.test("Changed chunks that there is no room for are stored, read back and ch
     for (let seq = 0; seq < numbers.length; seq++) {
       await write(image, model, seq * C + 1000 + round, bytesOf(16 * round + seq, 500));
     }
-    assertEquals(mount.overlay.dirtyCount, 2);
+    assertEquals(mount.dirty.count, 2);
     assert(isSame(await readOut(image, 0, 6 * C), model));
   }
   assert(mount.pool.allocatedBytes <= 11 * C);
@@ -236,6 +236,6 @@ for (const seed of [1, 2]) {
     for (const { image, model } of targets) {
       assert(isSame(await readOut(image, 0, model.length), model));
     }
-    assert(mount.overlay.dirtyCount <= 2);
+    assert(mount.dirty.count <= 2);
   });
 }
