@@ -8,7 +8,7 @@
 import { TargetError } from "../errors.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import { nameTarget } from "../target/wording.ts";
-import type { ComparableTarget, Target } from "../target/target.ts";
+import type { BlockHandle, Target } from "../target/target.ts";
 import type { DamageCollector } from "./damage.ts";
 import { imageOffsetOf } from "../work/extent.ts";
 import type { Note } from "../work/messages.ts";
@@ -52,20 +52,12 @@ export async function readBack(
 ): Promise<number> {
   const { damage, signal, onRound } = options;
   const { plan } = work;
-  const target = options.target.comparable();
-  // Zeros may not be left out any more because the target was empty or is said to be.
-  const zeroPolicy = target.zeroPolicy === "write" ? "write" : "deallocate";
+  const target = options.target.comparable({ isWritten: true });
   const run = async (round: 1 | 2, onNote: (note: Note) => void): Promise<PoolProgress> => {
     const pool = new WorkerPool({
       ...work,
       onNote,
-      task: {
-        kind: "update",
-        target: { ...target, zeroPolicy },
-        // Some file systems make holes of zeros that were written.
-        mayHaveHoles: true,
-        mayWrite: round === 1,
-      },
+      task: { kind: "update", target, mayWrite: round === 1 },
     });
     onRound(round, () => pool.progress());
     await pool.run(signal);
@@ -90,7 +82,7 @@ export async function readBack(
 }
 
 function mismatchError(
-  target: ComparableTarget,
+  target: BlockHandle,
   mismatches: readonly Mismatch[],
   count: number,
 ): TargetError {

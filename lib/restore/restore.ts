@@ -9,7 +9,7 @@
  * 4. `crew.ts`, `pool.ts`, `messages.ts`: workers are started, then the target is opened; how they
  *    share the work;
  * 5. `worker.ts`, `work/`: chunk file -> decoded -> verified (`../chunk/`) -> written (6:
- *    `../target/writer.ts`);
+ *    `../target/block_io.ts`, `stream_writer.ts`);
  * 7. flush, `read_back.ts` on request, and `report.ts`.
  *
  * Reads the backup directory, where it creates at most an absent lock file, and writes the target.
@@ -128,9 +128,13 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       progress: () => pool.progress(),
     });
     const { head, tail } = streamFrame(options.format ?? "raw", plan.imageBytes);
-    await writeStreamPart(handle, head, { offset: plan.extent.start, signal });
+    if (access === "stream") {
+      await writeStreamPart(handle, head, { offset: plan.extent.start, signal });
+    }
     await pool.run(signal);
-    await writeStreamPart(handle, tail, { offset: plan.extent.end, signal });
+    if (access === "stream") {
+      await writeStreamPart(handle, tail, { offset: plan.extent.end, signal });
+    }
     const flush = async (store: () => Promise<void>) => {
       // A pipe has nothing to flush.
       if (sync && access === "random") onEvent({ type: "flushing", target: path });
@@ -175,9 +179,7 @@ function taskFor(target: Target, options: RestoreOptions): Task {
   const { handle } = target;
   if (handle.access === "stream") return { kind: "stream", target: handle, format };
   if (!update) return { kind: "write", target: handle };
-  // Where every byte is to have storage, a hole is not what it should be.
-  const mayHaveHoles = handle.zeroPolicy !== "write";
-  return { kind: "update", target: target.comparable(), mayHaveHoles, mayWrite: true };
+  return { kind: "update", target: target.comparable(), mayWrite: true };
 }
 
 /**

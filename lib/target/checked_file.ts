@@ -19,16 +19,10 @@ import {
   tryFlock,
 } from "../linux/libc.ts";
 import { quote } from "../wording.ts";
+import type { ZeroPolicy } from "./descriptor_io.ts";
 import { allocate, FileLength } from "./file_length.ts";
-import { OpenedTarget } from "./opened_target.ts";
-import type {
-  CheckedTarget,
-  OpenOptions,
-  PreflightOptions,
-  Target,
-  TargetHandle,
-  ZeroPolicy,
-} from "./target.ts";
+import { OpenedBlock } from "./opened_block.ts";
+import type { CheckedTarget, OpenOptions, PreflightOptions, Target } from "./target.ts";
 import { isNamedBy } from "./target_name.ts";
 import { describeBytes, refusal } from "./wording.ts";
 
@@ -95,18 +89,12 @@ export class CheckedFile implements CheckedTarget {
     const fd = this.isNew ? await this.#create() : this.#takeChecked();
     try {
       const { zeroPolicy, missingBytes } = await this.#prepare(fd, options);
-      const handle: TargetHandle = {
-        fd,
+      return new OpenedBlock({
         path: this.path,
-        access: "random",
+        fd,
         zeroPolicy,
-        blockBytes: 1,
-      };
-      return new OpenedTarget({
-        handle,
         kind: this.kind,
         isNew: this.isNew,
-        hasStorage: true,
         missingBytes,
         newEntryIn: this.isNew ? dirname(this.#createAt) : null,
       });

@@ -10,11 +10,12 @@ import { Errno, reasonOf } from "../linux/errno.ts";
 import { statFd } from "../linux/file_status.ts";
 import { blockDeviceBytes, logicalBlockBytes, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
 import { readTextOrNull, statOrNull } from "../linux/file_info.ts";
+import type { ZeroPolicy } from "./descriptor_io.ts";
 import { describeDeviceUsers } from "./file_users.ts";
 import { describeDeviceUse, deviceName } from "./in_use.ts";
 import { CONTENT_BYTES, describeContent } from "./device_content.ts";
-import { OpenedTarget } from "./opened_target.ts";
-import type { CheckedTarget, PreflightOptions, Target, ZeroPolicy } from "./target.ts";
+import { OpenedBlock } from "./opened_block.ts";
+import type { CheckedTarget, PreflightOptions, Target } from "./target.ts";
 import { quote } from "../wording.ts";
 import {
   describeBytes,
@@ -163,15 +164,15 @@ class CheckedDevice implements CheckedTarget {
       throw new TypeError(`Cannot open ${quote(this.path)}: it was opened before`);
     }
     this.#fd = null;
-    const handle = {
-      fd,
+    const opened = new OpenedBlock({
       path: this.path,
-      access: "random",
+      fd,
       zeroPolicy: this.#zeroPolicy,
       blockBytes: this.#blockBytes,
-    } as const;
-    const { kind, isNew } = this;
-    return Promise.resolve(new OpenedTarget({ handle, kind, isNew, hasStorage: true }));
+      kind: this.kind,
+      isNew: this.isNew,
+    });
+    return Promise.resolve(opened);
   }
 
   [Symbol.dispose](): void {

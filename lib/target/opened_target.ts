@@ -1,5 +1,6 @@
 /**
- * An opened target of any kind: what the kinds differ in at the end of a restore is data.
+ * A target that has been opened: how it is flushed and closed. Streams need no more; files and
+ * block devices add `opened_block.ts`.
  *
  * @module
  */
@@ -7,16 +8,15 @@
 import { OsError, TargetError } from "../errors.ts";
 import { flushFd } from "../linux/aio.ts";
 import { Errno, reasonOf } from "../linux/errno.ts";
-import { closeFd, fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
-import { fillUp } from "./file_length.ts";
+import { closeFd } from "../linux/libc.ts";
+import type { DescriptorHandle } from "./descriptor_io.ts";
 import {
-  type ComparableTarget,
+  type BlockHandle,
   STDOUT_FD,
+  type StreamHandle,
   type Target,
-  type TargetHandle,
   type TargetKind,
 } from "./target.ts";
-import { isSameOpened, requireNamedBy } from "./target_name.ts";
 import { nameTarget } from "./wording.ts";
 
 /**
@@ -27,51 +27,33 @@ import { nameTarget } from "./wording.ts";
 const NOTHING_TO_FLUSH: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.ENOSYS]);
 
 /** What an opened target is made of. */
-export interface OpenedTargetFields {
-  readonly handle: TargetHandle;
+export interface OpenedTargetFields<Handle> {
+  readonly handle: Handle;
   readonly kind: TargetKind;
   readonly isNew: boolean;
-  /**
-   * Whether the descriptor leads to storage that can be flushed, as a file or device does and a
-   * pipe does not.
-   */
+  /** Whether the descriptor leads to storage that can be flushed: not so for a pipe. */
   readonly hasStorage: boolean;
-  /**
-   * The length that a file is given when all was written, which its file system would take long
-   * for; else `null`.
-   */
-  readonly missingBytes?: number | null;
-  /** Directory whose entry for a new file has to be flushed too; else `null`. */
-  readonly newEntryIn?: string | null;
 }
 
-/** The one implementation of {@linkcode Target}. */
-export class OpenedTarget implements Target {
-  readonly handle: TargetHandle;
+/** A target behind a descriptor, which it owns unless that is standard output's. */
+export class OpenedTarget<Handle extends DescriptorHandle | StreamHandle> implements Target {
+  readonly handle: Handle;
   readonly kind: TargetKind;
   readonly isNew: boolean;
   readonly #hasStorage: boolean;
-  readonly #newEntryIn: string | null;
-  #missingBytes: number | null;
-  #directFd: number | null = null;
   #isOpen = true;
-  /** Whether a call on another thread is using the descriptor. */
-  #isLent = false;
 
-  constructor(fields: OpenedTargetFields) {
+  constructor(fields: OpenedTargetFields<Handle>) {
     this.handle = fields.handle;
     this.kind = fields.kind;
     this.isNew = fields.isNew;
     this.#hasStorage = fields.hasStorage;
-    this.#newEntryIn = fields.newEntryIn ?? null;
-    this.#missingBytes = fields.missingBytes ?? null;
   }
 
   async settle(): Promise<string | null> {
-    this.#requireOpen();
-    if (!this.#hasStorage) return null;
+    this.requireOpen();
     try {
-      await this.#flushData();
+      await this.flushData();
       return null;
     } catch (error) {
       if (error instanceof OsError) return reasonOf(error);
@@ -79,24 +61,17 @@ export class OpenedTarget implements Target {
     }
   }
 
-  comparable(): ComparableTarget {
-    this.#requireOpen();
-    this.#directFd ??= tryOpenDirect(this.handle);
-    return { ...this.handle, directFd: this.#directFd };
+  comparable(_options: { isWritten?: boolean } = {}): BlockHandle {
+    throw new TypeError(`Cannot read ${nameTarget(this.handle)}: it is a stream`);
   }
 
   flush(): Promise<void> {
-    return this.#orFail(async () => {
-      await this.#fillUp();
-      await this.#flush();
-    });
+    return this.#orFail(() => this.store({ sync: true }));
   }
 
   finish(options: { sync: boolean }): Promise<void> {
     return this.#orFail(async () => {
-      await this.#fillUp();
-      if (options.sync) await this.#flush();
-      else this.#requireName();
+      await this.store(options);
       // A file system may keep a write error until the close (close(2), NFS), so this is part of
       // the restore.
       this.#closeOnce();
@@ -111,8 +86,40 @@ export class OpenedTarget implements Target {
     }
   }
 
+  /** Completes what was written, and with `sync` waits until it is on disk. */
+  protected async store({ sync }: { sync: boolean }): Promise<void> {
+    if (sync) await this.flushData();
+  }
+
+  /**
+   * All flushes are of the one descriptor that was written to: the kernel tells each open file once
+   * of errors that came after it was opened (errseq_t).
+   */
+  protected async flushData(): Promise<void> {
+    if (!this.#hasStorage) return;
+    try {
+      await flushFd(this.handle.fd, this.handle.path);
+    } catch (error) {
+      if (!(error instanceof OsError && NOTHING_TO_FLUSH.has(error.errno))) throw error;
+    }
+  }
+
+  /** Called once. @throws {OsError} */
+  protected closeDescriptors(): void {
+    // Standard output belongs to the process, not to one restore in it.
+    if (this.handle.fd !== STDOUT_FD) closeFd(this.handle.fd, this.handle.path);
+  }
+
+  protected get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  protected requireOpen(): void {
+    if (!this.#isOpen) throw new TypeError("Cannot flush a target: it is closed");
+  }
+
   async #orFail(store: () => Promise<void>): Promise<void> {
-    this.#requireOpen();
+    this.requireOpen();
     try {
       await store();
     } catch (error) {
@@ -126,102 +133,9 @@ export class OpenedTarget implements Target {
     }
   }
 
-  async #flush(): Promise<void> {
-    if (!this.#hasStorage) return;
-    await this.#flushData();
-    this.#requireName();
-    if (this.#newEntryIn !== null) flushDirectory(this.#newEntryIn);
-  }
-
-  /**
-   * All flushes are of the one descriptor that was written to: the kernel tells each open file once
-   * of errors that came after it was opened (errseq_t).
-   */
-  async #flushData(): Promise<void> {
-    try {
-      await flushFd(this.handle.fd, this.handle.path);
-    } catch (error) {
-      if (!(error instanceof OsError && NOTHING_TO_FLUSH.has(error.errno))) throw error;
-    }
-  }
-
-  /** Gives the file its length, where that was put off. */
-  async #fillUp(): Promise<void> {
-    const bytes = this.#missingBytes;
-    if (bytes === null) return;
-    const { fd, path } = this.handle;
-    this.#isLent = true;
-    try {
-      await fillUp(fd, bytes, { path, shouldStop: () => !this.#isOpen });
-    } finally {
-      this.#isLent = false;
-      if (!this.#isOpen) releaseFd(fd);
-    }
-    if (!this.#isOpen) throw new TypeError("Cannot flush a target: it was closed meanwhile");
-    this.#missingBytes = null;
-  }
-
-  /** @throws {TargetError} If the image is not to be found under the target's name. */
-  #requireName(): void {
-    if (this.kind === "file" || this.kind === "block") {
-      requireNamedBy(this.handle.fd, this.handle.path);
-    }
-  }
-
-  #requireOpen(): void {
-    if (!this.#isOpen) throw new TypeError("Cannot flush a target: it is closed");
-  }
-
   #closeOnce(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    if (this.#directFd !== null) releaseFd(this.#directFd);
-    // Standard output belongs to the process, not to one restore in it. A descriptor that is lent
-    // is closed when it is back: before that its number must not become another file's.
-    if (this.handle.fd !== STDOUT_FD && !this.#isLent) closeFd(this.handle.fd, this.handle.path);
-  }
-}
-
-/**
- * Opens a target once more, to read it past the page cache.
- *
- * @returns `null` where that is refused: by the file system (EINVAL, open(2)), or for want of /proc
- *   or a right.
- */
-function tryOpenDirect({ fd, path }: TargetHandle): number | null {
-  // The first leads to the file whatever became of its name, the second serves where /proc is not
-  // mounted.
-  for (const name of [`/proc/self/fd/${fd}`, path]) {
-    try {
-      const directFd = openFd(name, OpenFlag.O_RDONLY | OpenFlag.O_DIRECT | OpenFlag.O_NONBLOCK);
-      if (isSameOpened(fd, directFd)) return directFd;
-      releaseFd(directFd);
-    } catch (error) {
-      if (!(error instanceof OsError)) throw error;
-    }
-  }
-  return null;
-}
-
-/**
- * A directory that may be written but not read cannot be opened; some network file systems cannot
- * flush one.
- */
-const CANNOT_FLUSH_DIRECTORY: ReadonlySet<number> = new Set([Errno.EACCES, Errno.EINVAL]);
-
-/**
- * Flushes a directory, on this thread: `aio_fsync` takes writable descriptors only. The data is on
- * disk by then, so that it is a matter of one entry.
- */
-function flushDirectory(path: string): void {
-  try {
-    const fd = openFd(path, OpenFlag.O_RDONLY);
-    try {
-      fsyncFd(fd, path);
-    } finally {
-      releaseFd(fd);
-    }
-  } catch (error) {
-    if (!(error instanceof OsError && CANNOT_FLUSH_DIRECTORY.has(error.errno))) throw error;
+    this.closeDescriptors();
   }
 }

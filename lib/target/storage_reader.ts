@@ -17,7 +17,6 @@
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
 import { dropCachedPages, readAt } from "../linux/read_at.ts";
-import type { ComparableTarget } from "./target.ts";
 
 /**
  * Offsets and lengths of direct reads are multiples of these, tried in order: pages, which all
@@ -29,15 +28,23 @@ const ALIGNMENTS = [4096, 65_536];
 /** Pages of WebAssembly memory. */
 const WASM_PAGE_BYTES = 65_536;
 
+/** What is read. */
+export interface ReadableTarget {
+  readonly fd: number;
+  /** Opened with O_DIRECT; `null` where that is refused. */
+  readonly directFd: number | null;
+  readonly path: string;
+}
+
 /** Reads a target; each worker has its own. */
 export class StorageReader {
-  readonly #target: ComparableTarget;
+  readonly #target: ReadableTarget;
   /** Index of the first of {@linkcode ALIGNMENTS} that was not refused. */
   #alignment = 0;
   /** For reads that are not aligned; its memory begins on a page boundary, as direct reads want. */
   #bounce: Uint8Array<ArrayBuffer> | null = null;
 
-  constructor(target: ComparableTarget) {
+  constructor(target: ReadableTarget) {
     this.#target = target;
   }
 

@@ -212,7 +212,7 @@ class CheckedStream implements CheckedTarget {
     if (this.kind !== "stdout") setNonblocking(fd, false, this.path);
     enlargePipe(fd);
     return new OpenedTarget({
-      handle: { fd, path: this.path, access: "stream", zeroPolicy: "write", blockBytes: 1 },
+      handle: { access: "stream", fd, path: this.path },
       kind: this.kind,
       isNew: this.isNew,
       hasStorage: this.#hasStorage,

@@ -9,7 +9,7 @@ import * as codec from "lzo-wasm";
 import { rbdDataHeader, rbdZeroRecord } from "./rbd_diff.ts";
 import type { StreamFormat } from "./stream_frame.ts";
 import { GRANULE_BYTES } from "./target.ts";
-import type { StreamWriter } from "./writer.ts";
+import type { StreamWriter } from "./stream_writer.ts";
 import { zeroRuns } from "./zero_runs.ts";
 
 /** Writes pieces of an image to a stream, in order. */

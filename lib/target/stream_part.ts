@@ -6,8 +6,8 @@
  */
 
 import { pollWritable } from "../linux/poll.ts";
-import type { TargetHandle } from "./target.ts";
-import { StreamWriter } from "./writer.ts";
+import { StreamWriter } from "./stream_writer.ts";
+import type { StreamHandle } from "./target.ts";
 
 /** How often a full pipe is looked at. */
 const POLL_MS = 20;
@@ -21,7 +21,7 @@ const POLL_MS = 20;
  * @throws The signal's reason, if it ends the wait.
  */
 export async function writeStreamPart(
-  handle: TargetHandle,
+  handle: StreamHandle,
   bytes: Uint8Array<ArrayBuffer>,
   options: { offset: number; signal: AbortSignal | undefined },
 ): Promise<void> {

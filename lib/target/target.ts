@@ -1,17 +1,17 @@
 /**
- * What a restore writes to. Read this first; the other files of this folder are its parts:
+ * What a restore writes to, and the place to start reading in this folder.
  *
- * 1. `preflight.ts` looks at the output a user named and refuses what cannot or must not be written
- *    (`file.ts`, `device.ts` and `stream.ts` hold the kinds; `file_users.ts` finds who uses it,
- *    `store_overlap.ts` and `backup_files.ts` keep backups from being overwritten,
- *    `room.ts` foretells a full disk, `device_content.ts` says what a device holds);
- * 2. `CheckedTarget.open()` truncates or allocates, and returns a {@linkcode Target};
- * 3. its {@linkcode TargetHandle} goes to the workers, which write through `writer.ts`;
- * 4. `storage_reader.ts` reads it back, where it is compared;
- * 5. `Target.finish()` flushes and closes (`opened_target.ts`).
+ * On the main thread, `preflight.ts` looks at the output that a user named and refuses what cannot
+ * or must not be written. The result is a {@linkcode CheckedTarget}; opening it gives a
+ * {@linkcode Target}, which is flushed and closed at the end.
  *
- * All threads write to one descriptor: with `pwrite` where the target can seek, in strict turn
- * where not.
+ * In the workers, the target's {@linkcode TargetHandle} is opened: by `block_kinds.ts` where bytes
+ * go to any offset (`block_io.ts` is the interface, `descriptor_io.ts` its implementation for files
+ * and block devices), by `stream_writer.ts` and `stream_format.ts` where they go in order.
+ *
+ * The checks are in `file.ts`, `device.ts` and `stream.ts`. They ask `file_users.ts` who uses the
+ * output, `store_overlap.ts` and `backup_files.ts` whether it belongs to a backup, `room.ts` whether
+ * the image fits, and `device_content.ts` what is lost.
  *
  * @module
  */
@@ -33,40 +33,26 @@ export const STAT_BLOCK_BYTES = 512;
  */
 export const STDOUT_FD = 1;
 
-/**
- * What becomes of a run of zeros:
- * - `skip`: nothing, the target holds zeros wherever nothing was written (a new or emptied file);
- * - `trust`: nothing, the user promised that the target holds zeros there;
- * - `deallocate`: the range is given back or zeroed by `fallocate`, and written where that is not
- *   possible;
- * - `write`: zeros are written like data.
- */
-export type ZeroPolicy = "skip" | "trust" | "deallocate" | "write";
+/** A target that takes bytes at any offset, as plain data for workers. */
+export interface BlockHandle {
+  readonly access: "random";
+  /** Which entry of `BLOCK_KINDS` opens it; that kind's own interface has the other fields. */
+  readonly kind: string;
+  /** For messages and errors. */
+  readonly path: string;
+}
 
-/** An opened target as plain data, for workers. */
-export interface TargetHandle {
-  /** Descriptor, the process's; owned by the {@linkcode Target}, which must outlive all writing. */
+/** A target that takes bytes in order only, as plain data for workers. */
+export interface StreamHandle {
+  readonly access: "stream";
+  /** Owned by the {@linkcode Target}, which must outlive all writing. */
   readonly fd: number;
   /** For messages and errors; "standard output" for standard output. */
   readonly path: string;
-  /** `random`: bytes go to any offset in any order; `stream`: in order only. */
-  readonly access: "random" | "stream";
-  readonly zeroPolicy: ZeroPolicy;
-  /**
-   * Unit in which ranges of a device may be deallocated, in bytes: a sector or page; 1 for
-   * everything else.
-   */
-  readonly blockBytes: number;
 }
 
-/** A target whose storage can be compared with what it should hold, as plain data for workers. */
-export interface ComparableTarget extends TargetHandle {
-  /**
-   * Descriptor for reading past the page cache (O_DIRECT); owned by the {@linkcode Target}. `null`
-   * where the file system knows no such reading.
-   */
-  readonly directFd: number | null;
-}
+/** An opened target as plain data. */
+export type TargetHandle = BlockHandle | StreamHandle;
 
 /** What kind of thing a target is. */
 export type TargetKind = "file" | "block" | "char" | "fifo" | "stdout";
@@ -97,9 +83,14 @@ export interface Target {
   settle(): Promise<string | null>;
 
   /**
-   * What is compared, once it was settled or flushed. The target must have been opened for reading.
+   * Returns a handle that workers can also read and compare through. Call it after
+   * {@linkcode settle} or {@linkcode flush}; the target must have been opened for reading.
+   *
+   * @param options.isWritten Whether it was written to since it was opened. Then it is no longer
+   *   trusted to hold zeros where none were written, and a hole is as good as zeros, because some
+   *   file systems make holes of zeros. Default: false.
    */
-  comparable(): ComparableTarget;
+  comparable(options?: { isWritten?: boolean }): BlockHandle;
 
   /**
    * Flushes and closes the target, once all writing has ended. The event loop goes on meanwhile.

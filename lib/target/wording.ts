@@ -13,8 +13,9 @@ import { STDOUT_FD, type TargetHandle } from "./target.ts";
 export const STDOUT_NAME = "standard output";
 
 /** Names a target in a message: a quoted path, or `standard output`. */
-export function nameTarget(handle: Pick<TargetHandle, "fd" | "path">): string {
-  return handle.fd === STDOUT_FD ? STDOUT_NAME : quote(handle.path);
+export function nameTarget(handle: TargetHandle): string {
+  const isStdout = handle.access === "stream" && handle.fd === STDOUT_FD;
+  return isStdout ? STDOUT_NAME : quote(handle.path);
 }
 
 /** Renders a size for a message: `4294967296 bytes (4 GiB)`. */

@@ -60,6 +60,16 @@ export function* zeroRuns(flags: Uint8Array, chunkBytes: number): Generator<Run,
   }
 }
 
+const ZERO_BUFFER_BYTES = 1_048_576;
+
+let zeroBuffer: Uint8Array<ArrayBuffer> | undefined;
+
+/** Returns zeros to write: at most `limit` bytes, and at most 1 MiB. They are shared: read only. */
+export function zeroBytes(limit: number): Uint8Array<ArrayBuffer> {
+  zeroBuffer ??= new Uint8Array(ZERO_BUFFER_BYTES);
+  return zeroBuffer.subarray(0, Math.min(limit, ZERO_BUFFER_BYTES));
+}
+
 /** Groups chunks of zeros into ranges of an image, neighbours joined. */
 export class ZeroRangeGrouper {
   readonly #chunkBytes: number;

@@ -7,7 +7,7 @@
 
 import type { ChunkFault, WireError } from "../errors.ts";
 import type { StreamFormat } from "../target/stream_frame.ts";
-import type { ComparableTarget, TargetHandle } from "../target/target.ts";
+import type { BlockHandle, StreamHandle } from "../target/target.ts";
 import type { RestorePlan } from "./plan.ts";
 import type { ThrottleHandle } from "./throttle.ts";
 
@@ -56,19 +56,17 @@ export type OnError = "abort" | "zero";
 /** What the workers do with the chunks of a plan. */
 export type Task =
   /** Write all of them to a file or device. */
-  | { readonly kind: "write"; readonly target: TargetHandle }
+  | { readonly kind: "write"; readonly target: BlockHandle }
   /** Compare the file or device with them, and write what differs. */
   | {
     readonly kind: "update";
-    /** Has been settled or flushed. */
-    readonly target: ComparableTarget;
-    /** Whether a hole of a file is as good as zeros that take storage. */
-    readonly mayHaveHoles: boolean;
+    /** From `Target.comparable()`. */
+    readonly target: BlockHandle;
     /** Whether what differs is written, or only told. */
     readonly mayWrite: boolean;
   }
   /** Write them in order to a pipe. */
-  | { readonly kind: "stream"; readonly target: TargetHandle; readonly format: StreamFormat }
+  | { readonly kind: "stream"; readonly target: StreamHandle; readonly format: StreamFormat }
   /** Decode and verify them. */
   | { readonly kind: "check" }
   /** Look whether their files are there, and how long they are. */

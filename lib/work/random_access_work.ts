@@ -10,8 +10,9 @@
 
 import * as codec from "lzo-wasm";
 import { CHUNK_BYTES } from "../store/layout.ts";
+import { openBlockIo } from "../target/block_kinds.ts";
+import type { BlockIo } from "../target/block_io.ts";
 import { GRANULE_BYTES } from "../target/target.ts";
-import { RandomAccessWriter } from "../target/writer.ts";
 import { type Run, zeroRuns } from "../target/zero_runs.ts";
 import { placeOfSeq, targetEndOf, targetOffsetOf } from "./extent.ts";
 import { Control, Counter, type StartMessage, type Task } from "./messages.ts";
@@ -29,29 +30,31 @@ type RandomAccessTask = Extract<Task, { kind: "write" | "update" }>;
 /** Writes chunks and zeros to any offset. */
 export class RandomAccessWork extends Work {
   readonly #task: RandomAccessTask;
-  readonly #writer: RandomAccessWriter;
+  readonly #io: BlockIo;
   readonly #comparer: TargetComparer | null;
 
   constructor(start: StartMessage, task: RandomAccessTask, notify: Notify) {
     super(start, notify);
     const { extent } = start.plan;
     this.#task = task;
-    this.#writer = new RandomAccessWriter(task.target, {
+    this.#io = openBlockIo(task.target, {
       extent: { start: extent.targetStart, end: targetEndOf(extent) },
       shouldStop: this.shouldStop,
     });
-    this.#comparer = task.kind === "update" ? new TargetComparer(task.target, task) : null;
+    this.#comparer = task.kind === "update" ? new TargetComparer(this.#io) : null;
   }
 
   override run(): void {
+    using io = this.#io;
     // Zeros first: on thin storage they give back the room that the data will need.
     this.#doZeroRanges();
     const { firstSeqs } = this.start.plan;
     for (const { job, firstSeq } of this.takeJobs()) {
-      // In an update few chunks will be needed, as far as one can tell.
+      // Updates usually need few chunks, so do not prefetch.
       if (!this.#comparer) this.prefetchAfter(job, firstSeqs.length, (next) => firstSeqs[next]!);
       this.#doChunk(firstSeq);
     }
+    io.drain();
   }
 
   #doZeroRanges(): void {
@@ -64,8 +67,7 @@ export class RandomAccessWork extends Work {
       if (this.#comparer) {
         this.#clearDifferent(this.#comparer, offset, length);
       } else {
-        this.#writer.writeZeros(offset, length);
-        if (this.#task.target.zeroPolicy === "write") this.count(Counter.WRITTEN, length);
+        this.count(Counter.WRITTEN, this.#io.zero(offset, length));
         this.count(Counter.IMAGE, length);
       }
     }
@@ -104,10 +106,9 @@ export class RandomAccessWork extends Work {
    */
   #decode(chunk: PlacedChunk, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
     const needed = this.neededAt(firstSeq);
-    const bytes = this.decode(chunk, OUTPUT, needed);
-    const isGood = bytes !== null;
-    const isPlain = this.#task.target.zeroPolicy === "write";
-    if (!isGood || isPlain) return { isGood, flags: null };
+    this.#io.drain();
+    const isGood = this.decode(chunk, OUTPUT, needed) !== null;
+    if (!isGood || !this.#io.tellsZeros) return { isGood, flags: null };
     const flags = codec.scanZeros(OUTPUT, { bytes: needed, granuleBytes: GRANULE_BYTES });
     return { isGood, flags };
   }
@@ -164,9 +165,9 @@ export class RandomAccessWork extends Work {
     for (const run of runsOf(flags, chunkOffset, chunkOffset + length)) {
       const offset = targetOffset + run.offset - chunkOffset;
       if (run.isZero) {
-        this.#writer.writeZeros(offset, run.length);
+        written += this.#io.zero(offset, run.length);
       } else {
-        this.#writer.writeData(content.subarray(run.offset, run.offset + run.length), offset);
+        this.#io.write(content.subarray(run.offset, run.offset + run.length), offset);
         written += run.length;
       }
     }
@@ -182,8 +183,7 @@ export class RandomAccessWork extends Work {
   }
 
   #clear(offset: number, length: number): void {
-    this.#writer.clear(offset, length);
-    if (this.#task.target.zeroPolicy === "write") this.count(Counter.WRITTEN, length);
+    this.count(Counter.WRITTEN, this.#io.clear(offset, length));
   }
 
   #countSame(bytes: number): void {

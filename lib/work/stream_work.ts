@@ -8,7 +8,7 @@
 
 import * as codec from "lzo-wasm";
 import { createStreamFormat, type FormattedStream } from "../target/stream_format.ts";
-import { StreamWriter } from "../target/writer.ts";
+import { StreamWriter } from "../target/stream_writer.ts";
 import { placeOfSeq, seqsOfExtent } from "./extent.ts";
 import { Control, Counter, type StartMessage, type Task } from "./messages.ts";
 import { ZERO_RANGE_ITEM } from "./plan.ts";

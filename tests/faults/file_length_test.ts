@@ -3,7 +3,7 @@
 import { TargetError } from "../../lib/errors.ts";
 import { openFd, OpenFlag } from "../../lib/linux/libc.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { OpenedTarget } from "../../lib/target/opened_target.ts";
+import { OpenedBlock } from "../../lib/target/opened_block.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../assert.ts";
 import { fuseProblem, fuseTest } from "../cli/fuse_harness.ts";
 import {
@@ -56,11 +56,12 @@ fuseTest(
     const mount = await FlakyMount.start(site);
     const path = `${mount.path}/image`;
     const fd = openFd(path, OpenFlag.O_RDWR | OpenFlag.O_CREAT);
-    const target = new OpenedTarget({
-      handle: { fd, path, access: "random", zeroPolicy: "skip", blockBytes: 1 },
+    const target = new OpenedBlock({
+      path,
+      fd,
+      zeroPolicy: "skip",
       kind: "file",
       isNew: true,
-      hasStorage: true,
       missingBytes: MIB,
     });
     mount.set({ truncateWaits: true });

@@ -2,26 +2,27 @@ import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts"
 import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
-import { RandomAccessWriter } from "../../lib/target/writer.ts";
+import { DescriptorIo } from "../../lib/target/descriptor_io.ts";
 import { assertBytes, LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
 import { programProblem, run, Scratch, testUnless } from "./machine.ts";
+import { descriptorOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;
 const problem = loopDeviceProblem();
 
 /** Image of an odd size: data, zeros, data, zeros to the end, in pieces that fit no block. */
-function restoreSample(writer: RandomAccessWriter, imageBytes: number): Uint8Array {
+function restoreSample(io: DescriptorIo, imageBytes: number): Uint8Array {
   const image = new Uint8Array(imageBytes);
   const pieces = [[0, 70_001], [2 * MIB + 100, 2 * MIB + 5000], [3 * MIB, imageBytes - 300_000]];
   let end = 0;
   for (const [from, to] of pieces as [number, number][]) {
     image.fill(0x5c, from, to);
-    writer.writeZeros(end, from - end);
-    writer.writeData(image.slice(from, to), from);
+    io.zero(end, from - end);
+    io.write(image.slice(from, to), from);
     end = to;
   }
-  writer.writeZeros(end, imageBytes - end);
+  io.zero(end, imageBytes - end);
   return image;
 }
 
@@ -29,10 +30,10 @@ async function restoreTo(path: string, imageBytes: number, sparse: SparseMode) {
   using store = new StoreFixture();
   using checked = preflightTarget(path, store.options({ imageBytes, sparse }));
   const target = await checked.open();
-  const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: imageBytes } });
-  const image = restoreSample(writer, imageBytes);
+  const io = new DescriptorIo(descriptorOf(target), { extent: { start: 0, end: imageBytes } });
+  const image = restoreSample(io, imageBytes);
   await target.finish({ sync: true });
-  return { image, handle: target.handle };
+  return { image, handle: descriptorOf(target) };
 }
 
 for (const sectorBytes of [512, 4096]) {
@@ -258,10 +259,10 @@ testUnless(
       const imageBytes = 8 * MIB;
       using checked = preflightTarget(path, store.options({ imageBytes }));
       const target = await checked.open();
-      const writer = new RandomAccessWriter(target.handle, {
+      const io = new DescriptorIo(descriptorOf(target), {
         extent: { start: 0, end: imageBytes },
       });
-      writer.writeData(new Uint8Array(imageBytes).fill(1), 0);
+      io.write(new Uint8Array(imageBytes).fill(1), 0);
       let error: unknown;
       await target.finish({ sync: true }).catch((caught) => error = caught);
       assert(error instanceof TargetError, String(error));
@@ -289,8 +290,8 @@ testUnless(
     const imageBytes = 8 * MIB;
     using checked = preflightTarget(path, store.options({ imageBytes }));
     const target = await checked.open();
-    new RandomAccessWriter(target.handle, { extent: { start: 0, end: imageBytes } })
-      .writeData(new Uint8Array(imageBytes).fill(1), 0);
+    new DescriptorIo(descriptorOf(target), { extent: { start: 0, end: imageBytes } })
+      .write(new Uint8Array(imageBytes).fill(1), 0);
     run("mount", "-o", "remount,abort", mount.path);
     const error = await assertRejects(() => target.finish({ sync: true }), TargetError);
     assert(/^Cannot flush ".*": .*\((EROFS|EIO)\)$/.test(error.message), error.message);

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
-import { RandomAccessWriter } from "../../lib/target/writer.ts";
+import { DescriptorIo } from "../../lib/target/descriptor_io.ts";
+import { descriptorOf } from "./handles.ts";
 import { assertBytes, Mount, mountProblem, scriptCommand, shell, testUnless } from "./machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
@@ -17,10 +18,10 @@ Deno.test("CheckedTarget.open() creates a file with holes of the image's size", 
   using checked = preflightTarget(path, store.options({ imageBytes: 5 * MIB + 1 }));
   const target = await checked.open();
   assertEquals([target.kind, target.isNew, target.handle.access], ["file", true, "random"]);
-  assertEquals([target.handle.zeroPolicy, target.handle.blockBytes], ["skip", 1]);
-  const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: 5 * MIB + 1 } });
-  writer.writeData(new Uint8Array(10).fill(7), 5 * MIB - 9);
-  writer.writeZeros(0, 5 * MIB - 9);
+  assertEquals([descriptorOf(target).zeroPolicy, descriptorOf(target).blockBytes], ["skip", 1]);
+  const io = new DescriptorIo(descriptorOf(target), { extent: { start: 0, end: 5 * MIB + 1 } });
+  io.write(new Uint8Array(10).fill(7), 5 * MIB - 9);
+  io.zero(0, 5 * MIB - 9);
   await target.finish({ sync: true });
   assertBytes(Deno.readFileSync(path), new Uint8Array(5 * MIB + 1).fill(7, 5 * MIB - 9));
   assert(allocatedBytes(path) < MIB, "there are no holes");
@@ -32,7 +33,7 @@ Deno.test("CheckedTarget.open() empties an existing file, longer or shorter", as
     const path = store.file("image", new Uint8Array(oldBytes).fill(0xaa));
     using checked = preflightTarget(path, store.options({ imageBytes: MIB, sparse: "always" }));
     const target = await checked.open();
-    assertEquals([target.isNew, target.handle.zeroPolicy], [false, "skip"]);
+    assertEquals([target.isNew, descriptorOf(target).zeroPolicy], [false, "skip"]);
     await target.finish({ sync: false });
     assertBytes(Deno.readFileSync(path), new Uint8Array(MIB));
   }
@@ -99,7 +100,7 @@ Deno.test("CheckedTarget.open() allocates the whole file for --sparse=never", as
     const options = store.options({ imageBytes: 4 * MIB + 5, sparse: "never" });
     using checked = preflightTarget(path, options);
     const target = await checked.open();
-    assertEquals(target.handle.zeroPolicy, "skip");
+    assertEquals(descriptorOf(target).zeroPolicy, "skip");
     await target.finish({ sync: true });
     assertEquals(Deno.statSync(path).size, 4 * MIB + 5);
     assert(allocatedBytes(path) >= 4 * MIB + 5, "there are holes");
@@ -126,8 +127,8 @@ testUnless(
     const path = `${mount.path}/image`;
     using checked = preflightTarget(path, store.options({ imageBytes: 100_000, sparse: "never" }));
     const target = await checked.open();
-    assertEquals(target.handle.zeroPolicy, "write");
-    new RandomAccessWriter(target.handle, { extent: { start: 0, end: 100_000 } }).writeZeros(
+    assertEquals(descriptorOf(target).zeroPolicy, "write");
+    new DescriptorIo(descriptorOf(target), { extent: { start: 0, end: 100_000 } }).zero(
       0,
       100_000,
     );
@@ -173,15 +174,15 @@ testUnless(
 
 testUnless(
   mountProblem(),
-  "RandomAccessWriter names the byte at which a file system is full",
+  "DescriptorIo names the byte at which a file system is full",
   async () => {
     using store = new StoreFixture();
     using mount = new Mount("-t", "tmpfs", "-o", "size=1m", "tmpfs");
     const path = `${mount.path}/image`;
     using checked = preflightTarget(path, store.options({ imageBytes: 2 * MIB }));
     const target = await checked.open();
-    const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: 2 * MIB } });
-    const error = assertThrows(() => writer.writeData(new Uint8Array(2 * MIB), 0), TargetError);
+    const io = new DescriptorIo(descriptorOf(target), { extent: { start: 0, end: 2 * MIB } });
+    const error = assertThrows(() => io.write(new Uint8Array(2 * MIB), 0), TargetError);
     assertEquals(
       error.message,
       `Cannot write "${path}" at byte 1048576: No space left on device (ENOSPC)`,
@@ -191,20 +192,20 @@ testUnless(
   },
 );
 
-Deno.test("RandomAccessWriter reports the file size limit instead of dying of SIGXFSZ", async () => {
+Deno.test("DescriptorIo reports the file size limit instead of dying of SIGXFSZ", async () => {
   using store = new StoreFixture();
   const path = store.file("image", "");
   const command = scriptCommand(`
     import { ignoreWriteSignals } from lib("linux/signals.ts");
     import { openFd, OpenFlag } from lib("linux/libc.ts");
-    import { RandomAccessWriter } from lib("target/writer.ts");
+    import { DescriptorIo } from lib("target/descriptor_io.ts");
     ignoreWriteSignals();
     const path = ${JSON.stringify(path)};
     const fd = openFd(path, OpenFlag.O_WRONLY);
-    const handle = { fd, path, access: "random", zeroPolicy: "skip", blockBytes: 1 };
-    const writer = new RandomAccessWriter(handle, { extent: { start: 0, end: 2097152 } });
+    const handle = { fd, path, access: "random", kind: "descriptor", zeroPolicy: "skip", blockBytes: 1 };
+    const io = new DescriptorIo(handle, { extent: { start: 0, end: 2097152 } });
     try {
-      writer.writeData(new Uint8Array(2097152), 0);
+      io.write(new Uint8Array(2097152), 0);
     } catch (error) {
       Deno.stderr.writeSync(new TextEncoder().encode(error.message));
       Deno.exit(4);
@@ -221,14 +222,17 @@ Deno.test("Target.finish() lets the event loop run, and ends the target", async 
   using store = new StoreFixture();
   using checked = preflightTarget(store.file("image"), store.options({ imageBytes: 8 * MIB }));
   const target = await checked.open();
-  const writer = new RandomAccessWriter(target.handle, { extent: { start: 0, end: 8 * MIB } });
-  writer.writeData(new Uint8Array(8 * MIB).fill(1), 0);
+  const io = new DescriptorIo(descriptorOf(target), { extent: { start: 0, end: 8 * MIB } });
+  io.write(new Uint8Array(8 * MIB).fill(1), 0);
   let ticks = 0;
   const timer = setInterval(() => ticks++, 0);
   await target.finish({ sync: true });
   clearInterval(timer);
   assert(ticks > 0, "no timer fired during the flush");
-  assertThrows(() => Deno.statSync(`/proc/self/fd/${target.handle.fd}`), Deno.errors.NotFound);
+  assertThrows(
+    () => Deno.statSync(`/proc/self/fd/${descriptorOf(target).fd}`),
+    Deno.errors.NotFound,
+  );
   await assertRejects(() => target.finish({ sync: true }), TypeError);
   target.close();
 });

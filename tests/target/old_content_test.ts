@@ -7,11 +7,12 @@
 import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { OldContent, PreflightOptions, SparseMode } from "../../lib/target/target.ts";
-import type { ZeroPolicy } from "../../lib/target/target.ts";
+import type { ZeroPolicy } from "../../lib/target/descriptor_io.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { isReadableFd } from "../../lib/linux/libc.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem, run, testUnless } from "./machine.ts";
 import { assertBytes } from "./machine.ts";
+import { descriptorOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;
@@ -25,7 +26,7 @@ async function open(
 ): Promise<void> {
   using checked = preflightTarget(path, options);
   const target = await checked.open();
-  look(target.handle);
+  look(descriptorOf(target));
   await target.finish({ sync: false });
 }
 

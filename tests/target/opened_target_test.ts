@@ -1,9 +1,10 @@
 import { TargetError } from "../../lib/errors.ts";
 import { openFd, OpenFlag } from "../../lib/linux/libc.ts";
-import { OpenedTarget } from "../../lib/target/opened_target.ts";
+import { OpenedBlock } from "../../lib/target/opened_block.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { Target } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
+import { descriptorOf } from "./handles.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
 import { programProblem, run, testUnless } from "./machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
@@ -47,7 +48,10 @@ Deno.test("Target.flush() flushes as finish() does, and leaves the target open",
   await withMovedFolder(store, async (target) => {
     await assertRejects(() => target.flush(), TargetError, "Cannot flush");
     // After a failure nothing is left that could be flushed.
-    assertThrows(() => Deno.statSync(`/proc/self/fd/${target.handle.fd}`), Deno.errors.NotFound);
+    assertThrows(
+      () => Deno.statSync(`/proc/self/fd/${descriptorOf(target).fd}`),
+      Deno.errors.NotFound,
+    );
     await assertRejects(() => target.flush(), TypeError);
     await assertRejects(() => target.finish({ sync: true }), TypeError);
   });
@@ -55,7 +59,7 @@ Deno.test("Target.flush() flushes as finish() does, and leaves the target open",
   const target = await checked.open();
   await target.flush();
   await target.flush();
-  assert(Deno.statSync(`/proc/self/fd/${target.handle.fd}`).isFile);
+  assert(Deno.statSync(`/proc/self/fd/${descriptorOf(target).fd}`).isFile);
   target.close();
 });
 
@@ -146,14 +150,14 @@ testUnless(
     run("mkfs.ext4", "-q", "-F", disk.path);
     using mount = new Mount("-o", "errors=continue", disk.path);
     run("mount", "-o", "remount,abort", mount.path);
-    const handle = { path: "/dev/null", access: "stream", zeroPolicy: "write" } as const;
     const open = () =>
-      new OpenedTarget({
+      new OpenedBlock({
         // What has nothing to be flushed itself.
-        handle: { ...handle, blockBytes: 1, fd: openFd("/dev/null", OpenFlag.O_WRONLY) },
+        path: "/dev/null",
+        fd: openFd("/dev/null", OpenFlag.O_WRONLY),
+        zeroPolicy: "write",
         kind: "file",
         isNew: true,
-        hasStorage: true,
         newEntryIn: mount.path,
       });
     const error = await assertRejects(() => open().finish({ sync: true }), TargetError);

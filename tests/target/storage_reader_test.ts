@@ -1,8 +1,8 @@
 import { closeFd, fdatasyncFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
-import { StorageReader } from "../../lib/target/storage_reader.ts";
-import type { ComparableTarget } from "../../lib/target/target.ts";
+import { type ReadableTarget, StorageReader } from "../../lib/target/storage_reader.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { asDescriptor } from "./handles.ts";
 import { assertBytes, LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
 import { programProblem, run, Scratch, testUnless } from "./machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
@@ -11,19 +11,12 @@ const MIB = 1_048_576;
 
 /** A file or device that is opened as targets are. */
 class Opened implements Disposable {
-  readonly target: ComparableTarget;
+  readonly target: ReadableTarget;
 
   constructor(path: string, how: { isDirect: boolean }) {
     const fd = openFd(path, OpenFlag.O_RDWR);
     const directFd = how.isDirect ? openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_DIRECT) : null;
-    this.target = {
-      fd,
-      directFd,
-      path,
-      access: "random",
-      zeroPolicy: "write",
-      blockBytes: 1,
-    };
+    this.target = { fd, directFd, path };
     fdatasyncFd(fd);
   }
 
@@ -143,7 +136,7 @@ testUnless(
     );
     const target = await checked.open();
     assertEquals(await target.settle(), null);
-    const comparable = target.comparable();
+    const comparable = asDescriptor(target.comparable());
     assertEquals(comparable.directFd, null);
     const buffer = pages(65_536);
     assertEquals(new StorageReader(comparable).read(buffer, 1000, 4000), 4000);
@@ -171,9 +164,9 @@ testUnless(
       Deno.removeSync(path);
       if (isReplaced) Deno.writeFileSync(path, new Uint8Array(5000));
       await target.settle();
-      const comparable = target.comparable();
+      const comparable = asDescriptor(target.comparable());
       assert(comparable.directFd !== null);
-      assertEquals(target.comparable().directFd, comparable.directFd);
+      assertEquals(asDescriptor(target.comparable()).directFd, comparable.directFd);
       const buffer = pages(65_536);
       assertEquals(new StorageReader(comparable).read(buffer, 0, 5000), 5000);
       assertBytes(buffer.subarray(0, 5000), pattern(5000));

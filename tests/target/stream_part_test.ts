@@ -3,7 +3,7 @@ import { closeFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
 import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
 import { setNonblocking, trySetPipeBytes } from "../../lib/linux/libc.ts";
 import { writeStreamPart } from "../../lib/target/stream_part.ts";
-import type { TargetHandle } from "../../lib/target/target.ts";
+import type { StreamHandle } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import "../support/libraries.ts";
 import { run, Scratch } from "./machine.ts";
@@ -13,7 +13,7 @@ const PIPE_BYTES = 4096;
 /** A FIFO that takes one page, and both of its ends. */
 class Pipe implements Disposable {
   readonly #scratch = new Scratch();
-  readonly handle: TargetHandle;
+  readonly handle: StreamHandle;
   #reader: number;
 
   constructor() {
@@ -22,7 +22,7 @@ class Pipe implements Disposable {
     this.#reader = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
     const fd = openFd(path, OpenFlag.O_WRONLY);
     assertEquals(trySetPipeBytes(fd, PIPE_BYTES), PIPE_BYTES);
-    this.handle = { fd, path, access: "stream", zeroPolicy: "write", blockBytes: 1 };
+    this.handle = { access: "stream", fd, path };
   }
 
   /** Takes what is in it. */
@@ -54,8 +54,8 @@ Deno.test("writeStreamPart() writes at once what there is room for", async () =>
 });
 
 Deno.test("writeStreamPart() with nothing to write does not look at the target", async () => {
-  const handle = { fd: -1, path: "none", access: "random" as const };
-  await writeStreamPart({ ...handle, zeroPolicy: "skip", blockBytes: 1 }, new Uint8Array(0), {
+  const handle = { access: "stream", fd: -1, path: "none" } as const;
+  await writeStreamPart(handle, new Uint8Array(0), {
     offset: 0,
     signal: AbortSignal.abort(),
   });
@@ -94,9 +94,8 @@ Deno.test("writeStreamPart() gives the wait up when the signal says so, and writ
 
 Deno.test("writeStreamPart() reports a failure with the image's byte", async () => {
   const fd = openFd("/dev/full", OpenFlag.O_WRONLY);
-  const handle = { fd, path: "/dev/full", access: "stream", zeroPolicy: "write" } as const;
-  const failing = () =>
-    writeStreamPart({ ...handle, blockBytes: 1 }, Uint8Array.of(1), { offset: 77, signal });
+  const handle = { access: "stream", fd, path: "/dev/full" } as const;
+  const failing = () => writeStreamPart(handle, Uint8Array.of(1), { offset: 77, signal });
   const error = await assertRejects(failing, TargetError);
   assertEquals([error.offset, error.path], [77, "/dev/full"]);
   closeFd(fd);

@@ -3,8 +3,9 @@ import { TargetError } from "../../lib/errors.ts";
 import { setNonblocking, tryPipeBytes } from "../../lib/linux/libc.ts";
 import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
-import { StreamWriter } from "../../lib/target/writer.ts";
+import { StreamWriter } from "../../lib/target/stream_writer.ts";
 import { assertBytes, run, scriptCommand, shell } from "./machine.ts";
+import { streamOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;
@@ -34,9 +35,9 @@ Deno.test("A FIFO takes the image once it has a reader", async () => {
   let reader: Reader | undefined;
   const target = await checked.open({ onWait: () => reader = startReader(path) });
   assert(reader, "onWait was not called");
-  assertEquals([target.handle.access, target.handle.zeroPolicy], ["stream", "write"]);
-  assertEquals(tryPipeBytes(target.handle.fd), MIB);
-  const writer = new StreamWriter(target.handle);
+  assertEquals(target.handle.access, "stream");
+  assertEquals(tryPipeBytes(streamOf(target).fd), MIB);
+  const writer = new StreamWriter(streamOf(target));
   writer.write(new Uint8Array(MIB).fill(5));
   writer.writeZeros(2 * MIB);
   await target.finish({ sync: true });
@@ -50,8 +51,8 @@ Deno.test("A FIFO whose descriptor is nonblocking takes the image, too", async (
   using checked = preflightTarget(path, store.options({ imageBytes: 3 * MIB }));
   let reader: Reader | undefined;
   const target = await checked.open({ onWait: () => reader = startReader(path) });
-  setNonblocking(target.handle.fd, true);
-  new StreamWriter(target.handle).write(new Uint8Array(5 * MIB).fill(5));
+  setNonblocking(streamOf(target).fd, true);
+  new StreamWriter(streamOf(target)).write(new Uint8Array(5 * MIB).fill(5));
   await target.finish({ sync: true });
   assertBytes(await reader!.output(), new Uint8Array(5 * MIB).fill(5));
 });
@@ -77,7 +78,7 @@ Deno.test("StreamWriter reports a reader that went away", async () => {
   const reader = Deno.openSync(path, { read: true, write: true });
   using checked = preflightTarget(path, store.options());
   const target = await checked.open();
-  const writer = new StreamWriter(target.handle);
+  const writer = new StreamWriter(streamOf(target));
   writer.write(new Uint8Array(100));
   reader.close();
   const error = assertThrows(() => writer.write(new Uint8Array(100)), TargetError);
@@ -89,14 +90,17 @@ Deno.test("/dev/null takes everything, /dev/full nothing", async () => {
   using store = new StoreFixture();
   using nullChecked = preflightTarget("/dev/null", store.options());
   const nullTarget = await nullChecked.open();
-  const writer = new StreamWriter(nullTarget.handle);
+  const writer = new StreamWriter(streamOf(nullTarget));
   writer.writeZeros(3 * MIB);
   assertEquals(writer.position, 3 * MIB);
   await nullTarget.finish({ sync: true });
 
   using fullChecked = preflightTarget("/dev/full", store.options());
   const fullTarget = await fullChecked.open();
-  const error = assertThrows(() => new StreamWriter(fullTarget.handle).writeZeros(1), TargetError);
+  const error = assertThrows(
+    () => new StreamWriter(streamOf(fullTarget)).writeZeros(1),
+    TargetError,
+  );
   assertEquals(
     error.message,
     'Cannot write "/dev/full" at byte 0: No space left on device (ENOSPC)',
@@ -108,7 +112,7 @@ Deno.test("/dev/null takes everything, /dev/full nothing", async () => {
 const writeStdout = scriptCommand(`
   import { ignoreWriteSignals } from lib("linux/signals.ts");
   import { preflightTarget } from lib("target/preflight.ts");
-  import { StreamWriter } from lib("target/writer.ts");
+  import { StreamWriter } from lib("target/stream_writer.ts");
   ignoreWriteSignals();
   const options = { sparse: "auto", force: false, stores: [{ revisionPath: "/x", basedir: "/x" }] };
   try {

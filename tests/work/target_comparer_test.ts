@@ -10,9 +10,10 @@ import {
 } from "../../lib/linux/libc.ts";
 import { TargetComparer } from "../../lib/work/target_comparer.ts";
 import { chunkIdToHex } from "../../lib/store/layout.ts";
-import type { ComparableTarget } from "../../lib/target/target.ts";
+import { type DescriptorHandle, DescriptorIo } from "../../lib/target/descriptor_io.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
+import { descriptorHandle } from "../target/handles.ts";
 import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../target/machine.ts";
 
 const MIB = 1_048_576;
@@ -20,20 +21,20 @@ const GRANULE = 65_536;
 
 /** A target that was opened for these tests. */
 class Opened implements Disposable {
-  readonly target: ComparableTarget;
+  readonly target: DescriptorHandle;
 
   constructor(path: string, flags: number = OpenFlag.O_RDWR, isDirect = false) {
     const fd = openFd(path, flags);
     const directFd = isDirect ? openFd(path, flags | OpenFlag.O_DIRECT) : null;
-    const handle = { fd, path, access: "random", zeroPolicy: "deallocate", blockBytes: 1 } as const;
-    this.target = { ...handle, directFd };
+    this.target = descriptorHandle({ fd, path, directFd });
   }
 
   comparer(mayHaveHoles = true): TargetComparer {
     if (this.target.path !== "/proc/self/mem" && this.target.path !== "/dev/null") {
       fdatasyncFd(this.target.fd);
     }
-    return new TargetComparer(this.target, { mayHaveHoles });
+    const handle = { ...this.target, mayHaveHoles };
+    return new TargetComparer(new DescriptorIo(handle, { extent: { start: 0, end: 0 } }));
   }
 
   [Symbol.dispose](): void {

@@ -127,7 +127,7 @@ Deno.test("StreamWork gives its turn to nobody when what it writes is cut short"
   setNonblocking(fd, true);
   const plan = planOf(scene, "ab");
   const notes: Note[] = [];
-  const handle = { fd, path, access: "stream", zeroPolicy: "write", blockBytes: 1 } as const;
+  const handle = { access: "stream", fd, path } as const;
   const task = { kind: "stream", target: handle, format: "raw" } as const;
   const start = startOf(plan, scene.store.basedir, task);
   using stopper = await Stopper.start();
@@ -150,7 +150,7 @@ Deno.test("StreamWork writes in its turn, and hands it on", () => {
   const path = scene.file(new Uint8Array(0));
   const fd = openFd(path, OpenFlag.O_WRONLY);
   const plan = planOf(scene, "aB.a");
-  const handle = { fd, path, access: "stream", zeroPolicy: "write", blockBytes: 1 } as const;
+  const handle = { access: "stream", fd, path } as const;
   const task = { kind: "stream", target: handle, format: "raw" } as const;
   const start = startOf(plan, scene.store.basedir, task);
   new StreamWork(start, task, () => {}).run();

@@ -1,0 +1,126 @@
+/**
+ * What a worker does to a target that takes bytes at any offset. `lib/work/random_access_work.ts`
+ * and `target_comparer.ts` know targets by this interface only; `descriptor_io.ts` implements it
+ * for files and block devices, and `block_kinds.ts` lists the implementations. Streams have
+ * `stream_writer.ts`.
+ *
+ * @module
+ */
+
+import type { TargetExtent } from "./target.ts";
+
+/** How a worker opens its access to a target. */
+export interface BlockIoOptions {
+  /** What may be written; no other byte of the target is ever touched. */
+  readonly extent: TargetExtent;
+  /**
+   * Asked between the pieces of long ranges and during waits. Once it returns true, the call in
+   * progress returns with work undone.
+   */
+  readonly shouldStop?: () => boolean;
+}
+
+/** A range of a target, and what is known of it without reading. */
+export interface KnownRange {
+  /** First byte of the target. */
+  readonly offset: number;
+  /** Number of bytes, > 0. */
+  readonly length: number;
+  /**
+   * - `zeros`: it reads as zeros, which may stay as they are;
+   * - `missing`: it must be written even where zeros belong, because it lies behind the end of a
+   *   file, or has no storage although all of the target should have some;
+   * - `unknown`: only reading tells.
+   */
+  readonly content: "zeros" | "missing" | "unknown";
+}
+
+/**
+ * One worker's access to a target. Offsets and lengths are bytes of the target, of any alignment.
+ *
+ * Each worker has its own and calls it from one thread; together they write disjoint ranges, and no
+ * worker reads a range before what it wrote there was drained.
+ *
+ * **Writes in flight.** A call may return before its bytes are written, for an implementation that
+ * keeps several writes in flight. Until {@linkcode drain} returns, the caller neither changes nor
+ * frees the bytes it passed, and an error may be thrown by any later call: always a `TargetError`
+ * with the byte at which *its* write failed.
+ */
+export interface BlockIo extends Disposable {
+  /**
+   * Whether {@linkcode zero} does something better than writing zeros. If not, looking for zeros in
+   * decoded chunks is a waste: they are written like data.
+   */
+  readonly tellsZeros: boolean;
+
+  /**
+   * Writes bytes.
+   *
+   * @param bytes Owned by the caller, unchanged until {@linkcode drain}; often a view of
+   *   WebAssembly memory, so not necessarily transferable.
+   * @param offset Where in the target they go.
+   * @throws {TargetError} If a write fails, with the byte at which it failed.
+   * @throws {RangeError} If they do not lie within the extent.
+   */
+  write(bytes: Uint8Array<ArrayBuffer>, offset: number): void;
+
+  /**
+   * Makes sure that a range reads as zeros, by what the user wants (`--sparse`): writes or
+   * deallocates it, or leaves it alone where the target is new or promised to hold zeros.
+   *
+   * @returns Bytes that count as written: `length`, or 0 where zeros are left out or deallocated.
+   * @throws As {@linkcode write} does.
+   */
+  zero(offset: number, length: number): number;
+
+  /**
+   * As {@linkcode zero}, but does not rely on the user's promise that the target holds zeros: for
+   * ranges where it is known not to, or where the image has data that cannot be restored.
+   */
+  clear(offset: number, length: number): number;
+
+  /**
+   * Reads what the storage holds, not what a cache says. Only for a handle that
+   * `Target.comparable()` returned.
+   *
+   * @param buffer Owned by the caller and filled from its start. Begins on a page boundary, and is
+   *   at least as long as `length` rounded up to 64 KiB; bytes behind `length` may be overwritten.
+   * @returns Whether all bytes were read. `false` if the target ends before, or if its storage
+   *   cannot give them, which writing may heal.
+   * @throws {TargetError} If reading fails for another reason.
+   */
+  read(buffer: Uint8Array<ArrayBuffer>, offset: number, length: number): boolean;
+
+  /**
+   * Splits a range by what is known of it without reading; the parts cover it in order. Only for a
+   * handle that `Target.comparable()` returned.
+   *
+   * @throws {TargetError | OsError} If the target cannot be asked.
+   */
+  ranges(offset: number, length: number): Iterable<KnownRange>;
+
+  /**
+   * Waits until no write is in flight. The caller may then use the buffers of its writes again. It
+   * is called before a buffer is filled anew, and at the end of a worker's run.
+   *
+   * @throws {TargetError} If a write failed that has not been reported yet.
+   */
+  drain(): void;
+
+  /**
+   * Frees what the worker holds of the target, once no write is in flight any more; ignores their
+   * errors. The target itself stays open: it belongs to the main thread.
+   */
+  [Symbol.dispose](): void;
+}
+
+/** @throws {RangeError} If a range does not lie within an extent. */
+export function requireInside(extent: TargetExtent, offset: number, length: number): void {
+  const end = offset + length;
+  if (!Number.isSafeInteger(offset) || offset < extent.start || length < 0 || end > extent.end) {
+    throw new RangeError(
+      `Cannot write bytes ${offset} to ${end}: only those from ${extent.start} to ${extent.end} ` +
+        "may be written",
+    );
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * Writes and reads files and block devices, in the workers: all of them use one descriptor with
+ * `pwrite`, `fallocate` and `lseek`. `storage_reader.ts` reads past the page cache.
+ *
+ * @module
+ */
+
+import { OsError } from "../errors.ts";
+import { Errno, osError } from "../linux/errno.ts";
+import { FallocateMode, pwriteSome, tryFallocate } from "../linux/libc.ts";
+import { lengthOfFd, nextDataRange } from "../linux/read_at.ts";
+import { type BlockIo, type BlockIoOptions, type KnownRange, requireInside } from "./block_io.ts";
+import { StorageReader } from "./storage_reader.ts";
+import type { BlockHandle, TargetExtent } from "./target.ts";
+import { readFailure, writeFailure } from "./wording.ts";
+import { zeroBytes } from "./zero_runs.ts";
+
+/**
+ * What happens to a run of zeros:
+ * - `skip`: nothing, the target holds zeros wherever nothing was written (a new or emptied file);
+ * - `trust`: nothing, the user promised that the target holds zeros there;
+ * - `deallocate`: the range is given back or zeroed by `fallocate`, and written where that is not
+ *   possible;
+ * - `write`: zeros are written like data.
+ */
+export type ZeroPolicy = "skip" | "trust" | "deallocate" | "write";
+
+/** A file or block device. Its descriptors belong to the main thread and outlive all use. */
+export interface DescriptorHandle extends BlockHandle {
+  readonly kind: "descriptor";
+  readonly fd: number;
+  readonly zeroPolicy: ZeroPolicy;
+  /** Ranges are deallocated in multiples of this: a sector or page of a device, 1 for a file. */
+  readonly blockBytes: number;
+  /**
+   * Descriptor for reading past the page cache (O_DIRECT); `null` where the file system does not
+   * support that, and as long as nothing is to be read.
+   */
+  readonly directFd: number | null;
+  /** Whether a hole is as good as zeros that take storage. */
+  readonly mayHaveHoles: boolean;
+}
+
+/** The system calls that write; tests replace them. */
+export interface DescriptorCalls {
+  readonly pwriteSome: typeof pwriteSome;
+  readonly tryFallocate: typeof tryFallocate;
+}
+
+/**
+ * A `fallocate` of more may take long in one uninterruptible call; a multiple of every block size.
+ */
+const FALLOCATE_PIECE_BYTES = 1_073_741_824;
+
+/**
+ * Ways to zero a range without sending zeros, best first. PUNCH_HOLE gives storage back and reads
+ * as zeros on files and devices alike (unlike a discard, which promises nothing); ZERO_RANGE keeps
+ * the storage.
+ */
+const DEALLOCATE_MODES = [
+  FallocateMode.PUNCH_HOLE | FallocateMode.KEEP_SIZE,
+  FallocateMode.ZERO_RANGE | FallocateMode.KEEP_SIZE,
+];
+
+/**
+ * Errors of `fallocate` that are about the call, not about the storage. EBUSY: the device is open
+ * elsewhere with dirty pages in this range (--force). EREMOTEIO: the device announced a command
+ * that it then refused.
+ */
+const UNSUPPORTED: ReadonlySet<number> = new Set([
+  Errno.EOPNOTSUPP,
+  Errno.ENOSYS,
+  Errno.EINVAL,
+  Errno.ENODEV,
+  Errno.ENOTTY,
+  Errno.EPERM,
+  Errno.EBUSY,
+  Errno.EREMOTEIO,
+]);
+
+/**
+ * Errors of storage that has lost what it should hold. Reads through the page cache report EIO
+ * only; direct ones report what a device said (`blk_errors` in block/blk-core.c) or a file system
+ * found (EBADMSG and EUCLEAN of XFS and ext4).
+ */
+const UNREADABLE: ReadonlySet<number> = new Set([
+  Errno.EIO,
+  Errno.ENODATA,
+  Errno.EREMOTEIO,
+  Errno.EILSEQ,
+  Errno.EBADMSG,
+  Errno.EUCLEAN,
+  Errno.ETIMEDOUT,
+  Errno.ENOLINK,
+]);
+
+/**
+ * Access to a file or block device. Every call has done its work when it returns.
+ *
+ * @example
+ * ```ts no-assert
+ * import { DescriptorIo, type DescriptorHandle } from "./descriptor_io.ts";
+ * import { GRANULE_BYTES } from "./target.ts";
+ *
+ * function restoreFirstGranules(handle: DescriptorHandle, data: Uint8Array<ArrayBuffer>) {
+ *   using io = new DescriptorIo(handle, { extent: { start: 0, end: 2 * GRANULE_BYTES } });
+ *   io.write(data.subarray(0, GRANULE_BYTES), 0);
+ *   io.zero(GRANULE_BYTES, GRANULE_BYTES);
+ *   io.drain();
+ * }
+ * ```
+ */
+export class DescriptorIo implements BlockIo {
+  readonly tellsZeros: boolean;
+  readonly #handle: DescriptorHandle;
+  readonly #extent: TargetExtent;
+  readonly #shouldStop: () => boolean;
+  readonly #calls: DescriptorCalls;
+  readonly #reader: StorageReader;
+  /**
+   * Index of the first entry of {@linkcode DEALLOCATE_MODES} that has not failed; past the end:
+   * write zeros.
+   */
+  #deallocateMode = 0;
+
+  constructor(handle: DescriptorHandle, options: BlockIoOptions & { calls?: DescriptorCalls }) {
+    this.tellsZeros = handle.zeroPolicy !== "write";
+    this.#handle = handle;
+    this.#extent = options.extent;
+    this.#shouldStop = options.shouldStop ?? (() => false);
+    this.#calls = options.calls ?? { pwriteSome, tryFallocate };
+    this.#reader = new StorageReader(handle);
+  }
+
+  write(bytes: Uint8Array<ArrayBuffer>, offset: number): void {
+    requireInside(this.#extent, offset, bytes.length);
+    this.#write(bytes, offset);
+  }
+
+  zero(offset: number, length: number): number {
+    requireInside(this.#extent, offset, length);
+    switch (this.#handle.zeroPolicy) {
+      case "skip":
+      case "trust":
+        return 0;
+      case "write":
+        this.#writeZeros(offset, offset + length);
+        return length;
+      case "deallocate":
+        this.#deallocate(offset, offset + length);
+        return 0;
+    }
+  }
+
+  clear(offset: number, length: number): number {
+    if (this.#handle.zeroPolicy !== "trust") return this.zero(offset, length);
+    requireInside(this.#extent, offset, length);
+    this.#deallocate(offset, offset + length);
+    return 0;
+  }
+
+  read(buffer: Uint8Array<ArrayBuffer>, offset: number, length: number): boolean {
+    try {
+      return this.#reader.read(buffer, offset, length) === length;
+    } catch (error) {
+      if (error instanceof OsError && UNREADABLE.has(error.errno)) return false;
+      throw readFailure(this.#handle, offset, error);
+    }
+  }
+
+  *ranges(offset: number, length: number): Generator<KnownRange, void> {
+    const { fd, path, mayHaveHoles } = this.#handle;
+    const end = offset + length;
+    for (let at = offset; at < end;) {
+      const data = nextDataRange(fd, at, end) ?? { start: end, end };
+      if (data.start > at) {
+        // After a flush a hole is one on the disk, too. Behind the end of a file there is none.
+        const isZero = mayHaveHoles && data.start <= lengthOfFd(fd, path);
+        yield { offset: at, length: data.start - at, content: isZero ? "zeros" : "missing" };
+      }
+      if (data.end > data.start) {
+        yield { offset: data.start, length: data.end - data.start, content: "unknown" };
+      }
+      at = data.end;
+    }
+  }
+
+  drain(): void {}
+
+  [Symbol.dispose](): void {}
+
+  #write(bytes: Uint8Array<ArrayBuffer>, offset: number): void {
+    const { fd, path } = this.#handle;
+    let done = 0;
+    while (done < bytes.length) {
+      try {
+        const rest = done === 0 ? bytes : bytes.subarray(done);
+        done += this.#calls.pwriteSome(fd, rest, offset + done, path);
+      } catch (error) {
+        throw writeFailure(this.#handle, offset + done, error);
+      }
+    }
+  }
+
+  #writeZeros(start: number, end: number): void {
+    for (let offset = start; offset < end && !this.#shouldStop();) {
+      const zeros = zeroBytes(end - offset);
+      this.#write(zeros, offset);
+      offset += zeros.length;
+    }
+  }
+
+  #deallocate(start: number, end: number): void {
+    const { blockBytes } = this.#handle;
+    const firstBlock = Math.ceil(start / blockBytes) * blockBytes;
+    const lastBlock = Math.floor(end / blockBytes) * blockBytes;
+    if (firstBlock >= lastBlock) return this.#writeZeros(start, end);
+    this.#writeZeros(start, firstBlock);
+    let offset = firstBlock;
+    while (offset < lastBlock && !this.#shouldStop()) {
+      const length = Math.min(FALLOCATE_PIECE_BYTES, lastBlock - offset);
+      if (!this.#tryDeallocate(offset, length)) {
+        this.#writeZeros(offset, lastBlock);
+        break;
+      }
+      offset += length;
+    }
+    this.#writeZeros(lastBlock, end);
+  }
+
+  /** Zeroes whole blocks in the best way that still works. @returns `false` if none does. */
+  #tryDeallocate(offset: number, length: number): boolean {
+    const { fd, path } = this.#handle;
+    for (; this.#deallocateMode < DEALLOCATE_MODES.length; this.#deallocateMode++) {
+      const mode = DEALLOCATE_MODES[this.#deallocateMode]!;
+      const errno = this.#calls.tryFallocate(fd, mode, { offset, length });
+      if (errno === 0) return true;
+      if (!UNSUPPORTED.has(errno)) {
+        const cause = osError(errno, { syscall: "fallocate", path });
+        throw writeFailure(this.#handle, offset, cause);
+      }
+    }
+    return false;
+  }
+}

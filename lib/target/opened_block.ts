@@ -1,0 +1,142 @@
+/**
+ * A file or block device that has been opened: beside what `opened_target.ts` does, it is read, a
+ * file gets its length where that was put off, and at the end the name must still lead to it.
+ *
+ * @module
+ */
+
+import { OsError } from "../errors.ts";
+import { Errno } from "../linux/errno.ts";
+import { fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
+import type { DescriptorHandle, ZeroPolicy } from "./descriptor_io.ts";
+import { fillUp } from "./file_length.ts";
+import { OpenedTarget } from "./opened_target.ts";
+import { isSameOpened, requireNamedBy } from "./target_name.ts";
+
+/** What an opened file or device is made of. */
+export interface OpenedBlockFields {
+  readonly path: string;
+  readonly fd: number;
+  readonly zeroPolicy: ZeroPolicy;
+  /** Ranges are deallocated in multiples of this; default 1. */
+  readonly blockBytes?: number;
+  readonly kind: "file" | "block";
+  readonly isNew: boolean;
+  /**
+   * The length that a file gets at the end, on a file system that would take long to give it;
+   * default `null`: it has its length.
+   */
+  readonly missingBytes?: number | null;
+  /** Directory whose entry for a new file has to be flushed too; default `null`. */
+  readonly newEntryIn?: string | null;
+}
+
+/** An opened file or block device. */
+export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
+  readonly #newEntryIn: string | null;
+  #missingBytes: number | null;
+  #directFd: number | null = null;
+  /** Whether a call on another thread is using the descriptor. */
+  #isLent = false;
+
+  constructor(fields: OpenedBlockFields) {
+    const { path, fd, zeroPolicy, blockBytes = 1, kind, isNew } = fields;
+    const handle: DescriptorHandle = {
+      access: "random",
+      kind: "descriptor",
+      path,
+      fd,
+      zeroPolicy,
+      blockBytes,
+      directFd: null,
+      // With "write" all of the target is to have storage.
+      mayHaveHoles: zeroPolicy !== "write",
+    };
+    super({ handle, kind, isNew, hasStorage: true });
+    this.#newEntryIn = fields.newEntryIn ?? null;
+    this.#missingBytes = fields.missingBytes ?? null;
+  }
+
+  override comparable({ isWritten = false }: { isWritten?: boolean } = {}): DescriptorHandle {
+    this.requireOpen();
+    this.#directFd ??= tryOpenDirect(this.handle);
+    const handle = { ...this.handle, directFd: this.#directFd };
+    if (!isWritten) return handle;
+    const zeroPolicy = handle.zeroPolicy === "write" ? "write" : "deallocate";
+    return { ...handle, zeroPolicy, mayHaveHoles: true };
+  }
+
+  protected override async store({ sync }: { sync: boolean }): Promise<void> {
+    await this.#fillUp();
+    if (sync) await this.flushData();
+    requireNamedBy(this.handle.fd, this.handle.path);
+    if (sync && this.#newEntryIn !== null) flushDirectory(this.#newEntryIn);
+  }
+
+  /** Gives the file its length, where that was put off. */
+  async #fillUp(): Promise<void> {
+    const bytes = this.#missingBytes;
+    if (bytes === null) return;
+    const { fd, path } = this.handle;
+    this.#isLent = true;
+    try {
+      await fillUp(fd, bytes, { path, shouldStop: () => !this.isOpen });
+    } finally {
+      this.#isLent = false;
+      if (!this.isOpen) releaseFd(fd);
+    }
+    if (!this.isOpen) throw new TypeError("Cannot flush a target: it was closed meanwhile");
+    this.#missingBytes = null;
+  }
+
+  protected override closeDescriptors(): void {
+    if (this.#directFd !== null) releaseFd(this.#directFd);
+    // A descriptor that is lent is closed when it is back: before that its number must not become
+    // another file's.
+    if (!this.#isLent) super.closeDescriptors();
+  }
+}
+
+/**
+ * Opens a target once more, to read it past the page cache.
+ *
+ * @returns `null` where that is refused: by the file system (EINVAL, open(2)), or for want of /proc
+ *   or a right.
+ */
+function tryOpenDirect({ fd, path }: DescriptorHandle): number | null {
+  // The first leads to the file whatever became of its name, the second serves where /proc is not
+  // mounted.
+  for (const name of [`/proc/self/fd/${fd}`, path]) {
+    try {
+      const directFd = openFd(name, OpenFlag.O_RDONLY | OpenFlag.O_DIRECT | OpenFlag.O_NONBLOCK);
+      if (isSameOpened(fd, directFd)) return directFd;
+      releaseFd(directFd);
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+    }
+  }
+  return null;
+}
+
+/**
+ * A directory that may be written but not read cannot be opened; some network file systems cannot
+ * flush one.
+ */
+const CANNOT_FLUSH_DIRECTORY: ReadonlySet<number> = new Set([Errno.EACCES, Errno.EINVAL]);
+
+/**
+ * Flushes a directory, on this thread: `aio_fsync` takes writable descriptors only. The data is on
+ * disk by then, so only one entry is left to write.
+ */
+function flushDirectory(path: string): void {
+  try {
+    const fd = openFd(path, OpenFlag.O_RDONLY);
+    try {
+      fsyncFd(fd, path);
+    } finally {
+      releaseFd(fd);
+    }
+  } catch (error) {
+    if (!(error instanceof OsError && CANNOT_FLUSH_DIRECTORY.has(error.errno))) throw error;
+  }
+}

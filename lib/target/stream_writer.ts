@@ -1,0 +1,127 @@
+/**
+ * Writes a stream, in the workers: to a pipe, a character device or standard output. A format of
+ * `stream_format.ts` says what a stream consists of. Writers of one stream take turns, which is up
+ * to the caller (`lib/work/stream_work.ts`).
+ *
+ * @module
+ */
+
+import { OsError } from "../errors.ts";
+import { Errno, osError } from "../linux/errno.ts";
+import { writeSome } from "../linux/libc.ts";
+import { pollWritable } from "../linux/poll.ts";
+import { trySpliceZeros } from "../linux/splice.ts";
+import type { StreamHandle } from "./target.ts";
+import { writeFailure } from "./wording.ts";
+import { zeroBytes } from "./zero_runs.ts";
+
+/** The system calls of a stream writer; tests replace them. */
+export interface StreamCalls {
+  readonly writeSome: typeof writeSome;
+  readonly pollWritable: typeof pollWritable;
+  readonly trySpliceZeros: typeof trySpliceZeros;
+}
+
+/** While it waits for the reader, a writer checks this often whether it should stop. */
+const POLL_MS = 200;
+
+/** Writes an image in order, from the first byte to the last. */
+export class StreamWriter {
+  /** Byte of the image that is written next, for errors. Callers that take turns set it. */
+  position = 0;
+
+  readonly #handle: StreamHandle;
+  readonly #shouldStop: () => boolean;
+  readonly #calls: StreamCalls;
+  /** Whether zeros can be passed by reference: `false` once the target proves not to be a pipe. */
+  #canSplice = true;
+
+  /**
+   * @param options.shouldStop Asked during waits and between the pieces of long ranges. Once it
+   *   returns true, the call in progress returns with work undone.
+   */
+  constructor(
+    handle: StreamHandle,
+    options: { shouldStop?: () => boolean; calls?: StreamCalls } = {},
+  ) {
+    this.#handle = handle;
+    this.#shouldStop = options.shouldStop ?? (() => false);
+    this.#calls = options.calls ?? { writeSome, pollWritable, trySpliceZeros };
+  }
+
+  /**
+   * Writes the next bytes of the image, and waits while the reader is behind.
+   *
+   * @param bytes Owned by the caller, free again when this returns; may be a view of WebAssembly
+   *   memory.
+   * @throws {TargetError} On any failed write, with the byte of the image at which it failed.
+   */
+  write(bytes: Uint8Array<ArrayBuffer>): void {
+    const { fd, path } = this.#handle;
+    let done = 0;
+    while (done < bytes.length) {
+      try {
+        const rest = done === 0 ? bytes : bytes.subarray(done);
+        const count = this.#calls.writeSome(fd, rest, path);
+        done += count;
+        this.position += count;
+      } catch (error) {
+        if (!isWouldBlock(error)) throw writeFailure(this.#handle, this.position, error);
+        if (!this.#waitWritable()) return;
+      }
+    }
+  }
+
+  /**
+   * Writes zeros as the next bytes of the image.
+   *
+   * @param length Number of bytes, of any size.
+   * @throws {TargetError} As {@linkcode write} does.
+   */
+  writeZeros(length: number): void {
+    const end = this.position + length;
+    while (this.position < end && !this.#shouldStop()) {
+      const rest = end - this.position;
+      if (!this.#canSplice || !this.#spliceZeros(rest)) {
+        this.write(zeroBytes(rest));
+      }
+    }
+  }
+
+  /**
+   * Passes zeros to a pipe without copying them: copying is done under the pipe's lock, which
+   * limits its speed.
+   *
+   * @returns `false` if the target never takes zeros this way.
+   */
+  #spliceZeros(length: number): boolean {
+    const { fd, path } = this.#handle;
+    const count = this.#calls.trySpliceZeros(fd, length);
+    if (count > 0) {
+      this.position += count;
+    } else if (count === -Errno.EAGAIN) {
+      this.#waitWritable();
+    } else if (count === -Errno.EPIPE) {
+      throw writeFailure(this.#handle, this.position, osError(-count, { syscall: "write", path }));
+    } else {
+      this.#canSplice = false;
+    }
+    return this.#canSplice;
+  }
+
+  /** Waits for room in a pipe that is nonblocking. @returns `false` if it should stop. */
+  #waitWritable(): boolean {
+    while (!this.#shouldStop()) {
+      try {
+        if (this.#calls.pollWritable(this.#handle.fd, POLL_MS, this.#handle.path)) return true;
+      } catch (error) {
+        throw writeFailure(this.#handle, this.position, error);
+      }
+    }
+    return false;
+  }
+}
+
+function isWouldBlock(error: unknown): boolean {
+  return error instanceof OsError && error.errno === Errno.EAGAIN;
+}
