@@ -37,7 +37,8 @@ import { BackyError } from "../errors.ts";
 import type { CatalogEntry } from "../store/catalog.ts";
 import { errnoFor } from "./errno.ts";
 import { EXTENDED_NAMES, extendedAttribute } from "./extended_attributes.ts";
-import { MapChangedError, type OpenImage } from "../image_access/image.ts";
+import type { OpenImage } from "../image_access/image.ts";
+import { MapChangedError } from "../image_access/image_map.ts";
 import type { ReadBytes } from "../image_access/read_bytes.ts";
 import {
   LAST_INO,
@@ -89,7 +90,7 @@ export class Filesystem implements Handlers {
     if (node) {
       const attributes = this.#revisionAttributes(node);
       // What is still being written must be looked at each time.
-      const isFinal = node.entry.info.isComplete && node.image.isSettled;
+      const isFinal = node.entry.info.isComplete && node.image.map.isSettled;
       return { attributes, ...isFinal ? {} : { entryTimeoutMs: 0, attributesTimeoutMs: 0 } };
     }
     if (name !== LAST_NAME) return null;

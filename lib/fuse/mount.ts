@@ -130,7 +130,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     threads,
     verify,
     owner: { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 },
-    onDamage: warn,
+    onFailure: warn,
     onSkipped: ({ name, reason }) => warn(`revision ${quote(name)} is left out: ${reason}`),
   }));
   const mounting = mount(mountpoint, filesystem.handlers, {

@@ -1,50 +1,28 @@
 /**
- * Puts a mount's parts together: directory, images, cache, overlay and workers over one backup
- * directory.
+ * Puts a mount's parts together: the images of a backup directory, the directory of its revisions
+ * and the handlers over both.
  *
- * What a mount adds is the store's check, the purge lock, the session and signals.
+ * `mount.ts` adds the checks, the purge lock and the session.
  *
  * @module
  */
 
-import { fileSystemSpace } from "../linux/file_system.ts";
+import { type CacheCounts } from "../pages/page_cache.ts";
+import { ImageAccess, type ImageAccessOptions } from "../image_access/image_access.ts";
 import { fileState } from "../linux/file_state.ts";
+import { fileSystemSpace } from "../linux/file_system.ts";
 import { CatalogReader, type SkippedRevision } from "../store/catalog.ts";
-import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../store/layout.ts";
-import { ChunkLoader } from "../pages/chunk_loader.ts";
-import { DamageLog } from "../image_access/damage_log.ts";
+import { quote } from "../wording.ts";
 import { Filesystem } from "./filesystem.ts";
-import { IdleMaps } from "../image_access/idle_maps.ts";
-import { Image, type ImageServices } from "../image_access/image.ts";
-import { DirtyChunks, type SpillStore } from "../image_access/dirty_chunks.ts";
-import { type CacheCounts, PageCache } from "../pages/page_cache.ts";
-import { PagePool } from "../pages/page_pool.ts";
 import { RevisionDirectory } from "./revision_directory.ts";
 
-/** Maps of images that nobody has open are kept up to this size. */
-const IDLE_MAPS_BYTES = 16 * 1024 * 1024;
-
-/** Chunks that are loaded ahead of a sequential reader, for each worker. */
-const AHEAD_PER_WORKER = 3;
-
 /** What is to be served, and how. */
-export interface FilesystemSettings {
-  /** The backup directory. */
-  readonly basedir: string;
-  /** Where changes go that there is no room for: an existing directory. */
-  readonly spillDir: string;
-  /** Bound of the read cache, and of the changes in memory; at least 2 chunks, 8 MiB. */
-  readonly cacheBytes: number;
-  /** Number of decoding workers. */
-  readonly threads: number;
-  /** Whether content is compared with the chunks' ids. */
-  readonly verify: boolean;
+export interface FilesystemSettings extends ImageAccessOptions {
+  /** The owner of all files. */
   readonly owner: { readonly uid: number; readonly gid: number };
-  /** Takes lines about reads and writes that failed. Called at any time. */
-  readonly onDamage: (line: string) => void;
   /**
-   * Is told of each revision that is left out, once; the first ones before
-   * {@linkcode openFilesystem} returns.
+   * Gets each revision that is left out, once; the first ones before {@linkcode openFilesystem}
+   * returns.
    */
   readonly onSkipped: (skipped: SkippedRevision) => void;
 }
@@ -55,56 +33,29 @@ export interface OpenedFilesystem extends Disposable {
   /** Number of revisions that are served. */
   readonly revisionCount: number;
   readonly counts: CacheCounts;
-  /**
-   * Starts the workers, which otherwise start with the first read that needs them.
-   *
-   * @param signal Aborting it ends the workers; its reason is thrown.
-   * @throws {ResourceError} If there is no room for one.
-   */
+  /** Starts the workers, as {@linkcode ImageAccess.start} does. */
   start(signal?: AbortSignal): Promise<void>;
 }
 
 /**
- * Makes the handlers of a mount. Nothing is read yet but the list of revisions; no worker is
- * started.
+ * Makes the handlers of a mount. Only the list of revisions is read yet, and no worker is started.
  *
  * @returns To be disposed of when the mount has ended, which ends the workers.
  * @throws {StoreFormatError} If the backup directory cannot be listed.
  */
 export function openFilesystem(settings: FilesystemSettings): OpenedFilesystem {
-  const { basedir, spillDir, cacheBytes, threads, owner } = settings;
-  const pool = new PagePool(2 * cacheBytes);
-  const loader = new ChunkLoader(settings);
-  const cache = new PageCache({ pool, loader, capacityBytes: cacheBytes });
-  const spill: SpillStore = {
-    store: (page, bytes) => loader.store(spillDir, page, bytes),
-    load: (id, bytes) => {
-      if (id === ZERO_CHUNK_ID) return null;
-      const chunk = { dir: spillDir, id };
-      return cache.get(chunk, bytes) ?? cache.load(chunk, bytes);
-    },
-  };
-  const damage = new DamageLog(settings.onDamage);
-  const services: ImageServices = {
-    basedir,
-    spillDir,
-    cache,
-    dirty: new DirtyChunks({ pool, spill, capacityBytes: cacheBytes }),
-    idleMaps: new IdleMaps(IDLE_MAPS_BYTES),
-    damage,
-    readMap: (path) => loader.readMap(path),
-    // Loading ahead must leave room for what is being read.
-    aheadChunks: Math.min(AHEAD_PER_WORKER * threads, Math.floor(cacheBytes / CHUNK_BYTES / 4)),
-  };
+  const { basedir, spillDir, owner } = settings;
+  const images = new ImageAccess(settings);
   const catalog = new CatalogReader(basedir);
   const directory = new RevisionDirectory({
     readCatalog: () => catalog.read(),
     readModifiedMs: () => Deno.statSync(basedir).mtime?.getTime() ?? 0,
     readState: fileState,
-    openImage: (entry) => new Image(entry, services),
-    onReplaced: (name) => damage.reportReplaced(name),
+    openImage: (entry) => images.image(entry),
+    onReplaced: (name) => images.failures.reportReplaced(name),
     onSkipped: settings.onSkipped,
-    onFailure: (error) => damage.reportListing(basedir, error),
+    onFailure: (error) =>
+      images.failures.report(`Cannot list backup directory ${quote(basedir)} anew`, error),
   });
   const readSpace = () => fileSystemSpace(spillDir);
   return {
@@ -113,9 +64,9 @@ export function openFilesystem(settings: FilesystemSettings): OpenedFilesystem {
       return directory.count;
     },
     get counts() {
-      return cache.counts;
+      return images.counts;
     },
-    start: (signal) => loader.start(signal),
-    [Symbol.dispose]: () => loader[Symbol.dispose](),
+    start: (signal) => images.start(signal),
+    [Symbol.dispose]: () => images[Symbol.dispose](),
   };
 }

@@ -196,7 +196,7 @@ export class RevisionDirectory {
     this.refresh();
     const now = this.#now();
     if (now < this.#refreshedAllMs + REFRESH_ALL_MS) return;
-    for (const { image, entry } of this.nodes) if (image.isKnown) this.find(entry.name);
+    for (const { image, entry } of this.nodes) if (image.map.isKnown) this.find(entry.name);
     this.#refreshedAllMs = now;
   }
 
@@ -269,7 +269,7 @@ export class RevisionDirectory {
    */
   #hasSameMap({ image, entry }: RevisionNode): boolean {
     const state = this.#stateOf(entry.mapPath);
-    return state === null || image.accept(state);
+    return state === null || image.map.accept(state);
   }
 
   #stateOf(path: string): FileState | null {

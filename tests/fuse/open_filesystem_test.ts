@@ -52,7 +52,7 @@ class Fixture implements Disposable {
       threads: 2,
       verify: options.verify ?? true,
       owner: { uid: 0, gid: 0 },
-      onDamage: (line) => this.lines.push(line),
+      onFailure: (line) => this.lines.push(line),
       onSkipped: ({ name, reason }) => this.skipped.push(`${name}: ${reason}`),
     });
     return this.#opened;

@@ -5,8 +5,8 @@
  */
 
 import type { FileState } from "../../lib/linux/file_state.ts";
-import { DamageLog } from "../../lib/image_access/damage_log.ts";
-import { IdleMaps } from "../../lib/image_access/idle_maps.ts";
+import { FailureLog } from "../../lib/image_access/failure_log.ts";
+import { IdleMaps } from "../../lib/image_access/image_map.ts";
 import { Image } from "../../lib/image_access/image.ts";
 import type { ReadBytes } from "../../lib/image_access/read_bytes.ts";
 import { DirtyChunks } from "../../lib/image_access/dirty_chunks.ts";
@@ -85,7 +85,7 @@ export class FakeImages {
       cache: this.cache,
       dirty: this.dirty,
       idleMaps: this.#idleMaps,
-      damage: new DamageLog((line) => this.lines.push(line)),
+      failures: new FailureLog((line) => this.lines.push(line)),
       readMap: async (path) => {
         this.mapsRead.push(path);
         await this.chunks.pause();

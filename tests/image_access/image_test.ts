@@ -1,5 +1,5 @@
 import { ChunkCorruptError, ChunkMissingError, RevisionError } from "../../lib/errors.ts";
-import { MapChangedError } from "../../lib/image_access/image.ts";
+import { MapChangedError } from "../../lib/image_access/image_map.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import {
   assert,
@@ -184,11 +184,11 @@ Deno.test("Image.write() refuses what lies behind the end", () => {
 Deno.test("Image.open() refuses a map that is not the one that the image stands for", async () => {
   const mount = new FakeImages();
   const image = mount.image("r", [0]);
-  assert(image.accept(mount.state));
+  assert(image.map.accept(mount.state));
   mount.state = { ...mount.state, version: "second" };
   await assertRejects(async () => await image.open(), MapChangedError);
   assert(!image.isOpen);
-  assertEquals([image.accept(mount.state), mount.lines], [false, []]);
+  assertEquals([image.map.accept(mount.state), mount.lines], [false, []]);
 });
 
 Deno.test("Image.open() waits until a map has been left alone", async () => {
@@ -213,7 +213,7 @@ Deno.test("Image.open() reads a map again that changed just before it was read",
   };
   (await image.open()).close();
   assertEquals(mount.mapsRead, ["r", "r"]);
-  assert(image.isSettled);
+  assert(image.map.isSettled);
 });
 
 Deno.test("Image says at the first write after retire() that changes will be lost", async () => {

@@ -1,9 +1,9 @@
-import { IdleMaps } from "../../lib/image_access/idle_maps.ts";
+import { IdleMaps } from "../../lib/image_access/image_map.ts";
 import { assertEquals } from "../assert.ts";
 
 Deno.test("IdleMaps drops the maps that were closed first when there is no room", () => {
   const dropped: string[] = [];
-  const holder = (name: string) => ({ dropMap: () => dropped.push(name) });
+  const holder = (name: string) => ({ drop: () => dropped.push(name) });
   const [a, b, c, d] = [holder("a"), holder("b"), holder("c"), holder("d")];
   const maps = new IdleMaps(100);
   maps.add(a, 40);
