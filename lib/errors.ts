@@ -10,7 +10,7 @@
  */
 
 /** Which of a chunk's properties was found wrong. */
-export type ChunkFault = "header" | "lzo" | "size" | "hash";
+export type ChunkFault = "header" | "encoding" | "size" | "hash";
 
 /** Base of all errors that this project raises on purpose; anything else that surfaces is a bug. */
 export abstract class BackyError extends Error {

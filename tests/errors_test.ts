@@ -15,7 +15,7 @@ const MAKERS: readonly ((options?: ErrorOptions) => errors.BackyError)[] = [
   (options) => new errors.StoreFormatError("Cannot open", { path: "/s" }, options),
   (options) => new errors.RevisionError("Cannot read", { path: "/s/r" }, options),
   (options) => new errors.ChunkMissingError("Cannot read", CHUNK, options),
-  ...(["header", "lzo", "size", "hash"] as const).map((reason) => (options?: ErrorOptions) =>
+  ...(["header", "encoding", "size", "hash"] as const).map((reason) => (options?: ErrorOptions) =>
     new errors.ChunkCorruptError("Cannot use", { ...CHUNK, reason }, options)
   ),
   (options) => new errors.TargetError("Cannot write", { path: "/t", offset: 2 ** 45 }, options),

@@ -1,37 +1,46 @@
 /**
- * Opens chunk files, carefully: a name in an untrusted store may be anything.
+ * Finds and opens chunk files, carefully: a name in an untrusted store may be anything.
+ *
+ * Without the codecs, which the main thread of a restore does not load.
  *
  * @module
  */
 
-import { ChunkCorruptError, ChunkMissingError, isChunkFault, OsError } from "../errors.ts";
+import {
+  ChunkCorruptError,
+  type ChunkFault,
+  ChunkMissingError,
+  isChunkFault,
+  OsError,
+} from "../errors.ts";
 import { adviceForLack, Errno } from "../linux/errno.ts";
+import { statOrNull } from "../linux/file_info.ts";
 import { openFd, OpenFlag } from "../linux/libc.ts";
-import { chunkRelativePath } from "../store/layout.ts";
+import { CHUNK_ENCODINGS, type ChunkEncoding, chunkRelativePath } from "../store/layout.ts";
 import { quote } from "../wording.ts";
 import { type ChunkRef, describeChunk, seqFields } from "./chunk_ref.ts";
 
-// Should a regular file be replaced in the moment before it is opened: opening must not hang on a
-// FIFO or take over a terminal.
+// The file may be replaced just before it is opened: opening must not hang on a FIFO or take over a
+// terminal.
 const CHUNK_OPEN_FLAGS = OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY;
 
 const ASK_FOR_PERMISSION = "run this as a user who may read it (see ls -l)";
 const BRING_BACK = "bring the storage of the backup back";
 
 /**
- * What says nothing of the chunk's content: to report damage, or to leave zeros in its place, would
- * be wrong. With what to do about it. Everything else is the chunk's: it is not there, or, as with
- * EIO, it cannot be read and will not be. Sources: open(2), read(2), nfs(5), fscrypt.rst; a file
- * system on a disk that fails says EIO, EUCLEAN or EBADMSG.
+ * Errors that say nothing about the chunk, with what to do about them: to report damage or to leave
+ * zeros would be wrong. All other errors mean that the chunk is missing: either there is no file,
+ * or it cannot be read now or later (EIO). Sources: open(2), read(2), nfs(5), fscrypt.rst. File
+ * systems on a failing disk return EIO, EUCLEAN or EBADMSG.
  */
 const NOT_THE_CHUNKS: ReadonlyMap<number, string> = new Map([
   ...[Errno.EACCES, Errno.EPERM].map((errno) => [errno, ASK_FOR_PERMISSION] as const),
   ...[Errno.ENOKEY, Errno.EKEYEXPIRED, Errno.EKEYREVOKED, Errno.EKEYREJECTED].map((errno) =>
     [errno, "unlock its encrypted directory"] as const
   ),
-  // A lease of the file's writer is in the way, or it is being swapped on.
+  // A lease of the file's writer is in the way, or the file is swap space.
   ...[Errno.EAGAIN, Errno.EBUSY].map((errno) => [errno, "try again"] as const),
-  // The server or the device is gone, or FUSE's process has died.
+  // The server or the device is gone, or the process behind FUSE has died.
   ...[
     ...[Errno.ENOTCONN, Errno.ECONNABORTED, Errno.ECONNREFUSED, Errno.ECONNRESET],
     ...[Errno.ENETDOWN, Errno.ENETUNREACH, Errno.ENETRESET, Errno.EHOSTDOWN, Errno.EHOSTUNREACH],
@@ -40,63 +49,78 @@ const NOT_THE_CHUNKS: ReadonlyMap<number, string> = new Map([
   ].map((errno) => [errno, BRING_BACK] as const),
 ]);
 
-/** Returns the path of a chunk's file. @throws {RangeError} If `id` is not a chunk id. */
+/** Where the file of a chunk is, and how its content is encoded. */
+export interface ChunkFile {
+  readonly path: string;
+  readonly encoding: ChunkEncoding;
+}
+
+/** A chunk file that is open for reading; the descriptor belongs to whoever opened it. */
+export interface OpenChunkFile extends ChunkFile {
+  readonly fd: number;
+}
+
+/**
+ * Finds a chunk's file. Its name tells the encoding: the first one, unless there is a file of
+ * another. @throws {RangeError} If `id` is not a chunk id.
+ */
+function findChunkFile(basedir: string, id: string): ChunkFile {
+  const [usual, ...others] = CHUNK_ENCODINGS.map((encoding) => ({
+    path: `${basedir}/${chunkRelativePath(id, encoding)}`,
+    encoding,
+  }));
+  return others.find(({ path }) => statOrNull(path) !== null) ?? usual!;
+}
+
+/**
+ * Returns the path of a chunk's file, or where it would be. @throws {RangeError} If `id` is not a
+ * chunk id.
+ */
 export function chunkPath(basedir: string, id: string): string {
-  return `${basedir}/${chunkRelativePath(id)}`;
+  return findChunkFile(basedir, id).path;
 }
 
 /**
  * Opens a chunk's file for reading.
  *
- * @returns A descriptor, owned by the caller.
  * @throws {ChunkMissingError} If there is none, or it cannot be opened or is not a regular file.
  * @throws {ChunkCorruptError} If it is empty.
- * @throws {OsError} If that says nothing of the chunk: it may not be read, its storage is gone,
- *   descriptors are short.
+ * @throws {OsError} If the error says nothing about the chunk: the file may not be read, its storage
+ *   is gone, or the process has run out of descriptors.
  */
-export function openChunkFile(basedir: string, chunk: ChunkRef): number {
-  const path = chunkPath(basedir, chunk.id);
+export function openChunkFile(basedir: string, chunk: ChunkRef): OpenChunkFile {
+  const { path, encoding } = findChunkFile(basedir, chunk.id);
   requireRegular(path, chunk);
   try {
-    return openFd(path, CHUNK_OPEN_FLAGS);
+    return { fd: openFd(path, CHUNK_OPEN_FLAGS), path, encoding };
   } catch (error) {
     throw unreadable(path, chunk, error);
   }
 }
 
 /**
- * Throws if a path leads to something that is no chunk file at first sight, before it is opened:
- * opening some devices has effects (a watchdog starts to count, a tape is wound back), and so has
- * reading some files of /proc, which have no length.
+ * Refuses what is clearly not a chunk file before it is opened: opening some devices has effects (a
+ * watchdog starts, a tape rewinds), and so has reading some files in /proc, whose size is 0.
  */
 function requireRegular(path: string, chunk: ChunkRef): void {
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.statSync(path);
-  } catch {
-    return; // opening it will say why
+  const info = statOrNull(path);
+  // Opening it will say why there is nothing, and reading a directory that it is one.
+  if (info === null || info.isDirectory || (info.isFile && info.size > 0)) return;
+  if (info.isFile) {
+    throw corruptChunk(chunk, { path, reason: "header", detail: "its file holds 0 bytes only" });
   }
-  // Reading a directory says what it is.
-  if (info.isDirectory || (info.isFile && info.size > 0)) return;
-  const fields = { chunkId: chunk.id, ...seqFields(chunk), path };
-  if (!info.isFile) {
-    throw new ChunkMissingError(
-      `Cannot read chunk ${describeChunk(chunk)}: ${quote(path)} is not a regular file`,
-      fields,
-    );
-  }
-  throw new ChunkCorruptError(
-    `Cannot use chunk ${describeChunk(chunk)}: its file holds 0 bytes only${inFile(path)}`,
-    { ...fields, reason: "header" },
+  throw new ChunkMissingError(
+    `Cannot read chunk ${describeChunk(chunk)}: ${quote(path)} is not a regular file`,
+    { chunkId: chunk.id, ...seqFields(chunk), path },
   );
 }
 
 /**
- * Tries one directory after the other until one has a good copy of a chunk.
+ * Tries the backup directories in order until one has a good copy of a chunk.
  *
  * @param attempt Reads the copy in one of them.
- * @throws {OsError} If none has, and one of them could not be read: what lies there may be good.
- * @throws {ChunkMissingError | ChunkCorruptError} What is wrong in the first directory otherwise.
+ * @throws {OsError} If none has, and one of them could not be read: its copy may be good.
+ * @throws {ChunkMissingError | ChunkCorruptError} Otherwise what is wrong in the first directory.
  */
 export function fromFirstGood<Dir, Copy>(
   dirs: readonly Dir[],
@@ -116,15 +140,33 @@ export function fromFirstGood<Dir, Copy>(
     new TypeError("Cannot decode a chunk: there are no backup directories");
 }
 
-/** Ends the message on a chunk with where it was read. */
+/** Ends a message about a chunk with the file that was read. */
 export function inFile(path: string): string {
   return ` (file ${quote(path)})`;
 }
 
+/** Builds the error of a chunk file that is not what its name says; `detail` is for people. */
+export function corruptChunk(
+  chunk: ChunkRef,
+  { path, reason, detail, cause }: {
+    path: string;
+    reason: ChunkFault;
+    detail: string;
+    cause?: Error;
+  },
+): ChunkCorruptError {
+  return new ChunkCorruptError(
+    `Cannot use chunk ${describeChunk(chunk)}: ${detail}${inFile(path)}`,
+    { chunkId: chunk.id, ...seqFields(chunk), path, reason },
+    cause && { cause },
+  );
+}
+
 /**
- * Makes a failure to open or read a chunk's file the chunk's, unless it says nothing of that.
+ * Turns a failure to open or read a chunk's file into the error of a missing chunk, unless it says
+ * nothing about the chunk.
  *
- * @returns {ChunkMissingError} or {OsError} for a failed system call; other errors as they are.
+ * @returns A {ChunkMissingError} or {OsError} for a failed system call; other errors unchanged.
  */
 export function unreadable(path: string, chunk: ChunkRef, error: unknown): unknown {
   if (!(error instanceof OsError)) return error;

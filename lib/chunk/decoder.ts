@@ -2,27 +2,33 @@
  * Turns one chunk file into verified bytes: file -> wasm memory -> decoded -> hash compared with
  * the chunk's id.
  *
- * Runs in a worker. It reads chunk files and touches nothing else; what it returns lies in the
- * codec's output buffers, where targets are written from without another copy.
+ * Runs in a worker. Reads chunk files and touches nothing else; the decoded bytes lie in an output
+ * buffer of `lzo-wasm`, from which targets are written without another copy.
  *
  * @module
  */
 
-import * as codec from "lzo-wasm";
-import { BackyError, ChunkCorruptError, type ChunkFault } from "../errors.ts";
+import { input, lastHash } from "lzo-wasm";
+import { BackyError } from "../errors.ts";
 import { adviseFd, FileAdvice, readFull, releaseFd } from "../linux/libc.ts";
-import { CHUNK_BYTES, CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
-import { chunkPath, inFile, openChunkFile, unreadable } from "./chunk_file.ts";
-import { type ChunkRef, describeChunk, seqFields } from "./chunk_ref.ts";
+import { CHUNK_BYTES, CHUNK_HEADER_BYTES, chunkIdToHex } from "../store/layout.ts";
+import { type ChunkFile, corruptChunk, openChunkFile, unreadable } from "./chunk_file.ts";
+import type { ChunkRef } from "./chunk_ref.ts";
+import { CODECS } from "./codecs.ts";
 
-/** What is to become of a chunk file's pages in the page cache once it was read. */
+/** Whether the pages of a chunk file stay in the page cache after it was read. */
 export type PageCachePolicy = "drop" | "keep";
 
-/** What a decoded chunk amounts to. */
+/** The sizes of a decoded chunk. */
 export interface DecodedChunk {
   /** Bytes in the output buffer. */
   readonly bytes: number;
   /** Bytes of the chunk file. */
+  readonly fileBytes: number;
+}
+
+/** A chunk file whose content is in the input buffer. */
+interface LoadedFile extends ChunkFile {
   readonly fileBytes: number;
 }
 
@@ -44,13 +50,13 @@ export class ChunkDecoder {
   }
 
   /**
-   * Asks the kernel to begin reading a chunk file. What cannot be opened is left for `decode` to
+   * Asks the kernel to start reading a chunk file. Failures to open it are left for `decode` to
    * report.
    */
   prefetch(id: string): void {
     let fd: number;
     try {
-      fd = openChunkFile(this.#basedir, { id, seqs: () => [] });
+      fd = openChunkFile(this.#basedir, { id, seqs: () => [] }).fd;
     } catch (error) {
       if (error instanceof BackyError) return;
       throw error;
@@ -60,79 +66,72 @@ export class ChunkDecoder {
   }
 
   /**
-   * Decodes a chunk into one of the codec's output buffers.
+   * Decodes a chunk into an output buffer.
    *
-   * @param output Index of the output buffer; its first `bytes` bytes hold the content afterwards.
+   * @param output Index of the output buffer; the content is in its first `bytes` bytes.
    * @param needed Bytes that the image needs of the chunk, 1 to CHUNK_BYTES; it may hold more.
    * @throws {ChunkMissingError} If the file is absent or cannot be read.
    * @throws {ChunkCorruptError} If it is not what its name says.
-   * @throws {OsError} If that says nothing of the chunk, as {@linkcode openChunkFile} has it.
+   * @throws {OsError} If the error says nothing about the chunk, see {@linkcode openChunkFile}.
    */
   decode(chunk: ChunkRef, output: number, needed: number): DecodedChunk {
-    const fileBytes = this.#read(chunk);
-    const bytes = this.#parseHeader(chunk, fileBytes);
+    const { path, encoding, fileBytes } = this.#load(chunk);
+    const bytes = parseHeader(chunk, { path, encoding, fileBytes });
     if (bytes < needed) {
-      throw this.#corrupt(chunk, "size", `it holds ${bytes} bytes, the image needs ${needed}`);
+      const detail = `it holds ${bytes} bytes, the image needs ${needed}`;
+      throw corruptChunk(chunk, { path, reason: "size", detail });
     }
+    const codec = CODECS[encoding.name];
     try {
-      const stream = { start: CHUNK_HEADER_BYTES, end: fileBytes };
-      codec.decode(stream, output, { outputBytes: bytes, hash: this.#verify });
+      const payload = { start: CHUNK_HEADER_BYTES, end: fileBytes };
+      codec.decode(payload, output, { outputBytes: bytes, hash: this.#verify });
     } catch (error) {
       if (!(error instanceof codec.DecodeError)) throw error;
-      throw this.#corrupt(chunk, "lzo", error.message, error);
+      throw corruptChunk(chunk, { path, reason: "encoding", detail: error.message, cause: error });
     }
     if (this.#verify) {
-      const hash = chunkIdToHex(codec.lastHash());
-      if (hash !== chunk.id) throw this.#corrupt(chunk, "hash", `its content hashes to "${hash}"`);
+      const hash = chunkIdToHex(lastHash());
+      if (hash !== chunk.id) {
+        throw corruptChunk(chunk, {
+          path,
+          reason: "hash",
+          detail: `its content hashes to "${hash}"`,
+        });
+      }
     }
     return { bytes, fileBytes };
   }
 
-  /** Reads a chunk file into the codec's input buffer and returns its size in bytes. */
-  #read(chunk: ChunkRef): number {
-    const path = chunkPath(this.#basedir, chunk.id);
-    const fd = openChunkFile(this.#basedir, chunk);
+  /** Reads a chunk file into the input buffer. */
+  #load(chunk: ChunkRef): LoadedFile {
+    const { fd, path, encoding } = openChunkFile(this.#basedir, chunk);
     try {
-      const bytes = readFull(fd, codec.input, path);
-      if (bytes === codec.input.length && readFull(fd, this.#probe, path) > 0) {
-        throw this.#corrupt(
-          chunk,
-          "size",
-          `its file is longer than ${bytes} bytes, as none can be`,
-        );
+      const room = input.subarray(0, encoding.maxFileBytes);
+      const fileBytes = readFull(fd, room, path);
+      if (fileBytes === room.length && readFull(fd, this.#probe, path) > 0) {
+        const detail = `its file is longer than ${fileBytes} bytes, as none can be`;
+        throw corruptChunk(chunk, { path, reason: "size", detail });
       }
       if (this.#pageCache === "drop") adviseFd(fd, FileAdvice.DONTNEED);
-      return bytes;
+      return { path, encoding, fileBytes };
     } catch (error) {
       throw unreadable(path, chunk, error);
     } finally {
       releaseFd(fd);
     }
   }
+}
 
-  /** Returns the announced number of decoded bytes. */
-  #parseHeader(chunk: ChunkRef, fileBytes: number): number {
-    const header = codec.input;
-    if (fileBytes < CHUNK_HEADER_BYTES) {
-      throw this.#corrupt(chunk, "header", `its file holds ${fileBytes} bytes only`);
-    }
-    if (!CHUNK_MARKERS.includes(header[0]!)) {
-      throw this.#corrupt(chunk, "header", "its file does not begin with 0xf0 or 0xf1");
-    }
-    const view = new DataView(header.buffer, header.byteOffset, CHUNK_HEADER_BYTES);
-    const bytes = view.getUint32(1, false);
-    if (bytes === 0 || bytes > CHUNK_BYTES) {
-      throw this.#corrupt(chunk, "header", `its file announces ${bytes} bytes`);
-    }
-    return bytes;
+/** Returns the number of decoded bytes that the header in the input buffer announces. */
+function parseHeader(chunk: ChunkRef, { path, encoding, fileBytes }: LoadedFile): number {
+  const refuse = (detail: string) => corruptChunk(chunk, { path, reason: "header", detail });
+  if (fileBytes < CHUNK_HEADER_BYTES) throw refuse(`its file holds ${fileBytes} bytes only`);
+  if (!encoding.markers.includes(input[0]!)) {
+    const markers = encoding.markers.map((marker) => `0x${marker.toString(16)}`).join(" or ");
+    throw refuse(`its file does not begin with ${markers}`);
   }
-
-  #corrupt(chunk: ChunkRef, reason: ChunkFault, detail: string, cause?: Error): ChunkCorruptError {
-    const path = chunkPath(this.#basedir, chunk.id);
-    return new ChunkCorruptError(
-      `Cannot use chunk ${describeChunk(chunk)}: ${detail}${inFile(path)}`,
-      { chunkId: chunk.id, ...seqFields(chunk), path, reason },
-      cause ? { cause } : undefined,
-    );
-  }
+  const view = new DataView(input.buffer, input.byteOffset, CHUNK_HEADER_BYTES);
+  const bytes = view.getUint32(1, false);
+  if (bytes === 0 || bytes > CHUNK_BYTES) throw refuse(`its file announces ${bytes} bytes`);
+  return bytes;
 }

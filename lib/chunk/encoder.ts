@@ -1,58 +1,61 @@
 /**
- * Turns bytes into a chunk file, as backy's own would be: header, LZO1X-1 stream, named by the
- * content's hash.
+ * Turns bytes into a chunk file as backy would write it: header and payload, named by the content's
+ * hash.
  *
- * Restores never write to a backup directory. This serves sample and test stores, and dirty chunks
- * that a mount spills.
+ * Restores never write to a backup directory. This is for test stores, and for modified chunks that
+ * a mount spills.
  *
  * @module
  */
 
-import * as codec from "lzo-wasm";
+import { input, murmur3, outputs } from "lzo-wasm";
 import { Errno, osError } from "../linux/errno.ts";
 import { closeFd, fdatasyncFd, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
 import { writeAll } from "../linux/small_files.ts";
-import { CHUNK_HEADER_BYTES, CHUNK_MARKERS, chunkIdToHex } from "../store/layout.ts";
+import { CHUNK_BYTES, CHUNK_ENCODINGS, CHUNK_HEADER_BYTES, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath } from "./chunk_file.ts";
+import { CODECS } from "./codecs.ts";
 
-/** Mode of chunk files: nobody writes to them again. */
+/** Mode of chunk files, which are never changed. */
 const CHUNK_FILE_MODE = 0o440;
 
-/** A chunk in the form in which it is stored. */
+/** A chunk as it is stored. */
 export interface EncodedChunk {
   /** 32 lower-case hex digits. */
   readonly id: string;
-  /**
-   * Header and stream; a view of the codec's input buffer, valid until the next call of the codec.
-   */
+  /** Header and payload: a view of the input buffer, valid until that is used again. */
   readonly file: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * Encodes a chunk. Uses the codec's first output buffer and its input buffer.
+ * Encodes a chunk. Uses the first output buffer and the input buffer.
  *
  * @param content 1 to CHUNK_BYTES bytes; copied.
  * @throws {RangeError} If it is empty or longer.
  */
 export function encodeChunk(content: Uint8Array): EncodedChunk {
-  if (content.length === 0 || content.length > codec.CHUNK_BYTES) {
+  if (content.length === 0 || content.length > CHUNK_BYTES) {
     throw new RangeError(`Cannot encode a chunk of ${content.length} bytes`);
   }
-  codec.outputs[0]!.set(content);
-  const id = chunkIdToHex(codec.murmur3(0, content.length));
-  const bytes = codec.encode(0, { bytes: content.length, start: CHUNK_HEADER_BYTES });
-  const file = codec.input.subarray(0, CHUNK_HEADER_BYTES + bytes);
-  file[0] = CHUNK_MARKERS[0]!;
+  const [encoding] = CHUNK_ENCODINGS;
+  outputs[0]!.set(content);
+  const id = chunkIdToHex(murmur3(0, content.length));
+  const bytes = CODECS[encoding.name].encode(0, {
+    bytes: content.length,
+    start: CHUNK_HEADER_BYTES,
+  });
+  const file = input.subarray(0, CHUNK_HEADER_BYTES + bytes);
+  file[0] = encoding.markers[0]!;
   new DataView(file.buffer, file.byteOffset).setUint32(1, content.length, false);
   return { id, file };
 }
 
 /**
- * Stores a chunk under its name, unless a file of that name is there.
+ * Stores a chunk under its name, unless there is a file of that name.
  *
- * A reader never sees half a chunk: a temporary file in the same folder is renamed when it is
- * complete and on disk. A backup that comes later takes a file of that name for the chunk, so it
- * must be whole after a power cut too.
+ * Readers never see half a chunk: a temporary file in the same folder is renamed once it is
+ * complete and on disk. A later backup takes any file of that name for the chunk, so it must be
+ * whole even after a power cut.
  *
  * @param basedir The backup directory.
  * @throws {OsError} If it cannot be written; ELOOP if the chunk's folder is a symbolic link.
@@ -89,8 +92,8 @@ function writeAndClose(fd: number, bytes: Uint8Array<ArrayBuffer>, path: string)
 }
 
 /**
- * Makes a folder of chunks, but not the one above it, whose absence is a mistake. One that is there
- * is left alone.
+ * Makes a folder of chunks unless it exists, but not its parent: if that is absent, something is
+ * wrong.
  */
 export function makeChunkFolder(path: string): void {
   if (exists(path)) return;
@@ -102,8 +105,8 @@ export function makeChunkFolder(path: string): void {
 }
 
 /**
- * Throws if a folder is a link: whoever made the store must not decide where in the file system
- * something is written.
+ * Throws if a folder is a symbolic link: the maker of the store must not decide where in the file
+ * system something is written.
  */
 function requireNoLink(folder: string): void {
   if (Deno.lstatSync(folder).isSymlink) {
@@ -111,7 +114,7 @@ function requireNoLink(folder: string): void {
   }
 }
 
-/** Whether there is something at a path. @throws What `Deno.statSync` throws beside NotFound. */
+/** Whether a path exists. @throws What `Deno.statSync` throws, except for NotFound. */
 export function exists(path: string): boolean {
   try {
     Deno.statSync(path);

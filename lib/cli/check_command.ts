@@ -11,7 +11,7 @@
  * | type       | fields                                                                                            |
  * | ---------- | ------------------------------------------------------------------------------------------------- |
  * | `damage`   | a range of an image that is lost because of one chunk: `basedir`, `revision`, `offset`, `length`, |
- * |            | `chunkId`, `path` (of the chunk's file), `reason` ("missing", "header", "lzo", "size", "hash"),   |
+ * |            | `chunkId`, `path` (of the chunk's file), `reason` ("missing", "header", "encoding", "size", "hash"),   |
  * |            | `detail`; 100,000 of them at most                                                                 |
  * | `revision` | each revision: `basedir`, `revision`, `path` (of its map), `state` ("intact", "damaged",          |
  * |            | "bad-map": the map cannot be read, "unknown": no damage found, but not all of its chunks were     |

@@ -27,7 +27,7 @@ const ROWS_MAX = 50;
 const REASONS: Readonly<Record<DamagedRange["reason"], string>> = {
   missing: "missing",
   header: "bad header",
-  lzo: "bad LZO data",
+  encoding: "bad encoding",
   size: "wrong size",
   hash: "wrong content",
 };

@@ -192,5 +192,5 @@ function requireFirstChunk(plan: RestorePlan, sources: readonly string[]): void 
   const { imageBytes } = plan;
   const id = chunkIdToHex(idOfSeq(plan, seq));
   const chunk = { id, seqs: () => SeqRuns.ofJob(plan, seq).list(), imageBytes };
-  fromFirstGood(sources, (dir) => releaseFd(openChunkFile(dir, chunk)));
+  fromFirstGood(sources, (dir) => releaseFd(openChunkFile(dir, chunk).fd));
 }

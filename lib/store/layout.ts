@@ -3,7 +3,7 @@
  *
  * A backup directory holds revision maps (JSON), their metadata (`.rev`, YAML), the lock file
  * `.purge`, and `chunks/`, where each distinct 4 MiB piece of the images lies compressed in a file
- * named after the MurmurHash3_x64_128 of its content. This module is pure and imports nothing.
+ * named after the MurmurHash3_x64_128 of its content. This file is pure and imports nothing.
  *
  * @module
  */
@@ -23,19 +23,32 @@ export const CHUNK_ID_DIGITS = 2 * CHUNK_ID_BYTES;
 /** Length of a chunk file's header: a marker byte, then the decoded length as u32, big-endian. */
 export const CHUNK_HEADER_BYTES = 5;
 
-/**
- * First byte of a chunk file: 0xF0 for LZO level 1, 0xF1 for the 999 level. The streams decode
- * alike.
- */
-export const CHUNK_MARKERS: readonly number[] = [0xf0, 0xf1];
+/** One way to encode the content of chunk files: the data of a row of the codec table. */
+export interface ChunkEncoding {
+  /** Key of its functions in `lib/chunk/codecs.ts`. */
+  readonly name: "lzo1x";
+  /** What the name of a chunk file has after the chunk's id. */
+  readonly suffix: string;
+  /** What the first byte of a chunk file may be; the first of these is written. */
+  readonly markers: readonly number[];
+  /** Length in bytes that no chunk file exceeds. */
+  readonly maxFileBytes: number;
+}
 
-/**
- * Length that no chunk file exceeds: the header, and 4 MiB that LZO1X could only expand
- * (n + n/16 + 64 + 3, the bound that compressors allocate by).
- */
-export const CHUNK_FILE_MAX_BYTES = CHUNK_HEADER_BYTES + CHUNK_BYTES + CHUNK_BYTES / 16 + 64 + 3;
+/** The encodings of chunk files; new files get the first. CONTRIBUTING.md says how to add one. */
+export const CHUNK_ENCODINGS: readonly [ChunkEncoding, ...ChunkEncoding[]] = [
+  {
+    name: "lzo1x",
+    suffix: ".chunk.lzo",
+    // 0xF0 for LZO level 1, 0xF1 for the 999 level. The streams decode alike.
+    markers: [0xf0, 0xf1],
+    // LZO1X expands n incompressible bytes to n + n/16 + 64 + 3 at most: the bound that compressors
+    // allocate by.
+    maxFileBytes: CHUNK_HEADER_BYTES + CHUNK_BYTES + CHUNK_BYTES / 16 + 64 + 3,
+  },
+];
 
-/** Id of 4 MiB of zeros. A chunk under this name needs no reading. */
+/** Id of 4 MiB of zeros. A chunk of this name need not be read. */
 export const ZERO_CHUNK_ID = "c72b4ba82d1f51b71c8a18195ad33fc8";
 
 /** Folder of the chunks, inside the backup directory. */
@@ -45,7 +58,7 @@ export const CHUNKS_DIR = "chunks";
 export const STORE_TAG_FILE = "chunks/store";
 
 /**
- * Content of {@linkcode STORE_TAG_FILE}, but for surrounding white space. Anything else is another
+ * Content of {@linkcode STORE_TAG_FILE}, apart from white space around it. Anything else is another
  * format.
  */
 export const STORE_TAG = "v2";
@@ -53,12 +66,12 @@ export const STORE_TAG = "v2";
 /** Lock file between readers and a purge, inside the backup directory. */
 export const PURGE_LOCK_FILE = ".purge";
 
-/** What a revision's metadata file has after the revision's name. */
+/** What the name of a metadata file has after the revision's name. */
 export const METADATA_SUFFIX = ".rev";
 
 /**
- * Size of the largest image that is taken for real: 256 TiB, four times what the largest known maps
- * describe. A map of that size needs 1 GiB of ids, so a hostile `size` can cost no more than that.
+ * Size of the largest image that is accepted: 256 TiB, four times what the largest known maps
+ * describe. A map of that size needs 1 GiB of ids, so a hostile `size` cannot cost more than that.
  */
 export const MAX_IMAGE_BYTES = 256 * 2 ** 40;
 
@@ -73,11 +86,19 @@ export function isChunkId(text: string): boolean {
  * Names a chunk's file, relative to the backup directory: `chunks/4d/4db6….chunk.lzo`.
  *
  * @param idHex The chunk id as text.
- * @throws {RangeError} If it is no chunk id; nothing else may become part of a path.
+ * @throws {RangeError} If it is not a chunk id; nothing else may become part of a path.
  */
-export function chunkRelativePath(idHex: string): string {
+export function chunkRelativePath(
+  idHex: string,
+  encoding: ChunkEncoding = CHUNK_ENCODINGS[0],
+): string {
   requireChunkId(idHex);
-  return `${CHUNKS_DIR}/${idHex.slice(0, 2)}/${idHex}.chunk.lzo`;
+  return `${CHUNKS_DIR}/${idHex.slice(0, 2)}/${idHex}${encoding.suffix}`;
+}
+
+/** Returns the path of a name in a directory, whose own path stays as it was given. */
+export function pathIn(dir: string, name: string): string {
+  return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
 }
 
 /**
@@ -113,16 +134,11 @@ export function chunkIdToHex(bytes: Uint8Array, start = 0): string {
   return text;
 }
 
-/** The path of a name in a directory, which is kept as it was given. */
-export function pathIn(dir: string, name: string): string {
-  return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
-}
-
 /**
  * Reads a chunk id from text.
  *
  * @returns {@linkcode CHUNK_ID_BYTES} bytes, owned by the caller.
- * @throws {RangeError} If it is no chunk id.
+ * @throws {RangeError} If it is not a chunk id.
  */
 export function chunkIdFromHex(idHex: string): Uint8Array<ArrayBuffer> {
   requireChunkId(idHex);

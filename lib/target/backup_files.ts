@@ -14,8 +14,8 @@ import type { FileStatus } from "../linux/file_status.ts";
 import { readBeginning } from "../linux/small_files.ts";
 import {
   CHUNK_BYTES,
-  CHUNK_FILE_MAX_BYTES,
-  CHUNK_MARKERS,
+  CHUNK_ENCODINGS,
+  CHUNK_HEADER_BYTES,
   isChunkId,
   METADATA_SUFFIX,
   PURGE_LOCK_FILE,
@@ -39,9 +39,6 @@ const SAMPLE_BYTES = 4096;
 
 /** Lock of a backup that is running, inside the backup directory. */
 const BACKUP_LOCK_FILE = ".backup";
-
-/** What a chunk file's name has after the chunk's id. */
-const CHUNK_SUFFIX = ".chunk.lzo";
 
 /** Length of a version tag such as "v2", with some white space. */
 const TAG_MAX_CHARS = 16;
@@ -97,7 +94,11 @@ function describeName(realPath: string): string | null {
   if (name === PURGE_LOCK_FILE || name === BACKUP_LOCK_FILE) {
     return "it is named as the lock file of a backup";
   }
-  if (name.endsWith(CHUNK_SUFFIX) && isChunkId(name.slice(0, -CHUNK_SUFFIX.length))) {
+  if (
+    CHUNK_ENCODINGS.some(({ suffix }) =>
+      name.endsWith(suffix) && isChunkId(name.slice(0, -suffix.length))
+    )
+  ) {
     return "it is named as a chunk of a backup";
   }
   const metadata = realPath + METADATA_SUFFIX;
@@ -120,13 +121,21 @@ function describeContent({ path, info }: FileToWrite): string | null {
   } catch {
     return null; // it may be written, but not read
   }
-  const length = bytes.length < 5 ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
-  const isMarked = CHUNK_MARKERS.includes(bytes[0]!) && length > 0 && length <= CHUNK_BYTES;
-  if (isMarked && info.size <= CHUNK_FILE_MAX_BYTES) return "it holds a chunk of a backup";
+  if (isChunk(bytes, info.size)) return "it holds a chunk of a backup";
   const text = new TextDecoder().decode(bytes);
   if (/^\s*\{\s*"(mapping|size)"\s*:/.test(text)) return "it holds the map of a revision";
   const hasField = (name: string) => new RegExp(`^${name}:`, "m").test(text);
   return hasField("uuid") && hasField("timestamp") && hasField("stats")
     ? "it holds the metadata of a revision"
     : null;
+}
+
+/** Whether a file looks like a chunk's: its header is in order, and it is not too long. */
+function isChunk(beginning: Uint8Array, fileBytes: number): boolean {
+  if (beginning.length < CHUNK_HEADER_BYTES) return false;
+  const length = new DataView(beginning.buffer, beginning.byteOffset).getUint32(1);
+  return length > 0 && length <= CHUNK_BYTES &&
+    CHUNK_ENCODINGS.some(({ markers, maxFileBytes }) =>
+      markers.includes(beginning[0]!) && fileBytes <= maxFileBytes
+    );
 }

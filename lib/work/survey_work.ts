@@ -5,17 +5,11 @@
  * @module
  */
 
-import {
-  chunkPath,
-  fromFirstGood,
-  inFile,
-  openChunkFile,
-  unreadable,
-} from "../chunk/chunk_file.ts";
+import { fromFirstGood, inFile, openChunkFile, unreadable } from "../chunk/chunk_file.ts";
 import { type ChunkRef, seqFields } from "../chunk/chunk_ref.ts";
 import { ChunkCorruptError, ChunkMissingError, isChunkFault } from "../errors.ts";
 import { releaseFd } from "../linux/libc.ts";
-import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../store/layout.ts";
+import { CHUNK_HEADER_BYTES } from "../store/layout.ts";
 import { statFd } from "../linux/file_status.ts";
 import { quote } from "../wording.ts";
 import { Counter, type StartMessage, type Task } from "./messages.ts";
@@ -54,8 +48,7 @@ export class SurveyWork extends Work {
  * cannot be one.
  */
 function chunkFileBytes(dir: string, chunk: ChunkRef): number {
-  const path = chunkPath(dir, chunk.id);
-  const fd = openChunkFile(dir, chunk);
+  const { fd, path, encoding } = openChunkFile(dir, chunk);
   try {
     const { isFile, size: bytes } = statFd(fd);
     // A directory has a size too, and on some file systems it is one that a chunk's file may have.
@@ -65,7 +58,7 @@ function chunkFileBytes(dir: string, chunk: ChunkRef): number {
         { chunkId: chunk.id, ...seqFields(chunk), path },
       );
     }
-    if (bytes > CHUNK_HEADER_BYTES && bytes <= CHUNK_FILE_MAX_BYTES) return bytes;
+    if (bytes > CHUNK_HEADER_BYTES && bytes <= encoding.maxFileBytes) return bytes;
     throw new ChunkCorruptError(
       `Cannot use chunk "${chunk.id}": its file has ${bytes} bytes, as none can have${
         inFile(path)

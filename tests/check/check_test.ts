@@ -2,7 +2,7 @@ import { check, type CheckEvent, type CheckOptions } from "../../lib/check/check
 import { LockError, RevisionError, StoreFormatError } from "../../lib/errors.ts";
 import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../../lib/linux/libc.ts";
 import type { ChunkReason } from "../../lib/work/messages.ts";
-import { CHUNK_FILE_MAX_BYTES } from "../../lib/store/layout.ts";
+import { CHUNK_ENCODINGS } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { damageChunk } from "../restore/damage_kinds.ts";
 import { CHUNK_BYTES, Scene, type SceneStore } from "../restore/scene.ts";
@@ -108,7 +108,7 @@ Deno.test("check() says what is wrong with a chunk, and where in which images", 
   const damage: [letter: string, seq: number, reason: ChunkReason][] = [
     ["a", 0, "missing"],
     ["b", 1, "header"],
-    ["c", 2, "lzo"],
+    ["c", 2, "encoding"],
     ["e", 4, "hash"],
     ["f", 6, "size"],
   ];
@@ -116,7 +116,7 @@ Deno.test("check() says what is wrong with a chunk, and where in which images", 
   for (const [, seq, reason] of damage.slice(0, -1)) damageChunk(fileOf(seq), reason);
   // How much of a chunk is needed is not known at first: only its file can have a wrong size.
   Deno.removeSync(fileOf(6));
-  Deno.writeFileSync(fileOf(6), new Uint8Array(CHUNK_FILE_MAX_BYTES + 1));
+  Deno.writeFileSync(fileOf(6), new Uint8Array(CHUNK_ENCODINGS[0].maxFileBytes + 1));
   const { report, events } = await run({ revisions: [first.path, second.path] });
   const place = (revision: string, seq: number, missing = 0) => ({
     revision,

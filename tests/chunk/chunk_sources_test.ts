@@ -41,7 +41,7 @@ class Scene implements Disposable {
 
 Deno.test("ChunkSources.decode() takes the first good copy, and says whose it is", () => {
   using scene = new Scene();
-  for (const [at, reason] of [[0, "hash"], [1, "lzo"]] as const) {
+  for (const [at, reason] of [[0, "hash"], [1, "encoding"]] as const) {
     const { source, bytes, fileBytes } = scene.decode();
     assertEquals([source, bytes], [at, CHUNK_BYTES]);
     assertEquals(fileBytes, Deno.statSync(scene.path(at)).size);

@@ -132,28 +132,38 @@ const FAULTS: readonly [
     "size",
     `its file is longer than ${codec.input.length} bytes, as none can be`,
   ],
-  ["no stream", (c) => c.slice(0, HEADER_BYTES), "lzo", "LZO stream ends early at input byte 0"],
-  ["half a stream", (c) => c.slice(0, c.length >> 1), "lzo", /^LZO stream ends early at/],
-  ["no end marker", (c) => c.slice(0, -3), "lzo", /^LZO stream ends early at/],
+  [
+    "no stream",
+    (c) => c.slice(0, HEADER_BYTES),
+    "encoding",
+    "LZO stream ends early at input byte 0",
+  ],
+  ["half a stream", (c) => c.slice(0, c.length >> 1), "encoding", /^LZO stream ends early at/],
+  ["no end marker", (c) => c.slice(0, -3), "encoding", /^LZO stream ends early at/],
   [
     "a length above the stream's",
     (c) => withLength(c, 100_001),
-    "lzo",
+    "encoding",
     /^LZO stream ends before the announced length at/,
   ],
   [
     "a byte behind the end marker",
     (c) => Uint8Array.of(...c, 0),
-    "lzo",
+    "encoding",
     /^LZO stream goes on behind its end marker at/,
   ],
   [
     "a match before the output's start",
     withStream(0x15, 1, 2, 3, 4, 0x40, 0xff, 0x11, 0, 0),
-    "lzo",
+    "encoding",
     /^LZO look-behind overrun at/,
   ],
-  ["a stream of an unknown version", withStream(17, 1, 0x11, 0, 0), "lzo", /^LZO stream of an un/],
+  [
+    "a stream of an unknown version",
+    withStream(17, 1, 0x11, 0, 0),
+    "encoding",
+    /^LZO stream of an un/,
+  ],
 ];
 
 for (const [name, damage, reason, detail] of FAULTS) {
@@ -167,7 +177,7 @@ for (const [name, damage, reason, detail] of FAULTS) {
         ChunkCorruptError,
       );
       assertCorrupt(error, { id: chunk.id, path, reason, detail });
-      if (reason === "lzo") assertInstanceOf(error.cause, codec.DecodeError);
+      if (reason === "encoding") assertInstanceOf(error.cause, codec.DecodeError);
     }
   });
 }
@@ -185,7 +195,7 @@ function assertCorrupt(
   assert(error.message.endsWith(end), error.message);
   const rest = error.message.slice(start.length, -end.length);
   assert(typeof detail === "string" ? rest === detail : detail.test(rest), error.message);
-  if (reason === "lzo") assert(STREAM_FAULT.test(rest), rest);
+  if (reason === "encoding") assert(STREAM_FAULT.test(rest), rest);
   assertEquals([error.chunkId, error.seqs, error.path, error.reason], [id, SEQS, path, reason]);
 }
 
@@ -194,7 +204,12 @@ Deno.test("ChunkDecoder.decode() refuses a stream that gives more than announced
   const { path, ...chunk } = scene.chunk(1);
   scene.replace(path, withLength(Deno.readFileSync(path), 99_000));
   const error = assertThrows(() => scene.decoder().decode(chunk, 0, 99_000), ChunkCorruptError);
-  assertCorrupt(error, { id: chunk.id, path, reason: "lzo", detail: /^LZO output overrun at/ });
+  assertCorrupt(error, {
+    id: chunk.id,
+    path,
+    reason: "encoding",
+    detail: /^LZO output overrun at/,
+  });
 });
 
 Deno.test("ChunkDecoder.decode() refuses another chunk's content, unless it is not to verify", () => {

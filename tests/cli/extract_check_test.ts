@@ -96,7 +96,7 @@ Deno.test("check prints each damaged range of each revision as a table: exit 3",
       const pathOf = (seq: number) => store.chunkFileAt(seq);
       const [rows = [], states] = tablesOf(outcome.stdout);
       const [{ 3: reason = "" } = []] = rows;
-      assertMatch(reason, /^(wrong content|bad LZO data|wrong size)$/);
+      assertMatch(reason, /^(wrong content|bad encoding|wrong size)$/);
       assertEquals(rows, [
         ["Other", length, length, reason, pathOf(Seq.FIRST)],
         ["SampleRevision", "0", length, reason, pathOf(Seq.FIRST)],

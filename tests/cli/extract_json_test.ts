@@ -44,7 +44,7 @@ function faultOf(value: unknown, shape: Shape): string | null {
 }
 
 // As the head of lib/cli/json_reporter.ts says.
-const REASON = oneOf("missing", "header", "lzo", "size", "hash");
+const REASON = oneOf("missing", "header", "encoding", "size", "hash");
 const EXTENT = shaped({ start: isCount, end: isCount, targetStart: isCount });
 const PLAN: Shape = {
   imageBytes: isCount,

@@ -80,7 +80,7 @@ Deno.test("targetNotes() names what helps against a bad chunk", () => {
   ];
   for (const [target, command, notes] of cases) {
     assertEquals(targetNotes(new ChunkMissingError("", fields), target, command), notes);
-    const corrupt = new ChunkCorruptError("", { ...fields, reason: "lzo" });
+    const corrupt = new ChunkCorruptError("", { ...fields, reason: "encoding" });
     assertEquals(targetNotes(corrupt, target, command), notes);
   }
 });

@@ -3,7 +3,7 @@
 import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import { BackyError, ChunkCorruptError, RevisionError } from "../../lib/errors.ts";
 import { CatalogReader } from "../../lib/store/catalog.ts";
-import { CHUNK_BYTES, CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../../lib/store/layout.ts";
+import { CHUNK_BYTES, CHUNK_ENCODINGS, CHUNK_HEADER_BYTES } from "../../lib/store/layout.ts";
 import { readRevisionMap, readRevisionSize } from "../../lib/store/revision_map.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertImage } from "../cli/harness.ts";
@@ -68,7 +68,7 @@ Deno.test("A chunk file with something behind its end is refused, however much",
   const good = Deno.readFileSync(path);
   Deno.chmodSync(path, 0o640);
   const decoder = decoderOf(store);
-  const most = Math.floor(CHUNK_FILE_MAX_BYTES);
+  const most = CHUNK_ENCODINGS[0].maxFileBytes;
   for (const length of [good.length + 1, good.length + 4096, most - 1, most, most + 1, 2 ** 40]) {
     Deno.writeFileSync(path, good);
     Deno.truncateSync(path, length);

@@ -8,7 +8,7 @@
  */
 
 import * as codec from "lzo-wasm";
-import { CHUNK_FILE_MAX_BYTES, CHUNK_HEADER_BYTES } from "../../lib/store/layout.ts";
+import { CHUNK_ENCODINGS, CHUNK_HEADER_BYTES } from "../../lib/store/layout.ts";
 import { liblzo2 } from "../support/liblzo2.ts";
 import type { Random } from "../support/random.ts";
 import { assertSameBytes, decodeStream } from "../wasm/codec_harness.ts";
@@ -87,7 +87,9 @@ export const encoder: FuzzTarget = {
   check(content) {
     const stream = encodeWithCodec(content);
     const most = content.length + (content.length >> 4) + 64 + 3;
-    if (stream.length > most || stream.length > CHUNK_FILE_MAX_BYTES - CHUNK_HEADER_BYTES) {
+    if (
+      stream.length > most || stream.length > CHUNK_ENCODINGS[0].maxFileBytes - CHUNK_HEADER_BYTES
+    ) {
       throw new Error(`${content.length} bytes are encoded in ${stream.length}`);
     }
     const decoded = decodeStream(stream, content.length);

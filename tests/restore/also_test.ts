@@ -17,7 +17,7 @@ const SIZE = 8 * CHUNK_BYTES - 1000;
 const STATES: Readonly<Record<string, readonly (ChunkReason | null)[]>> = {
   a: [null, null, null],
   b: ["missing", null, null],
-  c: ["lzo", "missing", null],
+  c: ["encoding", "missing", null],
   B: ["header", "hash", null],
   d: ["size", "size", null],
   e: ["hash", null, "missing"],

@@ -22,7 +22,7 @@ function badContent(good: Uint8Array, reason: ChunkReason): Uint8Array | null {
       return null;
     case "header":
       return new TextEncoder().encode("garbage");
-    case "lzo":
+    case "encoding":
       return good.subarray(0, good.length - 1);
     case "size":
       return encodeChunk(new Uint8Array(16).fill(1)).file;

@@ -18,7 +18,7 @@ const DAMAGE: readonly [seq: number, reason: ChunkReason][] = [
   [1, "hash"],
   [2, "missing"],
   [4, "hash"],
-  [5, "lzo"],
+  [5, "encoding"],
   [6, "size"],
   [8, "header"],
 ];
@@ -110,7 +110,7 @@ Deno.test("restore() leaves zeros for bad chunks in a part of a file that keeps 
       [start, CHUNK_BYTES - 5, "hash"],
       [2 * CHUNK_BYTES, CHUNK_BYTES, "missing"],
       [4 * CHUNK_BYTES, CHUNK_BYTES, "hash"],
-      [5 * CHUNK_BYTES, 5, "lzo"],
+      [5 * CHUNK_BYTES, 5, "encoding"],
     ]);
     const image = fill(SIZE);
     // All of the range is bad but one seq of zeros.

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import {
   CHUNK_BYTES,
-  CHUNK_FILE_MAX_BYTES,
+  CHUNK_ENCODINGS,
   chunkIdFromHex,
   chunkIdToHex,
   chunkRelativePath,
@@ -11,8 +11,8 @@ import {
   ZERO_CHUNK_ID,
 } from "../../lib/store/layout.ts";
 
-Deno.test("CHUNK_FILE_MAX_BYTES is the header and the worst expansion of 4 MiB", () => {
-  assertEquals(CHUNK_FILE_MAX_BYTES, 5 + 4194304 + 262144 + 67);
+Deno.test("CHUNK_ENCODINGS limits LZO1X files to the header and the worst expansion of 4 MiB", () => {
+  assertEquals(CHUNK_ENCODINGS[0].maxFileBytes, 5 + 4194304 + 262144 + 67);
 });
 
 Deno.test("isChunkId() takes 32 lower-case hex digits only", () => {
