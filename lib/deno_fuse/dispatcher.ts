@@ -1,26 +1,28 @@
 /**
- * Steps 2 to 7 of a request seen as a whole: callback, handler, exactly one answer.
+ * Connects libfuse's callbacks with a file system's handlers: each request gets exactly one answer.
  *
- * libfuse calls the callbacks made here inside `fuse_session_process_buf`, on the thread of this
- * isolate. Each reads its arguments, calls the handler and answers at once, or, where the handler
- * returns a promise, when it has settled. Nothing is ever thrown into C. Neighbours: `session.ts`
- * receives requests and hands them to {@linkcode Dispatcher.process}; `inode_operations.ts` and
- * `file_operations.ts` describe each kind.
+ * libfuse calls the callbacks made here inside `fuse_session_process_buf`, on this thread. Each
+ * reads its parameters, calls the handler and answers at once or, where the handler returns a
+ * promise, when that has settled. Nothing is ever thrown into C. `receive_loop.ts` receives requests
+ * and hands them to {@linkcode Dispatcher.process}; `operations.ts` has the kinds of requests.
  *
  * @module
  */
 
 import { Errno } from "../linux/errno.ts";
 import { FuseError } from "./errors.ts";
-import { FILE_OPERATIONS } from "./file_operations.ts";
 import type { Handlers, Request } from "./handlers.ts";
-import { INODE_OPERATIONS } from "./inode_operations.ts";
 import type { Libfuse3, SessionPointer } from "./libfuse3.ts";
-import type { Operation } from "./operation.ts";
+import {
+  type AnyOperation,
+  type OperationName,
+  OPERATIONS,
+  OTHER_PARAMETERS,
+} from "./operations.ts";
+import { type AnyParameter, readParameters } from "./parameters.ts";
 import { PendingRequest } from "./pending_request.ts";
 import { freeMemory, type ReceiveBuffer } from "./receive_buffer.ts";
 import type { Replier, RequestPointer } from "./reply.ts";
-import { readForgets } from "./request.ts";
 import type { LowlevelOp } from "./structs.ts";
 
 /** Is told what handlers throw beside {@linkcode FuseError}. */
@@ -84,27 +86,37 @@ export class Dispatcher {
   }
 
   /**
-   * Makes a callback for each request that has an answer here. The caller closes them after the
-   * session's end.
+   * Makes a callback for each request that is answered here; libfuse answers the others by itself.
+   * The caller closes them after the session's end.
    */
   createCallbacks(): Map<LowlevelOp, Callback> {
     const callbacks = new Map<LowlevelOp, Callback>();
-    for (const operation of [...INODE_OPERATIONS, ...FILE_OPERATIONS]) {
-      const { name, parameters } = operation;
+    const add = (name: LowlevelOp, parameters: readonly AnyParameter[], run: Run) =>
+      callbacks.set(name, this.#createCallback(name, parameters, run));
+    for (const [key, operation] of Object.entries<AnyOperation>(OPERATIONS)) {
+      const name = key as OperationName;
       if (name === "lseek" && !this.#library.symbols.fuse_reply_lseek) continue;
-      const run = this.#handlers[name]?.bind(this.#handlers) as HandlerFunction | undefined;
-      const absent = operation.absent === "read-only" ? this.#readOnlyErrno : operation.absent;
-      if (run) {
-        const start = (req: RequestPointer, args: readonly unknown[]) =>
-          this.#start(operation, run, req, args);
-        callbacks.set(name, this.#createCallback(name, parameters, start));
-      } else if (absent !== null) {
-        const refuse = (req: RequestPointer) => void this.#replier.error(req, absent);
-        callbacks.set(name, this.#createCallback(name, parameters, refuse));
+      const handler = this.#handlers[name]?.bind(this.#handlers) as HandlerFunction | undefined;
+      if (handler) {
+        const handled: HandledOperation = { name, operation, handler };
+        add(name, operation.parameters, (req, args) => this.#start(handled, req, args));
+      } else if (operation.absent !== undefined) {
+        const errno = operation.absent === "read-only" ? this.#readOnlyErrno : operation.absent;
+        add(name, operation.parameters, (req) => this.#replier.error(req, errno));
       }
     }
-    callbacks.set("ioctl", this.#createIoctlCallback());
-    if (this.#handlers.forget) this.#addForgetCallbacks(callbacks);
+    const { forget, forget_multi, ioctl } = OTHER_PARAMETERS;
+    add("ioctl", ioctl, (req) => this.#replier.error(req, Errno.ENOTTY));
+    if (this.#handlers.forget) {
+      add("forget", forget, (req, args) => {
+        this.#forget([readParameters(forget, args) as Forget]);
+        this.#replier.none(req);
+      });
+      add("forget_multi", forget_multi, (req, args) => {
+        this.#forget((readParameters(forget_multi, args) as { forgets: Forget[] }).forgets);
+        this.#replier.none(req);
+      });
+    }
     return callbacks;
   }
 
@@ -112,50 +124,7 @@ export class Dispatcher {
     return this.#handlers.write ? Errno.EPERM : Errno.EROFS;
   }
 
-  #createIoctlCallback(): Callback {
-    const parameters = [
-      "u64", // fuse_ino_t ino
-      "u32", // unsigned int cmd
-      "pointer", // void *arg
-      "pointer", // struct fuse_file_info *fi
-      "u32", // unsigned flags
-      "pointer", // const void *in_buf
-      "usize", // size_t in_bufsz
-      "usize", // size_t out_bufsz
-    ] as const;
-    return this.#createCallback(
-      "ioctl",
-      parameters,
-      (req) => this.#replier.error(req, Errno.ENOTTY),
-    );
-  }
-
-  #addForgetCallbacks(callbacks: Map<LowlevelOp, Callback>): void {
-    const forget = [
-      "u64", // fuse_ino_t ino
-      "u64", // uint64_t nlookup
-    ] as const;
-    const forgetMulti = [
-      "usize", // size_t count
-      "pointer", // struct fuse_forget_data *forgets
-    ] as const;
-    callbacks.set(
-      "forget",
-      this.#createCallback("forget", forget, (req, [ino, lookups]) => {
-        this.#forget([{ ino: Number(ino), lookups: Number(lookups) }]);
-        this.#replier.none(req);
-      }),
-    );
-    callbacks.set(
-      "forget_multi",
-      this.#createCallback("forget_multi", forgetMulti, (req, [count, forgets]) => {
-        this.#forget(readForgets(forgets as Deno.PointerValue, count as bigint));
-        this.#replier.none(req);
-      }),
-    );
-  }
-
-  #forget(forgets: readonly { ino: number; lookups: number }[]): void {
+  #forget(forgets: readonly Forget[]): void {
     for (const op of forgets) {
       try {
         this.#handlers.forget?.(op);
@@ -168,11 +137,12 @@ export class Dispatcher {
   /** Wraps a function so that C may call it: whatever it throws is reported. */
   #createCallback(
     name: LowlevelOp,
-    parameters: Operation["parameters"],
-    run: (req: RequestPointer, args: readonly unknown[]) => void,
+    parameters: readonly AnyParameter[],
+    run: Run,
   ): Callback {
+    const types = parameters.flatMap((parameter) => parameter.types);
     return new Deno.UnsafeCallback(
-      { parameters: ["pointer", ...parameters], result: "void" },
+      { parameters: ["pointer", ...types], result: "void" },
       (req: Deno.PointerValue, ...args: unknown[]) => {
         try {
           if (!this.#processed) {
@@ -187,26 +157,22 @@ export class Dispatcher {
     );
   }
 
-  #start(
-    operation: Operation,
-    run: HandlerFunction,
-    req: RequestPointer,
-    args: readonly unknown[],
-  ): void {
+  #start(handled: HandledOperation, req: RequestPointer, args: readonly unknown[]): void {
+    const { operation } = handled;
     const request = new PendingRequest(this.#library, req);
     this.#pending.add(request);
     let op: unknown;
     let answer: unknown;
     try {
-      op = operation.read(args);
-      answer = run(op, request);
+      op = readParameters(operation.parameters, args);
+      answer = handled.handler(op, request);
     } catch (error) {
-      this.#fail(operation, request, error);
+      this.#fail(handled, request, error);
       if (operation.isLending) endLoan(op, 0n);
       return;
     }
     if (!isPromiseLike(answer)) {
-      this.#finish(operation, request, op, answer);
+      this.#finish(handled, request, op, answer);
       if (operation.isLending) endLoan(op, 0n);
       return;
     }
@@ -214,56 +180,66 @@ export class Dispatcher {
     // finished.
     const memory = operation.isLending ? this.#processed!.takeMemory() : 0n;
     Promise.resolve(answer).then(
-      (result) => this.#finish(operation, request, op, result),
-      (error) => this.#fail(operation, request, error),
+      (result) => this.#finish(handled, request, op, result),
+      (error) => this.#fail(handled, request, error),
     ).then(() => operation.isLending && endLoan(op, memory));
   }
 
-  #finish(operation: Operation, request: PendingRequest, op: unknown, result: unknown): void {
+  #finish(handled: HandledOperation, request: PendingRequest, op: unknown, result: unknown): void {
     this.#pending.delete(request);
     const req = request.take();
     let status = -Errno.ENOTCONN;
     if (req) {
       try {
         // Its last act is to send the answer: if it throws, nothing was sent.
-        status = operation.reply(this.#replier, req, result, op);
+        status = handled.operation.reply(this.#replier, req, result, op);
       } catch (error) {
-        this.#sendError(operation, req, error);
+        this.#sendError(handled, req, error);
       }
     }
-    if (status < 0 && operation.undo) this.#undo(operation, op, result);
+    if (status < 0 && handled.operation.undo) this.#undo(handled, op, result);
   }
 
-  #fail(operation: Operation, request: PendingRequest, error: unknown): void {
+  #fail(handled: HandledOperation, request: PendingRequest, error: unknown): void {
     this.#pending.delete(request);
     const req = request.take();
-    if (req) this.#sendError(operation, req, error);
-    else if (!(error instanceof FuseError)) this.#onError(error, operation.name);
+    if (req) this.#sendError(handled, req, error);
+    else this.#reportBug(handled, error);
   }
 
-  #sendError(operation: Operation, req: RequestPointer, error: unknown): void {
-    if (error instanceof FuseError) {
-      this.#replier.error(req, error.errno);
-      return;
-    }
-    this.#replier.error(req, Errno.EIO);
-    this.#onError(error, operation.name);
+  #sendError(handled: HandledOperation, req: RequestPointer, error: unknown): void {
+    this.#replier.error(req, error instanceof FuseError ? error.errno : Errno.EIO);
+    this.#reportBug(handled, error);
   }
 
-  #undo(operation: Operation, op: unknown, result: unknown): void {
-    const report = (error: unknown) => {
-      if (!(error instanceof FuseError)) this.#onError(error, operation.name);
-    };
+  #undo(handled: HandledOperation, op: unknown, result: unknown): void {
     try {
-      const done = operation.undo?.(this.#handlers, result, op);
-      if (isPromiseLike(done)) Promise.resolve(done).catch(report);
+      const done = handled.operation.undo?.(this.#handlers, result, op);
+      if (!isPromiseLike(done)) return;
+      Promise.resolve(done).catch((error) => this.#reportBug(handled, error));
     } catch (error) {
-      report(error);
+      this.#reportBug(handled, error);
     }
+  }
+
+  /** Reports what a handler threw, unless it is an answer. */
+  #reportBug({ name }: HandledOperation, error: unknown): void {
+    if (!(error instanceof FuseError)) this.#onError(error, name);
   }
 }
 
 type HandlerFunction = (op: unknown, request: Request) => unknown;
+
+type Run = (req: RequestPointer, args: readonly unknown[]) => void;
+
+type Forget = Parameters<NonNullable<Handlers["forget"]>>[0];
+
+/** A row of the table with this file system's handler. */
+interface HandledOperation {
+  readonly name: OperationName;
+  readonly operation: AnyOperation;
+  readonly handler: HandlerFunction;
+}
 
 function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";

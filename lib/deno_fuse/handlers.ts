@@ -241,7 +241,7 @@ export interface Handlers {
    * @returns The number of bytes written; nothing means all.
    */
   write?(
-    op: OnHandle & { offset: number; data: Uint8Array<ArrayBuffer>; isWriteback: boolean },
+    op: OnHandle & { offset: number; data: Uint8Array<ArrayBuffer> },
     request: Request,
   ): Answer<number | void>;
   /** A descriptor of the file is closed; an error becomes that of close(2). */

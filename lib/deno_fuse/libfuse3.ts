@@ -16,232 +16,102 @@ import {
   type LibraryVersion,
 } from "./structs.ts";
 
-const NEW_VERSIONED = {
-  parameters: [
-    "buffer", // struct fuse_args *args
-    "buffer", // const struct fuse_lowlevel_ops *op
-    "usize", // size_t op_size
-    "buffer", // struct libfuse_version *version
-    "pointer", // void *userdata
-  ],
-  result: "pointer", // struct fuse_session *
-  optional: true,
-} as const;
-
+/** Functions of fuse_lowlevel.h and its like, each below its C declaration. */
 const libfuseSymbols = {
-  fuse_pkgversion: {
-    parameters: [],
-    result: "pointer", // const char *, such as "3.14.0"
-  },
+  // const char *fuse_pkgversion(void), such as "3.14.0"
+  fuse_pkgversion: { parameters: [], result: "pointer" },
+
   // Which of these three there is depends on release and build: since 3.17 a program says which
   // interface it was written for, and some builds do without the older form (libfuse issue 1196).
+  // struct fuse_session *fuse_session_new(struct fuse_args *args,
+  //   const struct fuse_lowlevel_ops *op, size_t op_size, void *userdata)
   fuse_session_new: {
-    parameters: [
-      "buffer", // struct fuse_args *args
-      "buffer", // const struct fuse_lowlevel_ops *op
-      "usize", // size_t op_size
-      "pointer", // void *userdata
-    ],
-    result: "pointer", // struct fuse_session *
+    parameters: ["buffer", "buffer", "usize", "pointer"],
+    result: "pointer",
     optional: true,
   },
-  _fuse_session_new_317: NEW_VERSIONED,
-  fuse_session_new_versioned: NEW_VERSIONED,
-  fuse_opt_free_args: {
-    parameters: [
-      "buffer", // struct fuse_args *args
-    ],
-    result: "void",
-  },
-  fuse_session_mount: {
-    parameters: [
-      "pointer", // struct fuse_session *se
-      "buffer", // const char *mountpoint
-    ],
-    result: "i32",
-  },
-  fuse_session_unmount: {
-    parameters: [
-      "pointer", // struct fuse_session *se
-    ],
-    result: "void",
-  },
-  fuse_session_destroy: {
-    parameters: [
-      "pointer", // struct fuse_session *se
-    ],
-    result: "void",
-  },
-  fuse_session_exit: {
-    parameters: [
-      "pointer", // struct fuse_session *se
-    ],
-    result: "void",
-  },
-  fuse_session_exited: {
-    parameters: [
-      "pointer", // struct fuse_session *se
-    ],
-    result: "i32",
-  },
-  fuse_session_receive_buf: {
-    parameters: [
-      "pointer", // struct fuse_session *se
-      "buffer", // struct fuse_buf *buf
-    ],
-    result: "i32", // bytes received, 0 at the end, or -errno
-  },
-  fuse_session_fd: {
-    parameters: [
-      "pointer", // struct fuse_session *se
-    ],
-    result: "i32",
-  },
-  fuse_session_process_buf: {
-    parameters: [
-      "pointer", // struct fuse_session *se
-      "buffer", // const struct fuse_buf *buf
-    ],
-    result: "void",
-  },
-  fuse_req_ctx: {
-    parameters: [
-      "pointer", // fuse_req_t req
-    ],
-    result: "pointer", // const struct fuse_ctx *
-  },
-  fuse_req_interrupted: {
-    parameters: [
-      "pointer", // fuse_req_t req
-    ],
-    result: "i32",
-  },
-  fuse_reply_none: {
-    parameters: [
-      "pointer", // fuse_req_t req
-    ],
-    result: "void",
-  },
-  fuse_reply_err: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "i32", // int err
-    ],
-    result: "i32",
-  },
-  fuse_reply_entry: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // const struct fuse_entry_param *e
-    ],
-    result: "i32",
-  },
-  fuse_reply_create: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // const struct fuse_entry_param *e
-      "buffer", // const struct fuse_file_info *fi
-    ],
-    result: "i32",
-  },
-  fuse_reply_attr: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // const struct stat *attr
-      "f64", // double attr_timeout
-    ],
-    result: "i32",
-  },
-  fuse_reply_readlink: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // const char *link
-    ],
-    result: "i32",
-  },
-  fuse_reply_open: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // const struct fuse_file_info *fi
-    ],
-    result: "i32",
-  },
-  fuse_reply_write: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "usize", // size_t count
-    ],
-    result: "i32",
-  },
-  fuse_reply_buf: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // const char *buf
-      "usize", // size_t size
-    ],
-    result: "i32",
-  },
-  fuse_reply_iov: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // const struct iovec *iov
-      "i32", // int count
-    ],
-    result: "i32",
-  },
-  fuse_reply_statfs: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // const struct statvfs *stbuf
-    ],
-    result: "i32",
-  },
-  fuse_reply_xattr: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "usize", // size_t count
-    ],
-    result: "i32",
-  },
-  // Since 3.8. Its handler is not registered with libraries that lack it.
-  fuse_reply_lseek: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "i64", // off_t off
-    ],
-    result: "i32",
+  // struct fuse_session *_fuse_session_new_317(struct fuse_args *args,
+  //   const struct fuse_lowlevel_ops *op, size_t op_size, struct libfuse_version *version,
+  //   void *userdata)
+  _fuse_session_new_317: {
+    parameters: ["buffer", "buffer", "usize", "buffer", "pointer"],
+    result: "pointer",
     optional: true,
   },
+  // As _fuse_session_new_317.
+  fuse_session_new_versioned: {
+    parameters: ["buffer", "buffer", "usize", "buffer", "pointer"],
+    result: "pointer",
+    optional: true,
+  },
+
+  // void fuse_opt_free_args(struct fuse_args *args)
+  fuse_opt_free_args: { parameters: ["buffer"], result: "void" },
+  // int fuse_session_mount(struct fuse_session *se, const char *mountpoint)
+  fuse_session_mount: { parameters: ["pointer", "buffer"], result: "i32" },
+  // void fuse_session_unmount(struct fuse_session *se)
+  fuse_session_unmount: { parameters: ["pointer"], result: "void" },
+  // void fuse_session_destroy(struct fuse_session *se)
+  fuse_session_destroy: { parameters: ["pointer"], result: "void" },
+  // void fuse_session_exit(struct fuse_session *se)
+  fuse_session_exit: { parameters: ["pointer"], result: "void" },
+  // int fuse_session_exited(struct fuse_session *se)
+  fuse_session_exited: { parameters: ["pointer"], result: "i32" },
+  // int fuse_session_fd(struct fuse_session *se)
+  fuse_session_fd: { parameters: ["pointer"], result: "i32" },
+  // int fuse_session_receive_buf(struct fuse_session *se, struct fuse_buf *buf): the number of
+  // bytes received, 0 at the end, or -errno
+  fuse_session_receive_buf: { parameters: ["pointer", "buffer"], result: "i32" },
+  // void fuse_session_process_buf(struct fuse_session *se, const struct fuse_buf *buf)
+  fuse_session_process_buf: { parameters: ["pointer", "buffer"], result: "void" },
+
+  // const struct fuse_ctx *fuse_req_ctx(fuse_req_t req)
+  fuse_req_ctx: { parameters: ["pointer"], result: "pointer" },
+  // int fuse_req_interrupted(fuse_req_t req)
+  fuse_req_interrupted: { parameters: ["pointer"], result: "i32" },
+
+  // void fuse_reply_none(fuse_req_t req)
+  fuse_reply_none: { parameters: ["pointer"], result: "void" },
+  // int fuse_reply_err(fuse_req_t req, int err)
+  fuse_reply_err: { parameters: ["pointer", "i32"], result: "i32" },
+  // int fuse_reply_entry(fuse_req_t req, const struct fuse_entry_param *e)
+  fuse_reply_entry: { parameters: ["pointer", "buffer"], result: "i32" },
+  // int fuse_reply_create(fuse_req_t req, const struct fuse_entry_param *e,
+  //   const struct fuse_file_info *fi)
+  fuse_reply_create: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
+  // int fuse_reply_attr(fuse_req_t req, const struct stat *attr, double attr_timeout)
+  fuse_reply_attr: { parameters: ["pointer", "buffer", "f64"], result: "i32" },
+  // int fuse_reply_readlink(fuse_req_t req, const char *link)
+  fuse_reply_readlink: { parameters: ["pointer", "buffer"], result: "i32" },
+  // int fuse_reply_open(fuse_req_t req, const struct fuse_file_info *fi)
+  fuse_reply_open: { parameters: ["pointer", "buffer"], result: "i32" },
+  // int fuse_reply_write(fuse_req_t req, size_t count)
+  fuse_reply_write: { parameters: ["pointer", "usize"], result: "i32" },
+  // int fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
+  fuse_reply_buf: { parameters: ["pointer", "buffer", "usize"], result: "i32" },
+  // int fuse_reply_iov(fuse_req_t req, const struct iovec *iov, int count)
+  fuse_reply_iov: { parameters: ["pointer", "buffer", "i32"], result: "i32" },
+  // int fuse_reply_statfs(fuse_req_t req, const struct statvfs *stbuf)
+  fuse_reply_statfs: { parameters: ["pointer", "buffer"], result: "i32" },
+  // int fuse_reply_xattr(fuse_req_t req, size_t count)
+  fuse_reply_xattr: { parameters: ["pointer", "usize"], result: "i32" },
+  // int fuse_reply_lseek(fuse_req_t req, off_t off), since 3.8
+  fuse_reply_lseek: { parameters: ["pointer", "i64"], result: "i32", optional: true },
+  // size_t fuse_add_direntry(fuse_req_t req, char *buf, size_t bufsize, const char *name,
+  //   const struct stat *stbuf, off_t off)
   fuse_add_direntry: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // char *buf
-      "usize", // size_t bufsize
-      "buffer", // const char *name
-      "buffer", // const struct stat *stbuf
-      "i64", // off_t off
-    ],
-    result: "usize", // size_t
+    parameters: ["pointer", "buffer", "usize", "buffer", "buffer", "i64"],
+    result: "usize",
   },
+  // size_t fuse_add_direntry_plus(fuse_req_t req, char *buf, size_t bufsize, const char *name,
+  //   const struct fuse_entry_param *e, off_t off)
   fuse_add_direntry_plus: {
-    parameters: [
-      "pointer", // fuse_req_t req
-      "buffer", // char *buf
-      "usize", // size_t bufsize
-      "buffer", // const char *name
-      "buffer", // const struct fuse_entry_param *e
-      "i64", // off_t off
-    ],
-    result: "usize", // size_t
+    parameters: ["pointer", "buffer", "usize", "buffer", "buffer", "i64"],
+    result: "usize",
   },
-  // Since 3.7; without it messages go to stderr.
-  fuse_set_log_func: {
-    parameters: [
-      "function", // fuse_log_func_t func
-    ],
-    result: "void",
-    optional: true,
-  },
+
+  // void fuse_set_log_func(fuse_log_func_t func), since 3.7; without it messages go to stderr
+  fuse_set_log_func: { parameters: ["function"], result: "void", optional: true },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** The functions, by their C names. */

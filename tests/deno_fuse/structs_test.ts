@@ -1,4 +1,6 @@
 import { assertEquals } from "../assert.ts";
+import { OPERATIONS, OTHER_PARAMETERS } from "../../lib/deno_fuse/operations.ts";
+import { type AnyParameter, SCALAR_TYPES } from "../../lib/deno_fuse/parameters.ts";
 import * as structs from "../../lib/deno_fuse/structs.ts";
 
 const hasHeaders = new Deno.Command("cc", {
@@ -106,6 +108,35 @@ Deno.test({
     const [major = 0, minor = 0, patch = 0] = version.split(".").map(Number);
     const bits = structs.fileInfoBits({ major, minor, patch });
     assertEquals(lines, [...names.map((name) => `${name} ${bits[name]}`), "writepage 0"]);
+  },
+});
+
+Deno.test({
+  name: `Callbacks have the parameters that the installed headers declare${
+    ignore ? " [ignored: no cc or no libfuse3-dev]" : ""
+  }`,
+  ignore,
+  fn() {
+    const callbacks: (readonly [string, readonly AnyParameter[]])[] = [
+      ...Object.entries(OPERATIONS).map(([name, { parameters }]) => [name, parameters] as const),
+      ...Object.entries(OTHER_PARAMETERS),
+    ];
+    const functions = callbacks.map(([name, parameters]) => {
+      const list = ["fuse_req_t req", ...parameters.flatMap(({ declarations }) => declarations)];
+      return `void do_${name}(${list.join(", ")}) {}`;
+    });
+    const members = callbacks.map(([name]) => `.${name} = do_${name},`);
+    const scalars = Object.entries(SCALAR_TYPES).map(([type, ffi]) => {
+      const bytes = /32/.test(ffi) ? 4 : 8;
+      const isSigned = ffi.startsWith("i") ? 1 : 0;
+      return `_Static_assert(sizeof(${type}) == ${bytes} && ((${type})-1 < 0) == ${isSigned}, "${type}");`;
+    });
+    compileAndRun(`
+      #pragma GCC diagnostic error "-Wincompatible-pointer-types"
+      ${scalars.join("\n")}
+      ${functions.join("\n")}
+      struct fuse_lowlevel_ops ops = { ${members.join(" ")} };
+      int main(void) { return 0; }`);
   },
 });
 
