@@ -49,5 +49,5 @@ export {
   selectRevisions,
 } from "./store/select_revision.ts";
 export { locateRevision, openStore, type RevisionLocation, type Store } from "./store/store.ts";
-export type { StreamFormat } from "./target/stream_frame.ts";
+export type { StreamFormat } from "./target/stream_format.ts";
 export type { SparseMode } from "./target/target.ts";

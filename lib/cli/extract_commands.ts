@@ -6,7 +6,7 @@
 
 import type { SectorBytes } from "../image/partition_table.ts";
 import type { OnError } from "../work/messages.ts";
-import type { StreamFormat } from "../target/stream_frame.ts";
+import type { StreamFormat } from "../target/stream_format.ts";
 import type { SparseMode } from "../target/target.ts";
 import type { ToolSpec } from "./option_table.ts";
 

@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { TargetKind } from "../target/target.ts";
 import { WorkerCrew } from "../work/crew.ts";
 import { DamageCollector } from "./damage.ts";
 import type { RestoreOptions } from "./options.ts";
@@ -39,7 +38,8 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
     verify: true,
     onError: "zero",
     throttle: null,
-    task: { kind: "survey", countsPlaces: isStream(prepared.target.kind) },
+    // From a stream's plan a chunk is read for each of its places.
+    task: { kind: "survey", countsPlaces: prepared.target.access === "stream" },
     onNote(note) {
       if (note.type !== "bad-chunk") return;
       const { chunkId, detail } = note;
@@ -55,9 +55,4 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
     ...damage.loss(),
     mayWriteLess: Boolean(options.update),
   });
-}
-
-/** Whether a target takes bytes in order only: then a chunk is read for each of its places. */
-function isStream(kind: TargetKind): boolean {
-  return kind === "stdout" || kind === "fifo" || kind === "char";
 }

@@ -5,7 +5,7 @@
  */
 
 import type { SectorBytes } from "../image/partition_table.ts";
-import type { StreamFormat } from "../target/stream_frame.ts";
+import type { StreamFormat } from "../target/stream_format.ts";
 import type { SparseMode, TargetHandle } from "../target/target.ts";
 import type { LockEvent } from "../store/purge_lock.ts";
 import type { MapProgress } from "../store/revision_map.ts";

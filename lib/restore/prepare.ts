@@ -20,6 +20,7 @@ import {
 import { selectRevision } from "../store/select_revision.ts";
 import { openStore } from "../store/store.ts";
 import { preflightTarget } from "../target/preflight.ts";
+import { STREAM_FORMATS } from "../target/stream_format.ts";
 import {
   type CheckedTarget,
   GRANULE_BYTES,
@@ -82,7 +83,7 @@ interface Found {
 export async function prepareRestore(options: RestoreOptions): Promise<PreparedRestore> {
   const { also = [], lockTimeoutMs: timeoutMs, signal } = options;
   const onEvent = options.onEvent ?? (() => {});
-  const asRecords = options.format === "rbd-diff";
+  const asRecords = hasRecords(options);
   requireConsistent(options);
   const found = await findRevision(options.revision, { spec: options.spec, signal, onEvent });
   const base = options.base === undefined
@@ -132,7 +133,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     const text = `What is on ${quote(target.path)} will be overwritten: ${target.content}`;
     onEvent({ type: "notice", text });
   }
-  if (asRecords && (target.kind === "file" || target.kind === "block")) {
+  if (asRecords && target.access === "random") {
     throw refusal(target.path, "a diff is a stream, for a pipe or standard output only");
   }
   const locks = stack.move();
@@ -200,11 +201,12 @@ async function extentOf(
 /**
  * @throws {UsageError} If parts of the image are asked for that no restore brings to the target.
  */
-function requireConsistent({ range, partition, format }: RestoreOptions): void {
+function requireConsistent(options: RestoreOptions): void {
+  const { range, partition } = options;
   if (range && partition !== undefined) {
     throw new UsageError("Cannot restore a range and a partition: each is a part of the image");
   }
-  if (format === "rbd-diff" && (range || partition !== undefined)) {
+  if (hasRecords(options) && (range || partition !== undefined)) {
     throw new UsageError("Cannot make a diff of a part of an image: it is of the whole");
   }
 }
@@ -240,8 +242,13 @@ function sparseModeOf({ sparse = "auto", update, base }: RestoreOptions): Sparse
   return sparse === "always" && (update || base !== undefined) ? "auto" : sparse;
 }
 
-function needsRandomAccess({ update, base, verifyTarget, format }: RestoreOptions): boolean {
-  return Boolean(update || verifyTarget || (base !== undefined && format !== "rbd-diff"));
+function needsRandomAccess(options: RestoreOptions): boolean {
+  const { update, base, verifyTarget } = options;
+  return Boolean(update || verifyTarget || (base !== undefined && !hasRecords(options)));
+}
+
+function hasRecords({ format = "raw" }: RestoreOptions): boolean {
+  return STREAM_FORMATS[format].hasRecords;
 }
 
 function oldContentOf({ range, update, base }: RestoreOptions): OldContent {

@@ -22,8 +22,8 @@ import { fromFirstGood, openChunkFile } from "../chunk/chunk_file.ts";
 import { releaseFd } from "../linux/libc.ts";
 import { ignoreWriteSignals } from "../linux/signals.ts";
 import { chunkIdToHex } from "../store/layout.ts";
-import { writeStreamPart } from "../target/stream_part.ts";
-import { streamFrame } from "../target/stream_frame.ts";
+import { STREAM_FORMATS } from "../target/stream_format.ts";
+import { writeStreamPart } from "../target/stream_writer.ts";
 import type { Target } from "../target/target.ts";
 import { quote } from "../wording.ts";
 import { WorkerCrew } from "../work/crew.ts";
@@ -127,9 +127,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       ...running,
       progress: () => pool.progress(),
     });
-    const { head, tail } = streamFrame(options.format ?? "raw", plan.imageBytes);
+    const { head, tail } = STREAM_FORMATS[options.format ?? "raw"];
     if (access === "stream") {
-      await writeStreamPart(handle, head, { offset: plan.extent.start, signal });
+      await writeStreamPart(handle, head(plan.imageBytes), { offset: plan.extent.start, signal });
     }
     await pool.run(signal);
     if (access === "stream") {

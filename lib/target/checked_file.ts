@@ -57,6 +57,7 @@ const CLAIM_ATTEMPTS = 5, CLAIM_PAUSE_MS = 50;
 export class CheckedFile implements CheckedTarget {
   readonly path: string;
   readonly kind = "file";
+  readonly access = "random";
   readonly isNew: boolean;
   readonly warnings: readonly string[];
   readonly #options: PreflightOptions;
@@ -93,8 +94,6 @@ export class CheckedFile implements CheckedTarget {
         path: this.path,
         fd,
         zeroPolicy,
-        kind: this.kind,
-        isNew: this.isNew,
         missingBytes,
         newEntryIn: this.isNew ? dirname(this.#createAt) : null,
       });

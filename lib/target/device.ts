@@ -133,6 +133,7 @@ function isReadOnly(path: string, rdev: number): boolean {
 class CheckedDevice implements CheckedTarget {
   readonly path: string;
   readonly kind = "block";
+  readonly access = "random";
   readonly isNew = false;
   readonly warnings: readonly string[];
   readonly content: string | null;
@@ -169,8 +170,6 @@ class CheckedDevice implements CheckedTarget {
       fd,
       zeroPolicy: this.#zeroPolicy,
       blockBytes: this.#blockBytes,
-      kind: this.kind,
-      isNew: this.isNew,
     });
     return Promise.resolve(opened);
   }

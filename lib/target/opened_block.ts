@@ -20,8 +20,6 @@ export interface OpenedBlockFields {
   readonly zeroPolicy: ZeroPolicy;
   /** Ranges are deallocated in multiples of this; default 1. */
   readonly blockBytes?: number;
-  readonly kind: "file" | "block";
-  readonly isNew: boolean;
   /**
    * The length that a file gets at the end, on a file system that would take long to give it;
    * default `null`: it has its length.
@@ -40,7 +38,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
   #isLent = false;
 
   constructor(fields: OpenedBlockFields) {
-    const { path, fd, zeroPolicy, blockBytes = 1, kind, isNew } = fields;
+    const { path, fd, zeroPolicy, blockBytes = 1 } = fields;
     const handle: DescriptorHandle = {
       access: "random",
       kind: "descriptor",
@@ -52,7 +50,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
       // With "write" all of the target is to have storage.
       mayHaveHoles: zeroPolicy !== "write",
     };
-    super({ handle, kind, isNew, hasStorage: true });
+    super(handle, { hasStorage: true });
     this.#newEntryIn = fields.newEntryIn ?? null;
     this.#missingBytes = fields.missingBytes ?? null;
   }

@@ -10,13 +10,7 @@ import { flushFd } from "../linux/aio.ts";
 import { Errno, reasonOf } from "../linux/errno.ts";
 import { closeFd } from "../linux/libc.ts";
 import type { DescriptorHandle } from "./descriptor_io.ts";
-import {
-  type BlockHandle,
-  STDOUT_FD,
-  type StreamHandle,
-  type Target,
-  type TargetKind,
-} from "./target.ts";
+import { type BlockHandle, STDOUT_FD, type StreamHandle, type Target } from "./target.ts";
 import { nameTarget } from "./wording.ts";
 
 /**
@@ -26,28 +20,16 @@ import { nameTarget } from "./wording.ts";
  */
 const NOTHING_TO_FLUSH: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.ENOSYS]);
 
-/** What an opened target is made of. */
-export interface OpenedTargetFields<Handle> {
-  readonly handle: Handle;
-  readonly kind: TargetKind;
-  readonly isNew: boolean;
-  /** Whether the descriptor leads to storage that can be flushed: not so for a pipe. */
-  readonly hasStorage: boolean;
-}
-
 /** A target behind a descriptor, which it owns unless that is standard output's. */
 export class OpenedTarget<Handle extends DescriptorHandle | StreamHandle> implements Target {
   readonly handle: Handle;
-  readonly kind: TargetKind;
-  readonly isNew: boolean;
   readonly #hasStorage: boolean;
   #isOpen = true;
 
-  constructor(fields: OpenedTargetFields<Handle>) {
-    this.handle = fields.handle;
-    this.kind = fields.kind;
-    this.isNew = fields.isNew;
-    this.#hasStorage = fields.hasStorage;
+  /** @param options.hasStorage Whether there is storage to flush: not so behind a pipe. */
+  constructor(handle: Handle, options: { hasStorage: boolean }) {
+    this.handle = handle;
+    this.#hasStorage = options.hasStorage;
   }
 
   async settle(): Promise<string | null> {

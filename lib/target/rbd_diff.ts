@@ -1,6 +1,6 @@
 /**
  * Builds the records of a stream that `rbd import-diff` reads: Ceph's format "rbd diff v1" (Ceph's
- * documentation, "RBD Incremental Backup", doc/dev/rbd-diff.rst). Pure.
+ * documentation, "RBD Incremental Backup", doc/dev/rbd-diff.rst).
  *
  * A stream is the prologue, then records of data and of zeros, then the end. What no record covers
  * stays as it was in the receiving image, so that records must cover all that is to be restored,
@@ -12,6 +12,8 @@
  *
  * @module
  */
+
+import type { StreamEncoding } from "./stream_writer.ts";
 
 /** First bytes of a stream. */
 const BANNER = "rbd diff v1\n";
@@ -84,3 +86,15 @@ function writeUint64(bytes: Uint8Array<ArrayBuffer>, at: number, value: number):
   view.setUint32(at, value % 2 ** 32, true);
   view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
 }
+
+/** The format as a row of `stream_format.ts`. */
+export const RBD_DIFF: StreamEncoding = {
+  hasRecords: true,
+  head: rbdDiffPrologue,
+  tail: RBD_DIFF_END,
+  writeData(writer, bytes, offset) {
+    writer.write(rbdDataHeader(offset, bytes.length));
+    writer.write(bytes);
+  },
+  writeZeros: (writer, offset, length) => writer.write(rbdZeroRecord(offset, length)),
+};

@@ -36,6 +36,7 @@ import {
   type OpenOptions,
   type PreflightOptions,
   STDOUT_FD,
+  type StreamHandle,
   type Target,
 } from "./target.ts";
 import { quote } from "../wording.ts";
@@ -173,6 +174,7 @@ function describeNowhere(info: FileStatus): string[] {
 class CheckedStream implements CheckedTarget {
   readonly path: string;
   readonly kind: "char" | "fifo" | "stdout";
+  readonly access = "stream";
   readonly isNew = false;
   readonly warnings: readonly string[];
   readonly content: string | null;
@@ -211,12 +213,8 @@ class CheckedStream implements CheckedTarget {
     this.#fd = null;
     if (this.kind !== "stdout") setNonblocking(fd, false, this.path);
     enlargePipe(fd);
-    return new OpenedTarget({
-      handle: { access: "stream", fd, path: this.path },
-      kind: this.kind,
-      isNew: this.isNew,
-      hasStorage: this.#hasStorage,
-    });
+    const handle: StreamHandle = { access: "stream", fd, path: this.path };
+    return new OpenedTarget(handle, { hasStorage: this.#hasStorage });
   }
 
   [Symbol.dispose](): void {

@@ -15,6 +15,27 @@ import type { StreamHandle } from "./target.ts";
 import { writeFailure } from "./wording.ts";
 import { zeroBytes } from "./zero_runs.ts";
 
+/**
+ * How a stream represents an image. Offsets and lengths are bytes of the image; pieces come in
+ * ascending order.
+ */
+export interface StreamEncoding {
+  /**
+   * Whether the stream consists of records that name their offsets. Then zeros take next to no
+   * room, ranges that the receiver already has are left out, and the stream is of no use as the
+   * content of a file.
+   */
+  readonly hasRecords: boolean;
+  /** Returns what comes before the data, at most PIPE_BUF (4096) bytes. */
+  head(imageBytes: number): Uint8Array<ArrayBuffer>;
+  /** What comes after the data, at most PIPE_BUF (4096) bytes. */
+  readonly tail: Uint8Array<ArrayBuffer>;
+  /** Writes a piece of the image, which has at least one byte. */
+  writeData(writer: StreamWriter, bytes: Uint8Array<ArrayBuffer>, offset: number): void;
+  /** Writes a range of zeros, which has at least one byte. */
+  writeZeros(writer: StreamWriter, offset: number, length: number): void;
+}
+
 /** The system calls of a stream writer; tests replace them. */
 export interface StreamCalls {
   readonly writeSome: typeof writeSome;
@@ -24,6 +45,9 @@ export interface StreamCalls {
 
 /** While it waits for the reader, a writer checks this often whether it should stop. */
 const POLL_MS = 200;
+
+/** The main thread looks this often whether a full pipe has room. */
+const PART_POLL_MS = 20;
 
 /** Writes an image in order, from the first byte to the last. */
 export class StreamWriter {
@@ -124,4 +148,29 @@ export class StreamWriter {
 
 function isWouldBlock(error: unknown): boolean {
   return error instanceof OsError && error.errno === Errno.EAGAIN;
+}
+
+/**
+ * Writes what comes before or after the data of a stream, on the main thread: so few bytes that a
+ * pipe with any room takes them at once. Waits for room without blocking the thread.
+ *
+ * @param bytes At most PIPE_BUF (4096); if there are none, the target is not touched.
+ * @param options.offset Byte of the image at which this stands, for errors.
+ * @throws {TargetError} If they cannot be written.
+ * @throws The signal's reason, if it ends the wait.
+ */
+export async function writeStreamPart(
+  handle: StreamHandle,
+  bytes: Uint8Array<ArrayBuffer>,
+  options: { offset: number; signal: AbortSignal | undefined },
+): Promise<void> {
+  if (bytes.length === 0) return;
+  const { offset, signal } = options;
+  while (!pollWritable(handle.fd, 0, handle.path)) {
+    signal?.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, PART_POLL_MS));
+  }
+  const writer = new StreamWriter(handle, { shouldStop: () => signal?.aborted ?? false });
+  writer.position = offset;
+  writer.write(bytes);
 }

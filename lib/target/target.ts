@@ -54,15 +54,9 @@ export interface StreamHandle {
 /** An opened target as plain data. */
 export type TargetHandle = BlockHandle | StreamHandle;
 
-/** What kind of thing a target is. */
-export type TargetKind = "file" | "block" | "char" | "fifo" | "stdout";
-
 /** An opened target, owned by the thread that opened it. */
 export interface Target {
   readonly handle: TargetHandle;
-  readonly kind: TargetKind;
-  /** Whether opening it created the file. */
-  readonly isNew: boolean;
 
   /**
    * Flushes the target, which stays open. The event loop goes on meanwhile.
@@ -126,7 +120,9 @@ export interface OpenOptions {
 export interface CheckedTarget extends Disposable {
   /** For messages; "standard output" for standard output. */
   readonly path: string;
-  readonly kind: TargetKind;
+  /** What it is, such as "file", "block" (a device) or "fifo". */
+  readonly kind: string;
+  readonly access: TargetHandle["access"];
   /** Whether {@linkcode open} will create the file. */
   readonly isNew: boolean;
   /** What `--force` overrode, what could not be told, and what may go wrong, a line each. */

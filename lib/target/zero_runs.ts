@@ -60,6 +60,25 @@ export function* zeroRuns(flags: Uint8Array, chunkBytes: number): Generator<Run,
   }
 }
 
+/**
+ * Yields the runs between two bytes of a chunk in order; offsets are still counted from the chunk's
+ * start.
+ *
+ * @param flags As {@linkcode zeroRuns} takes them; `null`: all of it counts as data.
+ */
+export function* runsBetween(
+  flags: Uint8Array | null,
+  start: number,
+  end: number,
+): Generator<Run, void> {
+  if (!flags) return yield { offset: start, length: end - start, isZero: false };
+  for (const run of zeroRuns(flags, end)) {
+    const offset = Math.max(run.offset, start);
+    const length = run.offset + run.length - offset;
+    if (length > 0) yield { ...run, offset, length };
+  }
+}
+
 const ZERO_BUFFER_BYTES = 1_048_576;
 
 let zeroBuffer: Uint8Array<ArrayBuffer> | undefined;

@@ -6,7 +6,7 @@
  */
 
 import type { ChunkFault, WireError } from "../errors.ts";
-import type { StreamFormat } from "../target/stream_frame.ts";
+import type { StreamFormat } from "../target/stream_format.ts";
 import type { BlockHandle, StreamHandle } from "../target/target.ts";
 import type { RestorePlan } from "./plan.ts";
 import type { ThrottleHandle } from "./throttle.ts";

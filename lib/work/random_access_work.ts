@@ -13,7 +13,7 @@ import { CHUNK_BYTES } from "../store/layout.ts";
 import { openBlockIo } from "../target/block_kinds.ts";
 import type { BlockIo } from "../target/block_io.ts";
 import { GRANULE_BYTES } from "../target/target.ts";
-import { type Run, zeroRuns } from "../target/zero_runs.ts";
+import { runsBetween } from "../target/zero_runs.ts";
 import { placeOfSeq, targetEndOf, targetOffsetOf } from "./extent.ts";
 import { Control, Counter, type StartMessage, type Task } from "./messages.ts";
 import { NO_SEQ } from "./plan.ts";
@@ -162,7 +162,7 @@ export class RandomAccessWork extends Work {
     const { chunkOffset, length, targetOffset } = placeOfSeq(this.start.plan.extent, seq);
     const content = codec.outputs[OUTPUT]!;
     let written = 0;
-    for (const run of runsOf(flags, chunkOffset, chunkOffset + length)) {
+    for (const run of runsBetween(flags, chunkOffset, chunkOffset + length)) {
       const offset = targetOffset + run.offset - chunkOffset;
       if (run.isZero) {
         written += this.#io.zero(offset, run.length);
@@ -189,15 +189,5 @@ export class RandomAccessWork extends Work {
   #countSame(bytes: number): void {
     this.count(Counter.SAME, bytes);
     this.count(Counter.IMAGE, bytes);
-  }
-}
-
-/** The runs of zeros and data between two bytes of a chunk. */
-function* runsOf(flags: Uint8Array | null, start: number, end: number): Generator<Run, void> {
-  if (!flags) return yield { offset: start, length: end - start, isZero: false };
-  for (const run of zeroRuns(flags, end)) {
-    const offset = Math.max(run.offset, start);
-    const length = run.offset + run.length - offset;
-    if (length > 0) yield { ...run, offset, length };
   }
 }

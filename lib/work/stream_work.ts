@@ -7,8 +7,10 @@
  */
 
 import * as codec from "lzo-wasm";
-import { createStreamFormat, type FormattedStream } from "../target/stream_format.ts";
-import { StreamWriter } from "../target/stream_writer.ts";
+import { STREAM_FORMATS } from "../target/stream_format.ts";
+import { type StreamEncoding, StreamWriter } from "../target/stream_writer.ts";
+import { GRANULE_BYTES } from "../target/target.ts";
+import { runsBetween } from "../target/zero_runs.ts";
 import { placeOfSeq, seqsOfExtent } from "./extent.ts";
 import { Control, Counter, type StartMessage, type Task } from "./messages.ts";
 import { ZERO_RANGE_ITEM } from "./plan.ts";
@@ -40,7 +42,7 @@ interface PendingItem extends Item {
 /** Writes chunks and zeros in the image's order. */
 export class StreamWork extends Work {
   readonly #writer: StreamWriter;
-  readonly #format: FormattedStream;
+  readonly #format: StreamEncoding;
   readonly #zeroTest: ZeroTest;
   readonly #firstSeq: number;
   readonly #itemCount: number;
@@ -53,7 +55,7 @@ export class StreamWork extends Work {
     const { ids, extent, streamItems } = start.plan;
     const { firstSeq, endSeq } = seqsOfExtent(extent);
     this.#writer = new StreamWriter(task.target, { shouldStop: this.shouldStop });
-    this.#format = createStreamFormat(task.format, this.#writer);
+    this.#format = STREAM_FORMATS[task.format];
     this.#zeroTest = new ZeroTest(ids);
     this.#firstSeq = firstSeq;
     this.#itemCount = streamItems?.length ?? endSeq - firstSeq;
@@ -111,14 +113,38 @@ export class StreamWork extends Work {
   #write({ turn, offset, length, output, outputOffset }: PendingItem): void {
     const { control } = this.start;
     this.#writer.position = offset;
-    if (output === null) this.#format.writeZeros(offset, length);
-    else this.#format.writeChunk(output, { start: outputOffset, length, offset });
+    if (output === null) this.#format.writeZeros(this.#writer, offset, length);
+    else this.#writeChunk(output, { start: outputOffset, length, offset });
     if (this.shouldStop()) return; // it may have been cut short: nobody may write behind it
     this.count(Counter.WRITTEN, length);
     this.count(Counter.IMAGE, length);
     this.count(Counter.JOBS, 1);
     Atomics.store(control, Control.TURN, turn + 1);
     Atomics.notify(control, Control.TURN);
+  }
+
+  /**
+   * Writes bytes of an output buffer.
+   *
+   * @param part.start First byte in that buffer.
+   * @param part.offset Where in the image they lie.
+   */
+  #writeChunk(output: number, part: { start: number; length: number; offset: number }): void {
+    const content = codec.outputs[output]!;
+    const { start, length } = part;
+    const end = start + length;
+    const flags = this.#format.hasRecords
+      ? codec.scanZeros(output, { bytes: end, granuleBytes: GRANULE_BYTES })
+      : null;
+    for (const run of runsBetween(flags, start, end)) {
+      const offset = part.offset + run.offset - start;
+      if (run.isZero) {
+        this.#format.writeZeros(this.#writer, offset, run.length);
+      } else {
+        const bytes = content.subarray(run.offset, run.offset + run.length);
+        this.#format.writeData(this.#writer, bytes, offset);
+      }
+    }
   }
 
   #isTurn(turn: number): boolean {

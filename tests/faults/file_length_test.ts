@@ -60,8 +60,6 @@ fuseTest(
       path,
       fd,
       zeroPolicy: "skip",
-      kind: "file",
-      isNew: true,
       missingBytes: MIB,
     });
     mount.set({ truncateWaits: true });

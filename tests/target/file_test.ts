@@ -17,7 +17,7 @@ Deno.test("CheckedTarget.open() creates a file with holes of the image's size", 
   const path = store.file("image");
   using checked = preflightTarget(path, store.options({ imageBytes: 5 * MIB + 1 }));
   const target = await checked.open();
-  assertEquals([target.kind, target.isNew, target.handle.access], ["file", true, "random"]);
+  assertEquals([checked.kind, checked.isNew, target.handle.access], ["file", true, "random"]);
   assertEquals([descriptorOf(target).zeroPolicy, descriptorOf(target).blockBytes], ["skip", 1]);
   const io = new DescriptorIo(descriptorOf(target), { extent: { start: 0, end: 5 * MIB + 1 } });
   io.write(new Uint8Array(10).fill(7), 5 * MIB - 9);
@@ -33,7 +33,7 @@ Deno.test("CheckedTarget.open() empties an existing file, longer or shorter", as
     const path = store.file("image", new Uint8Array(oldBytes).fill(0xaa));
     using checked = preflightTarget(path, store.options({ imageBytes: MIB, sparse: "always" }));
     const target = await checked.open();
-    assertEquals([target.isNew, descriptorOf(target).zeroPolicy], [false, "skip"]);
+    assertEquals([checked.isNew, descriptorOf(target).zeroPolicy], [false, "skip"]);
     await target.finish({ sync: false });
     assertBytes(Deno.readFileSync(path), new Uint8Array(MIB));
   }

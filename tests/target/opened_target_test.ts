@@ -156,8 +156,6 @@ testUnless(
         path: "/dev/null",
         fd: openFd("/dev/null", OpenFlag.O_WRONLY),
         zeroPolicy: "write",
-        kind: "file",
-        isNew: true,
         newEntryIn: mount.path,
       });
     const error = await assertRejects(() => open().finish({ sync: true }), TargetError);

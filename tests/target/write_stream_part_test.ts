@@ -2,7 +2,7 @@ import { TargetError } from "../../lib/errors.ts";
 import { closeFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
 import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
 import { setNonblocking, trySetPipeBytes } from "../../lib/linux/libc.ts";
-import { writeStreamPart } from "../../lib/target/stream_part.ts";
+import { writeStreamPart } from "../../lib/target/stream_writer.ts";
 import type { StreamHandle } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import "../support/libraries.ts";
