@@ -1,15 +1,14 @@
 /**
- * Step 3 of a FUSE read: what names, inodes and open files mean. Each method answers one kind of
- * request.
+ * What names, inodes and open files of a mount mean. Each method answers one kind of request.
  *
  * The root directory holds a file for each revision and the symbolic link `last`. Files can be read
- * and written to, but have the size, owner and times that they have, and the directory's entries
- * are what the backup directory holds. There is no handler for requests that would change those:
- * `deno-fuse` refuses them with EPERM (mkdir(2), link(2): "the file system does not support"), and
- * fallocate with EOPNOTSUPP. Pure; before: `lib/deno_fuse`, next: `image.ts`.
+ * and written to, but their size, owner and times are fixed, and so are the directory's entries.
+ * There is no handler for requests that would change those: `deno-fuse` refuses them with EPERM
+ * (mkdir(2), link(2): "the file system does not support"), and fallocate with EOPNOTSUPP. Pure;
+ * before: `lib/deno_fuse`, next: `lib/image_access/image.ts`.
  *
- * Failures of chunks and maps become errno values here (`errno.ts`); what is no such failure is a
- * bug and is thrown as it is.
+ * Failures of chunks and maps become errno values here (`errno.ts`); any other error is a bug and
+ * thrown as it is.
  *
  * @module
  */
@@ -33,20 +32,20 @@ import {
   type TimedAttributes,
   type WithFlags,
 } from "deno-fuse";
-import { BackyError } from "../errors.ts";
-import type { CatalogEntry } from "../store/catalog.ts";
-import { errnoFor } from "./errno.ts";
-import { EXTENDED_NAMES, extendedAttribute } from "./extended_attributes.ts";
 import type { OpenImage } from "../image_access/image.ts";
 import { MapChangedError } from "../image_access/image_map.ts";
 import type { ReadBytes } from "../image_access/read_bytes.ts";
 import {
-  LAST_INO,
-  LAST_NAME,
-  type RevisionDirectory,
-  type RevisionNode,
-  ROOT_INO,
-} from "./revision_directory.ts";
+  extendedAttribute,
+  extendedNames,
+  lastAttributes,
+  type Owner,
+  revisionAttributes,
+  rootAttributes,
+} from "./attributes.ts";
+import { failWithErrno, withErrno } from "./errno.ts";
+import { LAST_NAME, type RevisionDirectory } from "./revision_directory.ts";
+import { LAST_INO, type RevisionNode, ROOT_INO } from "./revision_nodes.ts";
 
 /** Flag of open(2). Source: asm-generic/fcntl.h. */
 const O_TRUNC = 0o1000;
@@ -58,12 +57,12 @@ const BLOCK_BYTES = 4096;
 export interface FilesystemOptions {
   readonly directory: RevisionDirectory;
   /** Whom all files belong to. */
-  readonly owner: { readonly uid: number; readonly gid: number };
-  /** Asks how full the place is that changes go to, in bytes. */
+  readonly owner: Owner;
+  /** Returns the size and the free space of the file system that changes are stored in. */
   readonly readSpace: () => { totalBytes: number; availableBytes: number };
   /**
-   * Runs a function when answers that were given before have been sent; default: in the next turn
-   * of the event loop.
+   * Runs a function when the answers returned so far have been sent. Default: in the next turn of
+   * the event loop.
    */
   readonly afterAnswers?: (run: () => void) => void;
 }
@@ -89,14 +88,13 @@ export class Filesystem implements Handlers {
     const node = this.#directory.find(name);
     if (node) {
       const attributes = this.#revisionAttributes(node);
-      // What is still being written must be looked at each time.
+      // A revision that may still be written must be looked up each time.
       const isFinal = node.entry.info.isComplete && node.image.map.isSettled;
       return { attributes, ...isFinal ? {} : { entryTimeoutMs: 0, attributesTimeoutMs: 0 } };
     }
     if (name !== LAST_NAME) return null;
-    this.#directory.findLast();
-    const attributes = this.#lastAttributes();
-    return attributes && { attributes };
+    const last = this.#directory.findLast();
+    return last && { attributes: lastAttributes(this.#options.owner, last) };
   }
 
   getattr({ ino }: OnInode): TimedAttributes {
@@ -104,8 +102,8 @@ export class Filesystem implements Handlers {
   }
 
   /**
-   * Accepts what changes nothing. Times are not kept, but setting them must not fail: `touch`, `cp
-   * -p` and the kernel do so on files that they may write to.
+   * Accepts only what changes nothing. Times are not kept, but setting them must not fail: `touch`,
+   * `cp -p` and the kernel do so on files that they may write to.
    */
   setattr({ ino, changes }: OnInode & { changes: AttributeChanges }): TimedAttributes {
     const attributes = this.#attributesOf(ino);
@@ -129,14 +127,14 @@ export class Filesystem implements Handlers {
     if (ino === ROOT_INO) throw new FuseError(Errno.EISDIR);
     if (ino === LAST_INO) throw new FuseError(Errno.ELOOP);
     const node = this.#nodeAt(ino);
-    // The kernel asks for that by `setattr` first, unless it was told otherwise.
+    // The kernel truncates by `setattr` before, unless it was told that `open` does.
     if (flags & O_TRUNC) throw new FuseError(Errno.EPERM);
-    // With ESTALE it looks the name up once more, see path_openat() in its fs/namei.c.
+    // On ESTALE the kernel looks the name up again, see path_openat() in its fs/namei.c.
     if (this.#directory.find(node.entry.name) !== node) throw new FuseError(Errno.ESTALE);
-    const opened = guard(() => node.image.open());
+    const opened = withErrno(() => node.image.open());
     if (!(opened instanceof Promise)) return this.#addFile(opened);
     return opened.then((file) => this.#addFile(file), (error) => {
-      if (!(error instanceof MapChangedError)) return refuse(error);
+      if (!(error instanceof MapChangedError)) return failWithErrno(error);
       this.#directory.replace(node);
       throw new FuseError(Errno.ESTALE, { cause: error });
     });
@@ -147,10 +145,10 @@ export class Filesystem implements Handlers {
     this.#files.delete(handle);
   }
 
-  /** Nothing is held back for a descriptor's end. */
+  /** Does nothing: no change is held back until a descriptor is closed. */
   flush(_op: OnHandle): void {}
 
-  /** Changes last as long as the mount, so there is no disk that they would have to reach. */
+  /** Does nothing: changes last only as long as the mount, so they need not reach a disk. */
   fsync(_op: OnHandle): void {}
 
   fsyncdir(_op: OnHandle): void {}
@@ -159,12 +157,12 @@ export class Filesystem implements Handlers {
     { handle, offset, size }: OnHandle & { offset: number; size: number },
   ): Answer<readonly Uint8Array[]> {
     const file = this.#fileAt(handle);
-    const bytes = guard(() => file.read(offset, size));
+    const bytes = withErrno(() => file.read(offset, size));
     if (!(bytes instanceof Promise)) return this.#send(bytes);
-    return bytes.then((bytes) => this.#send(bytes), (error) => refuse(error));
+    return bytes.then((bytes) => this.#send(bytes), (error) => failWithErrno(error));
   }
 
-  /** Writes up to the image's end. EFBIG beyond it, as for a file that may not grow. */
+  /** Writes up to the image's end. Behind it EFBIG, as for a file that must not grow. */
   write(
     { handle, offset, data }: OnHandle & { offset: number; data: Uint8Array<ArrayBuffer> },
   ): Answer<number> {
@@ -175,8 +173,8 @@ export class Filesystem implements Handlers {
       throw new FuseError(Errno.EFBIG);
     }
     const isWrite = true;
-    const done = guard(() => image.write(offset, data.subarray(0, count)), { isWrite });
-    return done ? done.then(() => count, (error) => refuse(error, { isWrite })) : count;
+    const done = withErrno(() => image.write(offset, data.subarray(0, count)), { isWrite });
+    return done ? done.then(() => count, (error) => failWithErrno(error, { isWrite })) : count;
   }
 
   opendir({ ino }: OnInode): OpenedDirectory {
@@ -187,7 +185,7 @@ export class Filesystem implements Handlers {
     return { handle };
   }
 
-  /** What is listed stays the same from `opendir` to `releasedir`, so that the offsets do. */
+  /** The listing stays the same from `opendir` to `releasedir`, so that its offsets do. */
   *readdir({ handle, offset }: OnHandle & { offset: number }): Generator<DirectoryEntry> {
     const listing = this.#listings.get(handle);
     if (!listing) throw new FuseError(Errno.EBADF);
@@ -198,9 +196,9 @@ export class Filesystem implements Handlers {
     this.#listings.delete(handle);
   }
 
-  /** The room that changes have in the place they are stored in. No revision map is looked at. */
+  /** Space of the file system that changes are stored in. Reads no revision map. */
   statfs(_op: OnInode): FileSystemSpace {
-    const { totalBytes, availableBytes } = guard(() => this.#options.readSpace());
+    const { totalBytes, availableBytes } = withErrno(() => this.#options.readSpace());
     const freeBlocks = Math.floor(availableBytes / BLOCK_BYTES);
     return {
       blockBytes: BLOCK_BYTES,
@@ -223,12 +221,12 @@ export class Filesystem implements Handlers {
   listxattr({ ino }: OnInode): readonly string[] {
     const node = this.#revisionAt(ino);
     if (node === null) return [];
-    return EXTENDED_NAMES.filter((name) => extendedAttribute(node.entry.info, name) !== null);
+    return extendedNames(node.entry.info);
   }
 
   /**
-   * Keeps what was read as it is until the answer was sent, which is done right after a handler or
-   * its promise is.
+   * Keeps the pages of an answer until it has been sent, which happens right after the handler
+   * returns or its promise settles.
    */
   #send(bytes: ReadBytes): readonly Uint8Array[] {
     this.#sent.push(bytes);
@@ -252,50 +250,22 @@ export class Filesystem implements Handlers {
   }
 
   #attributesOf(ino: number): Attributes {
-    if (ino === ROOT_INO) return this.#rootAttributes();
-    const attributes = ino === LAST_INO
-      ? this.#lastAttributes()
-      : this.#revisionAttributes(this.#nodeAt(ino));
-    if (attributes === null) throw new FuseError(Errno.ENOENT);
-    return attributes;
-  }
-
-  #rootAttributes(): Attributes {
-    return {
-      ...this.#options.owner,
-      ino: ROOT_INO,
-      mode: FileType.S_IFDIR | 0o755,
-      nlink: 2,
-      mtimeMs: this.#directory.modifiedMs,
-    };
-  }
-
-  #lastAttributes(): Attributes | null {
+    if (ino === ROOT_INO) return rootAttributes(this.#options.owner, this.#directory.modifiedMs);
+    if (ino !== LAST_INO) return this.#revisionAttributes(this.#nodeAt(ino));
     const { last } = this.#directory;
-    return last && {
-      ...this.#options.owner,
-      ino: LAST_INO,
-      mode: FileType.S_IFLNK | 0o777,
-      size: new TextEncoder().encode(last.entry.name).length,
-      mtimeMs: mtimeMsOf(last.entry),
-    };
+    if (last === null) throw new FuseError(Errno.ENOENT);
+    return lastAttributes(this.#options.owner, last);
   }
 
-  #revisionAttributes({ ino, image, entry }: RevisionNode): Attributes {
-    return {
-      ...this.#options.owner,
-      ino,
-      mode: FileType.S_IFREG | 0o644,
-      size: guard(() => image.size),
-      mtimeMs: mtimeMsOf(entry),
-    };
+  #revisionAttributes(node: RevisionNode): Attributes {
+    return withErrno(() => revisionAttributes(this.#options.owner, node));
   }
 
   #addFile(file: OpenImage): OpenedFile {
     const handle = this.#nextHandle++;
     this.#files.set(handle, file);
-    // Content changes by writes through the kernel only, and an image of another map has another
-    // inode number: so the kernel's cache stays right.
+    // The kernel's cache stays right: content changes only by writes through the kernel, and an
+    // image of another map has another inode number.
     return { handle, keepCache: true, directIo: false };
   }
 
@@ -303,7 +273,7 @@ export class Filesystem implements Handlers {
    * Returns the revision of an inode number.
    *
    * @throws {FuseError} ESTALE if it was replaced and nobody has it open: the kernel then looks its
-   *   name up once more.
+   *   name up again.
    */
   #nodeAt(ino: number): RevisionNode {
     const node = this.#directory.at(ino);
@@ -312,7 +282,7 @@ export class Filesystem implements Handlers {
     throw new FuseError(this.#directory.wasGiven(ino) ? Errno.ESTALE : Errno.ENOENT);
   }
 
-  /** Returns the revision of an inode number, `null` for what is none. */
+  /** Returns the revision of an inode number; `null` for the root and `last`. */
   #revisionAt(ino: number): RevisionNode | null {
     return ino === ROOT_INO || ino === LAST_INO ? null : this.#nodeAt(ino);
   }
@@ -322,23 +292,4 @@ export class Filesystem implements Handlers {
     if (!file) throw new FuseError(Errno.EBADF);
     return file;
   }
-}
-
-/** The backup's start; 1970 for one whose time is unknown, as a file must have some time. */
-function mtimeMsOf({ time }: CatalogEntry): number {
-  return time?.getTime() ?? 0;
-}
-
-/** Runs a function and gives its failure an errno value. */
-function guard<T>(run: () => T, options: { isWrite?: boolean } = {}): T {
-  try {
-    return run();
-  } catch (error) {
-    return refuse(error, options);
-  }
-}
-
-function refuse(error: unknown, options: { isWrite?: boolean } = {}): never {
-  if (!(error instanceof BackyError)) throw error;
-  throw new FuseError(errnoFor(error, options), { cause: error });
 }

@@ -8,7 +8,7 @@ import { FuseError } from "deno-fuse";
 import { encodeChunk } from "../../lib/chunk/encoder.ts";
 import { errnoName } from "../../lib/linux/errno.ts";
 import { type OpenedFilesystem, openFilesystem } from "../../lib/fuse/open_filesystem.ts";
-import { ROOT_INO } from "../../lib/fuse/revision_directory.ts";
+import { ROOT_INO } from "../../lib/fuse/revision_nodes.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../assert.ts";
 import {

@@ -10,7 +10,8 @@
 
 import { FuseError } from "deno-fuse";
 import { Filesystem } from "../../lib/fuse/filesystem.ts";
-import { RevisionDirectory, ROOT_INO } from "../../lib/fuse/revision_directory.ts";
+import { RevisionDirectory } from "../../lib/fuse/revision_directory.ts";
+import { ROOT_INO } from "../../lib/fuse/revision_nodes.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { fakeContent, fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
