@@ -43,28 +43,25 @@ export function view(address: number, length: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * Returns one of the first {@linkcode OUTPUT_COUNT} output buffers. @throws {RangeError} If there
- * is no such buffer.
+ * Returns an output buffer, which may be an added one. @throws {RangeError} If there is no such
+ * buffer.
  */
 export function outputAt(index: number): Uint8Array<ArrayBuffer> {
-  const output = outputs[index];
-  if (!output) throw new RangeError(`Cannot use output buffer ${index}: there are ${OUTPUT_COUNT}`);
-  return output;
+  return outputs[index] ?? view(addressOf(index), CHUNK_BYTES);
 }
 
 /**
  * Returns the address of an output buffer, which may be an added one. @throws {RangeError} If
  * there is no such buffer.
  */
-export function addressOf(output: number): number {
-  if (output < OUTPUT_COUNT) return outputAt(output).byteOffset;
-  const address = ADDED_OUTPUTS.start + (output - OUTPUT_COUNT) * ADDED_OUTPUTS.span;
+export function addressOf(index: number): number {
+  const output = outputs[index];
+  if (output) return output.byteOffset;
+  const address = ADDED_OUTPUTS.start + (index - OUTPUT_COUNT) * ADDED_OUTPUTS.span;
   // Look each time: another thread may have grown the memory.
-  const exists = Number.isInteger(output) &&
+  const exists = Number.isInteger(index) && index >= OUTPUT_COUNT &&
     address + ADDED_OUTPUTS.span <= memory.buffer.byteLength;
-  if (!exists) {
-    throw new RangeError(`Cannot use output buffer ${output}: the memory ends before it`);
-  }
+  if (!exists) throw new RangeError(`Cannot use output buffer ${index}: the memory ends before it`);
   return address;
 }
 

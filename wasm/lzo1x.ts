@@ -4,7 +4,7 @@
  * @module
  */
 
-import { addressOf, CHUNK_BYTES, input, outputAt, requireRange } from "./buffers.ts";
+import { addressOf, CHUNK_BYTES, input, requireRange } from "./buffers.ts";
 import * as wasm from "./build/codec.wasm";
 
 /**
@@ -84,8 +84,8 @@ export function decode(
  */
 export function encode(source: number, options: { bytes: number; start: number }): number {
   const { bytes, start } = options;
-  requireRange("source", 0, bytes, outputAt(source).length);
+  requireRange("source", 0, bytes, CHUNK_BYTES);
   requireRange("stream", 0, start, 5);
   if (bytes === 0) throw new RangeError("Cannot encode 0 bytes: a chunk has at least one");
-  return wasm.lzo1xEncode(wasm.outputAddress(source), bytes, wasm.inputAddress() + start);
+  return wasm.lzo1xEncode(addressOf(source), bytes, wasm.inputAddress() + start);
 }

@@ -9,7 +9,15 @@
  * @module
  */
 
-export { ADDED_OUTPUTS, CHUNK_BYTES, input, memory, OUTPUT_COUNT, outputs } from "./buffers.ts";
+export {
+  ADDED_OUTPUTS,
+  CHUNK_BYTES,
+  input,
+  memory,
+  OUTPUT_COUNT,
+  outputAt,
+  outputs,
+} from "./buffers.ts";
 export { decode, DECODE_FAULTS, DecodeError, type DecodeFault, encode } from "./lzo1x.ts";
 export { lastHash, murmur3 } from "./murmur3.ts";
 export { scanZeros } from "./zero_scan.ts";

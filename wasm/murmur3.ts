@@ -4,7 +4,7 @@
  * @module
  */
 
-import { outputAt, requireRange, view } from "./buffers.ts";
+import { addressOf, CHUNK_BYTES, requireRange, view } from "./buffers.ts";
 import * as wasm from "./build/codec.wasm";
 
 const hash = view(wasm.hashAddress(), 16);
@@ -13,8 +13,8 @@ const hash = view(wasm.hashAddress(), 16);
  * Hashes the first `bytes` of an output buffer. Returns the view that {@linkcode lastHash} returns.
  */
 export function murmur3(output: number, bytes: number): Uint8Array<ArrayBuffer> {
-  requireRange("output", 0, bytes, outputAt(output).length);
-  wasm.murmur3(wasm.outputAddress(output), bytes);
+  requireRange("output", 0, bytes, CHUNK_BYTES);
+  wasm.murmur3(addressOf(output), bytes);
   return hash;
 }
 

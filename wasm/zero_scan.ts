@@ -4,7 +4,7 @@
  * @module
  */
 
-import { CHUNK_BYTES, outputAt, requireRange, view } from "./buffers.ts";
+import { addressOf, CHUNK_BYTES, requireRange, view } from "./buffers.ts";
 import * as wasm from "./build/codec.wasm";
 
 const flags = view(wasm.zeroFlagsAddress(), 64);
@@ -24,12 +24,12 @@ export function scanZeros(
   options: { bytes: number; granuleBytes: number },
 ): Uint8Array<ArrayBuffer> {
   const { bytes, granuleBytes } = options;
-  requireRange("output", 0, bytes, outputAt(output).length);
+  requireRange("output", 0, bytes, CHUNK_BYTES);
   const isEnough = granuleBytes > 0 && granuleBytes * flags.length >= bytes;
   // The upper limit also keeps the number within 32 bits, all that the module sees of it.
   if (granuleBytes % 16 !== 0 || !isEnough || granuleBytes > CHUNK_BYTES) {
     throw new RangeError(`Cannot scan ${bytes} bytes in granules of ${granuleBytes}`);
   }
-  const count = wasm.zeroScan(wasm.outputAddress(output), bytes, granuleBytes);
+  const count = wasm.zeroScan(addressOf(output), bytes, granuleBytes);
   return flags.subarray(0, count);
 }

@@ -73,6 +73,10 @@ Deno.test("decode() into output buffers that growing the memory adds", () => {
     buffer instanceof SharedArrayBuffer &&
       added.every((byte, at) => byte === codec.outputs[0]![at]),
   );
+  assertEquals(codec.outputAt(missing).byteOffset, start + span);
+  const hash = codec.lastHash().toHex();
+  codec.murmur3(0, 1); // another hash
+  assertEquals(codec.murmur3(missing, codec.CHUNK_BYTES).toHex(), hash);
   // With its slack it ends where the next one begins.
   assert(span >= codec.CHUNK_BYTES + sourceConstant("memory_map.ts", "SLACK"));
   assertThrows(() => into(missing + 1), RangeError, "the memory ends before it");
@@ -162,6 +166,9 @@ Deno.test("encode() and murmur3() reject ranges that do not fit their buffers", 
   for (const start of [-1, 6, 0.5, NaN]) {
     assertThrows(() => codec.encode(0, { bytes: 1, start }), RangeError, "Cannot use");
   }
-  assertThrows(() => codec.encode(2, { bytes: 1, start: 0 }), RangeError, "Cannot use");
-  assertThrows(() => codec.murmur3(2, 1), RangeError, "Cannot use");
+  for (const output of [99, -1, 0.5]) {
+    assertThrows(() => codec.encode(output, { bytes: 1, start: 0 }), RangeError, "Cannot use");
+    assertThrows(() => codec.murmur3(output, 1), RangeError, "Cannot use");
+    assertThrows(() => codec.outputAt(output), RangeError, "Cannot use");
+  }
 });
