@@ -6,9 +6,9 @@
  */
 
 import { NO_SEQ, type RestorePlan } from "../work/plan.ts";
-import { ZeroTest } from "../work/seq_kinds.ts";
 import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
+import { ZeroTest } from "../store/chunk_ids.ts";
 import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
 import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
 

@@ -11,11 +11,11 @@
 
 import { chunkPath, inFile } from "../chunk/chunk_file.ts";
 import type { ChunkReason, Note } from "../work/messages.ts";
-import { bytesOfSeq, idOfSeq, type RestorePlan } from "../work/plan.ts";
-import { wordsOf } from "../work/seq_kinds.ts";
+import type { RestorePlan } from "../work/plan.ts";
 import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
-import { CHUNK_BYTES, chunkIdFromHex, chunkIdToHex } from "../store/layout.ts";
+import { chunkIdAt, wordsOf } from "../store/chunk_ids.ts";
+import { bytesOfSeq, CHUNK_BYTES, chunkIdFromHex } from "../store/layout.ts";
 import type { MapBatch, MappedImage, MapVisitor } from "../store/map_parser.ts";
 import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
 import { quote } from "../wording.ts";
@@ -109,7 +109,7 @@ export class DamageFinder {
       const { chunkId, reason, detail } = note;
       this.#add({ chunkId, reason, detail, places: [] });
     } else if (note.type === "short-chunk") {
-      const chunkId = chunkIdToHex(idOfSeq(this.#plan, note.seq));
+      const chunkId = chunkIdAt(this.#plan.ids, note.seq);
       const detail = `Cannot use chunk ${quote(chunkId)} in full: it holds ${note.bytes} bytes` +
         inFile(chunkPath(this.#basedir, chunkId));
       const number = this.#add({ chunkId, reason: "size", detail, places: [] });

@@ -23,7 +23,7 @@
 
 import { StoreFormatError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
-import { MapFactsReader } from "../restore/map_facts.ts";
+import { MapFactsReader } from "../store/map_facts.ts";
 import { Slices } from "../slices.ts";
 import { readCatalogSteps } from "../store/catalog.ts";
 import { noSuchRevision } from "../store/revision_meaning.ts";

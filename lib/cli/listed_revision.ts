@@ -6,7 +6,7 @@
  */
 
 import { OsError, RevisionError } from "../errors.ts";
-import type { MapFacts, MapFactsReader } from "../restore/map_facts.ts";
+import type { MapFacts, MapFactsReader } from "../store/map_facts.ts";
 import type { Steps } from "../slices.ts";
 import { type CatalogEntry, whyUnusable } from "../store/catalog.ts";
 

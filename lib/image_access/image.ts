@@ -12,10 +12,11 @@
 
 import type { ChunkLocation, PageCache } from "../pages/page_cache.ts";
 import type { Page } from "../pages/page_pool.ts";
+import { chunkIdAt } from "../store/chunk_ids.ts";
 import {
+  bytesOfSeq,
   CHUNK_BYTES,
   CHUNK_ID_BYTES,
-  chunkIdToHex,
   MAX_IMAGE_BYTES,
   ZERO_CHUNK_ID,
 } from "../store/layout.ts";
@@ -114,7 +115,7 @@ export class Image implements BaseImage, MapUser {
   }
 
   bytesOf(seq: number): number {
-    return Math.min(CHUNK_BYTES, this.size - seq * CHUNK_BYTES);
+    return bytesOfSeq(this.size, seq);
   }
 
   async loadBase(seq: number): Promise<Page | null> {
@@ -271,6 +272,6 @@ export class OpenImage {
 
 /** Returns the id of a seq's chunk; `null` if it is all zeros. */
 function idOf(map: RevisionMap, seq: number): string | null {
-  const id = chunkIdToHex(map.ids, seq * CHUNK_ID_BYTES);
+  const id = chunkIdAt(map.ids, seq);
   return id === ZERO_ID || id === ZERO_CHUNK_ID ? null : id;
 }

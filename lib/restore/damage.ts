@@ -9,10 +9,10 @@
  */
 
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
+import { wordsOf } from "../store/chunk_ids.ts";
 import { chunkIdFromHex } from "../store/layout.ts";
 import { type ImageExtent, placeOfSeq, seqsOfExtent } from "../work/extent.ts";
 import type { ChunkReason, Note } from "../work/messages.ts";
-import { wordsOf } from "../work/seq_kinds.ts";
 
 /**
  * A range of the image that could not be restored: neighbouring places of a chunk of which no good

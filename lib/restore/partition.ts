@@ -15,11 +15,10 @@ import {
   SECTOR_SIZES,
   type SectorBytes,
 } from "../image/partition_table.ts";
-import { CHUNK_BYTES, chunkIdToHex } from "../store/layout.ts";
+import { chunkIdAt, ZeroTest } from "../store/chunk_ids.ts";
+import { bytesOfSeq, CHUNK_BYTES } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 import type { ImageExtent } from "../work/extent.ts";
-import { bytesOfSeq, idOfSeq } from "../work/plan.ts";
-import { ZeroTest } from "../work/seq_kinds.ts";
 
 /**
  * The extent of a partition, which goes to the target's start.
@@ -113,7 +112,7 @@ class ImageReader {
     const { imageBytes } = this.#map;
     if (this.#decodedSeq !== seq) {
       this.#decodedSeq = null;
-      const chunk = { id: chunkIdToHex(idOfSeq(this.#map, seq)), seqs: () => [seq], imageBytes };
+      const chunk = { id: chunkIdAt(this.#map.ids, seq), seqs: () => [seq], imageBytes };
       this.#sources.decode(chunk, 0, bytesOfSeq(imageBytes, seq));
       this.#decodedSeq = seq;
     }

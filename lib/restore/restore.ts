@@ -21,7 +21,7 @@
 import { fromFirstGood, openChunkFile } from "../chunk/chunk_file.ts";
 import { releaseFd } from "../linux/libc.ts";
 import { ignoreWriteSignals } from "../linux/signals.ts";
-import { chunkIdToHex } from "../store/layout.ts";
+import { chunkIdAt } from "../store/chunk_ids.ts";
 import { STREAM_FORMATS } from "../target/stream_format.ts";
 import { writeStreamPart } from "../target/stream_writer.ts";
 import type { Target } from "../target/target.ts";
@@ -31,7 +31,7 @@ import { DamageCollector } from "./damage.ts";
 import type { Task } from "../work/messages.ts";
 import type { RestoreOptions } from "./options.ts";
 import { orAborted } from "../work/or_aborted.ts";
-import { idOfSeq, type RestorePlan } from "../work/plan.ts";
+import type { RestorePlan } from "../work/plan.ts";
 import { SeqRuns } from "../work/seq_runs.ts";
 import { type PoolOptions, WorkerPool } from "../work/pool.ts";
 import { prepareRestore } from "./prepare.ts";
@@ -190,7 +190,7 @@ function requireFirstChunk(plan: RestorePlan, sources: readonly string[]): void 
   const seq = plan.firstSeqs[0];
   if (seq === undefined) return;
   const { imageBytes } = plan;
-  const id = chunkIdToHex(idOfSeq(plan, seq));
+  const id = chunkIdAt(plan.ids, seq);
   const chunk = { id, seqs: () => SeqRuns.ofJob(plan, seq).list(), imageBytes };
   fromFirstGood(sources, (dir) => releaseFd(openChunkFile(dir, chunk).fd));
 }

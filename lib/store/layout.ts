@@ -101,13 +101,14 @@ export function pathIn(dir: string, name: string): string {
   return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
 }
 
-/**
- * Returns the number of seqs of an image, the last of which may be partial.
- *
- * @param size The image's size in bytes.
- */
-export function seqCountOf(size: number): number {
-  return Math.ceil(size / CHUNK_BYTES);
+/** Returns the number of seqs of an image, the last of which may be partial. */
+export function seqCountOf(imageBytes: number): number {
+  return Math.ceil(imageBytes / CHUNK_BYTES);
+}
+
+/** Returns how many bytes of an image lie in a seq: a full chunk, or less in the last one. */
+export function bytesOfSeq(imageBytes: number, seq: number): number {
+  return Math.min(CHUNK_BYTES, imageBytes - seq * CHUNK_BYTES);
 }
 
 const hexOfByte: readonly string[] = Array.from(

@@ -9,12 +9,13 @@
  * @module
  */
 
-import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
+import { hasSameId, wordsOf } from "../store/chunk_ids.ts";
+import { bytesOfSeq, CHUNK_BYTES } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 import { runSteps, type Steps } from "../slices.ts";
 import { type ZeroRange, ZeroRangeGrouper } from "../target/zero_runs.ts";
 import { type ImageExtent, seqsOfExtent, wholeImage } from "./extent.ts";
-import { hasSameId, SeqTest, wordsOf } from "./seq_kinds.ts";
+import { SeqClassifier } from "./seq_kinds.ts";
 
 /** Ends the list of seqs at which a chunk stands. Seqs lie below it, as images end at 256 TiB. */
 export const NO_SEQ = 0x7fff_ffff;
@@ -90,19 +91,6 @@ export interface RestorePlan extends PlanSummary {
   readonly streamItems: Uint32Array<SharedArrayBuffer> | null;
 }
 
-/** Returns how many bytes of the image lie in a seq: a full chunk, or less in the last one. */
-export function bytesOfSeq(imageBytes: number, seq: number): number {
-  return Math.min(CHUNK_BYTES, imageBytes - seq * CHUNK_BYTES);
-}
-
-/** Returns the 16 bytes of a seq's chunk id; a view that the plan owns. */
-export function idOfSeq(
-  plan: Pick<RestorePlan, "ids">,
-  seq: number,
-): Uint8Array<SharedArrayBuffer> {
-  return plan.ids.subarray(seq * CHUNK_ID_BYTES, (seq + 1) * CHUNK_ID_BYTES);
-}
-
 /**
  * Plans the restore of a revision.
  *
@@ -116,7 +104,7 @@ export function planRestore(map: RevisionMap, options: PlanOptions = {}): Restor
 export function* planSteps(map: RevisionMap, options: PlanOptions = {}): Steps<RestorePlan> {
   const { imageBytes, seqCount, ids } = map;
   const { extent = wholeImage(imageBytes), base, asRecords = false } = options;
-  const test = new SeqTest(map, base);
+  const test = new SeqClassifier(map, base);
   const { firstSeq, endSeq } = seqsOfExtent(extent);
   const nextSeqs = shared(seqCount);
   const distinctChunks = yield* linkSeqs(ids, { firstSeq, endSeq, test, nextSeqs });
@@ -165,7 +153,7 @@ export function* planSteps(map: RevisionMap, options: PlanOptions = {}): Steps<R
 
 /** Puts seqs of data and ranges of zeros into the order of the image. */
 function* streamItems(
-  test: SeqTest,
+  test: SeqClassifier,
   { firstSeq, endSeq }: { firstSeq: number; endSeq: number },
   ranges: Float64Array,
   dataSeqs: number,
@@ -195,7 +183,7 @@ function* streamItems(
  */
 function* linkSeqs(
   ids: Uint8Array<SharedArrayBuffer>,
-  span: { firstSeq: number; endSeq: number; test: SeqTest; nextSeqs: Uint32Array },
+  span: { firstSeq: number; endSeq: number; test: SeqClassifier; nextSeqs: Uint32Array },
 ): Steps<number> {
   const { firstSeq, endSeq, test, nextSeqs } = span;
   const words = wordsOf(ids);
@@ -249,7 +237,7 @@ function shared(length: number): Uint32Array<SharedArrayBuffer> {
  * than the result.
  */
 function* sharedZeroRanges(
-  test: SeqTest,
+  test: SeqClassifier,
   extent: ImageExtent,
 ): Steps<Float64Array<SharedArrayBuffer>> {
   let count = 0;
@@ -264,7 +252,7 @@ function* sharedZeroRanges(
 }
 
 function* eachZeroRange(
-  test: SeqTest,
+  test: SeqClassifier,
   extent: ImageExtent,
   onRange: (range: ZeroRange) => void,
 ): Steps<void> {

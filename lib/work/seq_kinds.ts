@@ -5,30 +5,9 @@
  * @module
  */
 
-import { CHUNK_BYTES, chunkIdFromHex, ZERO_CHUNK_ID } from "../store/layout.ts";
+import { hasSameId, wordsOf, ZeroTest } from "../store/chunk_ids.ts";
+import { CHUNK_BYTES } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
-
-/** Tells which seqs of a map hold zeros by their id. */
-export class ZeroTest {
-  readonly #words: Uint32Array;
-
-  constructor(ids: Uint8Array) {
-    this.#words = wordsOf(ids);
-  }
-
-  /** Whether a seq is absent from the mapping or names the all-zero chunk. */
-  isZero(seq: number): boolean {
-    const words = this.#words;
-    const at = seq * 4;
-    const first = words[at]!;
-    if (first !== 0 && first !== ZERO_WORDS[0]) return false;
-    return (first === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 0) ||
-      (first === ZERO_WORDS[0] && words[at + 1] === ZERO_WORDS[1] &&
-        words[at + 2] === ZERO_WORDS[2] && words[at + 3] === ZERO_WORDS[3]);
-  }
-}
-
-const ZERO_WORDS = new Uint32Array(chunkIdFromHex(ZERO_CHUNK_ID).buffer);
 
 /** Tells which seqs the target holds already, by the map of the revision that it holds. */
 class BaseTest {
@@ -59,7 +38,7 @@ class BaseTest {
 }
 
 /** What is to be done at each seq. */
-export class SeqTest {
+export class SeqClassifier {
   readonly #zeroTest: ZeroTest;
   readonly #baseTest: BaseTest | null;
 
@@ -79,15 +58,4 @@ export class SeqTest {
   isZero(seq: number): boolean {
     return this.#zeroTest.isZero(seq) && !this.isKept(seq);
   }
-}
-
-/** Ids as words, four an id. */
-export function wordsOf(ids: Uint8Array): Uint32Array {
-  return new Uint32Array(ids.buffer, ids.byteOffset, ids.byteLength / 4);
-}
-
-/** Compares the ids that begin at two words. */
-export function hasSameId(a: Uint32Array, atA: number, b: Uint32Array, atB: number): boolean {
-  return a[atA] === b[atB] && a[atA + 1] === b[atB + 1] && a[atA + 2] === b[atB + 2] &&
-    a[atA + 3] === b[atB + 3];
 }

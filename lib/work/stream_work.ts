@@ -11,10 +11,10 @@ import { STREAM_FORMATS } from "../target/stream_format.ts";
 import { type StreamEncoding, StreamWriter } from "../target/stream_writer.ts";
 import { GRANULE_BYTES } from "../target/target.ts";
 import { runsBetween } from "../target/zero_runs.ts";
+import { ZeroTest } from "../store/chunk_ids.ts";
 import { placeOfSeq, seqsOfExtent } from "./extent.ts";
 import { Control, Counter, type StartMessage, type Task } from "./messages.ts";
 import { ZERO_RANGE_ITEM } from "./plan.ts";
-import { ZeroTest } from "./seq_kinds.ts";
 import { SeqRuns } from "./seq_runs.ts";
 import { type Notify, Work } from "./work.ts";
 

@@ -8,9 +8,9 @@
 import type { ChunkRef } from "../chunk/chunk_ref.ts";
 import { ChunkSources } from "../chunk/chunk_sources.ts";
 import { ChunkCorruptError, type ChunkMissingError, isChunkFault } from "../errors.ts";
-import { chunkIdToHex } from "../store/layout.ts";
+import { chunkIdAt } from "../store/chunk_ids.ts";
+import { bytesOfSeq } from "../store/layout.ts";
 import { Control, Counter, type Note, type StartMessage } from "./messages.ts";
-import { bytesOfSeq, idOfSeq } from "./plan.ts";
 import { SeqRuns } from "./seq_runs.ts";
 import { Throttle } from "./throttle.ts";
 
@@ -70,7 +70,7 @@ export abstract class Work {
   }
 
   protected idOf(seq: number): string {
-    return chunkIdToHex(idOfSeq(this.start.plan, seq));
+    return chunkIdAt(this.start.plan.ids, seq);
   }
 
   /** The chunk that stands first at a seq, with the given places; default: all of the plan. */

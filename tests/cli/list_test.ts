@@ -3,7 +3,7 @@ import { ExitCode } from "../../lib/cli/exit_code.ts";
 import { runList } from "../../lib/cli/list.ts";
 import { type ListedRevision, listRevision } from "../../lib/cli/listed_revision.ts";
 import { renderRevisions } from "../../lib/cli/list_table.ts";
-import { MapFactsReader } from "../../lib/restore/map_facts.ts";
+import { MapFactsReader } from "../../lib/store/map_facts.ts";
 import { runSteps } from "../../lib/slices.ts";
 import { formatLocalIso, formatLocalMinute, localZone } from "../../lib/cli/local_time.ts";
 import { type CatalogEntry, readCatalog } from "../../lib/store/catalog.ts";

@@ -1,12 +1,13 @@
 import { SeqRuns } from "../../lib/work/seq_runs.ts";
 import {
+  bytesOfSeq,
   CHUNK_BYTES,
   CHUNK_ID_BYTES,
   chunkIdFromHex,
   ZERO_CHUNK_ID,
 } from "../../lib/store/layout.ts";
-import { bytesOfSeq, idOfSeq, NO_SEQ, planRestore, type RestorePlan } from "../../lib/work/plan.ts";
-import { ZeroTest } from "../../lib/work/seq_kinds.ts";
+import { NO_SEQ, planRestore, type RestorePlan } from "../../lib/work/plan.ts";
+import { chunkIdAt, ZeroTest } from "../../lib/store/chunk_ids.ts";
 import type { RevisionMap } from "../../lib/store/revision_map.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { randomFrom } from "../support/random.ts";
@@ -158,7 +159,7 @@ function assertPlanMatchesModel(map: RevisionMap): void {
   const byId = new Map<string, number[]>();
   const zeros: number[] = [];
   for (let seq = 0; seq < map.seqCount; seq++) {
-    const id = idOfSeq(plan, seq).toHex();
+    const id = chunkIdAt(plan.ids, seq);
     if (id === ZERO_CHUNK_ID || /^0+$/.test(id)) zeros.push(seq);
     else byId.set(id, [...byId.get(id) ?? [], seq]);
   }
@@ -192,7 +193,7 @@ Deno.test("planRestore() takes a million seqs, of which each chunk stands at two
   for (const first of [0, 1, 12_345, seqCount / 2 - 1]) {
     const [, second = -1, ...others] = [...SeqRuns.ofJob(plan, first)];
     assertEquals(others, []);
-    assertEquals(idOfSeq(plan, second), idOfSeq(plan, first));
+    assertEquals(chunkIdAt(plan.ids, second), chunkIdAt(plan.ids, first));
   }
   assert(plan.nextSeqs.every((next) => next === NO_SEQ || next < seqCount));
 });

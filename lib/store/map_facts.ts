@@ -6,13 +6,13 @@
  */
 
 import type { Steps } from "../slices.ts";
-import { ChunkIdSet } from "../store/chunk_id_set.ts";
-import { CHUNK_BYTES } from "../store/layout.ts";
-import type { MapBatch, MappedImage, MapVisitor } from "../store/map_parser.ts";
-import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
-import { ZeroTest } from "../work/seq_kinds.ts";
+import { ChunkIdSet } from "./chunk_id_set.ts";
+import { ZeroTest } from "./chunk_ids.ts";
+import { CHUNK_BYTES } from "./layout.ts";
+import type { MapBatch, MappedImage, MapVisitor } from "./map_parser.ts";
+import { type ReadMapOptions, scanRevisionMap } from "./revision_map.ts";
 
-/** Numbers of an image. They are those of its {@linkcode RestorePlan}. */
+/** Numbers of an image: those that the plan of its restore has, too. */
 export interface MapFacts {
   readonly sizeBytes: number;
   /** Chunks with other content than zeros, each counted once. */

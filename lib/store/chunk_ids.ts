@@ -1,0 +1,46 @@
+/**
+ * Lists of chunk ids in memory, 16 bytes a seq, as a revision map has them: read one as text, tell
+ * zeros, compare two. Pure.
+ *
+ * @module
+ */
+
+import { CHUNK_ID_BYTES, chunkIdFromHex, chunkIdToHex, ZERO_CHUNK_ID } from "./layout.ts";
+
+/** Returns the id at a seq as text. @param ids Not empty there: 16 bytes a seq. */
+export function chunkIdAt(ids: Uint8Array, seq: number): string {
+  return chunkIdToHex(ids, seq * CHUNK_ID_BYTES);
+}
+
+/** Ids as words, four an id; a view of the same memory. */
+export function wordsOf(ids: Uint8Array): Uint32Array {
+  return new Uint32Array(ids.buffer, ids.byteOffset, ids.byteLength / 4);
+}
+
+/** Compares the ids that begin at two words. */
+export function hasSameId(a: Uint32Array, atA: number, b: Uint32Array, atB: number): boolean {
+  return a[atA] === b[atB] && a[atA + 1] === b[atB + 1] && a[atA + 2] === b[atB + 2] &&
+    a[atA + 3] === b[atB + 3];
+}
+
+/** Tells by the ids of a map which seqs hold zeros. */
+export class ZeroTest {
+  readonly #words: Uint32Array;
+
+  constructor(ids: Uint8Array) {
+    this.#words = wordsOf(ids);
+  }
+
+  /** Whether a seq is absent from the mapping or names the all-zero chunk. */
+  isZero(seq: number): boolean {
+    const words = this.#words;
+    const at = seq * 4;
+    const first = words[at]!;
+    if (first !== 0 && first !== ZERO_WORDS[0]) return false;
+    return (first === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 0) ||
+      (first === ZERO_WORDS[0] && words[at + 1] === ZERO_WORDS[1] &&
+        words[at + 2] === ZERO_WORDS[2] && words[at + 3] === ZERO_WORDS[3]);
+  }
+}
+
+const ZERO_WORDS = wordsOf(chunkIdFromHex(ZERO_CHUNK_ID));
