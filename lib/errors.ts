@@ -3,25 +3,18 @@
  * worker.
  *
  * Messages state the action first, quote identifiers, put the state after a colon and carry no
- * final period, so that `backy-extract: ${message}` is a whole line for a user. This module imports
- * nothing.
+ * final period, so that `backy-extract: ${message}` is a whole line for a user.
  *
  * @module
  */
+
+import { CodedError as BackyError, OsError } from "./linux/os_error.ts";
 
 /** Which of a chunk's properties was found wrong. */
 export type ChunkFault = "header" | "encoding" | "size" | "hash";
 
 /** Base of all errors that this project raises on purpose; anything else that surfaces is a bug. */
-export abstract class BackyError extends Error {
-  /** Stable machine-readable name of the class; also its tag between workers. */
-  abstract readonly code: string;
-
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = new.target.name;
-  }
-}
+export { BackyError, OsError };
 
 /** The command line asks for something that does not exist or contradicts itself. */
 export class UsageError extends BackyError {
@@ -182,30 +175,6 @@ export class InterruptedError extends BackyError {
   constructor(message: string, fields: { signal: EndSignal }, options?: ErrorOptions) {
     super(message, options);
     this.signal = fields.signal;
-  }
-}
-
-/** A system call failed. */
-export class OsError extends BackyError {
-  override readonly code = "os";
-  /** Positive errno value. */
-  readonly errno: number;
-  /** Symbolic name such as "ENOSPC"; "E<number>" for one that is not in the table. */
-  readonly errnoName: string;
-  readonly syscall: string;
-  /** File concerned; "" where the call names none. */
-  readonly path: string;
-
-  constructor(
-    message: string,
-    fields: { errno: number; errnoName: string; syscall: string; path: string },
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-    this.errno = fields.errno;
-    this.errnoName = fields.errnoName;
-    this.syscall = fields.syscall;
-    this.path = fields.path;
   }
 }
 

@@ -1,6 +1,6 @@
 import { OsError } from "../lib/errors.ts";
 import { reasonOf } from "../lib/linux/errno.ts";
-import { openFd } from "../lib/linux/libc.ts";
+import { openFd } from "../lib/linux/files.ts";
 import { printable, quote } from "../lib/wording.ts";
 import { assert, assertEquals, assertThrows } from "./assert.ts";
 import "./support/libraries.ts";

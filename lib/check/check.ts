@@ -29,7 +29,7 @@ import { describeChange } from "../store/map_file.ts";
 import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
 import { selectRevisions } from "../store/select_revision.ts";
 import { openStore } from "../store/store.ts";
-import { realPathOrNull } from "../linux/file_info.ts";
+import { realPathOrNull } from "../linux/paths.ts";
 import { quote } from "../wording.ts";
 import { ChunkUnion } from "./chunk_union.ts";
 import { type DamagedChunk, DamageFinder, type RevisionDamage } from "./damage_places.ts";

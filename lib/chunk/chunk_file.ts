@@ -14,8 +14,8 @@ import {
   OsError,
 } from "../errors.ts";
 import { adviceForLack, Errno } from "../linux/errno.ts";
-import { statOrNull } from "../linux/file_info.ts";
-import { openFd, OpenFlag } from "../linux/libc.ts";
+import { statOrNull } from "../linux/file_status.ts";
+import { openFd, OpenFlag } from "../linux/files.ts";
 import { CHUNK_ENCODINGS, type ChunkEncoding, chunkRelativePath } from "../store/layout.ts";
 import { quote } from "../wording.ts";
 import { type ChunkRef, describeChunk, seqFields } from "./chunk_ref.ts";

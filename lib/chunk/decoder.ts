@@ -10,7 +10,7 @@
 
 import { input, lastHash } from "lzo-wasm";
 import { BackyError } from "../errors.ts";
-import { adviseFd, FileAdvice, readFull, releaseFd } from "../linux/libc.ts";
+import { adviseFd, FileAdvice, readFull, releaseFd } from "../linux/files.ts";
 import { CHUNK_BYTES, CHUNK_HEADER_BYTES, chunkIdToHex } from "../store/layout.ts";
 import { type ChunkFile, corruptChunk, openChunkFile, unreadable } from "./chunk_file.ts";
 import type { ChunkRef } from "./chunk_ref.ts";

@@ -10,8 +10,7 @@
 
 import { input, murmur3, outputs } from "lzo-wasm";
 import { Errno, osError } from "../linux/errno.ts";
-import { closeFd, fdatasyncFd, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
-import { writeAll } from "../linux/small_files.ts";
+import { closeFd, fdatasyncFd, openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
 import { CHUNK_BYTES, CHUNK_ENCODINGS, CHUNK_HEADER_BYTES, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath } from "./chunk_file.ts";
 import { CODECS } from "./codecs.ts";

@@ -6,10 +6,8 @@
  */
 
 import type { TargetError } from "../errors.ts";
-import { type FileStatus, statFd } from "../linux/file_status.ts";
-import { openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
-import { writeAll } from "../linux/small_files.ts";
-import { isSameFile, statOrNull } from "../linux/file_info.ts";
+import { type FileStatus, isSameFile, statFd, statOrNull } from "../linux/file_status.ts";
+import { openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
 import { refusal, stdoutRefusal } from "../target/wording.ts";
 import type { Sink } from "./terminal.ts";
 

@@ -6,7 +6,7 @@
  */
 
 import type { EndSignal } from "../errors.ts";
-import { changeDirectory, tryWorkingDirectory } from "../linux/libc.ts";
+import { changeDirectory, tryWorkingDirectory } from "../linux/paths.ts";
 import { ignoreSignal, isSignalIgnored, SignalNumber } from "../linux/signals.ts";
 
 /** What a process was started with. */

@@ -7,11 +7,9 @@
 
 import { UsageError } from "../errors.ts";
 import { describeErrno, Errno, reasonOf } from "../linux/errno.ts";
-import { statFd } from "../linux/file_status.ts";
-import { fdatasyncFd, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
-import { writeAll } from "../linux/small_files.ts";
+import { isSameFile as isSameStatus, statFd } from "../linux/file_status.ts";
+import { fdatasyncFd, openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
 import { describeHarm } from "../target/backup_files.ts";
-import { isSameFile as isSameStatus } from "../linux/file_info.ts";
 import { quote } from "../wording.ts";
 import { renderJsonLine } from "./json_line.ts";
 

@@ -8,19 +8,8 @@
  * @module
  */
 
+import { libc } from "../linux/libc.ts";
 import type { Libfuse3 } from "./libfuse3.ts";
-
-const libcSymbols = {
-  vsnprintf: {
-    parameters: [
-      "buffer", // char *str
-      "usize", // size_t size
-      "pointer", // const char *format
-      "pointer", // va_list ap
-    ],
-    result: "i32",
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
 
 /** Of what it says at a time; it may say one line in several pieces. */
 const PIECE_BYTES = 1024;
@@ -35,8 +24,8 @@ export function collectLog<T>(library: Libfuse3, run: () => T): { result: T; lin
   const setLogFunction = library.symbols.fuse_set_log_func;
   if (!setLogFunction) return { result: run(), lines: [] };
   let log = "";
-  // Never closed: calls through a closed library still run, into unmapped memory.
-  const { vsnprintf } = Deno.dlopen("libc.so.6", libcSymbols).symbols;
+  // Opened here, not in the callback, on whatever thread that runs.
+  const { vsnprintf } = libc;
   const piece = new Uint8Array(PIECE_BYTES);
   const callback = new Deno.UnsafeCallback(
     {

@@ -27,7 +27,7 @@
 export { Errno } from "../linux/errno.ts";
 export * from "./errors.ts";
 export * from "./handlers.ts";
-export type { Mount } from "../linux/mount_table.ts";
+export type { Mount } from "../linux/mounts.ts";
 export type { MountOptions } from "./mount_options.ts";
 export { type FuseSession, mount, preflightMount } from "./session.ts";
 export { FUSE_ROOT_ID } from "./structs.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { cString } from "../linux/memory.ts";
+import { cString } from "../linux/libc.ts";
 import type { ErrorListener } from "./dispatcher.ts";
 import { MountOptionError } from "./errors.ts";
 import { FUSE_ARGS } from "./structs.ts";

@@ -6,10 +6,10 @@
 
 import { dirname } from "node:path";
 import { Errno, errnoName, errnoOf } from "../linux/errno.ts";
-import { AccessMode, closeFd, openFd, OpenFlag, tryAccess } from "../linux/libc.ts";
+import { AccessMode, readText, tryAccess } from "../linux/paths.ts";
+import { closeFd, openFd, OpenFlag } from "../linux/files.ts";
 import { MountError } from "./errors.ts";
 import type { MountOptions } from "./mount_options.ts";
-import { readText } from "../linux/small_files.ts";
 
 const DEVICE = "/dev/fuse";
 const CONFIG = "/etc/fuse.conf";

@@ -8,23 +8,11 @@
  * @module
  */
 
+import { libc } from "../linux/libc.ts";
 import { FUSE_BUF } from "./structs.ts";
-
-const libcSymbols = {
-  free: {
-    parameters: [
-      "pointer", // void *ptr
-    ],
-    result: "void",
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-let libc: Deno.StaticForeignLibraryInterface<typeof libcSymbols> | undefined;
 
 /** Frees memory that libfuse allocated. */
 export function freeMemory(address: bigint): void {
-  // Never closed: calls through a closed library still run, into unmapped memory.
-  libc ??= Deno.dlopen("libc.so.6", libcSymbols).symbols;
   libc.free(Deno.UnsafePointer.create(address));
 }
 

@@ -11,7 +11,7 @@
  */
 
 import { Errno } from "../linux/errno.ts";
-import { cString } from "../linux/memory.ts";
+import { cString } from "../linux/libc.ts";
 import { FuseError } from "./errors.ts";
 import {
   type Attributes,

@@ -15,9 +15,8 @@
  */
 
 import { Errno, errnoName } from "../linux/errno.ts";
-import { setNonblocking } from "../linux/libc.ts";
-import { waitReadable } from "../linux/poll.ts";
-import { cString } from "../linux/memory.ts";
+import { setNonblocking, waitReadable } from "../linux/descriptors.ts";
+import { cString } from "../linux/libc.ts";
 import { type Callback, Dispatcher, type ErrorListener, guardListener } from "./dispatcher.ts";
 import { MountError } from "./errors.ts";
 import type { Handlers } from "./handlers.ts";
@@ -30,13 +29,13 @@ import {
   renderMountOptions,
   settleMaxRead,
 } from "./mount_options.ts";
-import { isFuseMount, type Mount, readMountTable } from "../linux/mount_table.ts";
+import { isFuseMount, type Mount, readMountTable } from "../linux/mounts.ts";
 import { mountFailure, requireMountable } from "./preflight.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
 import { Replier } from "./reply.ts";
 import { Capability, CONN_INFO, LOWLEVEL_OPS, type LowlevelOp } from "./structs.ts";
 import { unmountPath } from "./unmount.ts";
-import { readText, writeText } from "../linux/small_files.ts";
+import { readText, writeText } from "../linux/paths.ts";
 
 /** Requests handled before yielding to the event loop, so that workers' messages get their turn. */
 const MAX_BATCH = 8;

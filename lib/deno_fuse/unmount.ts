@@ -4,26 +4,9 @@
  * @module
  */
 
-import { Errno, lastErrno, osError, prepareErrno } from "../linux/errno.ts";
-import { cString } from "../linux/memory.ts";
+import { Errno, osError } from "../linux/errno.ts";
+import { cString, lastErrno, libc } from "../linux/libc.ts";
 import { MountError } from "./errors.ts";
-
-const UMOUNT2 = [
-  "buffer", // const char *target
-  "i32", // int flags
-] as const;
-
-const libcSymbols = {
-  umount2: { parameters: UMOUNT2, result: "i32" },
-  umount2_on_another_thread: {
-    name: "umount2",
-    parameters: UMOUNT2,
-    result: "i32",
-    nonblocking: true,
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-let libc: Deno.StaticForeignLibraryInterface<typeof libcSymbols> | undefined;
 
 /** Flags of umount2(2). Source: sys/mount.h. */
 const MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;
@@ -57,16 +40,11 @@ export async function unmountPath(
   { lazy = false }: { lazy?: boolean } = {},
 ): Promise<UnmountOutcome> {
   if (Deno.uid() !== 0) return await runFusermount(path, lazy);
-  if (!libc) {
-    // Never closed: calls through a closed library still run, into unmapped memory.
-    libc = Deno.dlopen("libc.so.6", libcSymbols).symbols;
-    prepareErrno();
-  }
   const flags = UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0);
   const target = cString(path);
   // Not on this thread: where the kernel still has pages to write, unmounting waits for our
   // answers.
-  if (await libc.umount2_on_another_thread(target, flags) === 0) return "done";
+  if (await libc.umount2Async(target, flags) === 0) return "done";
   // The errno of that is another thread's; a call that failed before it had anything to do fails
   // again.
   if (libc.umount2(target, flags) === 0) return "done";

@@ -29,7 +29,7 @@ import { MountError, UsageError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
 import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
 import { openStore } from "../store/store.ts";
-import { nearestFolder, realPathOrNull } from "../linux/file_info.ts";
+import { nearestFolder, realPathOrNull } from "../linux/paths.ts";
 import { printable, quote } from "../wording.ts";
 import { describeKeepers, describeMountUsers, isInside } from "./mount_users.ts";
 import { type OpenedFilesystem, openFilesystem } from "./open_filesystem.ts";

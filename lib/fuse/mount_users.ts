@@ -9,9 +9,10 @@
  * @module
  */
 
-import { describeProcess } from "../store/lock_holder.ts";
-import { listNames, readTextOrNull } from "../linux/file_info.ts";
-import { type MountEntry, parseMountinfo } from "../target/in_use.ts";
+import { backingName, listLoopDevices } from "../linux/loop_devices.ts";
+import { listMounts, type Mount } from "../linux/mounts.ts";
+import { linkOrNull, listNames, readTextOrNull } from "../linux/paths.ts";
+import { describeProcess, listPids } from "../linux/processes.ts";
 import { quote } from "../wording.ts";
 
 /** More users than this are counted, not listed. */
@@ -30,12 +31,14 @@ export function describeMountUsers(
   { mountpoint, device }: { readonly mountpoint: string; readonly device: string },
   root = "",
 ): string[] {
-  const mounts = parseMountinfo(readTextOrNull(`${root}/proc/self/mountinfo`) ?? "");
+  const mounts = listMounts({ root });
   const own = mounts.findLast((mount) => mount.device === device);
   const others = own ? mounts.slice(mounts.indexOf(own) + 1) : [];
   return shorten([
-    ...others.filter(({ mountPoint }) => isInside(mountPoint, mountpoint)).map(({ mountPoint }) =>
-      mountPoint === mountpoint ? "another mount over it" : `the mount at ${quote(mountPoint)}`
+    ...others.filter((mount) => isInside(mount.mountpoint, mountpoint)).map((mount) =>
+      mount.mountpoint === mountpoint
+        ? "another mount over it"
+        : `the mount at ${quote(mount.mountpoint)}`
     ),
     ...loopUsers(mountpoint, mounts, root),
     ...processUsers(mountpoint, root),
@@ -59,34 +62,26 @@ export function describeKeepers(
   { device, id }: { readonly device: string; readonly id: number },
   root = "",
 ): string[] {
-  const placesIn = (process: string) =>
-    parseMountinfo(readTextOrNull(`${root}/proc/${process}/mountinfo`) ?? "")
-      .filter((mount) => mount.device === device);
-  const keepers = placesIn("self").map(({ mountPoint }) => `the mount at ${quote(mountPoint)}`);
-  const namespaces = new Set(["", readLink(`${root}/proc/self/ns/mnt`)]);
-  // The kernel gives the number of a mount that has gone to the next one, whose users are none of
+  const mountsHere = listMounts({ root });
+  const keepers = mountsHere.filter((mount) => mount.device === device)
+    .map(({ mountpoint }) => `the mount at ${quote(mountpoint)}`);
+  const namespaces = new Set([null, linkOrNull(`${root}/proc/self/ns/mnt`)]);
+  // The kernel gives the number of a mount that has gone to the next one, whose users do not keep
   // ours.
-  const isNumberOfAnother = mountNumbers(root).has(id);
-  const pids = listNames(`${root}/proc`).filter((name) => /^\d+$/.test(name));
-  for (const pid of pids.sort((a, b) => Number(a) - Number(b))) {
-    const namespace = readLink(`${root}/proc/${pid}/ns/mnt`);
+  const isNumberOfAnother = mountsHere.some((mount) => mount.id === id);
+  for (const pid of listPids(root).sort((a, b) => a - b)) {
+    const namespace = linkOrNull(`${root}/proc/${pid}/ns/mnt`);
     if (namespaces.has(namespace)) {
       const isKeeper = !isNumberOfAnother && hasOpen(`${root}/proc/${pid}`, id);
-      if (isKeeper) keepers.push(describeProcess(Number(pid)));
+      if (isKeeper) keepers.push(describeProcess(pid));
       continue;
     }
     // One process stands for all of its namespace.
     namespaces.add(namespace);
-    if (placesIn(pid).length === 0) continue;
-    keepers.push(`${describeProcess(Number(pid))} in another mount namespace`);
+    if (!listMounts({ process: pid, root }).some((mount) => mount.device === device)) continue;
+    keepers.push(`${describeProcess(pid)} in another mount namespace`);
   }
   return shorten(keepers);
-}
-
-/** The numbers of the mounts that there are in this process's mount namespace. */
-function mountNumbers(root: string): Set<number> {
-  const lines = (readTextOrNull(`${root}/proc/self/mountinfo`) ?? "").split("\n");
-  return new Set(lines.map((line) => parseInt(line, 10)));
 }
 
 /**
@@ -105,42 +100,26 @@ export function isInside(path: string, dir: string): boolean {
 }
 
 /** Loop devices on files of the mount, with where they are mounted in turn. */
-function* loopUsers(
-  mountpoint: string,
-  mounts: readonly MountEntry[],
-  root: string,
-): Generator<string> {
-  for (const name of listNames(`${root}/sys/block`)) {
-    if (!name.startsWith("loop")) continue;
-    const backing = readTextOrNull(`${root}/sys/block/${name}/loop/backing_file`);
-    if (backing === null || !isInside(backing.trimEnd(), mountpoint)) continue;
-    const device = `/dev/${name}`;
+function* loopUsers(mountpoint: string, mounts: readonly Mount[], root: string): Generator<string> {
+  for (const device of listLoopDevices(root).paths) {
+    const backing = backingName(device, root);
+    if (backing === null || !isInside(backing, mountpoint)) continue;
     // Partitions are /dev/loop0p1 and so on.
     const places = mounts
       .filter(({ source }) => source === device || source.startsWith(`${device}p`))
-      .map(({ mountPoint }) => quote(mountPoint));
+      .map(({ mountpoint }) => quote(mountpoint));
     yield places.length > 0 ? `${device} (mounted at ${places.join(", ")})` : device;
   }
 }
 
 /** Processes with a file of the mount open, or that are inside. */
 function* processUsers(mountpoint: string, root: string): Generator<string> {
-  for (const pid of listNames(`${root}/proc`)) {
-    if (!/^\d+$/.test(pid)) continue;
+  for (const pid of listPids(root)) {
     const base = `${root}/proc/${pid}`;
     const links = [`${base}/cwd`, `${base}/root`];
     for (const fd of listNames(`${base}/fd`)) links.push(`${base}/fd/${fd}`);
-    if (links.some((link) => isInside(readLink(link), mountpoint))) {
-      yield describeProcess(Number(pid));
+    if (links.some((link) => isInside(linkOrNull(link) ?? "", mountpoint))) {
+      yield describeProcess(pid);
     }
-  }
-}
-
-/** Where a link leads, as text; "" if that cannot be told. */
-function readLink(path: string): string {
-  try {
-    return Deno.readLinkSync(path);
-  } catch {
-    return "";
   }
 }

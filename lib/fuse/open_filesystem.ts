@@ -10,7 +10,7 @@
 import { type CacheCounts } from "../pages/page_cache.ts";
 import { ImageAccess, type ImageAccessOptions } from "../image_access/image_access.ts";
 import { fileState } from "../linux/file_state.ts";
-import { fileSystemSpace } from "../linux/file_system.ts";
+import { fileSystemSpace } from "../linux/file_space.ts";
 import { CatalogReader, type SkippedRevision } from "../store/catalog.ts";
 import { quote } from "../wording.ts";
 import { Filesystem } from "./filesystem.ts";

@@ -10,30 +10,9 @@
  * @module
  */
 
-import { Errno, lastErrno, osError, prepareErrno } from "./errno.ts";
-import { fdatasyncFd } from "./libc.ts";
-
-const aioSymbols = {
-  aio_fsync: {
-    parameters: [
-      "i32", // int op
-      "pointer", // struct aiocb *aiocbp
-    ],
-    result: "i32",
-  },
-  aio_error: {
-    parameters: [
-      "pointer", // const struct aiocb *aiocbp
-    ],
-    result: "i32", // EINPROGRESS while it runs, then 0 or the error number itself; errno is not set
-  },
-  aio_return: {
-    parameters: [
-      "pointer", // struct aiocb *aiocbp
-    ],
-    result: "isize", // ssize_t
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
+import { Errno, osError } from "./errno.ts";
+import { fdatasyncFd } from "./files.ts";
+import { lastErrno, libc } from "./libc.ts";
 
 /**
  * Byte offsets in `struct aiocb` of glibc for 64-bit machines (aio.h, bits/types/sigevent_t.h),
@@ -47,32 +26,10 @@ export const AIOCB_LAYOUT = { aio_fildes: 0, sigev_notify: 44, bytes: 168 } as c
  */
 const O_DSYNC = 0o10000, SIGEV_NONE = 1;
 
-/** The functions moved from librt into libc with glibc 2.34. */
-const SONAMES = ["libc.so.6", "librt.so.1"];
-
 /**
  * Longest pause between two looks at a running flush: the delay that a restore's end may suffer.
  */
 const MAX_POLL_MS = 20;
-
-type Aio = Deno.StaticForeignLibraryInterface<typeof aioSymbols>;
-let symbols: Aio | undefined;
-
-function aio(): Aio {
-  if (symbols) return symbols;
-  const failures: string[] = [];
-  for (const soname of SONAMES) {
-    try {
-      // Never closed: calls through a closed library still run, into unmapped memory.
-      symbols = Deno.dlopen(soname, aioSymbols).symbols;
-      prepareErrno();
-      return symbols;
-    } catch (error) {
-      failures.push(`${soname} (${error instanceof Error ? error.message : error})`);
-    }
-  }
-  throw new TypeError(`Cannot find aio_fsync: tried ${failures.join(", ")}`);
-}
 
 /**
  * Control blocks that the C library writes to until their flush has ended; the set keeps them from
@@ -92,8 +49,7 @@ export async function flushFd(fd: number, path = ""): Promise<void> {
   fields.setInt32(AIOCB_LAYOUT.aio_fildes, fd, true);
   fields.setInt32(AIOCB_LAYOUT.sigev_notify, SIGEV_NONE, true);
   const pointer = Deno.UnsafePointer.of(block);
-  const calls = aio();
-  if (calls.aio_fsync(O_DSYNC, pointer) !== 0) {
+  if (libc.aio_fsync(O_DSYNC, pointer) !== 0) {
     const errno = lastErrno();
     // No thread can be started for it: a flush that blocks is better than none.
     if (errno === Errno.EAGAIN || errno === Errno.ENOSYS) return fdatasyncFd(fd, path);
@@ -101,13 +57,13 @@ export async function flushFd(fd: number, path = ""): Promise<void> {
   }
   pinned.add(block);
   let pollMs = 1;
-  let errno = calls.aio_error(pointer);
+  let errno = libc.aio_error(pointer);
   while (errno === Errno.EINPROGRESS) {
     await new Promise((resolve) => setTimeout(resolve, pollMs));
     pollMs = Math.min(pollMs * 2, MAX_POLL_MS);
-    errno = calls.aio_error(pointer);
+    errno = libc.aio_error(pointer);
   }
-  calls.aio_return(pointer);
+  libc.aio_return(pointer);
   pinned.delete(block);
   if (errno !== 0) throw osError(errno, { syscall: "flush", path });
 }

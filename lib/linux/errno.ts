@@ -1,29 +1,12 @@
 /**
- * Reads the C library's `errno` of the calling thread, and names its values.
- *
- * `errno` lives at an address of its own in each thread, and whatever runs between a failed call
- * and the reading may overwrite it: even an allocation can. {@linkcode lastErrno} therefore reads
- * through a view that is created once an isolate, and must be the very next thing after a
- * synchronous call. It means nothing after a `nonblocking` call, which runs on another thread.
+ * Names the values of `errno`, and makes errors and messages of them.
  *
  * @module
  */
 
-import { BackyError, OsError } from "../errors.ts";
-import { printable, quote } from "../wording.ts";
-
-const errnoSymbols = {
-  __errno_location: {
-    parameters: [],
-    result: "pointer", // int *
-  },
-  strerror: {
-    parameters: [
-      "i32", // int errnum
-    ],
-    result: "pointer", // char *
-  },
-} as const satisfies Deno.ForeignLibraryInterface;
+import { lastErrno, libc } from "./libc.ts";
+import { CodedError, OsError } from "./os_error.ts";
+import { printable, quote } from "./printable.ts";
 
 /**
  * errno values that this project tells apart, or that file systems, block devices and their
@@ -106,37 +89,9 @@ export function errnoName(errno: number): string {
   return names.get(errno) ?? `E${errno}`;
 }
 
-let symbols: Deno.StaticForeignLibraryInterface<typeof errnoSymbols> | undefined;
-let location: Deno.UnsafePointerView | undefined;
-
-function open(): Deno.StaticForeignLibraryInterface<typeof errnoSymbols> {
-  // Never closed: calls through a closed library still run, into unmapped memory.
-  return symbols ??= Deno.dlopen("libc.so.6", errnoSymbols).symbols;
-}
-
-/**
- * Prepares {@linkcode lastErrno} for this thread. The wrappers of `libc.ts` call it when the
- * library is opened, so that nothing is allocated between a failed call and the reading of its
- * errno.
- */
-export function prepareErrno(): void {
-  if (location) return;
-  const pointer = open().__errno_location();
-  if (pointer === null) throw new TypeError("Cannot find errno: __errno_location returned NULL");
-  location = new Deno.UnsafePointerView(pointer);
-}
-
-/**
- * Returns the errno of the last synchronous C call of this thread. {@linkcode prepareErrno} must
- * have run on this thread, and nothing may stand between the call and this one.
- */
-export function lastErrno(): number {
-  return location!.getInt32();
-}
-
 /** Returns the C library's text for an errno value, such as "No space left on device". */
 export function errnoText(errno: number): string {
-  const pointer = open().strerror(errno);
+  const pointer = libc.strerror(errno);
   return pointer === null ? errnoName(errno) : Deno.UnsafePointerView.getCString(pointer);
 }
 
@@ -163,12 +118,31 @@ export function osError(errno: number, fields: { syscall: string; path: string }
   );
 }
 
+/**
+ * Makes a system call, again while a signal interrupts it.
+ *
+ * @param call Returns what the C function does, as a number: below 0 if it failed.
+ * @returns What the call returned, >= 0.
+ * @throws {OsError} On any failure but EINTR; `fields` are those of {@linkcode osError}.
+ */
+export function retryOnEintr(
+  call: () => number,
+  fields: { syscall: string; path: string },
+): number {
+  for (;;) {
+    const result = call();
+    if (result >= 0) return result;
+    const errno = lastErrno();
+    if (errno !== Errno.EINTR) throw osError(errno, fields);
+  }
+}
+
 /** Deno writes "No such file or directory (os error 2): stat '/x'". */
 const RUNTIME_ERRNO = /\(os error (\d+)\)/;
 
 /** Whether the system refused something, asked by this folder or through the runtime. */
 export function isSystemError(error: unknown): boolean {
-  if (error instanceof BackyError) return error instanceof OsError;
+  if (error instanceof CodedError) return error instanceof OsError;
   return errnoOf(error) !== null;
 }
 
@@ -239,10 +213,9 @@ export function reasonOf(error: unknown): string {
  * @returns The error itself if it is one of ours or no failed system call.
  */
 export function toOsError(error: unknown, action: string, path: string): unknown {
-  if (error instanceof BackyError || !(error instanceof Error)) return error;
-  const match = /\(os error (\d+)\)/.exec(error.message);
-  if (!match) return error;
-  const errno = Number(match[1]);
+  if (error instanceof CodedError) return error;
+  const errno = errnoOf(error);
+  if (errno === null) return error;
   return new OsError(
     `${action} ${quote(path)}: ${describeErrno(errno)}`,
     { errno, errnoName: errnoName(errno), syscall: "write", path },

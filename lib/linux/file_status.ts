@@ -1,15 +1,15 @@
 /**
- * What a descriptor or path leads to, as `statx` tells: the runtime has no call for descriptors
- * that it did not open, and /proc/self/fd, by which it could ask, is not there in every chroot.
+ * What a descriptor or path leads to, by `statx`: the runtime cannot ask about descriptors that it
+ * did not open, and /proc/self/fd, by which it could, is not there in every chroot. Also device
+ * numbers, and whether two answers are about one file.
  *
  * @module
  */
 
-import { Errno, lastErrno, osError } from "./errno.ts";
-import { libc } from "./libc_symbols.ts";
-import { cString } from "./memory.ts";
+import { Errno, osError } from "./errno.ts";
+import { cString, lastErrno, libc } from "./libc.ts";
 
-/** What there is to know about a file; the part of `Deno.FileInfo` that this project asks for. */
+/** Facts about a file; the part of `Deno.FileInfo` that this project asks for. */
 export type FileStatus = Pick<
   Deno.FileInfo,
   | "isFile"
@@ -73,9 +73,23 @@ export function statFd(fd: number): FileStatus {
   return Deno.statSync(`/proc/self/fd/${fd}`);
 }
 
+/** What a path leads to, symbolic links followed; `null` where that cannot be told. */
+export function statOrNull(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.statSync(path);
+  } catch {
+    return null;
+  }
+}
+
+/** Whether a path leads to a regular file. */
+export function isFileAt(path: string): boolean {
+  return statOrNull(path)?.isFile === true;
+}
+
 /**
- * Asks what a path leads to without asking a server, whose answer may never come: an old answer
- * will do. For files that others have open, which may lie anywhere.
+ * Asks what a path leads to, but no server, whose answer may never come: an old answer will do. For
+ * files that others have open, which may lie anywhere.
  *
  * @returns `null` if it leads nowhere.
  */
@@ -85,8 +99,8 @@ export function statUnsynced(path: string): FileStatus | null {
 }
 
 /**
- * Which of `chattr`'s attributes keep a file or directory from being written; both `false` where
- * that is not known.
+ * Which of `chattr`'s attributes keep a file or directory from being written; both `false` if that
+ * is not known.
  */
 export function writeBarriers(path: string): { isImmutable: boolean; isAppendOnly: boolean } {
   const fields = statxOf(path);
@@ -111,7 +125,7 @@ export function statxOf(file: string | number, moreFlags = 0): DataView<ArrayBuf
     : [file, "", AT_EMPTY_PATH];
   const name = cString(path);
   const result = new Uint8Array(STATX.bytes);
-  const outcome = libc().statx(
+  const outcome = libc.statx(
     SYS_STATX,
     dirFd,
     name,
@@ -150,6 +164,27 @@ function statusOf(fields: DataView): FileStatus {
 }
 
 /**
+ * Tells whether two answers are about one file, whatever its names.
+ *
+ * Inode numbers arrive as doubles, so neighbours above 2^53 (overlay file systems make such) look
+ * alike; size and time tell those apart.
+ */
+export function isSameFile(a: FileStatus, b: FileStatus): boolean {
+  if (a.dev !== b.dev || a.ino !== b.ino) return false;
+  return Number.isSafeInteger(a.ino) ||
+    (a.size === b.size && a.mtime?.getTime() === b.mtime?.getTime());
+}
+
+/** The part of a file's status that identifies a file or device. */
+export type FileIdentity = Pick<FileStatus, "dev" | "ino" | "rdev" | "isBlockDevice">;
+
+/** Whether two answers are about one file, or about one device by whatever nodes. */
+export function isSameIdentity(a: FileIdentity, b: FileIdentity): boolean {
+  if (a.isBlockDevice) return b.isBlockDevice === true && a.rdev === b.rdev;
+  return a.dev === b.dev && a.ino === b.ino;
+}
+
+/**
  * Puts major and minor number together as `stat` returns them. Source: gnu_dev_makedev,
  * sysmacros.h.
  */
@@ -160,4 +195,19 @@ function deviceNumber(fields: DataView, offset: number): number {
     (major & 0xfffff000n) << 32n | (major & 0xfffn) << 8n | (minor & 0xffffff00n) << 12n |
       minor & 0xffn,
   );
+}
+
+/** Takes a device number as `stat` returns it apart. Source: gnu_dev_major, sysmacros.h. */
+export function majorMinor(device: number): { major: number; minor: number } {
+  const bits = BigInt(device);
+  return {
+    major: Number((bits >> 8n & 0xfffn) | (bits >> 32n & 0xfffff000n)),
+    minor: Number((bits & 0xffn) | (bits >> 12n & 0xffffff00n)),
+  };
+}
+
+/** A device's number as /proc and /sys write it: "major:minor". */
+export function deviceName(device: number): string {
+  const { major, minor } = majorMinor(device);
+  return `${major}:${minor}`;
 }

@@ -11,7 +11,8 @@
  * @module
  */
 
-import { readText } from "./small_files.ts";
+import { type Mount, parseMountTable } from "./mounts.ts";
+import { readTextOrNull } from "./paths.ts";
 
 /** Reads a file of /proc or /sys; `null` if it cannot be read. */
 export type ReadFile = (path: string) => string | null;
@@ -45,7 +46,7 @@ const V2: MemoryFiles = {
  * @param read Default: reads the file by libc.
  * @returns Bytes, >= 0; `null` if neither the machine nor a control group says.
  */
-export function freeMemoryBytes(read: ReadFile = readOrNull): number | null {
+export function freeMemoryBytes(read: ReadFile = readTextOrNull): number | null {
   const amounts = [...groupFolders(read)].map(([folder, files]) =>
     roomInGroup(folder, files, read)
   );
@@ -66,36 +67,28 @@ function machineBytes(meminfo: string): number | null {
  * what is mounted.
  */
 function* groupFolders(read: ReadFile): Generator<[folder: string, files: MemoryFiles]> {
-  const mounts = (read("/proc/self/mountinfo") ?? "").split("\n").map(parseGroupMount);
+  const mounts = parseMountTable(read("/proc/self/mountinfo") ?? "");
   // `4:memory:/docker/1a2b` in version 1, `0::/system.slice` in version 2.
   for (const line of (read("/proc/self/cgroup") ?? "").split("\n")) {
     const [, controllers, group] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
     if (group === undefined) continue;
     const files = controllers === "" ? V2 : V1;
     if (files === V1 && !controllers!.split(",").includes("memory")) continue;
-    const mount = mounts.find((mount) => mount?.files === files);
+    const mount = mounts.find((mount) => filesOfMount(mount) === files);
     if (!mount) continue;
     // What is mounted may begin below the hierarchy's root, and in a container often begins with
     // the group itself.
     const isBelow = group === mount.root || group.startsWith(withSlash(mount.root));
     const names = isBelow ? group.slice(mount.root.length).split("/").filter(Boolean) : [];
-    for (; names.length > 0; names.pop()) yield [`${mount.folder}/${names.join("/")}`, files];
-    yield [mount.folder, files];
+    for (; names.length > 0; names.pop()) yield [`${mount.mountpoint}/${names.join("/")}`, files];
+    yield [mount.mountpoint, files];
   }
 }
 
-/**
- * Takes a line of mountinfo(5) for the mount of a hierarchy that controls memory; `null` if it is
- * another.
- */
-function parseGroupMount(
-  line: string,
-): { root: string; folder: string; files: MemoryFiles } | null {
-  const [, root, folder, type, options] =
-    /^\d+ \d+ \S+ (\S+) (\S+) .*- (cgroup2?) \S+ (\S+)$/.exec(line) ?? [];
-  if (root === undefined || folder === undefined) return null;
-  if (type === "cgroup2") return { root, folder, files: V2 };
-  return options!.split(",").includes("memory") ? { root, folder, files: V1 } : null;
+/** The files of a mounted hierarchy that controls memory; `null` for all other mounts. */
+function filesOfMount({ type, superOptions }: Mount): MemoryFiles | null {
+  if (type === "cgroup2") return V2;
+  return type === "cgroup" && superOptions.split(",").includes("memory") ? V1 : null;
 }
 
 /** Bytes that a group may still take; `null` if it has no limit, or none that can be read. */
@@ -116,12 +109,4 @@ function parseBytes(text: string | null): number | null {
 
 function withSlash(path: string): string {
   return path.endsWith("/") ? path : `${path}/`;
-}
-
-function readOrNull(path: string): string | null {
-  try {
-    return readText(path);
-  } catch {
-    return null;
-  }
 }

@@ -9,67 +9,9 @@
  * @module
  */
 
-import { OsError } from "../errors.ts";
-import { openFd, OpenFlag, releaseFd } from "./libc.ts";
-import { libc } from "./libc_symbols.ts";
-
-// Part of libc since glibc 2.34, which still has a library of this name.
-const THREAD_LIBRARY = "libpthread.so.0";
-
-const threadSymbols = {
-  pthread_attr_init: {
-    parameters: [
-      "buffer", // pthread_attr_t *attr
-    ],
-    result: "i32", // the error number itself
-  },
-  pthread_attr_setstacksize: {
-    parameters: [
-      "buffer", // pthread_attr_t *attr
-      "usize", // size_t stacksize
-    ],
-    result: "i32", // the error number itself
-  },
-  pthread_create: {
-    parameters: [
-      "buffer", // pthread_t *thread
-      "buffer", // const pthread_attr_t *attr
-      "pointer", // void *(*start_routine)(void *)
-      "buffer", // void *arg
-    ],
-    result: "i32", // the error number itself
-  },
-  pthread_join: {
-    parameters: [
-      "u64", // pthread_t thread
-      "pointer", // void **retval
-    ],
-    result: "i32", // the error number itself
-  },
-  sem_init: {
-    parameters: [
-      "buffer", // sem_t *sem
-      "i32", // int pshared
-      "u32", // unsigned int value
-    ],
-    result: "i32",
-  },
-  sem_post: {
-    parameters: [
-      "buffer", // sem_t *sem
-    ],
-    result: "i32",
-  },
-  sem_destroy: {
-    parameters: [
-      "buffer", // sem_t *sem
-    ],
-    result: "i32",
-  },
-  // int sem_wait(sem_t *sem), as what a thread does: it takes one pointer, and nobody looks at its
-  // result.
-  semWait: { name: "sem_wait", type: "pointer" },
-} as const satisfies Deno.ForeignLibraryInterface;
+import { openFd, OpenFlag, releaseFd } from "./files.ts";
+import { libc } from "./libc.ts";
+import { OsError } from "./os_error.ts";
 
 /**
  * Sizes of C types, no less than those of x86_64 and aarch64. Source: bits/pthreadtypes-arch.h,
@@ -99,12 +41,12 @@ export function raiseDescriptorLimit(): void {
   // struct rlimit { rlim_t rlim_cur, rlim_max; }, both 64 bits wide.
   const limit = new BigUint64Array(2);
   const bytes = new Uint8Array(limit.buffer);
-  if (libc().getrlimit(RLIMIT_NOFILE, bytes) !== 0) return;
+  if (libc.getrlimit(RLIMIT_NOFILE, bytes) !== 0) return;
   const [soft, hard] = limit as unknown as [bigint, bigint];
   const wanted = hard < DESCRIPTORS_MAX ? hard : DESCRIPTORS_MAX;
   if (soft >= wanted) return;
   limit[0] = wanted;
-  libc().setrlimit(RLIMIT_NOFILE, bytes);
+  libc.setrlimit(RLIMIT_NOFILE, bytes);
 }
 
 /** Tells how many of some descriptors can be opened now. */
@@ -116,7 +58,7 @@ export function spareDescriptors(wanted: number): number {
       const [first] = fds;
       const fd = first === undefined
         ? openFd("/", OpenFlag.O_RDONLY)
-        : libc().fcntl(first, F_DUPFD_CLOEXEC, 0n);
+        : libc.fcntl(first, F_DUPFD_CLOEXEC, 0n);
       if (fd < 0) break;
       fds.push(fd);
     }
@@ -130,28 +72,24 @@ export function spareDescriptors(wanted: number): number {
 
 /** Tells how many of some threads can be started now. */
 export function spareThreads(wanted: number): number {
-  // Closed at the end, when nothing can call into it any more.
-  const library = Deno.dlopen(THREAD_LIBRARY, threadSymbols);
-  const { symbols } = library;
   // Small arrays may lie where the garbage collector moves them, unless they are given memory of
   // their own.
   const memory = (bytes: number) => new Uint8Array(new ArrayBuffer(bytes));
   const semaphore = memory(ThreadLayout.sem_t);
   const attributes = memory(ThreadLayout.pthread_attr_t);
   const ids = new BigUint64Array(wanted);
-  symbols.sem_init(semaphore, 0, 0);
-  symbols.pthread_attr_init(attributes);
-  symbols.pthread_attr_setstacksize(attributes, STACK_BYTES);
+  libc.sem_init(semaphore, 0, 0);
+  libc.pthread_attr_init(attributes);
+  libc.pthread_attr_setstacksize(attributes, STACK_BYTES);
   let count = 0;
   for (; count < wanted; count++) {
     const id = new Uint8Array(ids.buffer, 8 * count, 8);
-    if (symbols.pthread_create(id, attributes, symbols.semWait, semaphore) !== 0) break;
+    if (libc.pthread_create(id, attributes, libc.semWait, semaphore) !== 0) break;
   }
-  for (let index = 0; index < count; index++) symbols.sem_post(semaphore);
-  for (let index = 0; index < count; index++) symbols.pthread_join(ids[index]!, null);
+  for (let index = 0; index < count; index++) libc.sem_post(semaphore);
+  for (let index = 0; index < count; index++) libc.pthread_join(ids[index]!, null);
   // Also keeps it from the garbage collector until no thread looks at it.
-  symbols.sem_destroy(semaphore);
-  library.close();
+  libc.sem_destroy(semaphore);
   return count;
 }
 
@@ -163,8 +101,8 @@ export function hasAddressSpace(bytes: number): boolean {
   const PROT_NONE = 0, MAP_PRIVATE = 0x02, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000; // mman-common.h
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   const MAP_FAILED = 2n ** 64n - 1n;
-  const address = libc().mmap(null, BigInt(bytes), PROT_NONE, flags, -1, 0n);
+  const address = libc.mmap(null, BigInt(bytes), PROT_NONE, flags, -1, 0n);
   if (address === MAP_FAILED) return false;
-  libc().munmap(address, BigInt(bytes));
+  libc.munmap(address, BigInt(bytes));
   return true;
 }

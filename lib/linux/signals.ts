@@ -4,8 +4,8 @@
  * @module
  */
 
-import { lastErrno, osError } from "./errno.ts";
-import { libc } from "./libc_symbols.ts";
+import { osError } from "./errno.ts";
+import { lastErrno, libc } from "./libc.ts";
 
 /** Numbers of signals, the same on x86_64 and aarch64. Source: asm-generic/signal.h. */
 export const SignalNumber = {
@@ -28,7 +28,7 @@ const SIG_IGN = 1n;
 /** Whether the process ignores a signal. @param signal One of {@linkcode SignalNumber}. */
 export function isSignalIgnored(signal: number): boolean {
   const action = new Uint8Array(SIGACTION_LAYOUT.bytes);
-  if (libc().sigaction(signal, null, action) !== 0) {
+  if (libc.sigaction(signal, null, action) !== 0) {
     throw osError(lastErrno(), { syscall: "sigaction", path: "" });
   }
   const handler = new DataView(action.buffer).getBigUint64(SIGACTION_LAYOUT.sa_handler, true);
@@ -42,7 +42,7 @@ export function isSignalIgnored(signal: number): boolean {
  * @param signal One of {@linkcode SignalNumber}.
  */
 export function ignoreSignal(signal: number): void {
-  libc().signal(signal, Deno.UnsafePointer.create(SIG_IGN));
+  libc.signal(signal, Deno.UnsafePointer.create(SIG_IGN));
 }
 
 /**

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { adviseHugePages } from "../linux/libc.ts";
+import { adviseHugePages } from "../linux/files.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { WorkerMemory } from "./messages.ts";
 

@@ -19,7 +19,7 @@
  */
 
 import { fromFirstGood, openChunkFile } from "../chunk/chunk_file.ts";
-import { releaseFd } from "../linux/libc.ts";
+import { releaseFd } from "../linux/files.ts";
 import { ignoreWriteSignals } from "../linux/signals.ts";
 import { chunkIdAt } from "../store/chunk_ids.ts";
 import { STREAM_FORMATS } from "../target/stream_format.ts";

@@ -9,8 +9,7 @@
 import { RevisionError } from "../errors.ts";
 import { isSystemError, reasonOf, rethrowLack } from "../linux/errno.ts";
 import { fdState, type FileState, fileState } from "../linux/file_state.ts";
-import { openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
-import { readAt } from "../linux/read_at.ts";
+import { openFd, OpenFlag, readAt, releaseFd } from "../linux/files.ts";
 import type { Steps } from "../slices.ts";
 import { quote } from "../wording.ts";
 import type { ByteSource } from "./json_reader.ts";

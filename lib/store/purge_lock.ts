@@ -12,8 +12,8 @@
 
 import { LockError, OsError } from "../errors.ts";
 import { Errno, reasonOf, rethrowLack } from "../linux/errno.ts";
-import { FlockOperation, openFd, OpenFlag, releaseFd, tryFlock } from "../linux/libc.ts";
-import { describeHolders } from "./lock_holder.ts";
+import { describeHolders, FlockOperation, tryFlock } from "../linux/locks.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { PURGE_LOCK_FILE } from "./layout.ts";
 import { quote } from "../wording.ts";
 

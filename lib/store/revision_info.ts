@@ -13,7 +13,7 @@ import { METADATA_SUFFIX } from "./layout.ts";
 import { parsePlainMetadata } from "./plain_metadata.ts";
 import { reasonOf, rethrowLack } from "../linux/errno.ts";
 import { quote, shownHostName, shownWord } from "../wording.ts";
-import { readBeginning } from "../linux/small_files.ts";
+import { readBeginning } from "../linux/paths.ts";
 
 /**
  * A revision's metadata. Names and tags are as in the file: quote them before they are shown. Words

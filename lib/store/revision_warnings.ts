@@ -10,7 +10,7 @@ import type { SkippedRevision } from "./catalog.ts";
 import type { RevisionInfo } from "./revision_info.ts";
 import type { ResolvedSpec } from "./revision_spec.ts";
 import { printable, quote } from "../wording.ts";
-import { readBeginning } from "../linux/small_files.ts";
+import { readBeginning } from "../linux/paths.ts";
 
 // Real metadata has some 400 bytes.
 const GLANCE_MAX_BYTES = 64 * 1024;

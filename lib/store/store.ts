@@ -9,7 +9,7 @@ import { RevisionError, StoreFormatError } from "../errors.ts";
 import { CHUNKS_DIR, METADATA_SUFFIX, pathIn, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
 import { reasonOf, rethrowLack } from "../linux/errno.ts";
 import { quote, shownHostName, WITHHELD } from "../wording.ts";
-import { readBeginning } from "../linux/small_files.ts";
+import { readBeginning } from "../linux/paths.ts";
 import { describeNoStore, hasStoreTag, hintAbove, hintBeside, hintNear } from "./store_hints.ts";
 
 /** A backup directory whose format tag was checked. */

@@ -10,8 +10,8 @@
 
 import { basename, dirname } from "node:path";
 
-import type { FileStatus } from "../linux/file_status.ts";
-import { readBeginning } from "../linux/small_files.ts";
+import { type FileStatus, statOrNull } from "../linux/file_status.ts";
+import { readBeginning, readTextOrNull } from "../linux/paths.ts";
 import {
   CHUNK_BYTES,
   CHUNK_ENCODINGS,
@@ -22,7 +22,6 @@ import {
   STORE_TAG_FILE,
 } from "../store/layout.ts";
 import { quote } from "../wording.ts";
-import { readTextOrNull, statOrNull } from "../linux/file_info.ts";
 
 /** A file that is to be written. */
 export interface FileToWrite {

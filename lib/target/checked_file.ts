@@ -10,14 +10,9 @@ import { dirname } from "node:path";
 import { OsError } from "../errors.ts";
 import { Errno, reasonOf } from "../linux/errno.ts";
 import { statFd } from "../linux/file_status.ts";
-import {
-  FlockOperation,
-  openFd,
-  OpenFlag,
-  releaseFd,
-  truncateFd,
-  tryFlock,
-} from "../linux/libc.ts";
+import { FlockOperation, tryFlock } from "../linux/locks.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
+import { truncateFd } from "../linux/file_space.ts";
 import { quote } from "../wording.ts";
 import type { ZeroPolicy } from "./descriptor_io.ts";
 import { allocate, FileLength } from "./file_length.ts";

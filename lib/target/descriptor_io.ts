@@ -7,8 +7,8 @@
 
 import { OsError } from "../errors.ts";
 import { Errno, osError } from "../linux/errno.ts";
-import { FallocateMode, pwriteSome, tryFallocate } from "../linux/libc.ts";
-import { lengthOfFd, nextDataRange } from "../linux/read_at.ts";
+import { FallocateMode, lengthOfFd, nextDataRange, tryFallocate } from "../linux/file_space.ts";
+import { pwriteSome } from "../linux/files.ts";
 import { type BlockIo, type BlockIoOptions, type KnownRange, requireInside } from "./block_io.ts";
 import { StorageReader } from "./storage_reader.ts";
 import type { BlockHandle, TargetExtent } from "./target.ts";

@@ -5,14 +5,13 @@
  */
 
 import { OsError } from "../errors.ts";
-import { isReadOnlyDevice } from "../linux/block_device.ts";
+import { blockDeviceBytes, isReadOnlyDevice, logicalBlockBytes } from "../linux/block_devices.ts";
 import { Errno, reasonOf } from "../linux/errno.ts";
-import { statFd } from "../linux/file_status.ts";
-import { blockDeviceBytes, logicalBlockBytes, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
-import { readTextOrNull, statOrNull } from "../linux/file_info.ts";
+import { statFd, statOrNull } from "../linux/file_status.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import type { ZeroPolicy } from "./descriptor_io.ts";
 import { describeDeviceUsers } from "./file_users.ts";
-import { describeDeviceUse, deviceName } from "./in_use.ts";
+import { describeDeviceUse } from "./in_use.ts";
 import { CONTENT_BYTES, describeContent } from "./device_content.ts";
 import { OpenedBlock } from "./opened_block.ts";
 import type { CheckedTarget, PreflightOptions, Target } from "./target.ts";
@@ -76,7 +75,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
 function claim(path: string, options: PreflightOptions): { fd: number; uses: string[] } {
   const access = options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY;
   const rdev = statOrNull(path)?.rdev ?? 0;
-  if (isReadOnly(path, rdev)) throw refusal(path, READ_ONLY);
+  if (isReadOnlyDevice(path, rdev)) throw refusal(path, READ_ONLY);
   try {
     return { fd: openFd(path, access | OpenFlag.O_EXCL), uses: [] };
   } catch (error) {
@@ -110,23 +109,6 @@ function contentOf(path: string, deviceBytes: number, options: PreflightOptions)
   } catch (error) {
     if (error instanceof OsError) return null; // it cannot be read, which is not asked of it
     throw error;
-  }
-}
-
-/**
- * Whether a device is read-only, which the kernel calls "Permission denied" or lets pass, as the
- * case may be.
- */
-function isReadOnly(path: string, rdev: number): boolean {
-  try {
-    const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
-    try {
-      return isReadOnlyDevice(fd, path);
-    } finally {
-      releaseFd(fd);
-    }
-  } catch {
-    return readTextOrNull(`/sys/dev/block/${deviceName(rdev)}/ro`)?.trim() === "1";
   }
 }
 

@@ -6,7 +6,7 @@
  */
 
 import { UsageError } from "../errors.ts";
-import { readAt } from "../linux/read_at.ts";
+import { readAt } from "../linux/files.ts";
 import { readPartitionTable } from "../image/partition_table.ts";
 import { findSignature, SIGNATURE_BYTES } from "../image/signatures.ts";
 

@@ -7,11 +7,11 @@
 import { basename, dirname, isAbsolute } from "node:path";
 
 import { describeErrno, Errno } from "../linux/errno.ts";
-import { type FileStatus, statFd } from "../linux/file_status.ts";
-import { AccessMode, openFd, OpenFlag, releaseFd, tryAccess } from "../linux/libc.ts";
+import { type FileStatus, statFd, statOrNull } from "../linux/file_status.ts";
+import { AccessMode, nearestFolder, realPathOrNull, tryAccess } from "../linux/paths.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { describeHarm } from "./backup_files.ts";
 import { CheckedFile, tryClaim } from "./checked_file.ts";
-import { nearestFolder, realPathOrNull, statOrNull } from "../linux/file_info.ts";
 import {
   describeBarriers,
   describeFileUse,

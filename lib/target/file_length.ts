@@ -10,9 +10,8 @@
 
 import { Errno, osError } from "../linux/errno.ts";
 import { statFd } from "../linux/file_status.ts";
-import { canSeekTo } from "../linux/read_at.ts";
-import { allocateFd, resizeFd } from "../linux/slow_calls.ts";
-import { readTextOrNull } from "../linux/file_info.ts";
+import { allocateFd, canSeekTo, resizeFd } from "../linux/file_space.ts";
+import { readTextOrNull } from "../linux/paths.ts";
 import { STAT_BLOCK_BYTES, type TargetExtent } from "./target.ts";
 
 /** A file is made this much longer to see whether storage comes with it. */

@@ -6,25 +6,27 @@
  * @module
  */
 
-import { findForeignLock, hasWriters } from "../linux/file_claims.ts";
 import { Errno, reasonOf } from "../linux/errno.ts";
-import { type FileStatus, statFd, writeBarriers } from "../linux/file_status.ts";
-import { openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
+import {
+  type FileIdentity,
+  type FileStatus,
+  isSameFile,
+  isSameIdentity,
+  statFd,
+  statOrNull,
+  writeBarriers,
+} from "../linux/file_status.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
+import { findFlockHolders, findForeignLock, hasWriters } from "../linux/locks.ts";
+import { type Backing, backingOf, listLoopDevices } from "../linux/loop_devices.ts";
+import { listSwaps } from "../linux/mounts.ts";
 import { OsError } from "../errors.ts";
-import { describeProcess, findFlockHolders } from "../store/lock_holder.ts";
+import { readTextOrNull } from "../linux/paths.ts";
+import { ancestry, describeProcess } from "../linux/processes.ts";
 import { quote } from "../wording.ts";
 import { tryClaim } from "./checked_file.ts";
-import { isSameFile, readTextOrNull, statOrNull } from "../linux/file_info.ts";
-import { describeMounts, parseSwaps } from "./in_use.ts";
-import { type Backing, backingOf, listLoopDevices } from "./loop_devices.ts";
-import {
-  ancestry,
-  type FileIdentity,
-  findWriters,
-  inheritedFlocks,
-  isSameIdentity,
-  type Writers,
-} from "./open_files.ts";
+import { describeMounts } from "./in_use.ts";
+import { findWriters, inheritedFlocks, type Writers } from "./open_files.ts";
 
 /**
  * Some use ends after a moment: that of programs that look at devices when something happens to
@@ -127,8 +129,7 @@ export function describeBarriers(path: string): string {
 
 function isSwap(info: FileStatus | null): boolean {
   if (info === null) return false;
-  const paths = parseSwaps(readTextOrNull("/proc/swaps") ?? "");
-  return paths.map(statOrNull).some((other) => other !== null && isSameFile(info, other));
+  return listSwaps().map(statOrNull).some((other) => other !== null && isSameFile(info, other));
 }
 
 function lookAtDevice({ path, fd, info }: UsedFile): FileUse {
@@ -204,14 +205,19 @@ function loopsOver(
   info: FileIdentity,
   except?: FileStatus,
 ): { reasons: string[]; doubt: string | null } {
-  const { devices, isComplete } = listLoopDevices();
-  const reasons = devices
-    .filter(({ path, backing }) => {
-      const isExcepted = except !== undefined && statOrNull(path)?.rdev === except.rdev;
-      return !isExcepted && isSameIdentity(backing.info, info);
-    })
-    .map(({ path }) => `it is behind the loop device ${quote(path)}`);
-  return { reasons, doubt: isComplete ? null : "not all loop devices can be looked at" };
+  const { paths, isComplete } = listLoopDevices();
+  const reasons: string[] = [];
+  let isCertain = isComplete;
+  for (const path of paths) {
+    const backing = backingOf(path);
+    if (backing === "unknown") isCertain = false;
+    if (backing === null || backing === "unknown") continue;
+    const isExcepted = except !== undefined && statOrNull(path)?.rdev === except.rdev;
+    if (!isExcepted && isSameIdentity(backing.info, info)) {
+      reasons.push(`it is behind the loop device ${quote(path)}`);
+    }
+  }
+  return { reasons, doubt: isCertain ? null : "not all loop devices can be looked at" };
 }
 
 function pause(): void {

@@ -7,7 +7,7 @@
 
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
-import { fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/libc.ts";
+import { fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import type { DescriptorHandle, ZeroPolicy } from "./descriptor_io.ts";
 import { fillUp } from "./file_length.ts";
 import { OpenedTarget } from "./opened_target.ts";

@@ -8,7 +8,7 @@
 import { OsError, TargetError } from "../errors.ts";
 import { flushFd } from "../linux/aio.ts";
 import { Errno, reasonOf } from "../linux/errno.ts";
-import { closeFd } from "../linux/libc.ts";
+import { closeFd } from "../linux/files.ts";
 import type { DescriptorHandle } from "./descriptor_io.ts";
 import { type BlockHandle, STDOUT_FD, type StreamHandle, type Target } from "./target.ts";
 import { nameTarget } from "./wording.ts";

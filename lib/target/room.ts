@@ -9,7 +9,8 @@
  */
 
 import type { FileStatus } from "../linux/file_status.ts";
-import { fileSystemSpace, isRoot } from "../linux/file_system.ts";
+import { fileSystemSpace } from "../linux/file_space.ts";
+import { isRoot } from "../linux/processes.ts";
 import { type PreflightOptions, STAT_BLOCK_BYTES } from "./target.ts";
 import { describeBytes } from "./wording.ts";
 

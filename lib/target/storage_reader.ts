@@ -16,7 +16,7 @@
 
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
-import { dropCachedPages, readAt } from "../linux/read_at.ts";
+import { dropCachedPages, readAt } from "../linux/files.ts";
 
 /**
  * Offsets and lengths of direct reads are multiples of these, tried in order: pages, which all

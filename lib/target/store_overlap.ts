@@ -8,7 +8,7 @@
 import { basename, dirname, join } from "node:path";
 
 import type { FileToWrite } from "./backup_files.ts";
-import { isSameFile, statOrNull } from "../linux/file_info.ts";
+import { isSameFile, statOrNull } from "../linux/file_status.ts";
 import type { StoreInUse } from "./target.ts";
 
 /** Files of a backup directory that are none of its revisions' (see `lib/store/layout.ts`). */

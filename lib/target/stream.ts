@@ -6,28 +6,14 @@
 
 import { OsError } from "../errors.ts";
 import { Errno, reasonOf } from "../linux/errno.ts";
-import { type FileStatus, statFd } from "../linux/file_status.ts";
-import {
-  isReadableFd,
-  isTerminalFd,
-  isWritableFd,
-  openFd,
-  OpenFlag,
-  releaseFd,
-  setNonblocking,
-  tryPipeBytes,
-  trySetPipeBytes,
-} from "../linux/libc.ts";
+import { type FileStatus, isSameFile, statFd, statOrNull } from "../linux/file_status.ts";
+import { isReadableFd, isTerminalFd, isWritableFd, setNonblocking } from "../linux/descriptors.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
+import { tryPipeBytes, trySetPipeBytes } from "../linux/pipes.ts";
 import { describeHarm } from "./backup_files.ts";
 import { checkDevice } from "./device.ts";
 import { describeFileUse } from "./file_users.ts";
-import {
-  isSameFile,
-  listNames,
-  readTextOrNull,
-  realPathOrNull,
-  statOrNull,
-} from "../linux/file_info.ts";
+import { listNames, readTextOrNull, realPathOrNull } from "../linux/paths.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import { amountOfStream, forecastRoom } from "./room.ts";
 import { storeOverlap } from "./store_overlap.ts";

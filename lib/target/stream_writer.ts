@@ -8,9 +8,9 @@
 
 import { OsError } from "../errors.ts";
 import { Errno, osError } from "../linux/errno.ts";
-import { writeSome } from "../linux/libc.ts";
-import { pollWritable } from "../linux/poll.ts";
-import { trySpliceZeros } from "../linux/splice.ts";
+import { writeSome } from "../linux/files.ts";
+import { pollWritable } from "../linux/descriptors.ts";
+import { trySpliceZeros } from "../linux/pipes.ts";
 import type { StreamHandle } from "./target.ts";
 import { writeFailure } from "./wording.ts";
 import { zeroBytes } from "./zero_runs.ts";

@@ -6,9 +6,9 @@
  */
 
 import { TargetError } from "../errors.ts";
-import { statFd } from "../linux/file_status.ts";
+import { isSameFile, statFd, statOrNull } from "../linux/file_status.ts";
 import { quote } from "../wording.ts";
-import { isSameFile, linkOrNull, realPathOrNull, statOrNull } from "../linux/file_info.ts";
+import { linkOrNull, realPathOrNull } from "../linux/paths.ts";
 
 /** Whether a path leads to the file or device that a descriptor has open. */
 export function isNamedBy(fd: number, path: string): boolean {

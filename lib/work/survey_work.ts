@@ -8,7 +8,7 @@
 import { fromFirstGood, inFile, openChunkFile, unreadable } from "../chunk/chunk_file.ts";
 import { type ChunkRef, seqFields } from "../chunk/chunk_ref.ts";
 import { ChunkCorruptError, ChunkMissingError, isChunkFault } from "../errors.ts";
-import { releaseFd } from "../linux/libc.ts";
+import { releaseFd } from "../linux/files.ts";
 import { CHUNK_HEADER_BYTES } from "../store/layout.ts";
 import { statFd } from "../linux/file_status.ts";
 import { quote } from "../wording.ts";

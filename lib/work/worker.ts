@@ -11,7 +11,7 @@
  */
 
 import { toWireError } from "../errors.ts";
-import { openLibc } from "../linux/libc.ts";
+import { openFileFunctions } from "../linux/libc.ts";
 import { Control, type EndMessage, type StartMessage, type WorkerMessage } from "./messages.ts";
 import { CheckWork } from "./check_work.ts";
 import { RandomAccessWork } from "./random_access_work.ts";
@@ -53,5 +53,5 @@ declare const self: {
 };
 
 self.onmessage = (event) => self.postMessage(work(event.data));
-openLibc();
+openFileFunctions();
 self.postMessage({ type: "ready" });

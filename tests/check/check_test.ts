@@ -1,6 +1,7 @@
 import { check, type CheckEvent, type CheckOptions } from "../../lib/check/check.ts";
 import { LockError, RevisionError, StoreFormatError } from "../../lib/errors.ts";
-import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../../lib/linux/libc.ts";
+import { closeFd, openFd, OpenFlag } from "../../lib/linux/files.ts";
+import { FlockOperation, tryFlock } from "../../lib/linux/locks.ts";
 import type { ChunkReason } from "../../lib/work/messages.ts";
 import { CHUNK_ENCODINGS } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";

@@ -5,8 +5,7 @@
  */
 
 import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
-import { closeFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
-import { dropCachedPages } from "../../lib/linux/read_at.ts";
+import { closeFd, dropCachedPages, openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { until } from "../cli/harness.ts";

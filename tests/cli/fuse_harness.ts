@@ -14,7 +14,7 @@
 import { Buffer } from "node:buffer";
 
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
-import { type Mount, readMountTable } from "../../lib/linux/mount_table.ts";
+import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import {

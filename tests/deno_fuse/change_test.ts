@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { cString } from "../../lib/linux/memory.ts";
+import { cString } from "../../lib/linux/libc.ts";
 import { programProblem } from "../target/machine.ts";
 import { mountTest, run, sh } from "./harness.ts";
 import { fillPattern } from "./pattern.ts";

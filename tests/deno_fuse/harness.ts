@@ -11,7 +11,7 @@
 
 import { assert } from "../assert.ts";
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
-import { type Mount, readMountTable } from "../../lib/linux/mount_table.ts";
+import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
 import "../support/libraries.ts";
 import { testUnless } from "../support/test_unless.ts";
 import type { ProgramOptions } from "./memory_fs.ts";

@@ -1,7 +1,7 @@
 /** Files on file systems that are slow or unable to give them a length or storage. */
 
 import { TargetError } from "../../lib/errors.ts";
-import { openFd, OpenFlag } from "../../lib/linux/libc.ts";
+import { openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { OpenedBlock } from "../../lib/target/opened_block.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../assert.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { OsError } from "../../lib/errors.ts";
-import { statFd, writeBarriers } from "../../lib/linux/file_status.ts";
-import { openFd, OpenFlag, releaseFd } from "../../lib/linux/libc.ts";
+import { deviceName, statFd, writeBarriers } from "../../lib/linux/file_status.ts";
+import { openFd, OpenFlag, releaseFd } from "../../lib/linux/files.ts";
 import { chattrProblem, Scratch, testUnless } from "../target/machine.ts";
 
 Deno.test("statFd() says what the runtime says of the path, of every kind of file", () => {
@@ -41,4 +41,14 @@ testUnless(chattrProblem(), "writeBarriers() knows what chattr has set", () => {
   assertEquals(writeBarriers(path), { isImmutable: false, isAppendOnly: true });
   chattr("-a");
   assertEquals(writeBarriers("/nowhere"), { isImmutable: false, isAppendOnly: false });
+});
+
+Deno.test("deviceName() takes both halves of major and minor", () => {
+  assertEquals(deviceName(0x0801), "8:1");
+  // makedev(259, 1048577): minor numbers above 255 go to bit 20 and up.
+  assertEquals(deviceName(259 * 256 + 1 + 4096 * 2 ** 20), "259:1048577");
+});
+
+Deno.test("deviceName() agrees with the kernel about /dev/null", () => {
+  assertEquals(deviceName(Deno.statSync("/dev/null").rdev!), "1:3");
 });

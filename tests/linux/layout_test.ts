@@ -1,10 +1,10 @@
 import { assertEquals } from "../assert.ts";
 import { AIOCB_LAYOUT } from "../../lib/linux/aio.ts";
-import { LOOP_INFO64 } from "../../lib/linux/block_device.ts";
-import { FLOCK } from "../../lib/linux/file_claims.ts";
+import { LOOP_INFO64 } from "../../lib/linux/loop_devices.ts";
+import { FLOCK } from "../../lib/linux/locks.ts";
 import { STATX } from "../../lib/linux/file_status.ts";
-import { STATFS } from "../../lib/linux/file_system.ts";
-import { POLLFD } from "../../lib/linux/poll.ts";
+import { STATFS } from "../../lib/linux/file_space.ts";
+import { POLLFD } from "../../lib/linux/descriptors.ts";
 import { SIGACTION_LAYOUT } from "../../lib/linux/signals.ts";
 
 const hasCompiler = new Deno.Command("sh", { args: ["-c", "command -v cc"], stdout: "null" })

@@ -1,5 +1,5 @@
 import { ChunkMissingError, ResourceError, toWireError, WorkerError } from "../../lib/errors.ts";
-import { adviseHugePages } from "../../lib/linux/libc.ts";
+import { adviseHugePages } from "../../lib/linux/files.ts";
 import { ChunkLoader } from "../../lib/pages/chunk_loader.ts";
 import type { JobWorker } from "../../lib/pages/worker_slot.ts";
 import type { DecodeJob, Job, WorkerMessage } from "../../lib/pages/messages.ts";

@@ -1,4 +1,4 @@
-import { adviseHugePages } from "../../lib/linux/libc.ts";
+import { adviseHugePages } from "../../lib/linux/files.ts";
 import { PageMemory } from "../../lib/pages/page_memory.ts";
 import { PageCache } from "../../lib/pages/page_cache.ts";
 import { type Page, PagePool } from "../../lib/pages/page_pool.ts";

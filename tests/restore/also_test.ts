@@ -1,5 +1,6 @@
 import { ChunkMissingError, LockError, StoreFormatError, TargetError } from "../../lib/errors.ts";
-import { closeFd, FlockOperation, openFd, OpenFlag, tryFlock } from "../../lib/linux/libc.ts";
+import { closeFd, openFd, OpenFlag } from "../../lib/linux/files.ts";
+import { FlockOperation, tryFlock } from "../../lib/linux/locks.ts";
 import type { ChunkReason } from "../../lib/work/messages.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";

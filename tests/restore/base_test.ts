@@ -1,5 +1,5 @@
 import { RevisionError, TargetError, UsageError } from "../../lib/errors.ts";
-import { OpenFlag } from "../../lib/linux/libc.ts";
+import { OpenFlag } from "../../lib/linux/files.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertImage, makeFifo } from "../cli/harness.ts";

@@ -36,7 +36,7 @@ Deno.test("rethrowLack() throws on what says nothing of the file, and nothing el
  */
 function readWithoutDescriptors(basedir: string): string[] {
   const code = `
-    const { openFd } = await import(lib("linux/libc.ts"));
+    const { openFd } = await import(lib("linux/files.ts"));
     const { readRevisionMap } = await import(lib("store/revision_map.ts"));
     const { readRevisionInfo } = await import(lib("store/revision_info.ts"));
     const { readCatalog } = await import(lib("store/catalog.ts"));

@@ -1,6 +1,11 @@
 import { LockError } from "../../lib/errors.ts";
-import { closeFd, FlockOperation, openFd, tryFlock } from "../../lib/linux/libc.ts";
-import { describeHolders, findFlockHolders } from "../../lib/store/lock_holder.ts";
+import { closeFd, openFd } from "../../lib/linux/files.ts";
+import {
+  describeHolders,
+  findFlockHolders,
+  FlockOperation,
+  tryFlock,
+} from "../../lib/linux/locks.ts";
 import { type LockEvent, PurgeLock, type PurgeLockOptions } from "../../lib/store/purge_lock.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { canLockExclusively } from "../support/flock.ts";

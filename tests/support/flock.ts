@@ -4,7 +4,8 @@
  * @module
  */
 
-import { closeFd, FlockOperation, openFd, tryFlock } from "../../lib/linux/libc.ts";
+import { closeFd, openFd } from "../../lib/linux/files.ts";
+import { FlockOperation, tryFlock } from "../../lib/linux/locks.ts";
 
 /** Whether nobody holds a lock on a file, so that a purge could lock it now. */
 export function canLockExclusively(path: string): boolean {

@@ -1,5 +1,5 @@
 import { assertEquals } from "../assert.ts";
-import { openFd, OpenFlag, releaseFd } from "../../lib/linux/libc.ts";
+import { openFd, OpenFlag, releaseFd } from "../../lib/linux/files.ts";
 import { describeContent } from "../../lib/target/device_content.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { PreflightOptions } from "../../lib/target/target.ts";

@@ -5,7 +5,7 @@
  */
 
 import { Errno, osError } from "../../lib/linux/errno.ts";
-import { FallocateMode } from "../../lib/linux/libc.ts";
+import { FallocateMode } from "../../lib/linux/file_space.ts";
 import type {
   DescriptorCalls,
   DescriptorHandle,

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
-import { findForeignLock, hasWriters } from "../../lib/linux/file_claims.ts";
-import { openFd, OpenFlag, releaseFd } from "../../lib/linux/libc.ts";
-import { backingOf } from "../../lib/target/loop_devices.ts";
+import { findForeignLock, hasWriters } from "../../lib/linux/locks.ts";
+import { openFd, OpenFlag, releaseFd } from "../../lib/linux/files.ts";
+import { backingOf } from "../../lib/linux/loop_devices.ts";
 import { isWrittenByOthers } from "../../lib/target/file_users.ts";
 import { findWriters } from "../../lib/target/open_files.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";

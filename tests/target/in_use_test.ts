@@ -1,57 +1,6 @@
 import { assertEquals } from "../assert.ts";
-import {
-  describeDeviceUse,
-  deviceName,
-  parseMountinfo,
-  parseSwaps,
-} from "../../lib/target/in_use.ts";
+import { describeDeviceUse } from "../../lib/target/in_use.ts";
 import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "./machine.ts";
-
-Deno.test("parseMountinfo() reads device, mount point and source", () => {
-  const text = [
-    "22 1 8:17 / / rw,relatime shared:1 - ext4 /dev/sdb1 rw,errors=remount-ro",
-    "27 22 0:24 / /run rw,nosuid - tmpfs tmpfs rw,size=1024k",
-    "40 22 0:35 /@home /home rw shared:7 master:3 - btrfs /dev/vdc rw,subvol=/@home",
-    "",
-  ].join("\n");
-  assertEquals(parseMountinfo(text), [
-    { device: "8:17", mountPoint: "/", source: "/dev/sdb1" },
-    { device: "0:24", mountPoint: "/run", source: "tmpfs" },
-    { device: "0:35", mountPoint: "/home", source: "/dev/vdc" },
-  ]);
-});
-
-Deno.test("parseMountinfo() decodes octal escapes", () => {
-  const line = String.raw`36 35 8:1 / /mnt/a\040b\011c\012d\134e\043 rw - ext4 /dev/a\040b rw`;
-  assertEquals(parseMountinfo(line), [
-    { device: "8:1", mountPoint: "/mnt/a b\tc\nd\\e#", source: "/dev/a b" },
-  ]);
-});
-
-Deno.test("parseMountinfo() leaves out lines it does not understand", () => {
-  assertEquals(parseMountinfo("\n36 35 8:1 / /mnt rw ext4 /dev/sda1 rw\n36 35\n- - -\n"), []);
-});
-
-Deno.test("parseSwaps() reads partitions and files", () => {
-  const text = [
-    "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority",
-    "/dev/dm-1                               partition\t1003516\t\t0\t\t-2",
-    String.raw`/swap\040file\040(deleted)              file	524284	0	-3`,
-    "",
-  ].join("\n");
-  assertEquals(parseSwaps(text), ["/dev/dm-1", "/swap file (deleted)"]);
-  assertEquals(parseSwaps(""), []);
-});
-
-Deno.test("deviceName() takes both halves of major and minor", () => {
-  assertEquals(deviceName(0x0801), "8:1");
-  // makedev(259, 1048577): minor numbers above 255 go to bit 20 and up.
-  assertEquals(deviceName(259 * 256 + 1 + 4096 * 2 ** 20), "259:1048577");
-});
-
-Deno.test("deviceName() agrees with the kernel about /dev/null", () => {
-  assertEquals(deviceName(Deno.statSync("/dev/null").rdev!), "1:3");
-});
 
 /** Writes files below a folder, making folders as needed. */
 function writeTree(root: string, files: Record<string, string>): void {

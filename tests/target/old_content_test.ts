@@ -9,7 +9,7 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { OldContent, PreflightOptions, SparseMode } from "../../lib/target/target.ts";
 import type { ZeroPolicy } from "../../lib/target/descriptor_io.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { isReadableFd } from "../../lib/linux/libc.ts";
+import { isReadableFd } from "../../lib/linux/descriptors.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem, run, testUnless } from "./machine.ts";
 import { assertBytes } from "./machine.ts";
 import { descriptorOf } from "./handles.ts";

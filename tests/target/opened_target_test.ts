@@ -1,5 +1,5 @@
 import { TargetError } from "../../lib/errors.ts";
-import { openFd, OpenFlag } from "../../lib/linux/libc.ts";
+import { openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { OpenedBlock } from "../../lib/target/opened_block.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { Target } from "../../lib/target/target.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
-import { openFd, OpenFlag, releaseFd } from "../../lib/linux/libc.ts";
+import { openFd, OpenFlag, releaseFd } from "../../lib/linux/files.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { forecastRoom } from "../../lib/target/room.ts";
 import { asUser } from "../support/user.ts";

@@ -1,4 +1,4 @@
-import { closeFd, fdatasyncFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
+import { closeFd, fdatasyncFd, openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { type ReadableTarget, StorageReader } from "../../lib/target/storage_reader.ts";
 import { assert, assertEquals } from "../assert.ts";

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
-import { setNonblocking, tryPipeBytes } from "../../lib/linux/libc.ts";
+import { setNonblocking } from "../../lib/linux/descriptors.ts";
+import { tryPipeBytes } from "../../lib/linux/pipes.ts";
 import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { StreamWriter } from "../../lib/target/stream_writer.ts";

@@ -1,7 +1,8 @@
 import { TargetError } from "../../lib/errors.ts";
-import { closeFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
+import { closeFd, openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
-import { setNonblocking, trySetPipeBytes } from "../../lib/linux/libc.ts";
+import { setNonblocking } from "../../lib/linux/descriptors.ts";
+import { trySetPipeBytes } from "../../lib/linux/pipes.ts";
 import { writeStreamPart } from "../../lib/target/stream_writer.ts";
 import type { StreamHandle } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";

@@ -1,13 +1,7 @@
 import * as codec from "lzo-wasm";
 import { TargetError } from "../../lib/errors.ts";
-import {
-  closeFd,
-  FallocateMode,
-  fdatasyncFd,
-  openFd,
-  OpenFlag,
-  tryFallocate,
-} from "../../lib/linux/libc.ts";
+import { closeFd, fdatasyncFd, openFd, OpenFlag } from "../../lib/linux/files.ts";
+import { FallocateMode, tryFallocate } from "../../lib/linux/file_space.ts";
 import { TargetComparer } from "../../lib/work/target_comparer.ts";
 import { chunkIdToHex } from "../../lib/store/layout.ts";
 import { type DescriptorHandle, DescriptorIo } from "../../lib/target/descriptor_io.ts";

@@ -1,6 +1,6 @@
 import { OsError } from "../../lib/errors.ts";
-import { closeFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
-import { readBeginning, readText, writeAll, writeText } from "../../lib/linux/small_files.ts";
+import { closeFd, openFd, OpenFlag, writeAll } from "../../lib/linux/files.ts";
+import { readBeginning, readText, writeText } from "../../lib/linux/paths.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { makeFifo } from "../cli/harness.ts";
 import { Scratch } from "../target/machine.ts";

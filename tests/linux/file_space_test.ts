@@ -1,6 +1,6 @@
 import { OsError } from "../../lib/errors.ts";
-import { closeFd, openFd, OpenFlag } from "../../lib/linux/libc.ts";
-import { lengthOfFd, nextDataRange, readAt } from "../../lib/linux/read_at.ts";
+import { closeFd, openFd, OpenFlag, readAt } from "../../lib/linux/files.ts";
+import { lengthOfFd, nextDataRange } from "../../lib/linux/file_space.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
 import { LoopDevice, loopDeviceProblem, run, Scratch, testUnless } from "../target/machine.ts";

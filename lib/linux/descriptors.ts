@@ -1,0 +1,96 @@
+/**
+ * What kind of descriptor one is, how it was opened, and waiting for it.
+ *
+ * @module
+ */
+
+import { Errno, osError, retryOnEintr } from "./errno.ts";
+import { OpenFlag } from "./files.ts";
+import { lastErrno, libc } from "./libc.ts";
+
+/** Commands of `fcntl`. Source: asm-generic/fcntl.h. */
+const F_GETFL = 3, F_SETFL = 4;
+
+/** Tells whether a descriptor was opened for writing. @throws {OsError} If it is not open. */
+export function isWritableFd(fd: number, path = ""): boolean {
+  return accessModeOf(fd, path) !== OpenFlag.O_RDONLY;
+}
+
+/** Tells whether a descriptor was opened for reading. @throws {OsError} If it is not open. */
+export function isReadableFd(fd: number, path = ""): boolean {
+  return accessModeOf(fd, path) !== OpenFlag.O_WRONLY;
+}
+
+function accessModeOf(fd: number, path: string): number {
+  const O_ACCMODE = 0o3;
+  return flagsOf(fd, path) & O_ACCMODE;
+}
+
+function flagsOf(fd: number, path: string): number {
+  return retryOnEintr(() => libc.fcntl(fd, F_GETFL, 0n), { syscall: "fcntl", path });
+}
+
+/** Clears or sets O_NONBLOCK on a descriptor. @throws {OsError} On any failure. */
+export function setNonblocking(fd: number, nonblocking: boolean, path = ""): void {
+  const flags = flagsOf(fd, path);
+  const wanted = nonblocking ? flags | OpenFlag.O_NONBLOCK : flags & ~OpenFlag.O_NONBLOCK;
+  if (wanted === flags) return;
+  retryOnEintr(() => libc.fcntl(fd, F_SETFL, BigInt(wanted)), { syscall: "fcntl", path });
+}
+
+/** Tells whether a descriptor is a terminal. */
+export function isTerminalFd(fd: number): boolean {
+  return libc.isatty(fd) === 1;
+}
+
+/**
+ * Byte offsets in the kernel's `struct pollfd` (asm-generic/poll.h), checked against the compiler's
+ * in a test.
+ */
+export const POLLFD = { fd: 0, events: 4, revents: 6, bytes: 8 } as const;
+
+/** Events of `poll`. Source: asm-generic/poll.h. */
+const POLLIN = 1, POLLOUT = 4;
+
+/**
+ * Waits until a descriptor takes bytes, or has failed in a way that the next write reports.
+ *
+ * @param timeoutMs Longest wait, >= 0.
+ * @returns `false` if the time ran out.
+ * @throws {OsError} On any failure but EINTR, which counts as a wait that ran out.
+ */
+export function pollWritable(fd: number, timeoutMs: number, path = ""): boolean {
+  const ready = libc.poll(pollfd(fd, POLLOUT), 1n, timeoutMs);
+  if (ready >= 0) return ready > 0;
+  const errno = lastErrno();
+  if (errno !== Errno.EINTR) throw osError(errno, { syscall: "poll", path });
+  return false;
+}
+
+/**
+ * Arguments of calls under way: Deno 2.6 does not keep those of a nonblocking call from collection.
+ */
+const polled = new Set<Uint8Array>();
+
+/**
+ * Waits, on another thread, until a descriptor can be read from or has failed. May wake spuriously;
+ * the read tells.
+ */
+export async function waitReadable(fd: number): Promise<void> {
+  const argument = pollfd(fd, POLLIN);
+  polled.add(argument);
+  try {
+    await libc.pollAsync(argument, 1n, -1);
+  } finally {
+    polled.delete(argument);
+  }
+}
+
+/** A `struct pollfd`. */
+function pollfd(fd: number, events: number): Uint8Array<ArrayBuffer> {
+  const struct = new Uint8Array(new ArrayBuffer(POLLFD.bytes));
+  const fields = new DataView(struct.buffer);
+  fields.setInt32(POLLFD.fd, fd, true);
+  fields.setInt16(POLLFD.events, events, true);
+  return struct;
+}

@@ -1,0 +1,111 @@
+/**
+ * What /proc tells of processes: their command lines, their ancestors and their descriptors.
+ *
+ * Who is not root sees the descriptors of their own processes only, and nobody sees processes of
+ * other PID namespaces. Nothing here throws.
+ *
+ * @module
+ */
+
+import { type FileIdentity, isSameIdentity, statUnsynced } from "./file_status.ts";
+import { libc } from "./libc.ts";
+import { listNames, readBeginning, readTextOrNull } from "./paths.ts";
+import { printable } from "./printable.ts";
+
+const MAX_COMMAND_CHARS = 120;
+
+/** How much of a command line is read. */
+const COMMAND_MAX_BYTES = 4096;
+
+/** Whether this process acts as root, for whom file systems keep a reserve. */
+export function isRoot(): boolean {
+  return libc.geteuid() === 0;
+}
+
+/**
+ * Names a process in one line, as `pid 17 (backy purge)`; `pid 17` if it is gone or may not be
+ * looked at.
+ */
+export function describeProcess(pid: number): string {
+  const command = readWords(`/proc/${pid}/cmdline`) || readWords(`/proc/${pid}/comm`);
+  return command === "" ? `pid ${pid}` : `pid ${pid} (${printable(command, MAX_COMMAND_CHARS)})`;
+}
+
+/** Reads the start of a file of /proc, with spaces for NULs; "" if it cannot be read. */
+function readWords(path: string): string {
+  try {
+    const text = new TextDecoder().decode(readBeginning(path, COMMAND_MAX_BYTES));
+    return text.replaceAll("\0", " ").trim();
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * The ids of all processes that can be seen, in no particular order.
+ *
+ * @param root Folder that stands for "/" where /proc is looked up.
+ */
+export function listPids(root = ""): number[] {
+  return listNames(`${root}/proc`).filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+/**
+ * A process, by default this one, and those it descends from, nearest first; empty without /proc.
+ */
+export function ancestry(descendant = ownPid()): number[] {
+  const line: number[] = [];
+  for (let pid = descendant; pid !== null && pid > 0; pid = parentOf(pid)) {
+    if (line.includes(pid)) break;
+    line.push(pid);
+  }
+  return line;
+}
+
+/** This process's id in the namespace of /proc, which need not be its own. */
+function ownPid(): number | null {
+  return numberOrNull(/^\d+/.exec(readTextOrNull("/proc/self/stat") ?? "")?.[0]);
+}
+
+/**
+ * The parent's id is the second field behind the command, which may hold anything. Source:
+ * proc_pid_stat(5).
+ */
+function parentOf(pid: number): number | null {
+  const text = readTextOrNull(`/proc/${pid}/stat`) ?? "";
+  return numberOrNull(text.slice(text.lastIndexOf(")") + 2).split(" ")[1]);
+}
+
+function numberOrNull(digits: string | undefined): number | null {
+  return digits === undefined || digits === "" ? null : Number(digits);
+}
+
+/** A descriptor of some process. */
+export interface Descriptor {
+  readonly fd: number;
+  readonly isWritable: boolean;
+  /** Ids under which /proc/locks names the holders of the `flock`s taken through it. */
+  readonly flockPids: readonly number[];
+}
+
+/** Bits of the flags in /proc/PID/fdinfo/FD. Source: O_ACCMODE, asm-generic/fcntl.h. */
+const ACCESS_MODE = 0o3;
+
+/** Finds the descriptors of a process that lead to one of some files. */
+export function findDescriptors(pid: number, files: readonly FileIdentity[]): Descriptor[] {
+  const isWanted = (fd: string) => {
+    const status = statUnsynced(`/proc/${pid}/fd/${fd}`);
+    return status !== null && files.some((file) => isSameIdentity(file, status));
+  };
+  return listNames(`/proc/${pid}/fd`).filter(isWanted).map((fd) => {
+    // Source: proc_pid_fdinfo(5); what follows "lock:" is a line of /proc/locks.
+    const info = readTextOrNull(`/proc/${pid}/fdinfo/${fd}`) ?? "";
+    const flags = parseInt(/^flags:\s*([0-7]+)$/m.exec(info)?.[1] ?? "0", 8);
+    const flocks = info.matchAll(/^lock:\s+\d+: FLOCK +\S+ +\S+ +(\d+) /gm);
+    return {
+      fd: Number(fd),
+      isWritable: (flags & ACCESS_MODE) !== 0,
+      flockPids: Array.from(flocks, ([, pid]) => Number(pid)),
+    };
+  });
+}
