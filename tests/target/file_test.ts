@@ -197,7 +197,7 @@ Deno.test("DescriptorIo reports the file size limit instead of dying of SIGXFSZ"
   const path = store.file("image", "");
   const command = scriptCommand(`
     import { ignoreWriteSignals } from lib("linux/signals.ts");
-    import { openFd, OpenFlag } from lib("linux/libc.ts");
+    import { openFd, OpenFlag } from lib("linux/files.ts");
     import { DescriptorIo } from lib("target/descriptor_io.ts");
     ignoreWriteSignals();
     const path = ${JSON.stringify(path)};
