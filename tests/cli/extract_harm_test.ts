@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import {
   LoopDevice,
   loopDeviceProblem,
@@ -147,6 +148,7 @@ testUnless(
   programProblem("unshare") ?? loopDeviceProblem() ?? mountProblem() ?? programProblem("mkfs.ext4"),
   "Without /sys a mounted device and a loop device's file are refused all the same",
   async () => {
+    using _lock = lockMounts("alone");
     using device = new LoopDevice(8 * 1_048_576);
     run("mkfs.ext4", "-q", device.path);
     using mount = new Mount(device.path);

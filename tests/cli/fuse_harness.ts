@@ -25,6 +25,7 @@ import {
   makeStore,
   type RevisionMetadata,
 } from "../support/store_builder.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import { programProblem, Scratch, testUnless } from "../target/machine.ts";
 import { assertImage, type Outcome, RunningTool, type RunOptions } from "./harness.ts";
 
@@ -70,10 +71,13 @@ export function fuseTest(
     readonly programs?: readonly string[];
     /** Why it cannot be for another reason. */
     readonly reason?: string | null;
+    /** Whether it makes mount namespaces. */
+    readonly hasNamespaces?: boolean;
   } = {},
 ): void {
   const problem = options.reason ?? fuseProblem ?? programProblem(...options.programs ?? []);
   testUnless(problem, name, async () => {
+    using _lock = lockMounts(options.hasNamespaces ? "alone" : "shared");
     await using site = new Site();
     await body(site);
   });

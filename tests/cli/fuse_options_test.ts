@@ -6,6 +6,7 @@
 import { assert, assertEquals } from "../assert.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { testUnless } from "../support/test_unless.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import {
   assertContent,
   assertRefused,
@@ -94,6 +95,7 @@ const HIDING = `
 function hidingProblem(): string | null {
   if (fuseProblem !== null) return fuseProblem;
   const folder = Deno.makeTempDirSync();
+  using _lock = lockMounts("alone");
   try {
     const args = ["-m", "bash", "-c", `cd ${folder};${HIDING}`, "bash", "true"];
     const { success } = new Deno.Command("unshare", { args, stderr: "null" }).outputSync();
@@ -106,6 +108,7 @@ function hidingProblem(): string | null {
 }
 
 testUnless(hidingProblem(), "Without libfuse one line names the package", async () => {
+  using _lock = lockMounts("alone");
   await using site = new Site();
   site.add("Sample", [sampleBytes(1)]);
   const at = site.folder("mnt");

@@ -222,7 +222,7 @@ async function startNamespace(site: Site): Promise<{ pid: number; end: () => Pro
   return holder;
 }
 
-const NAMESPACE = { programs: ["flock", "unshare"] };
+const NAMESPACE = { programs: ["flock", "unshare"], hasNamespaces: true };
 
 fuseTest(
   "A mount that another mount namespace keeps alive is told of, and ends with that",

@@ -14,6 +14,7 @@ import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
 import "../support/libraries.ts";
 import { testUnless } from "../support/test_unless.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import type { ProgramOptions } from "./memory_fs.ts";
 
 const DEADLINE_MS = 240_000;
@@ -157,14 +158,19 @@ export interface TestMount {
  * Defines a test that gets an empty directory. Whatever was mounted or started is gone afterwards.
  *
  * @param body Is ended when it hangs.
- * @param problem Why this test cannot run here, if mounts as such can.
  */
 export function directoryTest(
   name: string,
   body: (mount: TestMount) => Promise<void>,
-  problem: string | null = null,
+  options: {
+    /** Why this test cannot run here, if mounts as such can. */
+    readonly problem?: string | null;
+    /** Whether it makes mount namespaces. */
+    readonly hasNamespaces?: boolean;
+  } = {},
 ): void {
-  testUnless(obstacle ?? problem, name, async () => {
+  testUnless(obstacle ?? options.problem ?? null, name, async () => {
+    using _lock = lockMounts(options.hasNamespaces ? "alone" : "shared");
     const path = await Deno.realPath(await Deno.makeTempDir({ prefix: "deno_fuse" }));
     const drivers: Driver[] = [];
     const start = (options?: StartOptions) => {
@@ -206,7 +212,7 @@ export function mountTest(
     await run("umount", "-l", driver.path);
     await driver.waitFor(/^closed/);
     assert(await driver.ended() === 0, driver.lines.join("\n"));
-  }, start.problem);
+  }, start);
 }
 
 function kill(driver: Driver): void {

@@ -174,7 +174,7 @@ directoryTest("mount() explains what the system lacks", async ({ start }) => {
     await withoutCapability.waitFor(/^(refused|ready)/),
     /^refused MountError: Cannot mount at ".*; root needs CAP_SYS_ADMIN/,
   );
-});
+}, { hasNamespaces: true });
 
 mountTest("unmount() leaves a mount alone that lies over its own", async (driver) => {
   assertEquals((await run("mount", "-t", "tmpfs", "cover", driver.path)).code, 0);

@@ -21,6 +21,8 @@ const AS_USER = `set -e
   exec setpriv --reuid=nobody --regid=nogroup --clear-groups \\
     env $CHANGES HOME=/mnt/cache DENO_DIR=/mnt/cache /mnt/deno "\${@//"$ROOT"//mnt/src/}"`;
 
+const NAMESPACES = { hasNamespaces: true };
+
 /** @param changes What `env` changes in the environment: `-u NAME NAME=VALUE`. */
 function asUser(
   mount: TestMount,
@@ -51,7 +53,7 @@ directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
   assertEquals((await holder).code, 0);
   await driver.waitFor(/^closed/);
   assertEquals(await driver.ended(), 0);
-});
+}, NAMESPACES);
 
 for (const changes of ["-u PATH", "LD_LIBRARY_PATH=/nowhere"]) {
   directoryTest(
@@ -64,6 +66,7 @@ for (const changes of ["-u PATH", "LD_LIBRARY_PATH=/nowhere"]) {
       await driver.waitFor(/^closed/);
       assertEquals(await driver.ended(), 0);
     },
+    NAMESPACES,
   );
 }
 
@@ -84,4 +87,4 @@ directoryTest("A user who may not share mounts is told so", async (mount) => {
     line,
     /only root may use the mount option allow_root; mount without that option, or put the line "user_allow_other"/,
   );
-}, sharingConfigured());
+}, { problem: sharingConfigured(), ...NAMESPACES });

@@ -5,6 +5,7 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import { Site } from "../cli/fuse_harness.ts";
 import { assertFailure, assertImage, assertSuccess, extract } from "../cli/harness.ts";
 import { testUnless } from "../target/machine.ts";
@@ -32,6 +33,7 @@ function diskTest(
 ): void {
   for (const format of formats) {
     testUnless(flakyDiskProblem(format), `${name} (${format})`, async () => {
+      using _lock = lockMounts("shared");
       await using site = new Site();
       await body(await FlakyDisk.make(site, format), format);
     });

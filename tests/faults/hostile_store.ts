@@ -9,6 +9,7 @@ import { assert, assertEquals } from "../assert.ts";
 import { TOOL as FUSE_TOOL } from "../cli/fuse_harness.ts";
 import { type Outcome, RunningTool, TOOL as EXTRACT_TOOL } from "../cli/harness.ts";
 import { addRevision, makeStore, sampleBytes } from "../support/store_builder.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import { run, Scratch } from "../target/machine.ts";
 import { peakOf } from "./peak_memory.ts";
 
@@ -73,6 +74,7 @@ export class HostileStore implements Disposable {
     const at = this.#scratch.file("mount");
     Deno.mkdirSync(at);
     const command = [...FUSE_TOOL, "-d", this.basedir, ...options.args ?? [], at];
+    using _lock = lockMounts("shared");
     try {
       let code = 0;
       const outcome = await watch(command, options, async (tool) => {

@@ -7,6 +7,7 @@
 
 import { assert } from "../assert.ts";
 import "../support/libraries.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 
 export { testUnless } from "../support/test_unless.ts";
 
@@ -67,16 +68,27 @@ export class LoopDevice implements Disposable {
 export class Mount implements Disposable {
   readonly #scratch = new Scratch();
   readonly path = this.#scratch.file("mount point");
+  readonly #lock = lockMounts("shared");
 
   /** @param args Arguments of mount(8) but the last, the mount point. */
   constructor(...args: string[]) {
     Deno.mkdirSync(this.path);
-    run("mount", ...args, this.path);
+    try {
+      run("mount", ...args, this.path);
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+  }
+
+  #release(): void {
+    this.#lock[Symbol.dispose]();
+    this.#scratch[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {
     run("umount", "-l", this.path);
-    this.#scratch[Symbol.dispose]();
+    this.#release();
   }
 }
 

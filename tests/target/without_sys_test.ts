@@ -6,6 +6,7 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem, programProblem } from "./machine.ts";
 import { run, Scratch, scriptCommand, shell, testUnless } from "./machine.ts";
 
@@ -18,6 +19,7 @@ function namespaceProblem(): string | null {
     args: ["-m", "--propagation", "private", "umount", "-l", "/sys"],
     stderr: "piped",
   });
+  using _lock = lockMounts("alone");
   try {
     const { success, stderr } = made.outputSync();
     return success ? null : new TextDecoder().decode(stderr).trim();
@@ -58,6 +60,7 @@ const refused = (path: string, reason: string) => [
 ];
 
 testUnless(problem, "Without /sys a read-only device is known as such", async () => {
+  using _lock = lockMounts("alone");
   using device = new LoopDevice(MIB, { isReadOnly: true });
   for (const without of [["/sys"], ["/sys", "/proc"]]) {
     assertEquals(await lookAt(device.path, { without }), [
@@ -70,6 +73,7 @@ testUnless(
   problem ?? programProblem("mkfs.ext4"),
   "Without /sys a mounted device is refused with its mount point",
   async () => {
+    using _lock = lockMounts("alone");
     using device = new LoopDevice(8 * MIB);
     run("mkfs.ext4", "-q", device.path);
     using mount = new Mount(device.path);
@@ -89,6 +93,7 @@ testUnless(
   problem ?? programProblem("mkfs.ext4", "partx"),
   "Without /sys a disk is refused for its mounted partition",
   async () => {
+    using _lock = lockMounts("alone");
     using device = new LoopDevice(16 * MIB);
     run("sh", "-c", `echo '2048,16384,L' | sfdisk -q --no-reread --no-tell-kernel ${device.path}`);
     run("partx", "-u", device.path);
@@ -107,6 +112,7 @@ testUnless(
 );
 
 testUnless(problem, "Without /sys and /proc a loop device guards its backing file", async () => {
+  using _lock = lockMounts("alone");
   using device = new LoopDevice(MIB);
   const { path, backing } = device;
   const upper = run("losetup", "-f", "--show", path);
@@ -131,6 +137,7 @@ testUnless(
   problem,
   "Where it cannot be told whether a target is in use, a warning says so",
   async () => {
+    using _lock = lockMounts("alone");
     using device = new LoopDevice(MIB);
     using scratch = new Scratch();
     const { path } = device;
@@ -154,6 +161,7 @@ testUnless(
   problem,
   "Without nodes of loop devices nothing tells what they stand on, and a warning does",
   async () => {
+    using _lock = lockMounts("alone");
     using device = new LoopDevice(MIB);
     const { backing } = device;
     const setup = "mount -t tmpfs tmpfs /dev";
@@ -173,6 +181,7 @@ testUnless(
 );
 
 testUnless(problem, "Without /proc standard output is looked at as well", async () => {
+  using _lock = lockMounts("alone");
   using device = new LoopDevice(MIB);
   using scratch = new Scratch();
   const without = ["/sys", "/proc"];
