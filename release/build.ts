@@ -21,7 +21,11 @@ import { requireTarget, ROOT, TARGETS, type Tool, TOOLS } from "./targets.ts";
 
 /** What goes into executables; the rest of the project does not. */
 const SOURCES = ["deno.json", "import_map.json", "deno.lock", "main.ts", "fuse.ts", "lib"];
-const CODEC = ["wasm/mod.ts", "wasm/build/codec.wasm"];
+const CODEC = [
+  ...Array.from(Deno.readDirSync(`${ROOT}wasm`), ({ name }) => `wasm/${name}`)
+    .filter((path) => path.endsWith(".ts") && path !== "wasm/build.ts").toSorted(),
+  "wasm/build/codec.wasm",
+];
 
 /** 1980, before which some archives know no time. */
 const SAME_TIME_SECONDS = 315_532_800;
