@@ -48,6 +48,6 @@ export {
   selectRevision,
   selectRevisions,
 } from "./store/select_revision.ts";
-export { locateRevision, openStore, type RevisionLocation, type Store } from "./store/store.ts";
+export { locateRevision, requireStore, type RevisionLocation } from "./store/store.ts";
 export type { StreamFormat } from "./target/stream_format.ts";
 export type { SparseMode } from "./target/target.ts";

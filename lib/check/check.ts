@@ -28,7 +28,7 @@ import { Slices } from "../slices.ts";
 import { describeChange } from "../store/map_file.ts";
 import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
 import { selectRevisions } from "../store/select_revision.ts";
-import { openStore } from "../store/store.ts";
+import { requireStore } from "../store/store.ts";
 import { realPathOrNull } from "../linux/paths.ts";
 import { quote } from "../wording.ts";
 import { ChunkUnion } from "./chunk_union.ts";
@@ -253,7 +253,7 @@ class DirectoryCheck {
   async run(): Promise<void> {
     const { signal, lockTimeoutMs: timeoutMs, share = 1 } = this.#options;
     const basedir = this.#basedir;
-    openStore(basedir);
+    requireStore(basedir);
     const lock = { basedir, timeoutMs, signal, onEvent: this.#onEvent };
     using _lock = await PurgeLock.acquire(lock);
     const slices = new Slices({ signal });

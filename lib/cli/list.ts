@@ -33,7 +33,7 @@ import {
   resolveRevisionSpec,
 } from "../store/revision_spec.ts";
 import { warningsAboutOrder } from "../store/revision_warnings.ts";
-import { openStore } from "../store/store.ts";
+import { requireStore } from "../store/store.ts";
 import { hintForList, listHint } from "../store/store_hints.ts";
 import { quote } from "../wording.ts";
 import { ExitCode } from "./exit_code.ts";
@@ -97,7 +97,7 @@ export async function runList(command: ListCommand, output: ListOutput): Promise
     throw withHint(error, dir);
   });
   const { skipped } = catalog;
-  if (catalog.revisions.length + skipped.length === 0) openStore(dir);
+  if (catalog.revisions.length + skipped.length === 0) requireStore(dir);
   const resolved: ResolvedSpec = parsedSpec
     ? resolveRevisionSpec(
       parsedSpec,

@@ -28,7 +28,7 @@ import { roomForWorkers } from "../chunk/worker_room.ts";
 import { MountError, UsageError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
 import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
-import { openStore } from "../store/store.ts";
+import { requireStore } from "../store/store.ts";
 import { nearestFolder, realPathOrNull } from "../linux/paths.ts";
 import { printable, quote } from "../wording.ts";
 import { describeKeepers, describeMountUsers, isInside } from "./mount_users.ts";
@@ -106,7 +106,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
   const { basedir, mountpoint, cacheBytes, verify, onEvent } = options;
   const spillDir = options.spill ?? basedir;
   const warn = (text: string) => onEvent({ type: "warning", text });
-  openStore(basedir);
+  requireStore(basedir);
   requireSpillDirectory(mountpoint, spillDir);
   requireApart(mountpoint, [basedir, spillDir]);
   const mountOptions = {

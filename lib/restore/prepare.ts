@@ -18,7 +18,7 @@ import {
   type StoredRevisionMap,
 } from "../store/revision_map.ts";
 import { selectRevision } from "../store/select_revision.ts";
-import { openStore } from "../store/store.ts";
+import { requireStore } from "../store/store.ts";
 import { preflightTarget } from "../target/preflight.ts";
 import { STREAM_FORMATS } from "../target/stream_format.ts";
 import {
@@ -90,7 +90,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     ? null
     : await findRevision(options.base, { relativeTo: found.basedir, signal, onEvent });
   const sources = [found.basedir, ...also];
-  for (const dir of sources) openStore(dir);
+  for (const dir of sources) requireStore(dir);
   using stack = new DisposableStack();
   for (const basedir of sources) {
     stack.use(await PurgeLock.acquire({ basedir, timeoutMs, signal, onEvent }));

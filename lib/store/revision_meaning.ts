@@ -10,7 +10,7 @@ import { quote } from "../wording.ts";
 import { METADATA_SUFFIX, pathIn } from "./layout.ts";
 import { parseRevisionSpec, type RevisionSpec } from "./revision_spec.ts";
 import { isDateLike } from "./revision_spec_date.ts";
-import { openStore } from "./store.ts";
+import { requireStore } from "./store.ts";
 import { hintAbove, hintNear, listHint } from "./store_hints.ts";
 
 /** How a revision may be named besides by its path. */
@@ -87,7 +87,7 @@ function interpretIn(dir: string, text: string): RevisionMeaning {
     throw new UsageError(`Cannot look for revision ${quote(text, SPEC_MAX_CHARS)}: ${state}`);
   }
   const spec = parseRevisionSpec(text);
-  openStore(dir);
+  requireStore(dir);
   if (spec.kind !== "name") return specIn(dir, text, spec);
   const path = pathIn(dir, spec.name);
   // Without a look at the metadata, which may be damaged when a restore is needed.
@@ -121,7 +121,7 @@ function interpretPath(path: string, base: string): RevisionMeaning {
     throw noSuchRevision(quote(path), path, [undefined, hintNear(where)]);
   }
   if (missing !== null) {
-    openStore(prefix + missing[1]);
+    requireStore(prefix + missing[1]);
     // It was made only now.
     throw noSuchRevision(quote(path), path);
   }

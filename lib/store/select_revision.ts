@@ -29,7 +29,7 @@ import {
   warningsAboutOrder,
 } from "./revision_warnings.ts";
 import { hintNear, listHint } from "./store_hints.ts";
-import { locateRevision, openStore, type RevisionLocation } from "./store.ts";
+import { locateRevision, requireStore, type RevisionLocation } from "./store.ts";
 
 export type { SelectOptions } from "./revision_meaning.ts";
 
@@ -161,7 +161,7 @@ async function resolve(
   { dir, spec, subject, path }: SpecMeaning,
   signal: AbortSignal | undefined,
 ): Promise<Resolved> {
-  openStore(dir);
+  requireStore(dir);
   // With it comes the YAML parser, which takes 13 ms to load.
   const { readCatalogSteps, whyUnusable } = await import("./catalog.ts");
   const slices = new Slices({ signal });

@@ -6,23 +6,15 @@
  */
 
 import { RevisionError, StoreFormatError } from "../errors.ts";
-import { CHUNKS_DIR, METADATA_SUFFIX, pathIn, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
+import { METADATA_SUFFIX, pathIn, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
 import { reasonOf, rethrowLack } from "../linux/errno.ts";
 import { quote, shownHostName, WITHHELD } from "../wording.ts";
 import { readBeginning } from "../linux/paths.ts";
 import { describeNoStore, hasStoreTag, hintAbove, hintBeside, hintNear } from "./store_hints.ts";
 
-/** A backup directory whose format tag was checked. */
-export interface Store {
-  /** The directory, as it was given. */
-  readonly dir: string;
-  /** The folder of the chunks; `dir` with a name after it. */
-  readonly chunksDir: string;
-}
-
 /** What a revision path means. */
 export interface RevisionLocation {
-  /** The backup directory, for {@linkcode openStore}; "." for a bare name. */
+  /** The backup directory, for {@linkcode requireStore}; "." for a bare name. */
   readonly basedir: string;
   /** The revision's own name, also where the path was a symbolic link such as `last`. */
   readonly name: string;
@@ -46,7 +38,7 @@ const FORMAT_NAME = /^v\d{1,3}$/;
  * @throws {StoreFormatError} If it is absent or unreadable, is no backup directory, or has another
  *   format.
  */
-export function openStore(dir: string): Store {
+export function requireStore(dir: string): void {
   const refuse = (state: string, cause?: unknown): never => {
     throw new StoreFormatError(
       `Cannot open backup directory ${quote(dir)}: ${state}`,
@@ -79,7 +71,6 @@ export function openStore(dir: string): Store {
         `only ${quote(STORE_TAG)} is understood`,
     );
   }
-  return { dir, chunksDir: pathIn(dir, CHUNKS_DIR) };
 }
 
 /**

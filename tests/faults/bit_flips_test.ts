@@ -5,7 +5,7 @@ import { ChunkCorruptError, RevisionError, StoreFormatError } from "../../lib/er
 import { CHUNK_BYTES, CHUNK_HEADER_BYTES, chunkIdToHex } from "../../lib/store/layout.ts";
 import { parseRevisionInfo } from "../../lib/store/revision_info.ts";
 import { parseRevisionMap } from "../../lib/store/revision_map.ts";
-import { openStore } from "../../lib/store/store.ts";
+import { requireStore } from "../../lib/store/store.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { assertImage } from "../cli/harness.ts";
 import { type Random, randomFrom } from "../support/random.ts";
@@ -169,11 +169,11 @@ for (const [name, text, isFull] of MAPS) {
 Deno.test("Every wrong bit in the store's tag makes it no store", () => {
   using store = new FaultStore({ chunks: 0, lastBytes: 100 });
   const tag = `${store.basedir}/chunks/store`;
-  openStore(store.basedir);
+  requireStore(store.basedir);
   const good = Deno.readFileSync(tag);
   for (let bit = 0; bit < 8 * good.length; bit++) {
     Deno.writeFileSync(tag, flipped(good, bit));
-    assertThrows(() => openStore(store.basedir), StoreFormatError);
+    assertThrows(() => requireStore(store.basedir), StoreFormatError);
   }
 });
 

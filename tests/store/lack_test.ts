@@ -40,7 +40,7 @@ function readWithoutDescriptors(basedir: string): string[] {
     const { readRevisionMap } = await import(lib("store/revision_map.ts"));
     const { readRevisionInfo } = await import(lib("store/revision_info.ts"));
     const { readCatalog } = await import(lib("store/catalog.ts"));
-    const { openStore } = await import(lib("store/store.ts"));
+    const { requireStore } = await import(lib("store/store.ts"));
     const { PurgeLock } = await import(lib("store/purge_lock.ts"));
     const dir = "${basedir}";
     try { for (;;) openFd("/", 0); } catch { /* none is left */ }
@@ -48,7 +48,7 @@ function readWithoutDescriptors(basedir: string): string[] {
       () => readRevisionMap(dir + "/R"),
       () => readRevisionInfo(dir + "/R.rev"),
       () => readCatalog(dir),
-      () => openStore(dir),
+      () => requireStore(dir),
       () => PurgeLock.acquire({ basedir: dir, timeoutMs: 0, onEvent: () => {} }),
     ];
     const codes = [];

@@ -1,5 +1,5 @@
 import { RevisionError, StoreFormatError } from "../../lib/errors.ts";
-import { locateRevision, openStore } from "../../lib/store/store.ts";
+import { locateRevision, requireStore } from "../../lib/store/store.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
 
@@ -24,16 +24,16 @@ function assertRefused(path: string, state: string): void {
   assertEquals(error.message.split("\n").length, 1);
 }
 
-Deno.test("openStore() takes a directory with tag v2, white space around it ignored", () => {
+Deno.test("requireStore() takes a directory with tag v2, white space around it ignored", () => {
   for (const tag of ["v2", "v2\n", " \tv2\r\n\n"]) {
     withDir({ "chunks/store": tag }, (dir) => {
-      assertEquals(openStore(dir), { dir, chunksDir: `${dir}/chunks` });
-      assertEquals(openStore(`${dir}/`), { dir: `${dir}/`, chunksDir: `${dir}/chunks` });
+      requireStore(dir);
+      requireStore(`${dir}/`);
     });
   }
 });
 
-Deno.test("openStore() names another format, but shows no text that is not a format's name", () => {
+Deno.test("requireStore() names another format, but shows no text that is not a format's name", () => {
   const tags: readonly (readonly [tag: string, shown: string])[] = [
     ["", "nothing"],
     ["v1", '"v1"'],
@@ -46,7 +46,7 @@ Deno.test("openStore() names another format, but shows no text that is not a for
   ];
   for (const [tag, shown] of tags) {
     withDir({ "chunks/store": tag }, (dir) => {
-      const error = assertThrows(() => openStore(dir), StoreFormatError);
+      const error = assertThrows(() => requireStore(dir), StoreFormatError);
       assertEquals(
         error.message,
         `Cannot open backup directory "${dir}": "chunks/store" in it, which names the format, ` +
@@ -57,20 +57,20 @@ Deno.test("openStore() names another format, but shows no text that is not a for
   }
 });
 
-Deno.test("openStore() refuses what is no backup directory", () => {
+Deno.test("requireStore() refuses what is no backup directory", () => {
   withDir({ "file": "", "chunks/other": "" }, (dir) => {
-    assertThrows(() => openStore(dir), StoreFormatError, 'no "chunks/store" in it');
-    assertThrows(() => openStore(`${dir}/none`), StoreFormatError, "no such directory");
-    const error = assertThrows(() => openStore(`${dir}/file`), StoreFormatError);
+    assertThrows(() => requireStore(dir), StoreFormatError, 'no "chunks/store" in it');
+    assertThrows(() => requireStore(`${dir}/none`), StoreFormatError, "no such directory");
+    const error = assertThrows(() => requireStore(`${dir}/file`), StoreFormatError);
     assertEquals(error.message.slice(-"it is not a directory".length), "it is not a directory");
-    assertThrows(() => openStore(`${dir}/file/x`), StoreFormatError, "no such directory");
-    assertThrows(() => openStore(""), StoreFormatError, "no such directory");
+    assertThrows(() => requireStore(`${dir}/file/x`), StoreFormatError, "no such directory");
+    assertThrows(() => requireStore(""), StoreFormatError, "no such directory");
     Deno.mkdirSync(`${dir}/chunks/store`);
-    assertThrows(() => openStore(dir), StoreFormatError, "is not a regular file");
+    assertThrows(() => requireStore(dir), StoreFormatError, "is not a regular file");
     Deno.removeSync(`${dir}/chunks/store`);
     Deno.writeTextFileSync(`${dir}/chunks/store`, "v2");
     const hint = `it is not a directory; the backup directory is "${dir}"`;
-    assertThrows(() => openStore(`${dir}/file`), StoreFormatError, hint);
+    assertThrows(() => requireStore(`${dir}/file`), StoreFormatError, hint);
   });
 });
 
@@ -91,7 +91,7 @@ Deno.test("locateRevision() takes a bare name as one in the current directory", 
     try {
       Deno.chdir(dir);
       assertEquals(locateRevision("rev1"), { basedir: ".", name: "rev1", mapPath: "rev1" });
-      assertEquals(openStore(locateRevision("rev1").basedir).chunksDir, "./chunks");
+      requireStore(locateRevision("rev1").basedir);
     } finally {
       Deno.chdir(before);
     }
