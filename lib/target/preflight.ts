@@ -1,6 +1,7 @@
 /**
- * Step 1 at the target: finds out what the output that a user named is, and refuses what cannot or
- * must not be written, before anything is written, truncated or created.
+ * Finds out what the output that a user named is, and refuses what cannot or must not be written,
+ * before anything is written, truncated or created. `file.ts`, `device.ts` and `stream.ts` have the
+ * checks.
  *
  * @module
  */
@@ -10,22 +11,34 @@ import { checkExistingFile, checkNewFile } from "./file.ts";
 import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
 import type { CheckedTarget, PreflightOptions } from "./target.ts";
 import { isSystemError, reasonOf } from "../linux/errno.ts";
-import { refusal, stdoutRefusal } from "./wording.ts";
+import { refusal } from "./wording.ts";
+
+/** A kind of output whose name is not a path. */
+export interface NamedOutput {
+  /** Whether this is the name of such an output. */
+  isNamedBy(output: string): boolean;
+  /** Checks it, as {@linkcode preflightTarget} does. */
+  check(output: string, options: PreflightOptions): CheckedTarget;
+}
+
+/** All outputs whose names are not paths. Tests add their own. */
+export const NAMED_OUTPUTS: NamedOutput[] = [
+  { isNamedBy: (output) => output === "-", check: (_output, options) => checkStdout(options) },
+];
 
 /**
  * Checks an output. Existing ones are opened here, without truncation, and that descriptor is the
  * one written to later.
  *
- * @param output Path of a file, device or FIFO; "-" for standard output.
+ * @param output Path of a file, device or FIFO; or a name that {@linkcode NAMED_OUTPUTS} knows,
+ *   such as "-" for standard output.
  * @returns The target, unchanged so far; dispose it if it is not opened.
  * @throws {TargetError} With the reason, if the output is refused.
  */
 export function preflightTarget(output: string, options: PreflightOptions): CheckedTarget {
   try {
-    if (output === "-" && options.needsRandomAccess) {
-      throw stdoutRefusal("it takes bytes in order only, this needs a file or block device");
-    }
-    return output === "-" ? checkStdout(options) : checkPath(output, options);
+    const named = NAMED_OUTPUTS.find((kind) => kind.isNamedBy(output));
+    return named ? named.check(output, options) : checkPath(output, options);
   } catch (error) {
     if (isSystemError(error)) throw refusal(output, reasonOf(error), error);
     throw error;

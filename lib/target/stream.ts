@@ -69,10 +69,13 @@ export function checkCharDevice(path: string): CheckedTarget {
 }
 
 /**
- * Checks standard output. @throws {TargetError} If it is a terminal, not open for writing, or part
- * of the backup.
+ * Checks standard output. @throws {TargetError} If it is a terminal, not open for writing, part of
+ * the backup, or if a stream will not do.
  */
 export function checkStdout(options: PreflightOptions): CheckedTarget {
+  if (options.needsRandomAccess) {
+    throw stdoutRefusal("it takes bytes in order only, this needs a file or block device");
+  }
   let info: FileStatus;
   try {
     info = statFd(STDOUT_FD);
