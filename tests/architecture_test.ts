@@ -44,7 +44,7 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
   [
     "console, the environment and the exit",
     /\bconsole\s*\.|\bDeno\s*\.\s*(exit|exitCode|env|stdin|stdout|stderr|args|consoleSize|addSignalListener)\b/,
-    ["lib/cli", "main.ts", "fuse.ts"],
+    ["lib/cli", "lib/deno_fuse/examples", "main.ts", "fuse.ts"],
   ],
   ["workers", /\bnew Worker\b/, ["lib/work/crew.ts", "lib/pages/chunk_loader.ts"]],
   // For /proc, /sys and /dev the runtime demands all permissions, which the executables do not

@@ -109,6 +109,8 @@ export class Driver {
 
 /** Options of {@linkcode startDriver}. */
 export interface StartOptions {
+  /** What to start instead of `memory_fs.ts`. */
+  readonly program?: string;
   readonly options?: ProgramOptions;
   /** Options of `deno run`. */
   readonly flags?: readonly string[];
@@ -123,7 +125,14 @@ export interface StartOptions {
 
 /** Starts the program; it may not be ready yet, or refuse. */
 export function startDriver(path: string, start: StartOptions = {}): Driver {
-  const { options = {}, flags = [], permissions = ["-A"], prefix = [], env = {} } = start;
+  const {
+    program = PROGRAM,
+    options = {},
+    flags = [],
+    permissions = ["-A"],
+    prefix = [],
+    env = {},
+  } = start;
   const [command, ...args] = [
     ...prefix,
     Deno.execPath(),
@@ -132,7 +141,7 @@ export function startDriver(path: string, start: StartOptions = {}): Driver {
     "--no-lock",
     `--config=${CONFIG}`,
     ...flags,
-    PROGRAM,
+    program,
     path,
     JSON.stringify(options),
   ];
