@@ -19,14 +19,12 @@ import {
   OPERATIONS,
   OTHER_PARAMETERS,
 } from "./operations.ts";
+import type { ErrorListener } from "./mount_options.ts";
 import { type AnyParameter, readParameters } from "./parameters.ts";
 import { PendingRequest } from "./pending_request.ts";
 import { freeMemory, type ReceiveBuffer } from "./receive_buffer.ts";
 import type { Replier, RequestPointer } from "./reply.ts";
 import type { LowlevelOp } from "./structs.ts";
-
-/** Is told what handlers throw beside {@linkcode FuseError}. */
-export type ErrorListener = (error: unknown, operation: string) => void;
 
 /**
  * Makes a listener that never throws: nobody is left to tell of its own errors, and C must not see

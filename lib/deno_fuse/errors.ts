@@ -13,7 +13,7 @@ import { errnoName, errnoText } from "../linux/errno.ts";
  * that is known; it may hold text of libfuse and names of files as they are.
  */
 export class MountError extends Error {
-  /** @param message One line without a final period: the action, a colon, the reason. */
+  /** Creates the error. @param message One line without a final period: the action, a colon, the reason. */
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = new.target.name;
@@ -28,7 +28,7 @@ export class FuseError extends Error {
   /** Positive errno value. */
   readonly errno: number;
 
-  /** @param errno Positive errno value, such as `Errno.ENOENT`. */
+  /** Creates the error. @param errno Positive errno value, such as `Errno.ENOENT`. */
   constructor(errno: number, options?: ErrorOptions) {
     super(`${errnoText(errno)} (${errnoName(errno)})`, options);
     this.name = "FuseError";

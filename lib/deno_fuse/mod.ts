@@ -25,9 +25,10 @@
  */
 
 export { Errno } from "../linux/errno.ts";
+export * from "./answers.ts";
 export * from "./errors.ts";
 export * from "./handlers.ts";
 export type { Mount } from "../linux/mounts.ts";
-export type { MountOptions } from "./mount_options.ts";
+export type { ErrorListener, MountOptions } from "./mount_options.ts";
 export { type FuseSession, mount, preflightMount } from "./session.ts";
 export { FUSE_ROOT_ID } from "./structs.ts";

@@ -9,7 +9,8 @@
  */
 
 import { Errno } from "../linux/errno.ts";
-import type { Entry, HandlerName, Handlers } from "./handlers.ts";
+import type { Entry } from "./answers.ts";
+import type { HandlerName, Handlers } from "./handlers.ts";
 import {
   ACCESS_MASK,
   ALLOCATION_MODE,

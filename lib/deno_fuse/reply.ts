@@ -1,18 +1,19 @@
 /**
- * Step 7 of a request: the typed answer goes back to the kernel.
+ * Sends a typed answer to the kernel.
  *
  * Each method of {@linkcode Replier} fills a C struct and calls one `fuse_reply_*` function, which
  * sends the answer and frees the request: the pointer must not be used again. All return 0, or a
  * negative errno if the answer could not be delivered: -ENOENT if the caller was interrupted,
- * -ENODEV if the mount is gone. Nothing is kept. Neighbours: `request.ts` says which request is
- * answered how, `dispatcher.ts` sees to it that this happens once.
+ * -ENODEV if the mount is gone. Memory of an answer is read during the call only.
+ *
+ * `operations.ts` says which request is answered by which method; `dispatcher.ts` makes sure that it
+ * happens once.
  *
  * @module
  */
 
 import { Errno } from "../linux/errno.ts";
 import { cString } from "../linux/libc.ts";
-import { FuseError } from "./errors.ts";
 import {
   type Attributes,
   type DirectoryEntry,
@@ -23,30 +24,24 @@ import {
   type OpenedDirectory,
   type OpenedFile,
   type TimedAttributes,
-} from "./handlers.ts";
+} from "./answers.ts";
+import { FuseError } from "./errors.ts";
 import type { Libfuse3 } from "./libfuse3.ts";
 import { ENTRY_PARAM, FILE_INFO, IOVEC, STAT, STATVFS } from "./structs.ts";
 
 /** `fuse_req_t`, which is valid until its answer. */
 export type RequestPointer = NonNullable<Deno.PointerValue>;
 
-/** For how long the kernel may rely on what it is told, where an answer does not say. */
+/** For how long the kernel may rely on answers that do not say so themselves. */
 export interface Timeouts {
   readonly entryTimeoutMs: number;
   readonly attributesTimeoutMs: number;
-  readonly negativeTimeoutMs: number;
 }
 
-/**
- * Linux takes no more buffers at once (UIO_MAXIOV), and the reply's header needs one. Source:
- * linux/uio.h.
- */
+/** Linux takes 1024 buffers at once (UIO_MAXIOV, linux/uio.h); the reply's header needs one. */
 const MAX_VIEWS = 1023;
 
-/**
- * A struct that is filled anew for each reply; replies are synchronous, so that one of each kind is
- * enough.
- */
+/** A struct that each reply fills anew: replies are synchronous, so one of each kind is enough. */
 function scratch(bytes: number): { bytes: Uint8Array<ArrayBuffer>; fields: DataView } {
   const buffer = new ArrayBuffer(bytes);
   return { bytes: new Uint8Array(buffer), fields: new DataView(buffer) };
@@ -67,25 +62,20 @@ export class Replier {
     this.#timeouts = timeouts;
   }
 
-  /** Answers with an errno; 0 is success of a request that asks for nothing. */
+  /** Answers with an errno; 0 is success. */
   error(req: RequestPointer, errno: number): number {
     return this.#library.symbols.fuse_reply_err(req, errno);
   }
 
-  /** Ends a request to which there is no answer. */
+  /** Ends a request that has no answer. */
   none(req: RequestPointer): number {
     this.#library.symbols.fuse_reply_none(req);
     return 0;
   }
 
   entry(req: RequestPointer, entry: Entry | null): number {
-    if (entry) this.#fillEntry(entry);
-    else if (this.#timeouts.negativeTimeoutMs > 0) {
-      // Inode number 0 means: there is none, and the kernel may remember it.
-      this.#entry.bytes.fill(0);
-      const seconds = this.#timeouts.negativeTimeoutMs / 1000;
-      this.#entry.fields.setFloat64(ENTRY_PARAM.entry_timeout, seconds, true);
-    } else return this.error(req, Errno.ENOENT);
+    if (!entry) return this.error(req, Errno.ENOENT);
+    this.#fillEntry(entry);
     return this.#library.symbols.fuse_reply_entry(req, this.#entry.bytes);
   }
 
@@ -110,7 +100,7 @@ export class Replier {
     return this.#library.symbols.fuse_reply_create(req, this.#entry.bytes, this.#file.bytes);
   }
 
-  /** Answers with the bytes of one view, or of several behind one another, `size` at most. */
+  /** Answers with the bytes of one view, or of several joined, `size` at most. */
   data(req: RequestPointer, data: Uint8Array | readonly Uint8Array[], size: number): number {
     if (data instanceof Uint8Array) {
       requireFits(data.length, size);
@@ -138,25 +128,23 @@ export class Replier {
     return this.#library.symbols.fuse_reply_write(req, BigInt(count));
   }
 
-  /**
-   * Answers with as many entries as fit into `size` bytes; no entry means the end of the directory.
-   */
+  /** Answers with the entries that fit into `size` bytes; none means the end of the directory. */
   entries(req: RequestPointer, entries: Iterable<DirectoryEntry>, size: number): number {
     const add = this.#library.symbols.fuse_add_direntry;
     return this.#fillDirectory(req, entries, size, (buffer, room, name, entry) => {
-      // Of the attributes only these two are used.
+      // libfuse uses only these two attributes.
       this.#stat.fields.setBigUint64(STAT.st_ino, BigInt(entry.ino), true);
       this.#stat.fields.setUint32(STAT.st_mode, entry.mode & FileType.S_IFMT, true);
       return add(req, buffer, room, name, this.#stat.bytes, BigInt(entry.nextOffset));
     });
   }
 
-  /** As {@linkcode entries}, with attributes. */
+  /** Like {@linkcode entries}, with attributes. */
   entriesPlus(req: RequestPointer, entries: Iterable<DirectoryEntryPlus>, size: number): number {
     const add = this.#library.symbols.fuse_add_direntry_plus;
     return this.#fillDirectory(req, entries, size, (buffer, room, name, entry) => {
       this.#fillEntry(entry);
-      // Inode number 0 makes the kernel take no reference, as it must be for these two.
+      // With inode number 0 the kernel takes no reference, as it must not for these two.
       if (entry.name === "." || entry.name === "..") {
         this.#entry.fields.setBigUint64(ENTRY_PARAM.ino, 0n, true);
       }
@@ -187,7 +175,7 @@ export class Replier {
   /**
    * Answers with an extended attribute's value or a list of names.
    *
-   * @param size The caller's room; 0 asks for the length only.
+   * @param size The caller's room in bytes; 0 asks for the length.
    */
   extendedAttribute(req: RequestPointer, value: Uint8Array, size: number): number {
     if (size === 0) {
@@ -197,7 +185,7 @@ export class Replier {
     return this.data(req, value, size);
   }
 
-  /** As {@linkcode extendedAttribute}: the names, each with a NUL behind it. */
+  /** Like {@linkcode extendedAttribute}, with names, each followed by a NUL. */
   extendedNames(req: RequestPointer, names: readonly string[], size: number): number {
     return this.extendedAttribute(req, encoder.encode(names.map((n) => `${n}\0`).join("")), size);
   }
@@ -212,7 +200,6 @@ export class Replier {
     const entryTimeoutMs = entry.entryTimeoutMs ?? this.#timeouts.entryTimeoutMs;
     const attributesTimeoutMs = entry.attributesTimeoutMs ?? this.#timeouts.attributesTimeoutMs;
     fields.setBigUint64(ENTRY_PARAM.ino, BigInt(entry.attributes.ino), true);
-    fields.setBigUint64(ENTRY_PARAM.generation, BigInt(entry.generation ?? 0), true);
     fields.setFloat64(ENTRY_PARAM.attr_timeout, attributesTimeoutMs / 1000, true);
     fields.setFloat64(ENTRY_PARAM.entry_timeout, entryTimeoutMs / 1000, true);
     writeStat(fields, ENTRY_PARAM.attr, entry.attributes);
@@ -276,12 +263,11 @@ function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
-/** Writes a `struct stat` into memory that holds nothing or an older one. */
-export function writeStat(fields: DataView, base: number, attributes: Attributes): void {
+/** Writes a `struct stat` over zeros or an older one. */
+function writeStat(fields: DataView, base: number, attributes: Attributes): void {
   const { size = 0, mtimeMs = 0, rdev = 0, nlink = 1, blockBytes = 4096 } = attributes;
   fields.setBigUint64(base + STAT.st_ino, BigInt(attributes.ino), true);
-  // These two are 8 bytes wide on x86_64 and 4 on aarch64; the upper halves of the former are
-  // always 0.
+  // These two are 8 bytes wide on x86_64, where the upper halves stay 0, and 4 on aarch64.
   fields.setUint32(base + STAT.st_nlink, nlink, true);
   fields.setUint32(base + STAT.st_blksize, blockBytes, true);
   fields.setUint32(base + STAT.st_mode, attributes.mode, true);
@@ -298,7 +284,7 @@ export function writeStat(fields: DataView, base: number, attributes: Attributes
 
 function writeTime(fields: DataView, offset: number, timeMs: number): void {
   const seconds = Math.floor(timeMs / 1000);
-  // Microseconds are what a double holds exactly for today's times; more digits would be noise.
+  // A double holds today's times to the microsecond; further digits would be noise.
   const microseconds = Math.min(999_999, Math.round((timeMs - seconds * 1000) * 1000));
   fields.setBigInt64(offset, BigInt(seconds), true);
   fields.setBigInt64(offset + 8, BigInt(microseconds * 1000), true);

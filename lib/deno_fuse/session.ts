@@ -17,13 +17,14 @@
 import { Errno, errnoName } from "../linux/errno.ts";
 import { setNonblocking, waitReadable } from "../linux/descriptors.ts";
 import { cString } from "../linux/libc.ts";
-import { type Callback, Dispatcher, type ErrorListener, guardListener } from "./dispatcher.ts";
+import { type Callback, Dispatcher, guardListener } from "./dispatcher.ts";
 import { MountError } from "./errors.ts";
 import type { Handlers } from "./handlers.ts";
 import { type Libfuse3, openLibfuse3, type SessionPointer } from "./libfuse3.ts";
 import { collectLog } from "./library_log.ts";
 import {
   createArguments,
+  type ErrorListener,
   MAX_READ_BYTES,
   type MountOptions,
   renderMountOptions,
@@ -33,7 +34,7 @@ import { isFuseMount, type Mount, readMountTable } from "../linux/mounts.ts";
 import { mountFailure, requireMountable } from "./preflight.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
 import { Replier } from "./reply.ts";
-import { Capability, CONN_INFO, LOWLEVEL_OPS, type LowlevelOp } from "./structs.ts";
+import { CONN_INFO, LOWLEVEL_OPS, type LowlevelOp } from "./structs.ts";
 import { unmountPath } from "./unmount.ts";
 import { readText, writeText } from "../linux/paths.ts";
 
@@ -149,7 +150,6 @@ class Session implements FuseSession {
     const replier = new Replier(library, {
       entryTimeoutMs: options.entryTimeoutMs ?? 1000,
       attributesTimeoutMs: options.attributesTimeoutMs ?? 1000,
-      negativeTimeoutMs: options.negativeTimeoutMs ?? 0,
     });
     this.#dispatcher = new Dispatcher(library, replier, handlers, this.#onError);
     this.#callbacks = this.#dispatcher.createCallbacks();
@@ -290,16 +290,7 @@ class Session implements FuseSession {
   /** Changes what libfuse would agree on; all else stays at its defaults. */
   #negotiate(conn: ArrayBuffer): void {
     const fields = new DataView(conn);
-    const { maxReadBytes = MAX_READ_BYTES, maxBackground, writebackCache } = this.#options;
-    fields.setUint32(CONN_INFO.max_read, maxReadBytes, true);
-    if (maxBackground !== undefined) {
-      fields.setUint32(CONN_INFO.max_background, maxBackground, true);
-    }
-    const capable = fields.getUint32(CONN_INFO.capable, true);
-    if (writebackCache && capable & Capability.FUSE_CAP_WRITEBACK_CACHE) {
-      const want = fields.getUint32(CONN_INFO.want, true);
-      fields.setUint32(CONN_INFO.want, want | Capability.FUSE_CAP_WRITEBACK_CACHE, true);
-    }
+    fields.setUint32(CONN_INFO.max_read, this.#options.maxReadBytes ?? MAX_READ_BYTES, true);
   }
 
   /** Runs the loop until the mount is gone, then frees everything. */

@@ -189,11 +189,6 @@ export const CONN_INFO = {
 } as const;
 
 /**
- * Bits of `fuse_conn_info.capable` and `.want` that this package touches. Source: fuse_common.h.
- */
-export const Capability = { FUSE_CAP_WRITEBACK_CACHE: 1 << 16 } as const;
-
-/**
  * `struct fuse_buf`. Source: fuse_common.h. 3.17 appended `mem_size`, for which there is room:
  * `bytes` is more than the 40 of 3.14.
  */
