@@ -100,6 +100,18 @@ export function linkOrNull(path: string): string | null {
   }
 }
 
+/** Returns the path of a name in a directory, whose own path stays as it was given. */
+export function pathIn(dir: string, name: string): string {
+  return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
+}
+
+/** Splits a path after its last slash. The directory of a bare name is ".". */
+export function splitPath(path: string): { dir: string; name: string } {
+  const slash = path.lastIndexOf("/");
+  if (slash < 0) return { dir: ".", name: path };
+  return { dir: path.slice(0, slash).replace(/\/+$/, "") || "/", name: path.slice(slash + 1) };
+}
+
 /** The nearest folder above a path that exists, symbolic links resolved. */
 export function nearestFolder(path: string): string | null {
   for (let folder = dirname(path);; folder = dirname(folder)) {

@@ -14,7 +14,8 @@ import { Errno, reasonOf, rethrowLack } from "../linux/errno.ts";
 import { fileState } from "../linux/file_state.ts";
 import { runSteps, type Steps } from "../slices.ts";
 import { quote, WITHHELD } from "../wording.ts";
-import { METADATA_SUFFIX, pathIn } from "./layout.ts";
+import { pathIn } from "../linux/paths.ts";
+import { METADATA_SUFFIX } from "./layout.ts";
 import { describeOnlyMetadata } from "./store.ts";
 import { readRevisionInfo, type RevisionInfo } from "./revision_info.ts";
 

@@ -96,11 +96,6 @@ export function chunkRelativePath(
   return `${CHUNKS_DIR}/${idHex.slice(0, 2)}/${idHex}${encoding.suffix}`;
 }
 
-/** Returns the path of a name in a directory, whose own path stays as it was given. */
-export function pathIn(dir: string, name: string): string {
-  return dir.endsWith("/") ? dir + name : `${dir}/${name}`;
-}
-
 /** Returns the number of seqs of an image, the last of which may be partial. */
 export function seqCountOf(imageBytes: number): number {
   return Math.ceil(imageBytes / CHUNK_BYTES);

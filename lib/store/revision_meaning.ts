@@ -1,28 +1,26 @@
 /**
- * Tells apart what a user may type for a revision: a path, a directory, or a directory and a spec.
- * Looks at the file system, but into no file. `select_revision.ts` goes on from here.
+ * Tells what a user typed for a revision: a path, a directory, or a directory and a spec. Looks at
+ * the file system but reads no file. `select_revision.ts` takes it from here.
  *
  * @module
  */
 
 import { RevisionError, UsageError } from "../errors.ts";
 import { quote } from "../wording.ts";
-import { METADATA_SUFFIX, pathIn } from "./layout.ts";
+import { linkOrNull, pathIn, splitPath } from "../linux/paths.ts";
+import { METADATA_SUFFIX } from "./layout.ts";
 import { parseRevisionSpec, type RevisionSpec } from "./revision_spec.ts";
 import { isDateLike } from "./revision_spec_date.ts";
 import { requireStore } from "./store.ts";
-import { hintAbove, hintNear, listHint } from "./store_hints.ts";
+import { hintAbove, hintNear, joinClauses, listHint } from "./store_hints.ts";
 
-/** How a revision may be named besides by its path. */
+/** Ways to name a revision other than by its path. */
 export interface SelectOptions {
   /** A revision spec; the path is then a backup directory. */
   readonly spec?: string | undefined;
-  /**
-   * A backup directory in which a name without a slash is looked for first, and a spec without a
-   * directory.
-   */
+  /** The backup directory of a spec without one; a name without a slash is first sought there. */
   readonly relativeTo?: string | undefined;
-  /** Ends the search in a directory of many revisions; its reason is thrown. */
+  /** Aborts the search in a directory of many revisions; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -33,27 +31,27 @@ export type RevisionMeaning =
   | { readonly kind: "directory"; readonly dir: string }
   | SpecMeaning;
 
-/** A spec in a directory that may be none of backups. */
+/** A spec in a directory that may not be a backup directory. */
 export interface SpecMeaning {
   readonly kind: "spec";
   readonly dir: string;
   readonly spec: RevisionSpec;
   /** The spec as it was typed. */
   readonly text: string;
-  /** Both as it was typed, quoted, for messages. */
+  /** Spec and directory as they were typed, quoted, for messages. */
   readonly subject: string;
-  /** For errors. */
+  /** The `path` of errors. */
   readonly path: string;
 }
 
-// Of a spec that is part of a message.
+// How much of a spec a message quotes.
 const SPEC_MAX_CHARS = 200;
 
 /**
  * Finds out what a user means.
  *
- * @throws {RevisionError} If it can only be a revision's name or path, and there is none.
- * @throws {StoreFormatError} If it is a spec in a directory that is absent.
+ * @throws {RevisionError} If it can only be a revision's name or path, and there is no such one.
+ * @throws {StoreFormatError} If it is a spec in a directory that does not exist.
  * @throws {UsageError} If a spec is not understood, or its directory is a file.
  */
 export function interpretRevision(path: string, options: SelectOptions): RevisionMeaning {
@@ -69,33 +67,34 @@ export function interpretRevision(path: string, options: SelectOptions): Revisio
  * Builds the error of a revision that does not exist.
  *
  * @param subject What was typed, quoted.
- * @param states What the user should know, if it is more than that.
+ * @param clauses What is wrong, unless it is just that; then what else the user should know.
  */
 export function noSuchRevision(
   subject: string,
   path: string,
   [state = "there is no such revision", ...more]: readonly (string | undefined)[] = [],
 ): RevisionError {
-  const states = [state, ...more].filter((text) => text !== undefined).join("; ");
-  return new RevisionError(`Cannot open revision ${subject}: ${states}`, { path });
+  return new RevisionError(`Cannot open revision ${subject}: ${joinClauses(state, ...more)}`, {
+    path,
+  });
 }
 
 function interpretIn(dir: string, text: string): RevisionMeaning {
   const kind = kindOf(dir);
   if (kind === "other") {
-    const state = [`${quote(dir)} is not a directory`, hintAbove(dir)].filter(Boolean).join("; ");
+    const state = joinClauses(`${quote(dir)} is not a directory`, hintAbove(dir));
     throw new UsageError(`Cannot look for revision ${quote(text, SPEC_MAX_CHARS)}: ${state}`);
   }
   const spec = parseRevisionSpec(text);
   requireStore(dir);
   if (spec.kind !== "name") return specIn(dir, text, spec);
   const path = pathIn(dir, spec.name);
-  // Without a look at the metadata, which may be damaged when a restore is needed.
+  // The metadata is not read, because a restore must work even if it is damaged.
   if (isRevisionAt(path)) return { kind: "file", path };
   throw noSuchRevision(subjectOf(dir, text), path, [undefined, listHint(dir)]);
 }
 
-/** Takes a bare name for one in a backup directory; only if it can be none there for a path. */
+/** Looks a bare name up in the backup directory first, then as a path. */
 function interpretBeside(dir: string, name: string): RevisionMeaning {
   const path = pathIn(dir, name);
   if (isRevisionAt(path)) return { kind: "file", path };
@@ -105,24 +104,22 @@ function interpretBeside(dir: string, name: string): RevisionMeaning {
   throw noSuchRevision(subjectOf(dir, name), path, [undefined, hintNear(dir)]);
 }
 
-/** @param base Directory of a spec that comes without one. */
+/** @param base Directory of a spec that was typed without one. */
 function interpretPath(path: string, base: string): RevisionMeaning {
   if (path === "" || isRevisionAt(path)) return { kind: "file", path };
   if (kindOf(path) === "directory") return { kind: "directory", dir: path };
 
   const { prefix, rest } = splitAfterDirectory(path);
-  // A slash may stand in a tag; before any sign of a spec it ends the name of a directory.
+  // A tag may contain a slash; a slash before any sign of a spec ends the name of a directory.
   const missing = /^([^:(),&]*)\//s.exec(rest);
   const text = missing === null ? rest : rest.slice(missing[0].length);
   const spec = tryParse(text);
   if (spec === null || spec.kind === "name") {
-    const dir = path.slice(0, path.lastIndexOf("/") + 1).replace(/\/+$/, "");
-    const where = dir !== "" ? dir : path.startsWith("/") ? "/" : ".";
-    throw noSuchRevision(quote(path), path, [undefined, hintNear(where)]);
+    throw noSuchRevision(quote(path), path, [undefined, hintNear(splitPath(path).dir)]);
   }
   if (missing !== null) {
     requireStore(prefix + missing[1]);
-    // It was made only now.
+    // The directory was made a moment ago.
     throw noSuchRevision(quote(path), path);
   }
   const dir = prefix === "" ? base : prefix.replace(/\/+$/, "") || "/";
@@ -138,10 +135,11 @@ function subjectOf(dir: string, text: string): string {
 }
 
 /**
- * Parses what may be a spec, but also a path that does not exist.
+ * Parses what may be a spec or a path that does not exist.
  *
- * @param isPath Whether it is certainly a path if it is no spec.
- * @returns `null` if it is not one and does not look like one.
+ * @param isPath Whether it must be a path if it is not a spec.
+ * @returns `null` if it is not a spec and does not look like one.
+ * @throws {UsageError} If it looks like a spec and is not one.
  */
 function tryParse(text: string, isPath = false): RevisionSpec | null {
   try {
@@ -153,8 +151,7 @@ function tryParse(text: string, isPath = false): RevisionSpec | null {
 }
 
 /**
- * Splits a path after the longest of its beginnings that is a directory; `prefix` is "" or ends
- * with a slash.
+ * Splits a path after the longest prefix that is a directory; `prefix` is "" or ends with a slash.
  */
 function splitAfterDirectory(path: string): { prefix: string; rest: string } {
   let end = path.lastIndexOf("/") + 1;
@@ -165,31 +162,25 @@ function splitAfterDirectory(path: string): { prefix: string; rest: string } {
 }
 
 /**
- * Whether a path leads to what is a revision or is to be refused as one, even if only its metadata
- * is there.
+ * Whether a path is to be opened as a revision, or refused as one: something other than a directory
+ * is there, or metadata alone.
  */
 function isRevisionAt(path: string): boolean {
   const kind = kindOf(path);
   return kind === "other" || kind === "nothing" && kindOf(path + METADATA_SUFFIX) === "other";
 }
 
-/** "other" is also what cannot be told: the system's reason is in the error of whoever opens it. */
+/** Returns "other" also if the system refuses to tell: opening the path will say why. */
 function kindOf(path: string): "directory" | "other" | "nothing" {
   try {
     return Deno.statSync(path).isDirectory ? "directory" : "other";
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return isLink(path) ? "other" : "nothing";
+    if (error instanceof Deno.errors.NotFound) {
+      return linkOrNull(path) !== null ? "other" : "nothing";
+    }
     if (error instanceof Deno.errors.NotADirectory) return "nothing";
-    // A spec may be longer than a file's name.
+    // A spec may be longer than the name of a file can be.
     const { code } = error as { code?: string };
     return code === "ENAMETOOLONG" ? "nothing" : "other";
-  }
-}
-
-function isLink(path: string): boolean {
-  try {
-    return Deno.lstatSync(path).isSymlink;
-  } catch {
-    return false;
   }
 }

@@ -9,6 +9,7 @@
  */
 
 import { RevisionError } from "../errors.ts";
+import { isFileAt } from "../linux/file_status.ts";
 import { Slices, type Steps } from "../slices.ts";
 import { quote } from "../wording.ts";
 import type { CatalogEntry, SkippedRevision } from "./catalog.ts";
@@ -185,18 +186,10 @@ async function resolve(
       yield;
       const { name, mapPath } = entry;
       const reason = whyUnusable(entry) ??
-        (isFile(mapPath) ? null : "its map is not a regular file");
+        (isFileAt(mapPath) ? null : "its map is not a regular file");
       if (reason !== null) leftOut.push({ name, reason });
       else usable.push({ ...locateRevision(mapPath), entry });
     }
-  }
-}
-
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
   }
 }
 

@@ -1,42 +1,48 @@
 /**
- * Step 1 of every path: finds out which backup directory and which revision a user means, and that
- * the directory is in the format this project reads. Next: `purge_lock.ts`, then `revision_map.ts`.
+ * Finds the backup directory and the revision that a path means, and checks that the directory is
+ * in the format that this project reads. What comes next: `purge_lock.ts`, then `revision_map.ts`.
  *
  * @module
  */
 
 import { RevisionError, StoreFormatError } from "../errors.ts";
-import { METADATA_SUFFIX, pathIn, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
+import { METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
 import { reasonOf, rethrowLack } from "../linux/errno.ts";
 import { quote, shownHostName, WITHHELD } from "../wording.ts";
-import { readBeginning } from "../linux/paths.ts";
-import { describeNoStore, hasStoreTag, hintAbove, hintBeside, hintNear } from "./store_hints.ts";
+import { linkOrNull, pathIn, readBeginning, splitPath } from "../linux/paths.ts";
+import {
+  describeNoStore,
+  hasStoreTag,
+  hintAbove,
+  hintBeside,
+  hintNear,
+  joinClauses,
+} from "./store_hints.ts";
 
 /** What a revision path means. */
 export interface RevisionLocation {
   /** The backup directory, for {@linkcode requireStore}; "." for a bare name. */
   readonly basedir: string;
-  /** The revision's own name, also where the path was a symbolic link such as `last`. */
+  /** The revision's own name, even if the path was a symbolic link such as `last`. */
   readonly name: string;
   /**
-   * The revision map: a regular file when this was returned, and no symbolic link that may be
-   * turned.
+   * The revision map: a regular file when this was returned, not a symbolic link that may be
+   * redirected.
    */
   readonly mapPath: string;
 }
 
-// A tag is 2 bytes and a line feed. What is longer than this is no tag, whatever it starts with.
+// A tag is 2 bytes and a line feed. Anything longer than this is not a tag, however it starts.
 const TAG_MAX_BYTES = 1024;
 
-// Other formats are named as this one is. A word of another form may be a password.
+// Other formats have names like this one's. Any other text may be a password, and is not shown.
 const FORMAT_NAME = /^v\d{1,3}$/;
 
 /**
  * Checks that a directory is a backup directory of format "v2".
  *
- * @param dir Path of the directory.
- * @throws {StoreFormatError} If it is absent or unreadable, is no backup directory, or has another
- *   format.
+ * @throws {StoreFormatError} If it is absent or unreadable, is not a backup directory, or has
+ *   another format.
  */
 export function requireStore(dir: string): void {
   const refuse = (state: string, cause?: unknown): never => {
@@ -50,10 +56,10 @@ export function requireStore(dir: string): void {
   const dirInfo = tryStat(dir, refuse);
   if (dirInfo === null) {
     const hint = hintAbove(dir) ?? hintBeside(dir);
-    return refuse(["there is no such directory", hint].filter(Boolean).join("; "));
+    return refuse(joinClauses("there is no such directory", hint));
   }
   if (!dirInfo.isDirectory) {
-    return refuse(["it is not a directory", hintAbove(dir)].filter(Boolean).join("; "));
+    return refuse(joinClauses("it is not a directory", hintAbove(dir)));
   }
 
   const tagPath = pathIn(dir, STORE_TAG_FILE);
@@ -62,7 +68,7 @@ export function requireStore(dir: string): void {
   // Opening a FIFO would wait for a writer.
   if (!tagInfo.isFile) return refuse(`"${STORE_TAG_FILE}" in it is not a regular file`);
 
-  // A link to a file of /proc may wait for something to be read; such files have no length.
+  // Reading some files in /proc, to which this may be a link, waits for data; their size is 0.
   const tag = tagInfo.size === 0 ? "" : readTag(tagPath, refuse);
   if (tag !== STORE_TAG) {
     const found = tag === "" ? "nothing" : FORMAT_NAME.test(tag) ? quote(tag) : "something else";
@@ -77,12 +83,11 @@ export function requireStore(dir: string): void {
  * Finds the revision map that a path means: `DIR/UUID`, `DIR/last` (a symbolic link), or `UUID`
  * alone in the current directory.
  *
- * The backup directory is the one that contains the path given. Only where that has no chunk store
- * and the directory of a link's target has one (a link from elsewhere into a backup directory), it
- * is the latter.
+ * The backup directory is the one that contains the path, unless that has no chunk store and the
+ * path is a link into a directory that has one.
  *
- * @throws {RevisionError} If the path is absent, is a directory or a special file, or a revision's
- *   metadata, or if only metadata is left of the revision: on another server, or without a map.
+ * @throws {RevisionError} If the path is absent, a directory, a special file or a revision's
+ *   metadata, or if the revision has only metadata here: its map is missing or on another server.
  */
 export function locateRevision(path: string): RevisionLocation {
   const refuse = (state: string, cause?: unknown): never => {
@@ -101,13 +106,13 @@ export function locateRevision(path: string): RevisionLocation {
   }
   if (!info.isFile) return refuse("it is not a regular file");
 
-  const { dir, name } = split(path);
+  const { dir, name } = splitPath(path);
   let location: RevisionLocation = { basedir: dir, name, mapPath: path };
   if (lstat(path, refuse).isSymlink) {
-    const real = split(realPath(path, refuse));
+    const real = splitPath(realPath(path, refuse));
     const isBeside = realPath(dir, refuse) === real.dir;
     const basedir = isBeside || hasStoreTag(dir) || !hasStoreTag(real.dir) ? dir : real.dir;
-    // The link's target, not the link: `last` is turned to another revision by the next backup.
+    // The link's target, not the link: the next backup redirects `last` to another revision.
     location = { basedir, name: real.name, mapPath: pathIn(isBeside ? dir : real.dir, real.name) };
   }
   if (location.name.endsWith(METADATA_SUFFIX)) {
@@ -118,27 +123,22 @@ export function locateRevision(path: string): RevisionLocation {
 
 type Refuse = (state: string, cause?: unknown) => never;
 
-/** Says why there is nothing at a revision's path, as far as what lies beside it tells. */
+/** Says why there is nothing at a revision's path, judging by the files around it. */
 function whyAbsent(path: string): string {
-  try {
-    if (Deno.lstatSync(path).isSymlink) {
-      return `it is a symbolic link to nothing; ${hintNear(split(path).dir)}`;
-    }
-  } catch {
-    // Not even a link.
-  }
+  const { dir } = splitPath(path);
+  if (linkOrNull(path) !== null) return `it is a symbolic link to nothing; ${hintNear(dir)}`;
   try {
     const server = readServer(path + METADATA_SUFFIX);
-    const next = server === "" ? hintNear(split(path).dir) : "restore it there";
-    return `${describeOnlyMetadata(server)}; ${next}`;
+    return `${describeOnlyMetadata(server)}; ${server === "" ? hintNear(dir) : "restore it there"}`;
   } catch {
-    return `there is no such revision; ${hintNear(split(path).dir)}`;
+    return `there is no such revision; ${hintNear(dir)}`;
   }
 }
 
 /**
- * Says why a revision cannot be read of which there is only metadata; `server` as it stands there,
- * "" for none.
+ * Says why a revision that has only metadata here cannot be read.
+ *
+ * @param server As the metadata has it; "" if it names none.
  */
 export function describeOnlyMetadata(server: string): string {
   if (server === "") return "its map is missing, there is only its metadata";
@@ -148,22 +148,21 @@ export function describeOnlyMetadata(server: string): string {
 }
 
 /**
- * Looks for the server in a metadata file, in the one form that producers write it. Loading the
- * YAML parser of `revision_info.ts` takes 13 ms, which each restore would pay for this rare
- * message.
+ * Finds the server in a metadata file, in the only form in which producers write it; "" if it names
+ * none. The YAML parser of `revision_info.ts` takes 13 ms to load, too much for this rare message.
  */
 function readServer(path: string): string {
   const { isFile, size } = Deno.statSync(path);
   if (!isFile || size === 0) return "";
   const text = new TextDecoder().decode(readBeginning(path, 64 * 1024));
-  // Else it is no metadata, and what stands there is not for us to show.
+  // Other files are not metadata, and their text must not be shown.
   if (!/^(uuid|timestamp|stats):/m.test(text)) return "";
   const match = /^server: +(?:'([^'\n]+)'|"([^"\n]+)"|([^'"\s].*?)) *$/m.exec(text);
   return match?.[1] ?? match?.[2] ?? match?.[3] ?? "";
 }
 
 /**
- * Stats a path, `null` if there is nothing; a file where a directory should be counts as nothing.
+ * Stats a path; `null` if there is nothing, also because a file stands where a directory should.
  */
 function tryStat(path: string, refuse: Refuse): Deno.FileInfo | null {
   try {
@@ -204,11 +203,4 @@ function readTag(path: string, refuse: Refuse): string {
     rethrowLack(error, path);
     return refuse(`"${STORE_TAG_FILE}" in it cannot be read: ${reasonOf(error)}`, error);
   }
-}
-
-/** Takes a path apart; the directory of a bare name is ".". */
-function split(path: string): { dir: string; name: string } {
-  const slash = path.lastIndexOf("/");
-  if (slash < 0) return { dir: ".", name: path };
-  return { dir: path.slice(0, slash).replace(/\/+$/, "") || "/", name: path.slice(slash + 1) };
 }

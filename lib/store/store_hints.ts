@@ -1,69 +1,69 @@
 /**
- * The next step of whoever named a backup directory or a revision that is not there: what lies
- * nearby, and the command that shows it. Looks at names only, and only once something has failed.
+ * What to do after naming a backup directory or a revision that does not exist: what there is
+ * nearby, and the command that shows it. Looks only at names, and only after something has failed.
  *
  * @module
  */
 
 import { quote } from "../wording.ts";
 import { parseRevisionSpec } from "./revision_spec_parser.ts";
-import { CHUNKS_DIR, METADATA_SUFFIX, pathIn, STORE_TAG_FILE } from "./layout.ts";
+import { isFileAt, statOrNull } from "../linux/file_status.ts";
+import { pathIn, splitPath } from "../linux/paths.ts";
+import { CHUNKS_DIR, METADATA_SUFFIX, STORE_TAG_FILE } from "./layout.ts";
 
-/** Backup directories that a message names. */
+/** How many backup directories a message names at most. */
 const NAMED_MAX = 5;
 
-/** Directories that are looked into; a server has some hundreds of backup directories. */
+/** How many directories are searched at most; a server has some hundreds of backup directories. */
 const LOOKED_INTO_MAX = 10_000;
 
-/** Names the command that shows what there is in a backup directory. */
+/** Joins the parts of a message that there are. */
+export function joinClauses(...clauses: readonly (string | undefined)[]): string {
+  return clauses.filter((clause) => clause !== undefined).join("; ");
+}
+
+/** Names the command that lists a backup directory. */
 export function listHint(dir: string): string {
   return `${quote(`backy-extract list ${shellWord(dir)}`)} shows what there is`;
 }
 
 /**
- * Says what to list instead of a path that is no directory; `undefined` if nothing suggests itself.
+ * Says what to list instead of a path that is not a directory; `undefined` if there is nothing to
+ * suggest.
  */
 export function hintForList(path: string): string | undefined {
   const above = storeAbove(path);
   if (above === undefined) return isDirectory(path) ? undefined : hintBeside(path);
-  const trimmed = path.replace(/\/+$/, "");
-  const name = trimmed.slice(trimmed.lastIndexOf("/") + 1);
+  const { name } = splitPath(withoutSlash(path));
   const command = `backy-extract list ${shellWord(above)} ${shellWord(name)}`;
   return isSpec(name) || exists(path) ? `for a revision, use ${quote(command)}` : listHint(above);
 }
 
 /**
- * Says where to look when there is nothing in a directory by the name that was given.
+ * Says where to look after a name was not found in a directory.
  *
  * @param dir May be missing.
  */
 export function hintNear(dir: string): string {
   if (hasStoreTag(dir)) return listHint(dir);
-  if (!isDirectory(dir)) {
-    const beside = describeStoresIn(parentOf(dir), "beside it");
-    return [`there is no directory ${quote(dir)}`, beside].filter(Boolean).join("; ");
-  }
+  if (!isDirectory(dir)) return joinClauses(`there is no directory ${quote(dir)}`, hintBeside(dir));
   const below = describeStoresIn(dir, `below ${quote(dir)}`);
   if (below !== undefined) return below;
   const above = storeAbove(dir);
   return above === undefined ? `${quote(dir)} is not a backup directory` : listHint(above);
 }
 
-/**
- * Says which backup directories lie in the directory above a missing one; `undefined` if there are
- * none.
- */
+/** Says which backup directories there are beside a missing one; `undefined` if there are none. */
 export function hintBeside(dir: string): string | undefined {
   return describeStoresIn(parentOf(dir), "beside it");
 }
 
-/** Says that a path lies in a backup directory and is none itself; `undefined` if it does not. */
+/** Names the backup directory in which a path lies; `undefined` if it lies in none. */
 export function hintAbove(path: string): string | undefined {
   const above = storeAbove(path);
   return above === undefined ? undefined : `the backup directory is ${quote(above)}`;
 }
 
-/** Returns the backup directory in which a path lies; `undefined` if that is none. */
 function storeAbove(path: string): string | undefined {
   const parent = parentOf(path);
   return hasStoreTag(parent) ? parent : undefined;
@@ -85,11 +85,7 @@ export function describeNoStore(dir: string): string {
 
 /** Whether a directory has the file that makes it a backup directory. */
 export function hasStoreTag(dir: string): boolean {
-  try {
-    return Deno.statSync(pathIn(dir, STORE_TAG_FILE)).isFile;
-  } catch {
-    return false;
-  }
+  return isFileAt(pathIn(dir, STORE_TAG_FILE));
 }
 
 function describeStoresIn(dir: string, where: string): string | undefined {
@@ -132,20 +128,18 @@ function exists(path: string): boolean {
 }
 
 function isDirectory(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch {
-    return false;
-  }
+  return statOrNull(path)?.isDirectory === true;
 }
 
 function parentOf(path: string): string {
-  const trimmed = path.replace(/\/+$/, "");
-  const slash = trimmed.lastIndexOf("/");
-  return slash < 0 ? "." : trimmed.slice(0, slash) || "/";
+  return splitPath(withoutSlash(path)).dir;
 }
 
-/** Writes an argument as a shell takes it for one word. */
+function withoutSlash(path: string): string {
+  return path.replace(/\/+$/, "");
+}
+
+/** Quotes an argument so that a shell takes it as one word. */
 function shellWord(text: string): string {
   return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

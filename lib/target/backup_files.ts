@@ -10,7 +10,7 @@
 
 import { basename, dirname } from "node:path";
 
-import { type FileStatus, statOrNull } from "../linux/file_status.ts";
+import { type FileStatus, isFileAt, statOrNull } from "../linux/file_status.ts";
 import { readBeginning, readTextOrNull } from "../linux/paths.ts";
 import {
   CHUNK_BYTES,
@@ -101,14 +101,10 @@ function describeName(realPath: string): string | null {
     return "it is named as a chunk of a backup";
   }
   const metadata = realPath + METADATA_SUFFIX;
-  if (isFile(metadata)) return `it is a revision of a backup, which ${quote(metadata)} describes`;
+  if (isFileAt(metadata)) return `it is a revision of a backup, which ${quote(metadata)} describes`;
   if (!name.endsWith(METADATA_SUFFIX)) return null;
   const map = realPath.slice(0, -METADATA_SUFFIX.length);
-  return isFile(map) ? `it describes ${quote(map)}, a revision of a backup` : null;
-}
-
-function isFile(path: string): boolean {
-  return statOrNull(path)?.isFile === true;
+  return isFileAt(map) ? `it describes ${quote(map)}, a revision of a backup` : null;
 }
 
 /** Says whether an existing file holds what only a backup's files hold. */
