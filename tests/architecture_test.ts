@@ -30,7 +30,8 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
   "node:path": ["lib/linux", "lib/deno_fuse/preflight.ts", "lib/target"],
   "npm:yaml": ["lib/store/revision_info.ts"],
   "npm:string-width": ["lib/cli/table.ts"],
-  "deno.json": ["lib/cli/version.ts"],
+  "npm:deno-std": ["lib/cli/command_line.ts"],
+  "deno.json": ["lib/cli/command_run.ts"],
   "wasm/build/codec.wasm": ["wasm"],
 };
 

@@ -9,7 +9,7 @@
  */
 
 import { PARTITION_NUMBERS } from "../image/partition_table.ts";
-import { badValue, parseWhole } from "./option_values.ts";
+import { parseWhole, ValueFault } from "./option.ts";
 
 const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
   ["", 1],
@@ -27,22 +27,22 @@ const RANGE_FAULT = 'not OFFSET:LENGTH in bytes, such as "1GiB:512MiB"';
  *
  * @returns Bytes; the offset is 0 if it is missing, the length `null` (to the image's end) or > 0.
  *   Their sum is exact.
- * @throws {UsageError} for anything else.
+ * @throws {ValueFault} for anything else.
  */
 export function parseByteRange(text: string): { offset: number; length: number | null } {
   const [offsetText, lengthText, ...surplus] = text.split(":");
   if (offsetText === undefined || lengthText === undefined || surplus.length > 0) {
-    throw badValue("range", text, RANGE_FAULT);
+    throw new ValueFault(RANGE_FAULT);
   }
-  if (offsetText === "" && lengthText === "") throw badValue("range", text, "empty");
+  if (offsetText === "" && lengthText === "") throw new ValueFault("empty");
   const offset = offsetText === "" ? 0 : parseBytes(offsetText);
   const length = lengthText === "" ? null : parseBytes(lengthText);
   if (offset === null || (lengthText !== "" && length === null)) {
-    throw badValue("range", text, RANGE_FAULT);
+    throw new ValueFault(RANGE_FAULT);
   }
-  if (length === 0) throw badValue("range", text, "of no length");
+  if (length === 0) throw new ValueFault("of no length");
   if (!Number.isSafeInteger(offset + (length ?? 0))) {
-    throw badValue("range", text, "beyond the end of any image");
+    throw new ValueFault("beyond the end of any image");
   }
   return { offset, length };
 }
@@ -51,12 +51,12 @@ export function parseByteRange(text: string): { offset: number; length: number |
  * Reads the value of `--bwlimit`: bytes a second, "/s" after it or not.
  *
  * @returns Bytes a second, > 0.
- * @throws {UsageError} for anything else.
+ * @throws {ValueFault} for anything else.
  */
 export function parseRate(text: string): number {
   const bytesPerSecond = parseBytes(text.replace(/\/s$/i, ""));
   if (bytesPerSecond === null || !Number.isSafeInteger(bytesPerSecond) || bytesPerSecond === 0) {
-    throw badValue("bwlimit", text, 'not a number of bytes a second above 0, such as "100MiB"');
+    throw new ValueFault('not a number of bytes a second above 0, such as "100MiB"');
   }
   return bytesPerSecond;
 }
@@ -65,12 +65,12 @@ export function parseRate(text: string): number {
  * Reads the value of `--sample`: a percentage, "%" after it or not.
  *
  * @returns Percent, > 0 and <= 100.
- * @throws {UsageError} for anything else.
+ * @throws {ValueFault} for anything else.
  */
 export function parsePercent(text: string): number {
   const percent = /^([0-9]+\.?[0-9]*|\.[0-9]+)%?$/.test(text) ? parseFloat(text) : NaN;
   if (!(percent > 0 && percent <= 100)) {
-    throw badValue("sample", text, "not a percentage above 0 and up to 100");
+    throw new ValueFault("not a percentage above 0 and up to 100");
   }
   return percent;
 }
@@ -78,10 +78,10 @@ export function parsePercent(text: string): number {
 /**
  * Reads the value of `--partition`.
  *
- * @throws {UsageError} unless it is a whole decimal number that a partition may have.
+ * @throws {ValueFault} unless it is a whole decimal number that a partition may have.
  */
 export function parsePartitionNumber(text: string): number {
-  return parseWhole("partition", text, PARTITION_NUMBERS);
+  return parseWhole(text, PARTITION_NUMBERS);
 }
 
 /** Parses a byte count; `null` if malformed. Beyond 2^53 it is not exact. */

@@ -1,6 +1,6 @@
 /**
- * `backy-extract check` as a command. What is damaged goes to standard output, how the check goes
- * to standard error.
+ * `backy-extract check`: its options, its help and its run. Standard output gets what is damaged,
+ * standard error how the check goes.
  *
  * Without damage nothing goes to standard output. With damage it gets a table of the damaged ranges
  * and one of all revisions.
@@ -24,22 +24,79 @@
  * @module
  */
 
-import { check, type CheckedState, type CheckEvent, type CheckReport } from "../check/check.ts";
+import type { CheckedState, CheckEvent, CheckReport } from "../check/check.ts";
 import { reasonOf } from "../linux/errno.ts";
 import { printable, quote } from "../wording.ts";
 import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
-import { candidateLines } from "./candidates.ts";
-import { renderFindings, renderJsonFindings } from "./check_table.ts";
+import { parsePercent } from "./byte_values.ts";
+import { type CommandOf, defineCommand } from "./command.ts";
 import { beginRun } from "./command_run.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
-import type { CheckCommand } from "./extract_commands.ts";
+import { candidateLines } from "./failure.ts";
 import { formatBytes, formatCount, formatDuration, formatQuantity, formatRate } from "./format.ts";
-import { defaultThreads } from "./option_values.ts";
+import { atLeastOne, flag, valued } from "./option.ts";
 import type { Reporter } from "./reporter.ts";
+import {
+  defaultThreads,
+  LOCK_TIMEOUT,
+  QUIET,
+  READ_RATE,
+  REVISION_SPEC,
+  THREADS,
+} from "./shared_options.ts";
 import { stdoutColumns, writeAll } from "./terminal.ts";
 
-/** Runs a check. @returns The exit code; everything there is to say was printed. */
-export async function runCheck(tool: string, command: CheckCommand): Promise<ExitCode> {
+const ARGUMENTS = {
+  revisions: atLeastOne({
+    name: "REVISION",
+    names: "revision",
+    help: "a revision, or several by a specification, such as /srv/backy/vm/last or " +
+      "/srv/backy/vm/all; or a backup directory, with -r",
+  }),
+};
+
+const OPTIONS = {
+  spec: REVISION_SPEC,
+  /** Share of the chunks that are checked, more than 0 and at most 1. */
+  share: valued({
+    long: "sample",
+    value: "PERCENT",
+    help: "check only this share of the chunks, chosen at random",
+    default: "100",
+    absent: 1,
+    parse: (text) => parsePercent(text) / 100,
+  }),
+  threads: THREADS,
+  lockTimeoutMs: LOCK_TIMEOUT,
+  readBytesPerSecond: READ_RATE,
+  quiet: QUIET,
+  json: flag({
+    long: "json",
+    help: "print what is damaged in JSON, one object per line, and report to standard error " +
+      "likewise",
+  }),
+};
+
+/** A check as the command line asks for it. */
+export type CheckCommand = CommandOf<"check", typeof OPTIONS, typeof ARGUMENTS>;
+
+/** `backy-extract check`. */
+export const CHECK = defineCommand({
+  kind: "check",
+  name: "backy-extract check",
+  summary:
+    "Reads, decodes and verifies each distinct chunk of the revisions once, and prints what " +
+    "is damaged and which revisions and byte ranges that touches. Changes nothing.",
+  brief: "read and verify all chunks of revisions, without restoring",
+  arguments: ARGUMENTS,
+  options: OPTIONS,
+  reportsJson: true,
+  run: runCheck,
+});
+
+async function runCheck(command: CheckCommand, tool: string): Promise<ExitCode> {
+  // It needs more than a restore does, which is not to wait for it.
+  const { check } = await import("../check/check.ts");
   using run = beginRun(tool, command);
   const { reporter, signal } = run;
   const { kind, quiet: _quiet, json, ...asked } = command;
@@ -105,6 +162,7 @@ async function printFindings(
   }
 
   async function write(): Promise<void> {
+    const { renderFindings, renderJsonFindings } = await import("./check_table.ts");
     const lines = json
       ? [...renderJsonFindings(report)]
       : renderFindings({ ...report, isSample }, { maxCells: stdoutColumns() }).map((line) =>

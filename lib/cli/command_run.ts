@@ -4,14 +4,18 @@
  * @module
  */
 
+import config from "../../deno.json" with { type: "json" };
+import { type EndSignal, InterruptedError } from "../errors.ts";
 import { raiseDescriptorLimit } from "../linux/headroom.ts";
 import { ExitCode } from "./exit_code.ts";
-import { interruptedBy, SignalWatch } from "./interruption.ts";
 import { JsonReporter } from "./json_reporter.ts";
+import { processStart } from "./process_start.ts";
 import { ProgressReporter } from "./progress.ts";
 import type { Reporter } from "./reporter.ts";
 import { openSink, type Sink, stderrDisplay } from "./terminal.ts";
-import { VERSION } from "./version.ts";
+
+/** Version of both tools, such as "1.2.3". */
+export const VERSION: string = config.version;
 
 /** A command that is running, until it is disposed of. */
 export interface CommandRun extends Disposable {
@@ -53,4 +57,41 @@ export function beginRun(
       reporter[Symbol.dispose]();
     },
   };
+}
+
+const END_SIGNALS: readonly EndSignal[] = ["SIGHUP", "SIGINT", "SIGTERM"];
+
+/**
+ * Calls back at each SIGHUP, SIGINT and SIGTERM until it is disposed of. What was ignored when the
+ * process was started (nohup, background jobs of scripts) stays ignored.
+ */
+export class SignalWatch implements Disposable {
+  readonly #listeners: readonly (readonly [Deno.Signal, () => void])[];
+
+  /**
+   * @param onSignal Called with the signal and how many there have been, from 1. All SIGHUPs
+   *   together are one: when a terminal ends, the kernel sends one to the foreground jobs, and the
+   *   shell another.
+   */
+  constructor(onSignal: (signal: EndSignal, count: number) => void) {
+    let count = 0;
+    let hasHungUp = false;
+    const { ignoredSignals } = processStart();
+    const listened = END_SIGNALS.filter((signal) => !ignoredSignals.has(signal));
+    this.#listeners = listened.map((signal) => [signal, () => {
+      if (signal === "SIGHUP" && hasHungUp) return;
+      hasHungUp ||= signal === "SIGHUP";
+      onSignal(signal, ++count);
+    }]);
+    for (const [signal, listener] of this.#listeners) Deno.addSignalListener(signal, listener);
+  }
+
+  [Symbol.dispose](): void {
+    for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
+  }
+}
+
+/** Builds the error that ends what a signal interrupted. */
+export function interruptedBy(signal: EndSignal): InterruptedError {
+  return new InterruptedError(`Interrupted by ${signal}`, { signal });
 }

@@ -1,22 +1,24 @@
 /**
- * `backy-extract` from its arguments to its exit code: parses, and hands over to the command.
+ * `backy-extract`: a restore, unless the first argument is the word of another command.
  *
  * @module
  */
 
-import { ExitCode, exitCodeFor } from "./exit_code.ts";
-import { parseExtractArguments } from "./extract_arguments.ts";
-import { printAnswer } from "./failure.ts";
-import { renderHelp } from "./help.ts";
-import { JsonReporter } from "./json_reporter.ts";
-import { EXTRACT_TOOL } from "./option_table.ts";
-import { ProgressReporter } from "./progress.ts";
-import { runRestore } from "./restore_command.ts";
-import { openSink, type Sink, stderrDisplay } from "./terminal.ts";
-import { VERSION } from "./version.ts";
-import { requireUsablePaths } from "./working_directory.ts";
+import { CHECK, type CheckCommand } from "./check_command.ts";
+import { type Answer, type CommandSpec, parseCommand } from "./command.ts";
+import type { ExitCode } from "./exit_code.ts";
+import { LIST, type ListCommand } from "./list_command.ts";
+import { RESTORE, type RestoreCommand } from "./restore_command.ts";
+import { runTool } from "./tool.ts";
 
-const NAME = EXTRACT_TOOL.name;
+/** The commands that a word chooses, in the order in which help shows them. */
+const COMMANDS: readonly CommandSpec<ListCommand | CheckCommand>[] = [LIST, CHECK];
+
+/** All that there is to say about `backy-extract`. */
+export const EXTRACT: CommandSpec<RestoreCommand> = { ...RESTORE, commands: COMMANDS };
+
+/** What a command line of `backy-extract` asks for. */
+export type ExtractCommand = Answer | RestoreCommand | ListCommand | CheckCommand;
 
 /**
  * Runs the tool.
@@ -24,42 +26,19 @@ const NAME = EXTRACT_TOOL.name;
  * @param args Command line without the program's name.
  * @returns The exit code; everything there is to say was printed.
  */
-export async function runExtract(args: readonly string[]): Promise<ExitCode> {
-  const write = openSink();
-  try {
-    const command = parseExtractArguments(args);
-    requireUsablePaths(command);
-    switch (command.kind) {
-      // What is asked for goes to standard output. backy looks for a line that begins with the
-      // tool's name.
-      case "version":
-        return printAnswer(`${NAME} ${VERSION}\n`, NAME, write);
-      case "help":
-        return printAnswer(renderHelp(command.tool), NAME, write);
-      case "restore":
-        return await runRestore(NAME, command);
-      // These need more than a restore does, which is not to wait for it.
-      case "list":
-        return await (await import("./list_command.ts")).runListCommand(NAME, command, write);
-      case "check":
-        return await (await import("./check_command.ts")).runCheck(NAME, command);
-    }
-  } catch (error) {
-    return failAtOnce(error, args, write);
-  }
+export function runExtract(args: readonly string[]): Promise<ExitCode> {
+  const command = commandOf(args);
+  return command
+    ? runTool(EXTRACT.name, command, args.slice(1))
+    : runTool(EXTRACT.name, EXTRACT, args);
 }
 
-/**
- * Says what made a run fail that has no reporter: its arguments, as a rule, which then cannot say
- * who listens.
- */
-function failAtOnce(error: unknown, args: readonly string[], write: Sink): ExitCode {
-  const options = { tool: NAME, write, quiet: true };
-  // A list's JSON goes to standard output, and what it says beside is for a person.
-  const isJson = args[0] !== "list" && args.includes("--json");
-  using reporter = isJson
-    ? new JsonReporter({ ...options, version: VERSION })
-    : new ProgressReporter({ ...options, display: stderrDisplay() });
-  reporter.fail(error);
-  return exitCodeFor(error);
+/** Reads a command line as {@linkcode runExtract} does. @throws {UsageError} */
+export function parseExtractArguments(args: readonly string[]): ExtractCommand {
+  const command = commandOf(args);
+  return command ? parseCommand(command, args.slice(1)) : parseCommand(EXTRACT, args);
+}
+
+function commandOf([word]: readonly string[]): typeof COMMANDS[number] | undefined {
+  return COMMANDS.find(({ kind }) => kind === word);
 }

@@ -1,13 +1,14 @@
 /**
- * How the tools answer at once, and what a person is told of an error.
+ * What a person is told of an error: a line, and others below it.
  *
  * @module
  */
 
-import { BackyError } from "../errors.ts";
-import { reasonOf } from "../linux/errno.ts";
-import { ExitCode } from "./exit_code.ts";
-import { type Sink, writeFully } from "./terminal.ts";
+import { BackyError, RevisionError } from "../errors.ts";
+import { quote } from "../wording.ts";
+import { formatListedTime, formatQuantity } from "./format.ts";
+
+const SHOWN_MAX = 20;
 
 /** Says in one line what went wrong; an error that is not ours is a bug, and said to be one. */
 export function describeFailure(error: unknown): string {
@@ -17,19 +18,22 @@ export function describeFailure(error: unknown): string {
 }
 
 /**
- * Prints what was asked for (help, version) to standard output.
- *
- * @param tool Name of the tool, put before the message of a failure.
- * @param write Takes that message.
+ * Lists the candidates of an error that has some, the last 20, as the newest are as a rule; no
+ * lines for others.
  */
-export function printAnswer(text: string, tool: string, write: Sink): ExitCode {
-  try {
-    writeFully(Deno.stdout, text);
-    return ExitCode.COMPLETE;
-  } catch (error) {
-    // `--help | head` has what it wanted.
-    if (error instanceof Deno.errors.BrokenPipe) return ExitCode.COMPLETE;
-    write(`${tool}: Cannot write standard output: ${reasonOf(error)}\n`);
-    return ExitCode.FAILURE;
-  }
+export function candidateLines(error: unknown): string[] {
+  if (!(error instanceof RevisionError) || error.candidates.length === 0) return [];
+  const { candidates } = error;
+  const more = candidates.length - SHOWN_MAX;
+  return [
+    ...(more > 0 ? [`${formatQuantity(more, "candidate")} before these, not shown`] : []),
+    ...candidates.slice(-SHOWN_MAX).map(({ name, time, tags }) =>
+      [
+        "candidate:",
+        formatListedTime(time === null ? null : new Date(time)),
+        name,
+        ...tags.map((tag) => quote(tag, 40)),
+      ].join(" ")
+    ),
+  ];
 }

@@ -1,6 +1,6 @@
 /**
- * Numbers, times and untrusted text as a person reads them on a terminal. Pure; never shows NaN or
- * Infinity.
+ * Numbers and times as a person reads them on a terminal, points in time in the host's zone. Pure
+ * but for that zone; never shows NaN or Infinity.
  *
  * @module
  */
@@ -49,7 +49,6 @@ export function formatClock(seconds: number): string {
   const days = Math.floor(total / 86_400);
   const hours = Math.floor(total / 3600) % 24;
   const minutes = Math.floor(total / 60) % 60;
-  const twoDigits = (value: number) => String(value).padStart(2, "0");
   const clock = days === 0 && hours === 0
     ? `${minutes}:${twoDigits(total % 60)}`
     : `${hours}:${twoDigits(minutes)}:${twoDigits(total % 60)}`;
@@ -92,7 +91,46 @@ export function formatQuantity(count: number, singular: string): string {
   return `${formatCount(count)} ${singular}${Math.trunc(sane(count)) === 1 ? "" : "s"}`;
 }
 
+/** Writes "2026-01-11 17:45". */
+export function formatLocalMinute(time: Date): string {
+  return `${dateOf(time)} ${twoDigits(time.getHours())}:${twoDigits(time.getMinutes())}`;
+}
+
+/**
+ * Writes a revision's time for people, as {@linkcode formatLocalMinute}; "unknown" for one without.
+ */
+export function formatListedTime(time: Date | null): string {
+  return time === null ? "unknown" : formatLocalMinute(time);
+}
+
+/** Writes ISO 8601 with the zone's offset of that time: "2026-01-11T17:45:25.666+01:00". */
+export function formatLocalIso(time: Date): string {
+  const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(twoDigits).join(":");
+  const milliseconds = String(time.getMilliseconds()).padStart(3, "0");
+  const east = -time.getTimezoneOffset();
+  const offset = Math.abs(east);
+  const sign = east < 0 ? "-" : "+";
+  const zone = `${sign}${twoDigits(Math.trunc(offset / 60))}:${twoDigits(offset % 60)}`;
+  return `${dateOf(time)}T${clock}.${milliseconds}${zone}`;
+}
+
+/** Names the host's zone: "UTC", "Europe/Berlin"; "local time" where it has no name. */
+export function localZone(): string {
+  const { timeZone } = new Intl.DateTimeFormat("en").resolvedOptions();
+  if (/^(Etc\/)?(UTC|UCT|GMT|Universal|Zulu)$/.test(timeZone)) return "UTC";
+  return timeZone && timeZone !== "Etc/Unknown" ? timeZone : "local time";
+}
+
+function dateOf(time: Date): string {
+  const year = String(time.getFullYear()).padStart(4, "0");
+  return `${year}-${twoDigits(time.getMonth() + 1)}-${twoDigits(time.getDate())}`;
+}
+
 /** The number itself if it can be shown, else 0. */
 function sane(value: number): number {
   return Number.isFinite(value) && value > 0 ? value : 0;
+}
+
+function twoDigits(value: number): string {
+  return String(value).padStart(2, "0");
 }

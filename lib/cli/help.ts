@@ -1,28 +1,29 @@
 /**
- * Renders a tool's `--help` from its option table.
+ * Renders the `--help` of a tool or a command of it.
  *
  * @module
  */
 
 import { EXIT_CODE_TABLE } from "./exit_code.ts";
-import type { ArgumentSpec, OptionSpec, ToolSpec } from "./option_table.ts";
+import { type CommandSpec, optionsOf } from "./command.ts";
+import type { Argument, Option } from "./option.ts";
 
 const COLUMNS = 80;
 
 /**
- * Renders the help text of a tool.
+ * Renders the help text of a tool or a command of it.
  *
  * @returns Lines of at most 80 columns, ending in a newline.
  */
-export function renderHelp(tool: ToolSpec): string {
+export function renderHelp(tool: CommandSpec): string {
   const parts = [
     renderUsage(tool),
     wrap(tool.summary, COLUMNS).join("\n"),
-    ...(tool.commands ? [renderCommands(tool)] : []),
-    renderSection("Arguments", tool.arguments.map(({ name, help }) => [name, help])),
+    ...(tool.commands ? [renderCommands(tool.commands)] : []),
+    renderSection("Arguments", argumentsOf(tool).map(({ name, help }) => [name, help])),
     renderSection(
       "Options",
-      tool.options.map((option) => [optionTerm(option), optionHelp(option)]),
+      optionsOf(tool).map((option) => [optionTerm(option), optionHelp(option)]),
     ),
     renderSection(
       "Exit codes",
@@ -32,29 +33,36 @@ export function renderHelp(tool: ToolSpec): string {
   return parts.join("\n\n") + "\n";
 }
 
-function renderUsage(tool: ToolSpec): string {
-  const positionals = tool.arguments.map(argumentTerm).join(" ");
-  return `Usage: ${tool.name} [OPTIONS] ${positionals}`;
+function argumentsOf(tool: CommandSpec): readonly Argument<unknown>[] {
+  return Object.values(tool.arguments);
 }
 
-function argumentTerm({ name, isOptional, isRepeated }: ArgumentSpec): string {
-  const term = isRepeated ? `${name}...` : name;
-  return isOptional ? `[${term}]` : term;
+function renderUsage(tool: CommandSpec): string {
+  return `Usage: ${tool.name} [OPTIONS] ${renderArguments(tool)}`;
 }
 
-function renderCommands({ name, commands = [] }: ToolSpec): string {
-  const rows = commands.map(({ usage, help }) => [usage, help] as const);
-  const [first = ""] = commands.map(({ usage }) => usage.split(" ", 1)[0]);
+function renderArguments(tool: CommandSpec): string {
+  return argumentsOf(tool).map(({ name, isOptional, isRepeated }) => {
+    const term = isRepeated ? `${name}...` : name;
+    return isOptional ? `[${term}]` : term;
+  }).join(" ");
+}
+
+function renderCommands(commands: readonly CommandSpec[]): string {
+  const rows = commands.map((command) =>
+    [`${command.kind} [OPTIONS] ${renderArguments(command)}`, command.brief ?? ""] as const
+  );
+  const [first] = commands;
   return renderSection("Commands", rows) +
-    `\n  ("${name} ${first} --help" tells more; a revision of that name is "./${first}")`;
+    `\n  ("${first?.name} --help" tells more; a revision of that name is "./${first?.kind}")`;
 }
 
-function optionTerm({ short, long, value }: OptionSpec): string {
+function optionTerm({ short, long, value }: Option<unknown>): string {
   const names = short === undefined ? `    --${long}` : `-${short}, --${long}`;
   return value === undefined ? names : `${names} ${value}`;
 }
 
-function optionHelp({ help, default: preset }: OptionSpec): string {
+function optionHelp({ help, default: preset }: Option<unknown>): string {
   return preset === undefined ? help : `${help} (default: ${preset})`;
 }
 

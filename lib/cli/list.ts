@@ -37,13 +37,13 @@ import { requireStore } from "../store/store.ts";
 import { hintForList, listHint } from "../store/store_hints.ts";
 import { quote } from "../wording.ts";
 import { ExitCode } from "./exit_code.ts";
+import { formatLocalIso } from "./format.ts";
 import { renderJsonLine } from "./json_line.ts";
 import { renderRevisions } from "./list_table.ts";
 import { type ListedRevision, listRevision } from "./listed_revision.ts";
-import { formatLocalIso } from "./local_time.ts";
 
 /** What is to be listed. */
-export interface ListCommand {
+export interface ListRequest {
   /** The backup directory. */
   readonly dir: string;
   /** Which revisions, and in which order; default: all, oldest first. */
@@ -88,8 +88,8 @@ export interface ListOutput {
  * @throws {RevisionError} If a part of the spec names a revision that does not exist. A set may be
  *   empty.
  */
-export async function runList(command: ListCommand, output: ListOutput): Promise<ExitCode> {
-  const { dir, spec, json } = command;
+export async function list(request: ListRequest, output: ListOutput): Promise<ExitCode> {
+  const { dir, spec, json } = request;
   const parsedSpec = spec === undefined ? undefined : parseRevisionSpec(spec);
   const slices = new Slices();
   output.onStep?.("Reading metadata");

@@ -1,5 +1,6 @@
 /**
- * `backy-extract list` as a command: where its output goes, and how far it is if it takes long.
+ * `backy-extract list`: its options, its help, where its output goes, and how far it is if it takes
+ * long. `list.ts` makes the list.
  *
  * SIGINT and SIGTERM keep their default: they end the process at once, as there is nothing to put
  * in order.
@@ -8,28 +9,53 @@
  */
 
 import { printable } from "../wording.ts";
+import { type CommandOf, defineCommand } from "./command.ts";
 import type { ExitCode } from "./exit_code.ts";
-import type { ListCommand } from "./extract_commands.ts";
-import { runList } from "./list.ts";
+import { flag, optional, required } from "./option.ts";
 import { ProgressReporter } from "./progress.ts";
 import { type Sink, stderrDisplay, stdoutColumns, writeAll } from "./terminal.ts";
 
 /** Most lists are made before; what takes longer shows how far it is. */
 const UNTOLD_MS = 1000;
 
-/** Lists revisions. @throws What `runList` throws. */
-export async function runListCommand(
-  tool: string,
-  command: ListCommand,
-  write: Sink,
-): Promise<ExitCode> {
+const ARGUMENTS = {
+  dir: required({ name: "DIR", names: "directory", help: "a backup directory" }),
+  spec: optional({
+    name: "SPEC",
+    names: "spec",
+    help: 'which revisions, such as clean, tag:daily, "trust:verified & not(tag:daily)" or ' +
+      "2026-01-01..2026-02-01",
+  }),
+};
+
+const OPTIONS = {
+  json: flag({ long: "json", help: "print JSON, one object per line" }),
+};
+
+/** A listing as the command line asks for it. */
+export type ListCommand = CommandOf<"list", typeof OPTIONS, typeof ARGUMENTS>;
+
+/** `backy-extract list`. */
+export const LIST = defineCommand({
+  kind: "list",
+  name: "backy-extract list",
+  summary: "Lists the revisions of a backup directory, the newest last.",
+  brief: "list the revisions of a backup directory",
+  arguments: ARGUMENTS,
+  options: OPTIONS,
+  run: runList,
+});
+
+async function runList(command: ListCommand, tool: string, write: Sink): Promise<ExitCode> {
+  // It needs more than a restore does, which is not to wait for it.
+  const { list } = await import("./list.ts");
   const columns = stdoutColumns();
   const display = stderrDisplay();
   using reporter = new ProgressReporter({ tool, write, display, quiet: false, delayMs: UNTOLD_MS });
   const onStatus = () => reporter.status();
   Deno.addSignalListener("SIGUSR1", onStatus);
   try {
-    return await runList(command, {
+    return await list(command, {
       write: (text) => writeAll(Deno.stdout, text),
       warn: (text) => reporter.warn(text),
       fail: (text) => write(`${tool}: ${printable(text)}\n`),

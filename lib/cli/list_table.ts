@@ -6,9 +6,8 @@
 
 import type { Steps } from "../slices.ts";
 import { quote } from "../wording.ts";
-import { formatBytes, formatCount, formatQuantity } from "./format.ts";
+import { formatBytes, formatCount, formatListedTime, formatQuantity, localZone } from "./format.ts";
 import type { ListedRevision, RevisionState } from "./listed_revision.ts";
-import { formatListedTime, localZone } from "./local_time.ts";
 import {
   joinColumns,
   type SetColumn,

@@ -6,10 +6,9 @@
  */
 
 import { isChunkFault, OsError, TargetError } from "../errors.ts";
-import type { TargetHandle } from "../target/target.ts";
+import type { SparseMode, TargetHandle } from "../target/target.ts";
 import { STDOUT_NAME } from "../target/wording.ts";
 import { quote } from "../wording.ts";
-import type { RestoreCommand } from "./extract_commands.ts";
 
 /** A target that may have been changed. */
 export interface TouchedTarget {
@@ -19,7 +18,12 @@ export interface TouchedTarget {
 }
 
 /** What of a command decides how it is resumed. */
-export type ResumedCommand = Pick<RestoreCommand, "update" | "base" | "sparse" | "partition">;
+export interface ResumedCommand {
+  readonly update: boolean;
+  readonly base: string | undefined;
+  readonly sparse: SparseMode;
+  readonly partition: number | undefined;
+}
 
 /** errno names that mean: there is no room. */
 const NO_ROOM: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);

@@ -1,6 +1,6 @@
 /**
  * The first thing that the tools do: find out what the process was started with, before the runtime
- * changes it. `interruption.ts` and `working_directory.ts` ask later what was found.
+ * changes it. `command_run.ts` and `tool.ts` ask later what was found.
  *
  * @module
  */

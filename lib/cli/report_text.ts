@@ -7,12 +7,19 @@
 import type { Loss } from "../restore/damage.ts";
 import type { PlanSummary } from "../work/plan.ts";
 import type { DryRunReport, LentChunks, RestoreReport } from "../restore/report.ts";
+import type { StreamFormat } from "../target/stream_format.ts";
+import type { SparseMode } from "../target/target.ts";
+import type { OnError } from "../work/messages.ts";
 import { quote } from "../wording.ts";
-import type { RestoreCommand } from "./extract_commands.ts";
 import { formatBytes, formatCount, formatDuration, formatQuantity, formatRate } from "./format.ts";
 
 /** What the wording depends on. */
-export type AskedFor = Pick<RestoreCommand, "update" | "sparse" | "format" | "output">;
+export interface AskedFor {
+  readonly update: boolean;
+  readonly sparse: SparseMode;
+  readonly format: StreamFormat;
+  readonly output: string;
+}
 
 /**
  * Says what was restored, in one line or a few; what was lost is {@linkcode describeLoss}'s matter.
@@ -80,7 +87,7 @@ export function renderDryRun(report: DryRunReport, command: AskedFor): string[] 
  */
 export function describeLoss(
   { badChunks, badRangeCount, badBytes }: Omit<Loss, "badRanges">,
-  run: { isDryRun: boolean; onError: RestoreCommand["onError"]; canUpdate?: boolean },
+  run: { isDryRun: boolean; onError: OnError; canUpdate?: boolean },
 ): string {
   const loss = `${formatQuantity(badChunks, "chunk")} missing or corrupt: ` +
     `${formatQuantity(badRangeCount, "range")} of the image (${formatBytes(badBytes)}) `;

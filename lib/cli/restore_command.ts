@@ -1,33 +1,255 @@
 /**
- * A restore, or its dry run, as a command: what happens is told to a reporter, the end becomes an
- * exit code.
+ * `backy-extract` without a command: a restore, or its dry run. Its options and its help; events go
+ * to a reporter (`restore_events.ts`), the end becomes an exit code.
  *
  * @module
  */
 
-import { dryRun } from "../restore/dry_run.ts";
-import { restore, type RestoreEvent } from "../restore/restore.ts";
-import type { RunningWork, TargetWork } from "../restore/options.ts";
-import { type DryRunReport, type RestoreReport, summaryOf } from "../restore/report.ts";
+import type { SectorBytes } from "../image/partition_table.ts";
 import { reasonOf } from "../linux/errno.ts";
+import { dryRun } from "../restore/dry_run.ts";
+import type { DryRunReport, RestoreReport } from "../restore/report.ts";
+import { restore, type RestoreEvent } from "../restore/restore.ts";
 import { quote } from "../wording.ts";
-import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
-import { candidateLines } from "./candidates.ts";
+import { parseByteRange, parsePartitionNumber } from "./byte_values.ts";
+import { type CommandOf, defineCommand } from "./command.ts";
 import { beginRun, type CommandRun } from "./command_run.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
-import type { RestoreCommand } from "./extract_commands.ts";
-import { formatBytes, formatQuantity } from "./format.ts";
-import { nameOfTarget, targetNotes, type TouchedTarget } from "./next_step.ts";
-import { defaultThreads } from "./option_values.ts";
+import { candidateLines } from "./failure.ts";
+import { targetNotes } from "./next_step.ts";
+import {
+  choice,
+  flag,
+  optional,
+  parseText,
+  repeated,
+  required,
+  valued,
+  ValueFault,
+} from "./option.ts";
 import { findOutputClash } from "./output_clash.ts";
 import { openReportFile, requireReportFile } from "./report_file.ts";
 import { describeLoss, renderDryRun, renderReport } from "./report_text.ts";
-import type { Reporter } from "./reporter.ts";
-import { openSink, stderrColumns } from "./terminal.ts";
+import { RestoreEventReporter } from "./restore_events.ts";
+import {
+  defaultThreads,
+  LOCK_TIMEOUT,
+  QUIET,
+  READ_RATE,
+  REVISION_SPEC,
+  THREADS,
+  VERIFY,
+} from "./shared_options.ts";
+import { type Sink, stderrColumns } from "./terminal.ts";
 
-/** Runs a restore. @returns The exit code; everything there is to say was printed. */
-export async function runRestore(tool: string, command: RestoreCommand): Promise<ExitCode> {
-  const write = openSink();
+const STDOUT = "standard output";
+const STDOUT_IMAGE = "an image on standard output";
+const IN_ORDER = "standard output takes bytes in order only, name a file or block device";
+
+const ARGUMENTS = {
+  /** Path of the revision map, or of a backup directory with a spec behind it or in `spec`. */
+  revision: required({
+    name: "REVISION",
+    names: "revision",
+    help: "a revision of a backup directory, by name or by specification, such as " +
+      "/srv/backy/vm/Nym6uacWoXGb8VnbksM3yH or /srv/backy/vm/last; or a backup directory, with -r",
+  }),
+  /** Path of the target, or "-" for standard output. */
+  output: optional({
+    name: "OUTPUT",
+    names: "file",
+    help: 'file or device to write; "-" or absent: standard output',
+    absent: "-",
+  }),
+};
+
+const OPTIONS = {
+  spec: REVISION_SPEC,
+  threads: THREADS,
+  sparse: choice({
+    long: "sparse",
+    short: "s",
+    value: "WHEN",
+    choices: ["auto", "never", "always"],
+    help: "how zeros reach the target: auto (holes in files, zero runs of devices deallocated or " +
+      "zeroed), never (every byte written or allocated), always (holes in files; skipped on " +
+      "devices, which are trusted to hold zeros there)",
+    absent: "auto",
+  }),
+  update: flag({
+    long: "update",
+    short: "u",
+    help: "compare the target with the revision and write only what differs; also resumes a " +
+      "restore that was interrupted or failed",
+    conflicts: [
+      {
+        with: ["--base"],
+        reason: "one reads the target to see what it holds, the other trusts that it is known",
+      },
+      { with: [STDOUT], reason: IN_ORDER },
+      {
+        with: ["--sparse=always"],
+        reason: "the target is either compared or trusted to hold zeros, not both",
+      },
+    ],
+  }),
+  /** A revision that the target is trusted to hold. */
+  base: valued({
+    long: "base",
+    value: "REVISION",
+    names: "base",
+    help: "trust the target to hold this revision and write only what differs from it",
+    conflicts: [
+      {
+        with: [STDOUT_IMAGE],
+        reason: "that would have gaps; use --format=rbd-diff, or name a file or block device",
+      },
+      {
+        with: ["--sparse=always"],
+        reason: "where the base has data and the revision zeros, that data would stay",
+      },
+    ],
+    parse: parseText,
+  }),
+  verifyTarget: flag({
+    long: "verify-target",
+    help: "read the target back at the end and compare; write what differs once more",
+    conflicts: [
+      { with: [STDOUT], reason: IN_ORDER },
+      { with: ["--no-sync"], reason: "what was not flushed cannot be read back" },
+      {
+        with: ["--no-verify"],
+        reason: "the target is compared with the chunks' ids, which must be right then",
+      },
+    ],
+  }),
+  range: valued({
+    long: "range",
+    value: "OFFSET:LENGTH",
+    help: "restore only this part, such as 1GiB:512MiB, to the same offset of a target that " +
+      "keeps the rest; either number may be missing",
+    conflicts: [{ with: ["--partition"], reason: "each chooses a part of the image" }],
+    parse: parseByteRange,
+  }),
+  partition: valued({
+    long: "partition",
+    value: "N",
+    help: "restore only partition N of the image's MBR or GPT, to the start of the target",
+    parse: parsePartitionNumber,
+  }),
+  /** Length of the sectors in which the partition table counts; `undefined`: to be found out. */
+  sectorBytes: valued({
+    long: "sector-size",
+    value: "BYTES",
+    choices: ["512", "4096"],
+    help: "sector size in which the partition table counts, 512 or 4096 (with --partition)",
+    default: "what the image tells",
+    conflicts: [
+      { without: "--partition", reason: "it says in which unit the partition table counts" },
+    ],
+    parse: (text): SectorBytes => text === "512" ? 512 : 4096,
+  }),
+  format: choice({
+    long: "format",
+    value: "FORMAT",
+    choices: ["raw", "rbd-diff"],
+    help: 'what standard output gets: raw (the image), rbd-diff (a stream for "rbd import-diff"; ' +
+      "with --base only the difference)",
+    absent: "raw",
+    conflicts: [
+      {
+        of: "rbd-diff",
+        with: ["OUTPUT"],
+        reason: "it is a stream, for standard output only",
+      },
+      {
+        of: "rbd-diff",
+        with: ["--range", "--partition"],
+        reason: "a diff is of the whole image",
+      },
+      {
+        of: "rbd-diff",
+        with: ["--sparse=never"],
+        reason: "its zeros are records, not bytes",
+      },
+    ],
+  }),
+  onError: choice({
+    long: "on-error",
+    value: "WHAT",
+    choices: ["abort", "zero"],
+    help: "what to do about a chunk that is missing or corrupt: abort (end the restore), zero " +
+      "(leave zeros, go on and report the bad ranges at the end)",
+    absent: "abort",
+  }),
+  also: repeated({
+    long: "also",
+    value: "DIR",
+    names: "directory",
+    help: "another backup directory that may have a good copy of such a chunk; may be given " +
+      "several times",
+    parse: (text) => [parseText(text)],
+  }),
+  /** File for the bad ranges. */
+  reportFile: valued({
+    long: "report",
+    value: "FILE",
+    names: "file",
+    help: "write the bad ranges to this file, as JSON (with --on-error=zero)",
+    conflicts: [
+      {
+        without: "--on-error=zero",
+        reason: "the restore ends at the first bad chunk, and there is nothing to report",
+      },
+    ],
+    parse(text) {
+      if (text === "-") throw new ValueFault("not a file, which a report needs");
+      return parseText(text);
+    },
+  }),
+  verify: VERIFY,
+  sync: flag({
+    long: "no-sync",
+    help: "do not flush the target to disk at the end",
+    given: false,
+  }),
+  lockTimeoutMs: LOCK_TIMEOUT,
+  readBytesPerSecond: READ_RATE,
+  force: flag({
+    long: "force",
+    short: "f",
+    help:
+      "write to a target that is in use, to another backup's file, or to a file with hard links",
+  }),
+  dryRun: flag({
+    long: "dry-run",
+    short: "n",
+    help: "check everything up to the first write, and whether all chunks are there",
+  }),
+  quiet: QUIET,
+  json: flag({ long: "json", help: "report to standard error in JSON, one object per line" }),
+};
+
+/** A restore as the command line asks for it. */
+export type RestoreCommand = CommandOf<"restore", typeof OPTIONS, typeof ARGUMENTS>;
+
+/** What `backy-extract` does unless told otherwise. */
+export const RESTORE = defineCommand({
+  kind: "restore",
+  name: "backy-extract",
+  summary: "Restores a revision of a backy backup to a file, a device or standard output.",
+  arguments: ARGUMENTS,
+  options: OPTIONS,
+  revisions: "one",
+  reportsJson: true,
+  says({ output, format }) {
+    if (output !== "-") return ["OUTPUT"];
+    return format === "raw" ? [STDOUT, STDOUT_IMAGE] : [STDOUT];
+  },
+  run: runRestore,
+});
+
+async function runRestore(command: RestoreCommand, tool: string, write: Sink): Promise<ExitCode> {
   const clash = findOutputClash(command.output, write);
   using run = beginRun(tool, command, clash?.sink ?? write);
   const { reporter, signal } = run;
@@ -38,7 +260,7 @@ export async function runRestore(tool: string, command: RestoreCommand): Promise
   const { kind, quiet: _quiet, json: _json, reportFile, ...asked } = command;
   const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
   reporter.start({ command: kind, arguments: { ...asked, threads, reportFile } });
-  const events = new EventTeller(reporter);
+  const events = new RestoreEventReporter(reporter);
   const options = {
     ...asked,
     threads,
@@ -92,116 +314,4 @@ async function conclude(
   const loss = describeLoss(report, { isDryRun, onError, canUpdate: canUpdate ?? false });
   reporter.listing([...renderDamageTable(badRanges, { maxCells, badRangeCount, badBytes }), loss]);
   return ExitCode.DATA;
-}
-
-/** Tells events to a reporter, and keeps what the end needs. */
-class EventTeller {
-  readonly #reporter: Reporter;
-  readonly #badChunks: BadChunkWarnings;
-  /** The target, as soon as it may have been changed. */
-  touchedTarget: TouchedTarget | null = null;
-  /** The revision's name, as soon as it is known. */
-  revision: string | null = null;
-  #locks = 0;
-
-  constructor(reporter: Reporter) {
-    this.#reporter = reporter;
-    this.#badChunks = new BadChunkWarnings(reporter);
-  }
-
-  tell(event: RestoreEvent): void {
-    const reporter = this.#reporter;
-    switch (event.type) {
-      case "locking": {
-        const { basedir } = event;
-        const ofWhich = this.#locks++ === 0 ? "" : ` of ${quote(basedir)}`;
-        return reporter.step(`Obtaining purge lock${ofWhich}`, {
-          name: "lock",
-          fields: { basedir },
-        });
-      }
-      case "lock-wait":
-        return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
-      case "reading-map":
-        return reporter.step("Loading revision map", { name: "read-map", counts: event.progress });
-      case "planning":
-        return reporter.step("Planning", { name: "plan" });
-      case "reader-wait":
-        return reporter.warn(`waiting for a reader of ${nameOfTarget(event.target)}`);
-      case "emptied":
-        // If it gets no further, because no room can be allocated or a signal comes, this is not to
-        // be passed over.
-        this.touchedTarget = { path: event.target, access: "random" };
-        return;
-      case "restoring":
-        this.touchedTarget = { path: event.target, access: event.access };
-        this.revision = event.revision;
-        return this.#track(event, {
-          verb: event.isUpdate ? "Updating" : "Restoring",
-          name: event.isUpdate ? "update" : "restore",
-          countsDecoding: !event.isUpdate,
-        });
-      case "reading-back":
-        return this.#track(event, {
-          verb: event.round === 1 ? "Reading back" : "Reading back again",
-          name: event.round === 1 ? "read-back" : "read-back-again",
-          countsDecoding: false,
-        });
-      case "surveying":
-        return this.#trackSurvey(event);
-      case "flushing":
-        // Before an update, too: its file may have got another length.
-        this.touchedTarget ??= { path: event.target, access: "random" };
-        return reporter.step("Flushing", { name: "flush" });
-      case "bad-chunk":
-        return this.#badChunks.tell(event.detail);
-      case "notice":
-        return reporter.message(event.text);
-      case "warning":
-        return reporter.warn(event.text);
-    }
-  }
-
-  /** Ends the telling of events. */
-  end(): void {
-    this.#badChunks.end();
-  }
-
-  #track(
-    event: TargetWork,
-    how: { verb: string; name: string; countsDecoding: boolean },
-  ): void {
-    const { revision, target, threads, access, plan, progress } = event;
-    const totalBytes = plan.dataBytes + plan.zeroBytes;
-    // A stream decodes a chunk at every place where it stands.
-    const workTotalBytes = access === "random" ? plan.distinctBytes : plan.dataBytes;
-    const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
-    const preposition = how.name.startsWith("read-back") ? "from" : "to";
-    this.#reporter.track(
-      `${how.verb} ${revision} (${formatBytes(totalBytes)}, ${chunks}) ${preposition} ` +
-        `${nameOfTarget(target)} with ${formatQuantity(threads, "worker")}`,
-      how.verb,
-      () => {
-        const { imageBytes: doneBytes, decodedBytes, badBytes, freeBytes } = progress();
-        const work = how.countsDecoding
-          ? { workDoneBytes: decodedBytes + badBytes, workTotalBytes }
-          : { workDoneBytes: doneBytes - freeBytes, workTotalBytes: totalBytes - freeBytes };
-        return { doneBytes, totalBytes, ...work };
-      },
-      { name: how.name, fields: { revision, target, threads, ...summaryOf(plan) } },
-    );
-  }
-
-  #trackSurvey({ revision, threads, plan, progress }: RunningWork): void {
-    this.revision = revision;
-    const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
-    // Files are looked for, not read, so progress counts files.
-    const chunkBytes = plan.distinctChunks === 0 ? 0 : plan.distinctBytes / plan.distinctChunks;
-    this.#reporter.track(
-      `Looking for ${chunks} of ${revision} (${formatBytes(plan.imageBytes)})`,
-      "Looking",
-      () => ({ doneBytes: progress().jobs * chunkBytes, totalBytes: plan.distinctBytes }),
-      { name: "survey", fields: { revision, threads, ...summaryOf(plan) } },
-    );
-  }
 }

@@ -1,28 +1,18 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
-import { parseExtractArguments } from "../../lib/cli/extract_arguments.ts";
-import type {
-  CheckCommand,
-  ExtractCommand,
-  RestoreCommand,
-} from "../../lib/cli/extract_commands.ts";
-import { parseFuseArguments } from "../../lib/cli/fuse_arguments.ts";
-import { defaultCacheBytes, defaultThreads } from "../../lib/cli/option_values.ts";
-import { readArguments } from "../../lib/cli/argument_syntax.ts";
+import { CHECK, type CheckCommand } from "../../lib/cli/check_command.ts";
+import { type CommandSpec, optionsOf, parseCommand } from "../../lib/cli/command.ts";
+import { spellOut } from "../../lib/cli/command_line.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
+import { EXTRACT, type ExtractCommand, parseExtractArguments } from "../../lib/cli/extract.ts";
 import { renderHelp } from "../../lib/cli/help.ts";
-import { CONFLICTS } from "../../lib/cli/option_conflicts.ts";
-import {
-  CHECK_OPTIONS,
-  CHECK_TOOL,
-  EXTRACT_OPTIONS,
-  EXTRACT_TOOL,
-  FUSE_TOOL,
-  LIST_OPTIONS,
-  LIST_TOOL,
-  type OptionSpec,
-  type ToolSpec,
-} from "../../lib/cli/option_table.ts";
+import { LIST } from "../../lib/cli/list_command.ts";
+import { defaultCacheBytes, MOUNT } from "../../lib/cli/mount_command.ts";
+import { describeConflict, type Option } from "../../lib/cli/option.ts";
+import type { RestoreCommand } from "../../lib/cli/restore_command.ts";
+import { defaultThreads } from "../../lib/cli/shared_options.ts";
 import { UsageError } from "../../lib/errors.ts";
+
+const parseFuseArguments = (args: readonly string[]) => parseCommand(MOUNT, args);
 
 const DEFAULTS: RestoreCommand = {
   kind: "restore",
@@ -117,9 +107,7 @@ const EACH_OPTION: Readonly<
 };
 
 Deno.test("parseExtractArguments() reads each option of the table, and nothing else changes", () => {
-  const names = EXTRACT_OPTIONS.map(({ long }) => long).filter((name) =>
-    name !== "help" && name !== "version"
-  );
+  const names = Object.values(EXTRACT.options).map(({ long }) => long);
   assertEquals(Object.keys(EACH_OPTION).sort(), names.toSorted());
   for (const [args, expected] of Object.values(EACH_OPTION)) {
     const output = expected.output === undefined ? ["OUT"] : [];
@@ -155,8 +143,9 @@ Deno.test("parseExtractArguments() refuses bad values of each option that takes 
     "lock-timeout": ["", "soon"],
     "bwlimit": ["", "0", "fast", "1KB", "10/m", "1.5M"],
   };
-  const options: readonly OptionSpec[] = EXTRACT_OPTIONS;
-  const withValue = options.filter(({ value }) => value !== undefined).map(({ long }) => long);
+  const withValue = optionsOf(EXTRACT).filter(({ value }) => value !== undefined).map(({ long }) =>
+    long
+  );
   assertEquals(Object.keys(bad), withValue);
   for (const [name, values] of Object.entries(bad)) {
     for (const value of values) {
@@ -170,19 +159,20 @@ Deno.test("parseExtractArguments() refuses bad values of each option that takes 
 });
 
 /**
- * For each contradiction, in the order of the table, a command line that has it and no earlier one.
+ * For each contradiction, in the order of the options, a command line that has it and no earlier
+ * one.
  */
 const CONTRADICTIONS: readonly (readonly [args: readonly string[], message: string])[] = [
-  [["--range=1:", "--partition=1"], '"--range" with "--partition": each chooses'],
-  [["--sector-size=512"], '"--sector-size" without "--partition": it says'],
   [["--update", "--base=B"], '"--update" with "--base": one reads'],
   [["--update", "-"], '"--update" with standard output: '],
-  [["--verify-target", "-"], '"--verify-target" with standard output: '],
+  [["--update", "--sparse=always"], '"--update" with "--sparse=always": '],
   [["--base=B", "-"], '"--base" with an image on standard output: '],
+  [["--base=B", "--sparse=always"], '"--base" with "--sparse=always": '],
+  [["--verify-target", "-"], '"--verify-target" with standard output: '],
   [["--verify-target", "--no-sync"], '"--verify-target" with "--no-sync": '],
   [["--verify-target", "--no-verify"], '"--verify-target" with "--no-verify": '],
-  [["--update", "--sparse=always"], '"--update" with "--sparse=always": '],
-  [["--base=B", "--sparse=always"], '"--base" with "--sparse=always": '],
+  [["--range=1:", "--partition=1"], '"--range" with "--partition": each chooses'],
+  [["--sector-size=512"], '"--sector-size" without "--partition": it says'],
   [["--format=rbd-diff"], '"--format=rbd-diff" with OUTPUT: it is a stream'],
   [["--format=rbd-diff", "--range=1:", "-"], '"--format=rbd-diff" with "--range" or "--partition"'],
   [["--format=rbd-diff", "--sparse=never", "-"], '"--format=rbd-diff" with "--sparse=never": '],
@@ -190,15 +180,17 @@ const CONTRADICTIONS: readonly (readonly [args: readonly string[], message: stri
 ];
 
 Deno.test("parseExtractArguments() refuses every contradiction in one line, in whatever order it stands", () => {
-  assertEquals(CONTRADICTIONS.length, CONFLICTS.length);
+  const conflicts = optionsOf(EXTRACT).flatMap(({ long, conflicts = [] }) =>
+    conflicts.map((conflict) => describeConflict(long, conflict))
+  );
+  assertEquals(CONTRADICTIONS.length, conflicts.length);
   CONTRADICTIONS.forEach(([args, message], at) => {
-    const { options, reason } = CONFLICTS[at]!;
     const output = args.at(-1) === "-" ? [] : ["OUT"];
     for (const line of [["REV", ...output, ...args], [...args.toReversed(), "REV", ...output]]) {
       // A dash in front is REVISION's place.
       if (line[0] === "-") line.push(line.shift()!);
       const said = usageMessage(line);
-      assertEquals(said, `Cannot use ${options}: ${reason}`);
+      assertEquals(said, `Cannot use ${conflicts[at]!}`);
       assert(said.startsWith(`Cannot use ${message}`), said);
     }
   });
@@ -280,7 +272,7 @@ Deno.test("parseExtractArguments() reads check with all its options and any numb
     },
   );
   const given = [...options, "-q", "--json", "--help", "--version"].map((arg) => arg.split("=")[0]);
-  assertEquals(given.length, CHECK_OPTIONS.length);
+  assertEquals(given.length, optionsOf(CHECK).length);
 });
 
 Deno.test("parseExtractArguments() names what is wrong with list and check", () => {
@@ -345,11 +337,10 @@ Deno.test("parseExtractArguments() reads --sparse in any case", () => {
 });
 
 Deno.test("parseExtractArguments() knows the choices that the option table states", () => {
-  for (const option of EXTRACT_OPTIONS) {
-    const { choices }: OptionSpec = option;
-    const needed = option.long === "sector-size" ? ["--partition=1"] : [];
-    for (const choice of choices ?? []) {
-      parseExtractArguments([`--${option.long}`, choice, ...needed, "REV"]);
+  for (const { long, choices = [] } of optionsOf(EXTRACT)) {
+    const needed = long === "sector-size" ? ["--partition=1"] : [];
+    for (const choice of choices) {
+      parseExtractArguments([`--${long}`, choice, ...needed, "REV"]);
     }
   }
 });
@@ -519,9 +510,9 @@ Deno.test("parseExtractArguments() returns a command or a one-line UsageError fo
   assertEquals(outcomes, new Set(["error", "help", "restore"]));
 });
 
-Deno.test("readArguments() stops reading where its caller does", () => {
-  const [first] = readArguments(["a", "--frob"], EXTRACT_OPTIONS);
-  assertEquals(first, { kind: "positional", value: "a" });
+Deno.test("spellOut() stops reading where its caller does", () => {
+  const [first] = spellOut(["a", "--frob"], optionsOf(EXTRACT));
+  assertEquals(first, { kind: "positional", text: "a" });
 });
 
 Deno.test("defaultThreads() is one per CPU, from 2 to 24", () => {
@@ -529,37 +520,35 @@ Deno.test("defaultThreads() is one per CPU, from 2 to 24", () => {
   assertEquals([0, -1, NaN].map(defaultThreads), [2, 2, 2]);
 });
 
-for (
-  const [table, options] of Object.entries<readonly OptionSpec[]>({
-    EXTRACT_OPTIONS,
-    LIST_OPTIONS,
-    CHECK_OPTIONS,
-  })
-) {
-  Deno.test(`${table} names each option once`, () => assertNames(options));
+const COMMANDS: readonly CommandSpec[] = [EXTRACT, ...EXTRACT.commands!, MOUNT];
+
+for (const command of COMMANDS) {
+  Deno.test(`${command.name} names each option once`, () => assertNames(optionsOf(command)));
 }
 
-function assertNames(options: readonly OptionSpec[]): void {
+function assertNames(options: readonly Option<unknown>[]): void {
   const names = options.flatMap(({ long, short }) => short === undefined ? [long] : [long, short]);
   assertEquals(new Set(names).size, names.length);
-  for (const { long, short } of options) {
+  for (const { long, short, value } of options) {
     assertMatch(long, /^[a-z][a-z0-9-]+$/);
     if (short !== undefined) assertMatch(short, /^[A-Za-z]$/);
+    // As the head of lib/cli/command_line.ts says.
+    if (value !== undefined) assert(!long.startsWith("no-"), long);
   }
 }
 
 const USAGES = [
-  [EXTRACT_TOOL, "REVISION [OUTPUT]"],
-  [LIST_TOOL, "DIR [SPEC]"],
-  [CHECK_TOOL, "REVISION..."],
-  [FUSE_TOOL, "[DIR] MOUNTPOINT"],
+  [EXTRACT, "REVISION [OUTPUT]"],
+  [LIST, "DIR [SPEC]"],
+  [CHECK, "REVISION..."],
+  [MOUNT, "[DIR] MOUNTPOINT"],
 ] as const;
 
 for (const [tool, usage] of USAGES) {
   Deno.test(`renderHelp() shows all of ${tool.name} in 80 columns`, () => assertHelp(tool, usage));
 }
 
-function assertHelp(tool: ToolSpec, usage: string): void {
+function assertHelp(tool: CommandSpec, usage: string): void {
   const help = renderHelp(tool);
   const words = help.replaceAll(/\s+/g, " ");
   assertEquals(help.split("\n")[0], `Usage: ${tool.name} [OPTIONS] ${usage}`);
@@ -568,18 +557,23 @@ function assertHelp(tool: ToolSpec, usage: string): void {
     assert(line.length <= 80, line);
     assert(!/[^\x20-\x7e]| $/.test(line), line);
   }
-  for (const option of tool.options) {
+  for (const option of optionsOf(tool)) {
     const value = option.value === undefined ? "" : ` ${option.value}`;
     const short = option.short === undefined ? "    " : `-${option.short}, `;
     assert(help.includes(`\n  ${short}--${option.long}${value}  `), option.long);
     assert(words.includes(option.help), option.long);
     if (option.default !== undefined) assert(words.includes(`(default: ${option.default})`));
   }
-  for (const { name, help } of tool.arguments) assert(words.includes(`${name} ${help}`));
+  for (const { name, help } of Object.values(tool.arguments)) {
+    assert(words.includes(`${name} ${help}`));
+  }
   for (const { code, meaning } of EXIT_CODE_TABLE) {
     assertMatch(help, new RegExp(`^ +${code}  ${meaning}$`, "m"));
   }
-  for (const { usage, help } of tool.commands ?? []) assert(words.includes(`${usage} ${help}`));
+  for (const { kind, brief } of tool.commands ?? []) {
+    const [, usage] = USAGES.find(([{ name }]) => name === `${tool.name} ${kind}`)!;
+    assert(words.includes(`${kind} [OPTIONS] ${usage} ${brief}`), kind);
+  }
 }
 
 Deno.test("parseFuseArguments() reads all options, and defaults for what is not given", () => {
@@ -607,7 +601,7 @@ Deno.test("parseFuseArguments() reads all options, and defaults for what is not 
     lockTimeoutMs: 2000,
   });
   assertEquals<unknown>(parseFuseArguments(["-o", "", "/mnt"]), { ...defaults, mountOptions: [] });
-  assertEquals<unknown>(parseFuseArguments(["-h"]), { kind: "help" });
+  assertEquals<unknown>(parseFuseArguments(["-h"]), { kind: "help", tool: MOUNT });
 });
 
 Deno.test("parseFuseArguments() takes directory and mount point in the order of mount(8)", () => {

@@ -4,6 +4,7 @@ import {
   parsePercent,
   parseRate,
 } from "../../lib/cli/byte_values.ts";
+import { valued } from "../../lib/cli/option.ts";
 import { UsageError } from "../../lib/errors.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 
@@ -16,7 +17,8 @@ const MAX = Number.MAX_SAFE_INTEGER;
 /** Asserts that each text is refused by a line that names the option and quotes the text. */
 function assertRefused(parse: (text: string) => unknown, option: string, texts: string[]): void {
   for (const text of texts) {
-    const error = assertThrows(() => parse(text), UsageError);
+    const { read } = valued({ long: option, value: "VALUE", help: "", parse });
+    const error = assertThrows(() => read([text]), UsageError);
     const start = `Cannot use option "--${option}": "${text}" is `;
     assertEquals(error.message.slice(0, start.length), start);
   }

@@ -1,5 +1,5 @@
-import { candidateLines } from "../../lib/cli/candidates.ts";
-import { formatLocalMinute } from "../../lib/cli/local_time.ts";
+import { candidateLines } from "../../lib/cli/failure.ts";
+import { formatLocalMinute } from "../../lib/cli/format.ts";
 import { RevisionError, UsageError } from "../../lib/errors.ts";
 import { assertEquals } from "../assert.ts";
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
-import { EXTRACT_OPTIONS } from "../../lib/cli/option_table.ts";
+import { optionsOf } from "../../lib/cli/command.ts";
+import { EXTRACT } from "../../lib/cli/extract.ts";
 import { assertImage, extract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
@@ -11,7 +12,7 @@ Deno.test("--help prints usage, arguments, every option and every exit code to s
   assertEquals([long.code, long.stderr], [0, ""]);
   const text = new TextDecoder().decode(long.stdout);
   assertStringIncludes(text, "Usage: backy-extract [OPTIONS] REVISION [OUTPUT]\n");
-  for (const { long } of EXTRACT_OPTIONS) assertStringIncludes(text, `--${long}`);
+  for (const { long } of optionsOf(EXTRACT)) assertStringIncludes(text, `--${long}`);
   for (const { code, meaning } of EXIT_CODE_TABLE) {
     assert(new RegExp(`^ +${code}  +${meaning}`, "m").test(text), `${code}: ${text}`);
   }

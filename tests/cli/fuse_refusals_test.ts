@@ -1,6 +1,7 @@
 /** What is refused: one line, an exit code, nothing mounted. And the waiting for a purge. */
 
-import { FUSE_OPTIONS } from "../../lib/cli/option_table.ts";
+import { optionsOf } from "../../lib/cli/command.ts";
+import { MOUNT } from "../../lib/cli/mount_command.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { sampleBytes } from "../support/store_builder.ts";
@@ -57,7 +58,7 @@ Deno.test("backy-fuse: --help shows every option and exit code, --version name a
   assertEquals([shown.code, shown.stderr], [0, ""]);
   const text = new TextDecoder().decode(shown.stdout);
   assertStringIncludes(text, "Usage: backy-fuse [OPTIONS] [DIR] MOUNTPOINT\n");
-  for (const { long } of FUSE_OPTIONS) assertStringIncludes(text, `--${long}`);
+  for (const { long } of optionsOf(MOUNT)) assertStringIncludes(text, `--${long}`);
   for (const { code, meaning } of EXIT_CODE_TABLE) {
     assert(new RegExp(`^ +${code}  +${meaning}`, "m").test(text), `${code}: ${text}`);
   }

@@ -1,11 +1,11 @@
 import { RevisionError, StoreFormatError, UsageError } from "../../lib/errors.ts";
 import { ExitCode } from "../../lib/cli/exit_code.ts";
-import { runList } from "../../lib/cli/list.ts";
+import { list } from "../../lib/cli/list.ts";
 import { type ListedRevision, listRevision } from "../../lib/cli/listed_revision.ts";
 import { renderRevisions } from "../../lib/cli/list_table.ts";
 import { MapFactsReader } from "../../lib/store/map_facts.ts";
 import { runSteps } from "../../lib/slices.ts";
-import { formatLocalIso, formatLocalMinute, localZone } from "../../lib/cli/local_time.ts";
+import { formatLocalIso, formatLocalMinute, localZone } from "../../lib/cli/format.ts";
 import { type CatalogEntry, readCatalog } from "../../lib/store/catalog.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import {
@@ -65,7 +65,7 @@ async function run(
   const warnings: string[] = [];
   const failures: string[] = [];
   const steps: string[] = [];
-  const code = await runList({ dir, spec: options.spec, json: options.json ?? false }, {
+  const code = await list({ dir, spec: options.spec, json: options.json ?? false }, {
     write: options.write ?? ((text) => Promise.resolve(written.push(text) > 0)),
     onStep: (text) => void steps.push(text),
     warn: (text) => void warnings.push(text),
@@ -112,7 +112,7 @@ Deno.test("listRevision() shows a map that was removed meanwhile as gone", () =>
   assertEquals(total, "1 revision, 1 of them not usable here");
 });
 
-Deno.test("runList() writes a table, oldest first, and warns of what cannot be used", async () => {
+Deno.test("list() writes a table, oldest first, and warns of what cannot be used", async () => {
   using store = new MixedStore();
   const { code, stdout, warnings, failures } = await run(store.dir);
   assertEquals([code, failures], [ExitCode.COMPLETE, []]);
@@ -135,7 +135,7 @@ Deno.test("runList() writes a table, oldest first, and warns of what cannot be u
   assertStringIncludes(warnings[1]!, 'skipped "broken": Cannot parse revision metadata');
 });
 
-Deno.test("runList() on a terminal keeps time, name, size, trust and note whole", async () => {
+Deno.test("list() on a terminal keeps time, name, size, trust and note whole", async () => {
   using store = new MixedStore();
   // As long as a uuid is.
   const name = "Nym6uacWoXGb8VnbksM3yH";
@@ -181,7 +181,7 @@ Deno.test("runList() on a terminal keeps time, name, size, trust and note whole"
   assertEquals(stdout, (await run(store.dir)).stdout);
 });
 
-Deno.test("runList() with json writes one object per line, with stable names", async () => {
+Deno.test("list() with json writes one object per line, with stable names", async () => {
   using store = new MixedStore();
   const { code, stdout, lines, warnings } = await run(store.dir, { json: true });
   assertEquals([code, warnings.length], [ExitCode.COMPLETE, 2]);
@@ -220,7 +220,7 @@ Deno.test("runList() with json writes one object per line, with stable names", a
   }
 });
 
-Deno.test("runList() says that there are no revisions, and succeeds", async () => {
+Deno.test("list() says that there are no revisions, and succeeds", async () => {
   using scratch = new Scratch();
   makeStore(scratch.path);
   for (const json of [true, false]) {
@@ -230,14 +230,14 @@ Deno.test("runList() says that there are no revisions, and succeeds", async () =
   }
 });
 
-Deno.test("runList() refuses what is no backup directory", async () => {
+Deno.test("list() refuses what is no backup directory", async () => {
   using scratch = new Scratch();
   for (const dir of [scratch.path, scratch.file("absent"), scratch.file("file", "")]) {
     await assertRejects(() => run(dir), StoreFormatError);
   }
 });
 
-Deno.test("runList() lists the revisions that a spec means, in its order", async () => {
+Deno.test("list() lists the revisions that a spec means, in its order", async () => {
   using store = new MixedStore();
   const uuids = async (spec: string) =>
     (await run(store.dir, { json: true, spec })).lines.map((text) => JSON.parse(text).uuid);
@@ -247,7 +247,7 @@ Deno.test("runList() lists the revisions that a spec means, in its order", async
   await assertRejects(() => uuids("last(("), UsageError);
 });
 
-Deno.test("runList() fails when standard output cannot be written", async () => {
+Deno.test("list() fails when standard output cannot be written", async () => {
   using store = new MixedStore();
   for (const json of [true, false]) {
     const { code, failures, warnings } = await run(store.dir, {
@@ -260,7 +260,7 @@ Deno.test("runList() fails when standard output cannot be written", async () => 
   }
 });
 
-Deno.test("runList() ends in silence when nobody reads any more", async () => {
+Deno.test("list() ends in silence when nobody reads any more", async () => {
   using store = new MixedStore();
   for (const json of [true, false]) {
     const { code, failures, warnings } = await run(store.dir, {
@@ -271,7 +271,7 @@ Deno.test("runList() ends in silence when nobody reads any more", async () => {
   }
 });
 
-Deno.test("runList() says what it does, and lets the event loop turn meanwhile", async () => {
+Deno.test("list() says what it does, and lets the event loop turn meanwhile", async () => {
   using scratch = new Scratch();
   const dir = scratch.path;
   makeStore(dir);
@@ -296,7 +296,7 @@ Deno.test("runList() says what it does, and lets the event loop turn meanwhile",
   }
 });
 
-Deno.test("runList() lets no name, tag or server send control sequences to a terminal", async () => {
+Deno.test("list() lets no name, tag or server send control sequences to a terminal", async () => {
   using scratch = new Scratch();
   const dir = scratch.path;
   makeStore(dir);

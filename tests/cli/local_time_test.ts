@@ -1,4 +1,4 @@
-import { formatLocalIso, formatLocalMinute, localZone } from "../../lib/cli/local_time.ts";
+import { formatLocalIso, formatLocalMinute, localZone } from "../../lib/cli/format.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 
 /** Runs in another zone; the runtime takes it over when the variable is set. */

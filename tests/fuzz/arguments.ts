@@ -7,14 +7,11 @@
  * @module
  */
 
-import { EXTRACT_OPTIONS, FUSE_OPTIONS } from "../../lib/cli/option_table.ts";
-import { parseExtractArguments } from "../../lib/cli/extract_arguments.ts";
-import type {
-  CheckCommand,
-  ExtractCommand,
-  RestoreCommand,
-} from "../../lib/cli/extract_commands.ts";
-import { parseFuseArguments } from "../../lib/cli/fuse_arguments.ts";
+import type { CheckCommand } from "../../lib/cli/check_command.ts";
+import { optionsOf, parseCommand } from "../../lib/cli/command.ts";
+import { EXTRACT, type ExtractCommand, parseExtractArguments } from "../../lib/cli/extract.ts";
+import { MOUNT } from "../../lib/cli/mount_command.ts";
+import type { RestoreCommand } from "../../lib/cli/restore_command.ts";
 import { UsageError } from "../../lib/errors.ts";
 import { assert, assertEquals } from "../assert.ts";
 import type { Random } from "../support/random.ts";
@@ -27,9 +24,9 @@ const VALUES = [
   ...["rbd-diff", "abort", "never", "x", "-", "--", "-x", "/srv/backy/vm0/last", "a,b,,c", "\n"],
   ...["\x1b[31m", "é", "😀", "9".repeat(500), "2147483", "2147484", "0.0001", "NaN", "Infinity"],
 ];
-const FLAGS = [...EXTRACT_OPTIONS, ...FUSE_OPTIONS].flatMap((option) => [
-  `--${option.long}`,
-  ...("short" in option ? [`-${option.short}`] : []),
+const FLAGS = [...optionsOf(EXTRACT), ...optionsOf(MOUNT)].flatMap(({ long, short }) => [
+  `--${long}`,
+  ...(short === undefined ? [] : [`-${short}`]),
 ]);
 
 function makeArgument(random: Random): string[] {
@@ -150,12 +147,12 @@ function checkExtract(args: readonly string[]): void {
 }
 
 function checkFuse(args: readonly string[]): void {
-  const command = parseFuseArguments(args);
+  const command = parseCommand(MOUNT, args);
   if (command.kind !== "mount") return;
   const { basedir, mountOptions, cacheBytes, threads, spill, verify, lockTimeoutMs } = command;
   const isCache = Number.isSafeInteger(cacheBytes) && cacheBytes! >= 16 * 1_048_576;
   assert(cacheBytes === undefined || isCache, `${cacheBytes}`);
-  const again = parseFuseArguments([
+  const again = parseCommand(MOUNT, [
     `--basedir=${basedir}`,
     `--mountopts=${mountOptions.join(",")}`,
     ...(cacheBytes === undefined ? [] : [`--cache=${cacheBytes / 1_048_576}`]),

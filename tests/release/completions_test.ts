@@ -5,13 +5,10 @@
  * @module
  */
 
-import {
-  CHECK_OPTIONS,
-  EXTRACT_OPTIONS,
-  FUSE_OPTIONS,
-  LIST_OPTIONS,
-  type OptionSpec,
-} from "../../lib/cli/option_table.ts";
+import { optionsOf } from "../../lib/cli/command.ts";
+import { EXTRACT } from "../../lib/cli/extract.ts";
+import { MOUNT } from "../../lib/cli/mount_command.ts";
+import type { Option } from "../../lib/cli/option.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
 import { programProblem, run, Scratch } from "../target/machine.ts";
@@ -19,12 +16,11 @@ import { SHELLS } from "./shells.ts";
 
 const COMPLETIONS = new URL("../../completions/", import.meta.url).pathname;
 
-const TABLES: readonly (readonly [line: string, options: readonly OptionSpec[]])[] = [
-  ["backy-extract ", EXTRACT_OPTIONS],
-  ["backy-extract list ", LIST_OPTIONS],
-  ["backy-extract check ", CHECK_OPTIONS],
-  ["backy-fuse ", FUSE_OPTIONS],
-];
+const TABLES: readonly (readonly [line: string, options: readonly Option<unknown>[]])[] = [
+  EXTRACT,
+  ...EXTRACT.commands!,
+  MOUNT,
+].map((command) => [`${command.name} `, optionsOf(command)]);
 
 /** Odd, but possible. */
 const REVISIONS = [

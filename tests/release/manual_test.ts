@@ -5,36 +5,32 @@
  * @module
  */
 
+import { type CommandSpec, optionsOf } from "../../lib/cli/command.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
+import { EXTRACT } from "../../lib/cli/extract.ts";
 import { renderHelp } from "../../lib/cli/help.ts";
-import {
-  CHECK_OPTIONS,
-  CHECK_TOOL,
-  EXTRACT_OPTIONS,
-  EXTRACT_TOOL,
-  FUSE_OPTIONS,
-  FUSE_TOOL,
-  LIST_OPTIONS,
-  LIST_TOOL,
-  type OptionSpec,
-} from "../../lib/cli/option_table.ts";
+import { MOUNT } from "../../lib/cli/mount_command.ts";
+import type { Option } from "../../lib/cli/option.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
 import { programProblem } from "../target/machine.ts";
 import { Manual } from "./mdoc.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
-const EXTRACT = new Manual(`${ROOT}man/backy-extract.1`);
-const FUSE = new Manual(`${ROOT}man/backy-fuse.1`);
+const EXTRACT_MANUAL = new Manual(`${ROOT}man/backy-extract.1`);
+const FUSE_MANUAL = new Manual(`${ROOT}man/backy-fuse.1`);
 
-const OPTION_SECTIONS: readonly [Manual, string, readonly OptionSpec[]][] = [
-  [EXTRACT, "Options of a restore", EXTRACT_OPTIONS],
-  [EXTRACT, "Options of list", LIST_OPTIONS],
-  [EXTRACT, "Options of check", CHECK_OPTIONS],
-  [FUSE, "DESCRIPTION", FUSE_OPTIONS],
+const EXTRACT_COMMANDS = [EXTRACT, ...EXTRACT.commands!];
+const OPTION_SECTIONS: readonly [Manual, string, CommandSpec][] = [
+  ...EXTRACT_COMMANDS.map((command): [Manual, string, CommandSpec] => {
+    const { kind } = command;
+    return [EXTRACT_MANUAL, `Options of ${kind === "restore" ? "a restore" : kind}`, command];
+  }),
+  [FUSE_MANUAL, "DESCRIPTION", MOUNT],
 ];
 
-for (const [manual, title, options] of OPTION_SECTIONS) {
+for (const [manual, title, command] of OPTION_SECTIONS) {
+  const options = optionsOf(command);
   Deno.test(`The manual has the options of the table, in its order, under "${title}"`, () => {
     const items = manual.items(title).filter(({ head }) => head.startsWith("Fl "));
     assertEquals(items.map(({ head }) => head), options.map(headOf));
@@ -49,18 +45,14 @@ for (const [manual, title, options] of OPTION_SECTIONS) {
   });
 }
 
-function headOf({ short, long, value }: OptionSpec): string {
+function headOf({ short, long, value }: Option<unknown>): string {
   const names = short === undefined ? `Fl -${long}` : `Fl ${short} , Fl -${long}`;
   return value === undefined ? names : `${names} Ar ${value}`;
 }
 
 Deno.test("The synopsis of each command has all its options but --help and --version", () => {
-  const [restore, list, check, end] = synopses(EXTRACT);
-  assertEquals(restore, synopsisOf(EXTRACT_OPTIONS));
-  assertEquals(list, synopsisOf(LIST_OPTIONS));
-  assertEquals(check, synopsisOf(CHECK_OPTIONS));
-  assertEquals(end, []);
-  assertEquals(synopses(FUSE), [synopsisOf(FUSE_OPTIONS), []]);
+  assertEquals(synopses(EXTRACT_MANUAL), [...EXTRACT_COMMANDS.map(synopsisOf), []]);
+  assertEquals(synopses(FUSE_MANUAL), [synopsisOf(MOUNT), []]);
 });
 
 /** Options of each command of a synopsis, sorted, as `r SPEC` and `-base REVISION`. */
@@ -72,12 +64,17 @@ function synopses(manual: Manual): string[][] {
   );
 }
 
-function synopsisOf(options: readonly OptionSpec[]): string[] {
-  return options.filter(({ long }) => long !== "help" && long !== "version")
+function synopsisOf({ options }: CommandSpec): string[] {
+  return Object.values(options)
     .map(({ short, long, value }) => `${short ?? `-${long}`}${value ? ` ${value}` : ""}`).sort();
 }
 
-for (const [name, manual] of [["backy-extract", EXTRACT], ["backy-fuse", FUSE]] as const) {
+for (
+  const [name, manual] of [
+    ["backy-extract", EXTRACT_MANUAL],
+    ["backy-fuse", FUSE_MANUAL],
+  ] as const
+) {
   Deno.test(`The manual of ${name} has the exit codes of the table, with their meaning`, () => {
     const items = manual.items("EXIT STATUS");
     assertEquals(items.map(({ head }) => Number(head)), EXIT_CODE_TABLE.map(({ code }) => code));
@@ -96,7 +93,7 @@ for (const [name, manual] of [["backy-extract", EXTRACT], ["backy-fuse", FUSE]] 
 }
 
 Deno.test("The manual names each type and field of JSON that is documented in the sources", () => {
-  const words = new Set(EXTRACT.text("JSON").split(/[^\w-]+/));
+  const words = new Set(EXTRACT_MANUAL.text("JSON").split(/[^\w-]+/));
   const missing: string[] = [];
   for (const file of ["json_reporter.ts", "list.ts", "check_command.ts"]) {
     const [comment = ""] = Deno.readTextFileSync(`${ROOT}lib/cli/${file}`).split("@module");
@@ -108,9 +105,9 @@ Deno.test("The manual names each type and field of JSON that is documented in th
 });
 
 Deno.test("--help has each option of the table with its help and default", () => {
-  for (const tool of [EXTRACT_TOOL, LIST_TOOL, CHECK_TOOL, FUSE_TOOL]) {
+  for (const tool of [...EXTRACT_COMMANDS, MOUNT]) {
     const help = renderHelp(tool).replaceAll(/\s+/g, " ");
-    for (const { short, long, value, help: text, default: preset } of tool.options) {
+    for (const { short, long, value, help: text, default: preset } of optionsOf(tool)) {
       const term = `${short ? `-${short}, ` : ""}--${long}${value ? ` ${value}` : ""}`;
       const whole = `${term} ${text}${preset === undefined ? "" : ` (default: ${preset})`}`;
       assert(help.includes(whole), `${tool.name}: ${whole}`);

@@ -1,0 +1,214 @@
+/**
+ * A command as data and what makes one of a command line. Each command has a file with its options,
+ * its help and its run: `restore_command.ts`, `list_command.ts`, `check_command.ts`,
+ * `mount_command.ts`. Next: `tool.ts`.
+ *
+ * @module
+ */
+
+import { UsageError } from "../errors.ts";
+import { quote } from "../wording.ts";
+import { type SplitLine, splitLine } from "./command_line.ts";
+import type { ExitCode } from "./exit_code.ts";
+import { type Argument, describeConflict, flag, type Option } from "./option.ts";
+import type { Sink } from "./terminal.ts";
+
+/** Arguments by the field of the command that each fills, in their order. */
+export type Arguments = Readonly<Record<string, Argument<unknown>>>;
+
+/** Options by the field of the command that each fills, in the order in which help shows them. */
+export type Options = Readonly<Record<string, Option<unknown>>>;
+
+/** The command that some options and arguments make. */
+export type CommandOf<Kind extends string, Opts extends Options, Args extends Arguments> =
+  & { readonly kind: Kind }
+  & { readonly [Field in keyof Opts]: ReturnType<Opts[Field]["read"]> }
+  & { readonly [Field in keyof Args]: ReturnType<Args[Field]["read"]> };
+
+/** All that there is to say about a tool or a command of it. */
+export interface CommandSpec<Command extends AnyCommand = AnyCommand> {
+  /** The verb of messages, and the word that chooses the command where there are several. */
+  readonly kind: Command["kind"];
+  /** The tool's name, with that of the command. */
+  readonly name: string;
+  /** What it is for, in sentences. */
+  readonly summary: string;
+  /** The same as a phrase, where commands are listed. */
+  readonly brief?: string;
+  /** An argument may fill the field of an option; then either of them is given, or none. */
+  readonly arguments: Arguments;
+  readonly options: Options;
+  /** How many revisions a specification may mean, for completions; default: several. */
+  readonly revisions?: "one";
+  /** Whether `--json` changes what is written to standard error. */
+  readonly reportsJson?: true;
+  /** What else the tool can do, if its first argument says so. */
+  readonly commands?: readonly CommandSpec[];
+  /** Says in words what a command means, for the conflicts of options. */
+  says?(command: Command): readonly string[];
+  /**
+   * Carries the command out.
+   *
+   * @param tool The tool's name, for messages.
+   * @param write Prints to standard error.
+   * @returns The exit code; everything there is to say was printed.
+   */
+  run(command: Command, tool: string, write: Sink): Promise<ExitCode>;
+}
+
+/** Whatever a command line may be a command for. */
+export interface AnyCommand {
+  readonly kind: string;
+}
+
+/** Defines a command whose run takes what its options and arguments make. */
+export function defineCommand<
+  const Kind extends string,
+  Opts extends Options,
+  Args extends Arguments,
+>(
+  spec: CommandSpec<CommandOf<Kind, Opts, Args>> & {
+    readonly kind: Kind;
+    readonly options: Opts;
+    readonly arguments: Args;
+  },
+): CommandSpec<CommandOf<Kind, Opts, Args>> {
+  return spec;
+}
+
+/** What any command answers at once. */
+export type Answer =
+  | { readonly kind: "help"; readonly tool: CommandSpec }
+  | { readonly kind: "version" };
+
+const ANSWER_OPTIONS = [
+  flag({ long: "help", short: "h", help: "show this help and exit" }),
+  flag({ long: "version", short: "V", help: "show the version and exit" }),
+];
+
+/** All options of a command, those that every command has last. */
+export function optionsOf({ options }: Pick<CommandSpec, "options">): readonly Option<unknown>[] {
+  return [...Object.values(options), ...ANSWER_OPTIONS];
+}
+
+/**
+ * Reads a command line.
+ *
+ * As in GNU tools, arguments count in their order: the first `--help` or `--version` wins over all
+ * that follows, a mistake before it wins over it, and of an option given twice the last holds, but
+ * for those that may be repeated. What does not go together, and a missing or surplus argument, is
+ * noticed at the end only.
+ *
+ * @param args Without the tool's name and the word that chose the command.
+ * @throws {UsageError} with a one-line message, for whatever is wrong.
+ */
+export function parseCommand<Command extends AnyCommand>(
+  spec: CommandSpec<Command>,
+  args: readonly string[],
+): Answer | Command {
+  const line = splitLine(args, optionsOf(spec));
+  const fields: Record<string, unknown> = {};
+  for (const [field, option] of Object.entries(spec.options)) {
+    fields[field] = option.read(line.valuesOf(option));
+  }
+  if (line.valuesOf({ long: "help" }).length > 0) return { kind: "help", tool: spec };
+  if (line.valuesOf({ long: "version" }).length > 0) return { kind: "version" };
+
+  for (const [field, texts] of assignArguments(spec, line)) {
+    const isOptionAlone = field in spec.options && texts.length === 0;
+    if (!isOptionAlone) fields[field] = spec.arguments[field]!.read(texts);
+  }
+  requireNoCommandWord(spec, args, line);
+  const command = { kind: spec.kind, ...fields } as unknown as Command;
+  requireNoConflict(spec, line, spec.says?.(command) ?? []);
+  return command;
+}
+
+/**
+ * Gives each argument of the command its texts: at least one if it must be there, and what is left
+ * over from left to right. None may be empty: an unset variable must not become a directory.
+ */
+function assignArguments(
+  spec: CommandSpec,
+  { texts, valuesOf }: SplitLine,
+): [field: string, texts: readonly string[]][] {
+  const entries = Object.entries(spec.arguments);
+  const needed = entries.filter(([, { isOptional }]) => !isOptional);
+  let spare = texts.length - needed.length;
+  let at = 0;
+  const assigned = entries.map(([field, argument]): [string, readonly string[]] => {
+    const { isOptional = false, isRepeated = false } = argument;
+    const more = Math.max(0, isRepeated ? spare : Math.min(spare, isOptional ? 1 : 0));
+    spare -= more;
+    const start = at;
+    at += more + (isOptional ? 0 : 1);
+    return [field, texts.slice(start, at)];
+  });
+  for (const [field, [text]] of assigned) {
+    const { name, isOptional } = spec.arguments[field]!;
+    if (text === undefined && !isOptional) {
+      throw new UsageError(
+        `Cannot ${spec.kind}: the argument ${name} is missing (see --help)`,
+      );
+    }
+    const option = spec.options[field];
+    if (text !== undefined && option !== undefined && valuesOf(option).length > 0) {
+      throw new UsageError(
+        `Cannot use argument ${quote(text)}: --${option.long} names the ${option.help} ` +
+          "(see --help)",
+      );
+    }
+  }
+  if (spare > 0) {
+    const names = entries.map(([, { name }]) => name).join(" and ");
+    throw new UsageError(
+      `Cannot use argument ${quote(texts[at]!)}: only ${names} are expected (see --help)`,
+    );
+  }
+  const empty = assigned.find(([, texts]) => texts.includes(""));
+  if (empty !== undefined) {
+    const { name } = spec.arguments[empty[0]]!;
+    throw new UsageError(`Cannot ${spec.kind}: the argument ${name} is empty`);
+  }
+  return assigned;
+}
+
+/** Refuses a word that would choose a command if it stood at the beginning. */
+function requireNoCommandWord(
+  spec: CommandSpec,
+  args: readonly string[],
+  { texts: [word] }: SplitLine,
+): void {
+  if (!spec.commands?.some(({ kind }) => kind === word) || args.includes("--")) return;
+  throw new UsageError(
+    `Cannot ${spec.kind} revision ${quote(word!)}: the command ${word} must be the first ` +
+      `argument; a revision of that name is "./${word}"`,
+  );
+}
+
+/** Refuses options that contradict each other, or what the command says. */
+function requireNoConflict(
+  spec: CommandSpec,
+  { valuesOf }: SplitLine,
+  says: readonly string[],
+): void {
+  const options = Object.values(spec.options);
+  const said = new Set(says);
+  for (const option of options) {
+    const value = valuesOf(option).at(-1);
+    if (value === undefined) continue;
+    said.add(`--${option.long}`);
+    if (option.choices) said.add(`--${option.long}=${value.toLowerCase()}`);
+  }
+  for (const { long, conflicts = [] } of options) {
+    for (const conflict of conflicts) {
+      const own = conflict.of === undefined ? `--${long}` : `--${long}=${conflict.of}`;
+      const isMet = conflict.without === undefined
+        ? conflict.with.some((other) => said.has(other))
+        : !said.has(conflict.without);
+      if (said.has(own) && isMet) {
+        throw new UsageError(`Cannot use ${describeConflict(long, conflict)}`);
+      }
+    }
+  }
+}

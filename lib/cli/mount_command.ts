@@ -1,0 +1,204 @@
+/**
+ * `backy-fuse`: its options, its help and its run, which mounts and stays until it is unmounted.
+ *
+ * @module
+ */
+
+import { InterruptedError } from "../errors.ts";
+import { mountBackup, type MountEvent } from "../fuse/mount.ts";
+import { freeMemoryBytes } from "../linux/free_memory.ts";
+import { raiseDescriptorLimit } from "../linux/headroom.ts";
+import { quote } from "../wording.ts";
+import { type CommandOf, defineCommand } from "./command.ts";
+import { interruptedBy, SignalWatch } from "./command_run.ts";
+import { ExitCode, exitCodeFor } from "./exit_code.ts";
+import { describeFailure } from "./failure.ts";
+import { formatQuantity } from "./format.ts";
+import { FORCE_MS, listOf, MountEnding } from "./mount_ending.ts";
+import { optional, parseText, parseWhole, repeated, required, valued } from "./option.ts";
+import { ParentWatch } from "./parent_watch.ts";
+import { ProgressReporter } from "./progress.ts";
+import { defaultThreads, LOCK_TIMEOUT, THREADS, VERIFY } from "./shared_options.ts";
+import { type Sink, stderrDisplay } from "./terminal.ts";
+
+const MIB = 1_048_576;
+
+/**
+ * Size of each cache in MiB: at least a few chunks, at most what a typing error would not be.
+ */
+const CACHE_MIB = { min: 16, max: 1_048_576, default: 1024 };
+
+/** How long a mount waits for the purge lock that nobody looks at. */
+const UNATTENDED_LOCK_TIMEOUT_MS = 10_000;
+
+// The order of mount(8) and sshfs: what, then where.
+const ARGUMENTS = {
+  basedir: optional({
+    name: "DIR",
+    names: "directory",
+    help: "backup directory, as for --basedir",
+  }),
+  mountpoint: required({
+    name: "MOUNTPOINT",
+    names: "directory",
+    help: "an empty directory to mount at",
+  }),
+};
+
+const OPTIONS = {
+  basedir: valued({
+    long: "basedir",
+    short: "d",
+    value: "DIR",
+    names: "directory",
+    help: "backup directory",
+    default: ".",
+    absent: ".",
+    parse: parseText,
+  }),
+  /** Options for mount(8) and FUSE, such as "allow_root". */
+  mountOptions: repeated({
+    long: "mountopts",
+    short: "o",
+    value: "OPTS",
+    words: ["allow_root", "allow_other", "default_permissions", "ro"],
+    help: 'mount options, separated by commas; may be given several times; "" for none',
+    default: "allow_root",
+    absent: ["allow_root"],
+    parse: (text) => text.split(",").filter((option) => option !== ""),
+  }),
+  /** Size of each of the two caches in bytes; `undefined`: {@linkcode defaultCacheBytes}. */
+  cacheBytes: valued({
+    long: "cache",
+    short: "c",
+    value: "MIB",
+    help: "size of the read cache, and of the cache of changed chunks, in MiB, at least " +
+      `${CACHE_MIB.min}`,
+    default: `${CACHE_MIB.default}, both together at most half of the memory that is left`,
+    // A number below the least is raised to it: scripts written for other tools have such.
+    parse: (text) => MIB * Math.max(CACHE_MIB.min, parseWhole(text, { ...CACHE_MIB, min: 0 })),
+  }),
+  threads: THREADS,
+  /** Where changed chunks go when their cache is full; `undefined`: the backup directory. */
+  spill: valued({
+    long: "spill",
+    value: "DIR",
+    names: "directory",
+    help: "where changed chunks go when their cache is full",
+    default: "the backup directory",
+    parse: parseText,
+  }),
+  verify: VERIFY,
+  lockTimeoutMs: { ...LOCK_TIMEOUT, default: "wait; 10 if standard error is not a terminal" },
+};
+
+/** A mount as the command line asks for it. */
+export type MountCommand = CommandOf<"mount", typeof OPTIONS, typeof ARGUMENTS>;
+
+/** `backy-fuse`. */
+export const MOUNT = defineCommand({
+  kind: "mount",
+  name: "backy-fuse",
+  summary: "Mounts all revisions of a backy backup as image files. Changes to them are kept " +
+    "apart from the backup and are gone when it is unmounted.",
+  arguments: ARGUMENTS,
+  options: OPTIONS,
+  run: runMount,
+});
+
+/**
+ * Chooses the size of each of a mount's two caches: both together take at most half of the memory
+ * that is left, since programs that read the mount, and the kernel's own cache of it, need memory
+ * too.
+ *
+ * @param freeBytes Memory that may still be taken; `null` if that is not known.
+ * @returns Whole MiB from 16 to 1024, in bytes.
+ */
+export function defaultCacheBytes(freeBytes: number | null): number {
+  const { min, default: most } = CACHE_MIB;
+  const mib = freeBytes === null ? most : Math.floor(freeBytes / 4 / MIB);
+  return Math.min(most, Math.max(min, mib)) * MIB;
+}
+
+/**
+ * Chooses how long a mount waits for the purge lock. A script starts it in the background, sleeps
+ * and then uses the mount point: a mount that comes much later would come as a surprise.
+ *
+ * @param isAttended Whether somebody sees that it waits.
+ * @returns Milliseconds; `undefined` for ever.
+ */
+function defaultLockTimeoutMs(isAttended: boolean): number | undefined {
+  return isAttended ? undefined : UNATTENDED_LOCK_TIMEOUT_MS;
+}
+
+async function runMount(command: MountCommand, tool: string, write: Sink): Promise<ExitCode> {
+  using reporter = new ProgressReporter({
+    tool,
+    write,
+    display: stderrDisplay(),
+    quiet: false,
+  });
+  raiseDescriptorLimit();
+  const interruption = new AbortController();
+  let ending: MountEnding | undefined;
+  // A lost connection to the rescue host must not leave a dead mount behind.
+  let signalCount = 0;
+  using _signals = new SignalWatch((signal, count) => {
+    signalCount = count;
+    interruption.abort(interruptedBy(signal));
+    if (ending) return ending.heed(signal, count);
+    // To end between the mount and its first answer would leave it behind, dead.
+    if (count > 1) setTimeout(() => ending ?? Deno.exit(ExitCode[signal]), FORCE_MS);
+  });
+  using parent = new ParentWatch((error) => interruption.abort(error));
+  try {
+    const mounted = await mountBackup({
+      ...command,
+      threads: command.threads ?? defaultThreads(navigator.hardwareConcurrency),
+      cacheBytes: command.cacheBytes ?? defaultCacheBytes(freeMemoryBytes()),
+      lockTimeoutMs: command.lockTimeoutMs ?? defaultLockTimeoutMs(Deno.stderr.isTerminal()),
+      signal: interruption.signal,
+      onEvent: (event) => {
+        if (event.type === "lock-wait") parent.begin(`mount at ${quote(command.mountpoint)}`);
+        if (event.type === "mounting") parent.end();
+        showEvent(reporter, event);
+      },
+    });
+    ending = new MountEnding(mounted, reporter);
+    reporter.stop();
+    const { mountpoint, revisionCount } = mounted;
+    const amount = formatQuantity(revisionCount, "revision");
+    reporter.message(`${amount} of ${quote(command.basedir)} mounted at ${quote(mountpoint)}`);
+    reporter.message(`To unmount: fusermount3 -u ${quote(mountpoint)}, or Ctrl-C`);
+    // A signal that came while the mount was being made has had nothing to unmount.
+    const { reason } = interruption.signal;
+    if (reason instanceof InterruptedError) ending.heed(reason.signal, signalCount);
+    const signal = await Promise.race([mounted.closed, ending.forced]);
+    if (signal !== undefined) return ExitCode[signal];
+    reporter.message("Unmounted");
+    return ExitCode.COMPLETE;
+  } catch (error) {
+    reporter.fail(describeFailure(error));
+    return exitCodeFor(error);
+  }
+}
+
+function showEvent(reporter: ProgressReporter, event: MountEvent): void {
+  switch (event.type) {
+    case "locking":
+      return reporter.step("Obtaining purge lock");
+    case "lock-wait":
+      return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
+    case "mounting":
+      return reporter.step("Mounting");
+    case "lingering":
+      return reporter.warn(
+        `unmounted here, but still in use by ${listOf(event.keepers)}: it is served, and the ` +
+          "purge lock is held, until they end; a signal ends it all the same",
+      );
+    case "notice":
+      return reporter.message(event.text);
+    case "warning":
+      return reporter.warn(event.text);
+  }
+}

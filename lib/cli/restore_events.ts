@@ -1,0 +1,126 @@
+/**
+ * Tells the events of a restore or dry run to a reporter.
+ *
+ * @module
+ */
+
+import type { RunningWork, TargetWork } from "../restore/options.ts";
+import { summaryOf } from "../restore/report.ts";
+import type { RestoreEvent } from "../restore/restore.ts";
+import { quote } from "../wording.ts";
+import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
+import { formatBytes, formatQuantity } from "./format.ts";
+import { nameOfTarget, type TouchedTarget } from "./next_step.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** Tells events to a reporter, and keeps what the end needs. */
+export class RestoreEventReporter {
+  readonly #reporter: Reporter;
+  readonly #badChunks: BadChunkWarnings;
+  /** The target, as soon as it may have been changed. */
+  touchedTarget: TouchedTarget | null = null;
+  /** The revision's name, as soon as it is known. */
+  revision: string | null = null;
+  #locks = 0;
+
+  constructor(reporter: Reporter) {
+    this.#reporter = reporter;
+    this.#badChunks = new BadChunkWarnings(reporter);
+  }
+
+  tell(event: RestoreEvent): void {
+    const reporter = this.#reporter;
+    switch (event.type) {
+      case "locking": {
+        const { basedir } = event;
+        const ofWhich = this.#locks++ === 0 ? "" : ` of ${quote(basedir)}`;
+        return reporter.step(`Obtaining purge lock${ofWhich}`, {
+          name: "lock",
+          fields: { basedir },
+        });
+      }
+      case "lock-wait":
+        return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
+      case "reading-map":
+        return reporter.step("Loading revision map", { name: "read-map", counts: event.progress });
+      case "planning":
+        return reporter.step("Planning", { name: "plan" });
+      case "reader-wait":
+        return reporter.warn(`waiting for a reader of ${nameOfTarget(event.target)}`);
+      case "emptied":
+        // If it gets no further, because no room can be allocated or a signal comes, this is not to
+        // be passed over.
+        this.touchedTarget = { path: event.target, access: "random" };
+        return;
+      case "restoring":
+        this.touchedTarget = { path: event.target, access: event.access };
+        this.revision = event.revision;
+        return this.#track(event, {
+          verb: event.isUpdate ? "Updating" : "Restoring",
+          name: event.isUpdate ? "update" : "restore",
+          countsDecoding: !event.isUpdate,
+        });
+      case "reading-back":
+        return this.#track(event, {
+          verb: event.round === 1 ? "Reading back" : "Reading back again",
+          name: event.round === 1 ? "read-back" : "read-back-again",
+          countsDecoding: false,
+        });
+      case "surveying":
+        return this.#trackSurvey(event);
+      case "flushing":
+        // Before an update, too: its file may have got another length.
+        this.touchedTarget ??= { path: event.target, access: "random" };
+        return reporter.step("Flushing", { name: "flush" });
+      case "bad-chunk":
+        return this.#badChunks.tell(event.detail);
+      case "notice":
+        return reporter.message(event.text);
+      case "warning":
+        return reporter.warn(event.text);
+    }
+  }
+
+  /** Ends the telling of events. */
+  end(): void {
+    this.#badChunks.end();
+  }
+
+  #track(
+    event: TargetWork,
+    how: { verb: string; name: string; countsDecoding: boolean },
+  ): void {
+    const { revision, target, threads, access, plan, progress } = event;
+    const totalBytes = plan.dataBytes + plan.zeroBytes;
+    // A stream decodes a chunk at every place where it stands.
+    const workTotalBytes = access === "random" ? plan.distinctBytes : plan.dataBytes;
+    const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
+    const preposition = how.name.startsWith("read-back") ? "from" : "to";
+    this.#reporter.track(
+      `${how.verb} ${revision} (${formatBytes(totalBytes)}, ${chunks}) ${preposition} ` +
+        `${nameOfTarget(target)} with ${formatQuantity(threads, "worker")}`,
+      how.verb,
+      () => {
+        const { imageBytes: doneBytes, decodedBytes, badBytes, freeBytes } = progress();
+        const work = how.countsDecoding
+          ? { workDoneBytes: decodedBytes + badBytes, workTotalBytes }
+          : { workDoneBytes: doneBytes - freeBytes, workTotalBytes: totalBytes - freeBytes };
+        return { doneBytes, totalBytes, ...work };
+      },
+      { name: how.name, fields: { revision, target, threads, ...summaryOf(plan) } },
+    );
+  }
+
+  #trackSurvey({ revision, threads, plan, progress }: RunningWork): void {
+    this.revision = revision;
+    const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
+    // Files are looked for, not read, so progress counts files.
+    const chunkBytes = plan.distinctChunks === 0 ? 0 : plan.distinctBytes / plan.distinctChunks;
+    this.#reporter.track(
+      `Looking for ${chunks} of ${revision} (${formatBytes(plan.imageBytes)})`,
+      "Looking",
+      () => ({ doneBytes: progress().jobs * chunkBytes, totalBytes: plan.distinctBytes }),
+      { name: "survey", fields: { revision, threads, ...summaryOf(plan) } },
+    );
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Options that several commands have.
+ *
+ * @module
+ */
+
+import { parseRate } from "./byte_values.ts";
+import { flag, parseText, parseWhole, valued, ValueFault } from "./option.ts";
+
+/** Most decoding workers that may be asked for, as with the reference tool. */
+const THREADS_MAX = 255;
+
+/** Longest time in whole seconds that JavaScript's timers can wait (2^31 - 1 ms, 24 days). */
+const LOCK_TIMEOUT_MAX_SECONDS = 2_147_483;
+
+/** Number of decoding workers; `undefined`: {@linkcode defaultThreads}. */
+export const THREADS = valued({
+  long: "threads",
+  short: "t",
+  value: "N",
+  help: `decoding workers, up to ${THREADS_MAX}; 0 for the default`,
+  default: "one per CPU, but 2 to 24",
+  parse: (text) => parseWhole(text, { min: 0, max: THREADS_MAX }) || undefined,
+});
+
+/**
+ * Chooses the number of decoding workers: one per CPU, but at least 2, so that reading and decoding
+ * overlap, and at most 24, beyond which memory bandwidth and the target are the limit.
+ *
+ * @param cpuCount Number of CPUs, as far as known.
+ */
+export function defaultThreads(cpuCount: number): number {
+  return Math.min(Math.max(Math.trunc(cpuCount) || 2, 2), 24);
+}
+
+/** Whether chunks are verified. */
+export const VERIFY = flag({
+  long: "no-verify",
+  help: "do not check chunk content against its id",
+  given: false,
+});
+
+/** Milliseconds to wait for the purge lock, 0: not at all, `undefined`: without end. */
+export const LOCK_TIMEOUT = valued({
+  long: "lock-timeout",
+  value: "SECONDS",
+  help: "give up on the purge lock after this time, which may have a fraction; 0 fails at once",
+  default: "wait",
+  parse(text) {
+    const seconds = /^([0-9]+\.?[0-9]*|\.[0-9]+)$/.test(text) ? Number(text) : NaN;
+    if (!(seconds <= LOCK_TIMEOUT_MAX_SECONDS)) {
+      throw new ValueFault(`not a number of seconds from 0 to ${LOCK_TIMEOUT_MAX_SECONDS}`);
+    }
+    // However short, a wait is not none.
+    return seconds === 0 ? 0 : Math.max(1, Math.round(seconds * 1000));
+  },
+});
+
+/** Bytes a second to read from the backup at most. */
+export const READ_RATE = valued({
+  long: "bwlimit",
+  value: "RATE",
+  help: "limit reading from the backup to this many bytes a second, such as 200MiB",
+  parse: parseRate,
+});
+
+/** Whether only warnings and errors are printed. */
+export const QUIET = flag({
+  long: "quiet",
+  short: "q",
+  help: "no progress, only warnings and errors",
+});
+
+/** Specification of revisions in a backup directory. */
+export const REVISION_SPEC = valued({
+  long: "revision",
+  short: "r",
+  value: "SPEC",
+  names: "spec",
+  help: "choose the revision of backup directory REVISION, such as last, 2, tag:daily, " +
+    '2026-01-31, "last(trust:verified)"',
+  parse: parseText,
+});
