@@ -9,6 +9,7 @@
 
 import { parseDocument } from "yaml";
 import { RevisionError } from "../errors.ts";
+import { parseTimestamp } from "./dates.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
 import { parsePlainMetadata } from "./plain_metadata.ts";
 import { reasonOf, rethrowLack } from "../linux/errno.ts";
@@ -169,37 +170,6 @@ function numberOf(value: unknown): number | undefined {
   if (text === undefined || text.trim() === "") return undefined;
   const number = Number(text);
   return Number.isFinite(number) && number >= 0 ? number : undefined;
-}
-
-// YAML 1.1's timestamp (what PyYAML writes) and what Python's isoformat() writes.
-const timestampPattern =
-  /^(\d{4})-(\d\d?)-(\d\d?)(?:(?:[Tt]|[ \t]+)(\d\d?):(\d\d)(?::(\d\d)(?:\.(\d*))?)?[ \t]*(?:(Z)|([-+])(\d\d?)(?::?(\d\d))?)?)?$/;
-
-/** Parses a point in time; one without a zone is UTC, as the producers' clocks are. */
-function parseTimestamp(text: string): Date | null {
-  const match = timestampPattern.exec(text.trim());
-  if (!match) return null;
-  const [, year, month, day, hour, minute, second, fraction, , sign, zoneHours, zoneMinutes] =
-    match;
-  const millisecond = Number((fraction ?? "").slice(0, 3).padEnd(3, "0"));
-  const fields = [month, day, hour, minute, second].map((field) => Number(field ?? 0));
-  const [monthNumber, dayNumber, hourNumber, minuteNumber, secondNumber] = fields as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  const local = new Date(0);
-  local.setUTCFullYear(Number(year), monthNumber - 1, dayNumber);
-  local.setUTCHours(hourNumber, minuteNumber, secondNumber, millisecond);
-  // Date carries the 31st of February over into March; such a text is no timestamp.
-  const isReal = local.getUTCMonth() === monthNumber - 1 && local.getUTCDate() === dayNumber &&
-    local.getUTCHours() === hourNumber && local.getUTCMinutes() === minuteNumber &&
-    local.getUTCSeconds() === secondNumber;
-  if (!isReal) return null;
-  const zone = 60 * Number(zoneHours ?? 0) + Number(zoneMinutes ?? 0);
-  return new Date(local.getTime() - (sign === "-" ? -zone : zone) * 60_000);
 }
 
 function nameOf(path: string): string {

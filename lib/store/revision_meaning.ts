@@ -10,7 +10,7 @@ import { quote } from "../wording.ts";
 import { linkOrNull, pathIn, splitPath } from "../linux/paths.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
 import { parseRevisionSpec, type RevisionSpec } from "./revision_spec.ts";
-import { isDateLike } from "./revision_spec_date.ts";
+import { isDateLike } from "./dates.ts";
 import { requireStore } from "./store.ts";
 import { hintAbove, hintNear, joinClauses, listHint } from "./store_hints.ts";
 

@@ -39,7 +39,7 @@
 
 import { quote } from "../wording.ts";
 import type { CatalogEntry } from "./catalog.ts";
-import type { SpecDate } from "./revision_spec_date.ts";
+import type { SpecDate } from "./dates.ts";
 import type { RevisionSpec, SingleSpec } from "./revision_spec_parser.ts";
 
 // Of a name that is part of a message.

@@ -10,7 +10,7 @@
 
 import { UsageError } from "../errors.ts";
 import { quote } from "../wording.ts";
-import { isDateLike, parseSpecDate, type SpecDate } from "./revision_spec_date.ts";
+import { isDateLike, parseSpecDate, type SpecDate } from "./dates.ts";
 
 /** A parsed spec. */
 export type RevisionSpec =
