@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FUSERMOUNT_PATHS } from "../lib/deno_fuse/unmount.ts";
+import { FUSERMOUNT_PATHS } from "../lib/deno_fuse/mount_point.ts";
 
 /** An executable. */
 export interface Tool {

@@ -56,7 +56,7 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
     [],
   ],
   // Who is not root unmounts by fusermount3.
-  ["child processes", /\bDeno\s*\.\s*Command\b/, ["lib/deno_fuse/unmount.ts"]],
+  ["child processes", /\bDeno\s*\.\s*Command\b/, ["lib/deno_fuse/mount_point.ts"]],
   ["the network", /\bfetch\(|\bDeno\s*\.\s*(connect|listen)\w*\b/, []],
 ];
 

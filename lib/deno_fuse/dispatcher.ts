@@ -22,7 +22,7 @@ import {
 import type { ErrorListener } from "./mount_options.ts";
 import { type AnyParameter, readParameters } from "./parameters.ts";
 import { PendingRequest } from "./pending_request.ts";
-import { freeMemory, type ReceiveBuffer } from "./receive_buffer.ts";
+import { freeMemory, type ReceiveBuffer } from "./receive_loop.ts";
 import type { Replier, RequestPointer } from "./reply.ts";
 import type { LowlevelOp } from "./structs.ts";
 

@@ -32,10 +32,10 @@ import {
 } from "./mount_options.ts";
 import { isFuseMount, type Mount, readMountTable } from "../linux/mounts.ts";
 import { mountFailure, requireMountable } from "./preflight.ts";
-import { ReceiveBuffer } from "./receive_buffer.ts";
+import { ReceiveBuffer } from "./receive_loop.ts";
 import { Replier } from "./reply.ts";
 import { CONN_INFO, LOWLEVEL_OPS, type LowlevelOp } from "./structs.ts";
-import { unmountPath } from "./unmount.ts";
+import { unmountPath } from "./mount_point.ts";
 import { readText, writeText } from "../linux/paths.ts";
 
 /** Requests handled before yielding to the event loop, so that workers' messages get their turn. */

@@ -1,4 +1,4 @@
-import { FUSERMOUNT_PATHS } from "../../lib/deno_fuse/unmount.ts";
+import { FUSERMOUNT_PATHS } from "../../lib/deno_fuse/mount_point.ts";
 import { TOOLS } from "../../release/targets.ts";
 import { assertEquals } from "../assert.ts";
 
