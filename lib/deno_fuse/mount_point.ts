@@ -1,51 +1,129 @@
 /**
- * Takes a mount away: by umount2(2) as root, by `fusermount3` otherwise.
+ * The place of a mount: finds it in the mount table, sets its read-ahead, and takes it away, by
+ * umount2(2) as root, else by `fusermount3`.
  *
  * @module
  */
 
 import { Errno, osError } from "../linux/errno.ts";
 import { cString, lastErrno, libc } from "../linux/libc.ts";
+import { isFuseMount, type Mount, readMountTable } from "../linux/mounts.ts";
+import { readText, writeText } from "../linux/paths.ts";
 import { MountError } from "./errors.ts";
 
 /** Flags of umount2(2). Source: sys/mount.h. */
 const MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;
 
 /**
- * Where `fusermount3` may be, the likeliest first. Not looked for along PATH, which may be unset or
- * lack it, and by which a permission to run programs would be as wide as whoever sets PATH likes.
+ * Where `fusermount3` may be, the likeliest first. PATH does not matter: it may be unset or lack the
+ * program, and with it a permission to run programs would cover whatever PATH leads to.
  */
 export const FUSERMOUNT_PATHS: readonly string[] = [
   "/usr/bin/fusermount3",
   "/bin/fusermount3",
   "/usr/local/bin/fusermount3",
-  // NixOS; the first may do what the second, without privileges, cannot.
+  // NixOS; only the first is set-user-ID root.
   "/run/wrappers/bin/fusermount3",
   "/run/current-system/sw/bin/fusermount3",
 ];
 
-/** How unmounting went: "busy" if somebody uses the mount, "absent" if there is none. */
+/** How unmounting went: "busy" if somebody uses the mount, "absent" if there was none. */
 export type UnmountOutcome = "done" | "busy" | "absent";
+
+/** The directory at which a file system is mounted. */
+export class MountPoint {
+  /** Absolute path without symbolic links. */
+  readonly path: string;
+  #mount: Mount | null = null;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** The mount that {@linkcode findMount} found. */
+  get mount(): Mount {
+    if (this.#mount === null) throw new TypeError("Cannot tell of a mount that was not made");
+    return this.#mount;
+  }
+
+  /** Looks for the FUSE mount that was just made here. @returns Whether it exists. */
+  findMount(): boolean {
+    this.#mount = this.#mounts().findLast(isFuseMount) ?? null;
+    return this.#mount !== null;
+  }
+
+  /** Tells whether the mount is in the mount table. */
+  isAttached(): boolean {
+    return this.#position() !== "absent";
+  }
+
+  /** Unmounts, unless somebody uses the mount. @throws {OsError | MountError} On other failures. */
+  async unmount(): Promise<UnmountOutcome> {
+    const position = this.#position();
+    if (position === "absent") return "absent";
+    // Unmounting would take away the mount that lies over this one.
+    if (position === "covered") return "busy";
+    return await unmountPath(this.path);
+  }
+
+  /** Takes the mount away even if it is busy. @throws {OsError | MountError} On any failure. */
+  async detach(): Promise<void> {
+    const position = this.#mount === null ? "absent" : this.#position();
+    if (position === "absent") return;
+    if (position === "covered") {
+      throw new MountError(`Cannot detach "${this.path}": another mount lies over it`);
+    }
+    await this.clear();
+  }
+
+  /** Takes away whatever is mounted here. @throws {OsError | MountError} On any failure. */
+  async clear(): Promise<void> {
+    await unmountPath(this.path, { lazy: true });
+  }
+
+  /** Sets the mount's read-ahead. @returns What it is now; `null` if it could not be set. */
+  setReadAhead(bytes: number): number | null {
+    try {
+      const file = `/sys/class/bdi/${this.mount.device}/read_ahead_kb`;
+      writeText(file, `${Math.ceil(bytes / 1024)}`);
+      return Number(readText(file)) * 1024;
+    } catch {
+      // Only root may, and not in every container. The mount works with less.
+      return null;
+    }
+  }
+
+  /** The mounts at this path, the uppermost last. */
+  #mounts(): Mount[] {
+    return readMountTable().filter(({ mountpoint }) => mountpoint === this.path);
+  }
+
+  #position(): "absent" | "covered" | "uppermost" {
+    const devices = this.#mounts().map(({ device }) => device);
+    const { device } = this.mount;
+    if (!devices.includes(device)) return "absent";
+    return devices.at(-1) === device ? "uppermost" : "covered";
+  }
+}
 
 /**
  * Unmounts a FUSE mount.
  *
  * @param path As `realPath` gives it.
- * @param options.lazy Detach it even if it is busy: nobody finds it any more, but files that are
- *   open still work.
+ * @param options.lazy Detach it even if it is busy: no path leads to it any more, but open files
+ *   still work.
  * @throws {OsError | MountError} On any failure but "busy".
  */
-export async function unmountPath(
+async function unmountPath(
   path: string,
   { lazy = false }: { lazy?: boolean } = {},
 ): Promise<UnmountOutcome> {
   if (Deno.uid() !== 0) return await runFusermount(path, lazy);
   const flags = UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0);
   const target = cString(path);
-  // Not on this thread: where the kernel still has pages to write, unmounting waits for our
-  // answers.
+  // Not on this thread: if the kernel still has pages to write, unmounting waits for our answers.
   if (await libc.umount2Async(target, flags) === 0) return "done";
-  // The errno of that is another thread's; a call that failed before it had anything to do fails
+  // The errno of that call is lost in another thread. One that failed before it did anything fails
   // again.
   if (libc.umount2(target, flags) === 0) return "done";
   const errno = lastErrno();
@@ -71,8 +149,8 @@ async function startFusermount(
   let cause: unknown;
   for (const program of FUSERMOUNT_PATHS) {
     try {
-      // No environment: where one has LD_PRELOAD or the like, the runtime starts a program only
-      // with all permissions.
+      // No environment: with LD_PRELOAD or the like in it, the runtime starts programs only if it
+      // has all permissions.
       const command = new Deno.Command(program, { args: [...args], stdin: "null", clearEnv: true });
       return await command.output();
     } catch (error) {

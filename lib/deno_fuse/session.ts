@@ -1,24 +1,16 @@
 /**
- * A mount from beginning to end; step 1 of every request.
+ * A mount from beginning to end.
  *
- * `mount` checks (`preflight.ts`), registers the callbacks (`dispatcher.ts`), mounts, and runs the
- * loop: a thread of Deno's pool waits until there are requests, then this thread receives them one
- * by one (`fuse_session_receive_buf`) and has each processed (`fuse_session_process_buf`), in which
- * the callbacks run. The loop ends when the kernel says that the mount is gone, whoever unmounted
- * it.
- *
- * The device is nonblocking, so that one change of threads serves all requests that the kernel has
- * made meanwhile: it asks for 4 MiB of a file by four. To wait for each by itself took a tenth more
- * time for a sequential read.
+ * {@linkcode mount} checks (`preflight.ts`), registers callbacks (`dispatcher.ts`), mounts, and
+ * receives requests (`receive_loop.ts`) until the kernel says that the mount is gone, whoever
+ * unmounted it (`mount_point.ts`).
  *
  * @module
  */
 
-import { Errno, errnoName } from "../linux/errno.ts";
-import { setNonblocking, waitReadable } from "../linux/descriptors.ts";
 import { cString } from "../linux/libc.ts";
+import type { Mount } from "../linux/mounts.ts";
 import { type Callback, Dispatcher, guardListener } from "./dispatcher.ts";
-import { MountError } from "./errors.ts";
 import type { Handlers } from "./handlers.ts";
 import { type Libfuse3, openLibfuse3, type SessionPointer } from "./libfuse3.ts";
 import { collectLog } from "./library_log.ts";
@@ -30,49 +22,46 @@ import {
   renderMountOptions,
   settleMaxRead,
 } from "./mount_options.ts";
-import { isFuseMount, type Mount, readMountTable } from "../linux/mounts.ts";
+import { MountPoint } from "./mount_point.ts";
 import { mountFailure, requireMountable } from "./preflight.ts";
-import { ReceiveBuffer } from "./receive_loop.ts";
+import { type ReceiveBuffer, receiveRequests } from "./receive_loop.ts";
 import { Replier } from "./reply.ts";
 import { CONN_INFO, LOWLEVEL_OPS, type LowlevelOp } from "./structs.ts";
-import { unmountPath } from "./mount_point.ts";
-import { readText, writeText } from "../linux/paths.ts";
 
-/** Requests handled before yielding to the event loop, so that workers' messages get their turn. */
-const MAX_BATCH = 8;
-/** Failures in a row, with a pause after each, after which the loop gives up. */
-const MAX_FAILURES = 10, FAILURE_PAUSE_MS = 100;
+/** For how long the kernel may rely on names and attributes if nothing says otherwise. */
+const DEFAULT_TIMEOUT_MS = 1000;
 
 /** A mounted file system. */
 export interface FuseSession {
   /** Absolute path without symbolic links. */
   readonly mountpoint: string;
-  /** Release of the libfuse3 in use, such as "3.14.0". */
+  /** Release of libfuse3 in use, such as "3.14.0". */
   readonly libraryVersion: string;
-  /** Read-ahead that the mount has; `null` where it could not be set or was not asked for. */
+  /** Read-ahead of the mount; `null` if it could not be set, or no option asked for it. */
   readonly readAheadBytes: number | null;
   /**
-   * Settles when the mount is gone for everybody and all is cleaned up. It is rejected if the loop
-   * failed. The process does not end by itself before.
+   * Settles when the mount is gone for everybody and everything is cleaned up; rejected if receiving
+   * failed. Until then it keeps the process alive.
    */
   readonly closed: Promise<void>;
   /** The mount as it was made, as mountinfo(5) shows it. */
   readonly mount: Mount;
   /**
-   * Tells whether the path leads to the mount in this process's mount namespace. If not, and
-   * `closed` does not settle, somebody has files open, or it is still mounted elsewhere.
+   * Tells whether the path leads to the mount in this process's mount namespace. If it does not, and
+   * `closed` has not settled, somebody has files open, or it is still mounted elsewhere.
    */
   isAttached(): boolean;
   /**
    * Unmounts, unless somebody uses the mount.
    *
-   * @returns Whether it is busy. If not, no path leads to it any more, and `closed` settles soon.
+   * @returns Whether it is busy. If it is not, no path leads to it any more, and `closed` settles
+   *   soon.
    * @throws {OsError | MountError} If the system refuses for another reason.
    */
   unmount(): Promise<{ busy: boolean }>;
   /**
-   * Takes the mount away from its path even if it is busy. Files that are open still work until
-   * `closed` settles or this process ends (then ENOTCONN).
+   * Takes the mount away from its path even if it is busy. Open files work on until `closed` settles
+   * or this process ends (then ENOTCONN).
    *
    * @throws {OsError | MountError} If the system refuses.
    */
@@ -80,14 +69,14 @@ export interface FuseSession {
 }
 
 /**
- * Mounts a file system, and serves it until it is unmounted.
+ * Mounts a file system and serves it until it is unmounted.
  *
- * The calling program must not access the mount by synchronous calls: they would wait for their own
- * thread.
+ * The calling program must not access the mount by synchronous calls: they would wait for an answer
+ * from their own thread.
  *
  * @param mountpoint An existing directory.
  * @returns When the mount is ready for use.
- * @throws {MountError} If it cannot be mounted, or has ended at once; the message says what to do.
+ * @throws {MountError} If it cannot be mounted or ends at once; the message says what to do.
  * @throws {MountOptionError} If a mount option has a value that is not allowed.
  */
 export async function mount(
@@ -104,10 +93,10 @@ export async function mount(
 }
 
 /**
- * Looks, before anything else is done, for what would make a mount fail.
+ * Looks for what would make a mount fail, before anything else is done.
  *
- * @throws {MountError} If libfuse or the device is missing, or it cannot be mounted there; the
- *   message says what to do.
+ * @throws {MountError} If libfuse or the device is missing, or the place is not fit; the message says
+ *   what to do.
  * @throws {MountOptionError} If a mount option has a value that is not allowed.
  */
 export async function preflightMount(
@@ -120,7 +109,6 @@ export async function preflightMount(
 }
 
 class Session implements FuseSession {
-  readonly mountpoint: string;
   readonly libraryVersion: string;
   readonly closed: Promise<void>;
   readAheadBytes: number | null = null;
@@ -128,6 +116,7 @@ class Session implements FuseSession {
   readonly #library: Libfuse3;
   readonly #options: MountOptions;
   readonly #onError: ErrorListener;
+  readonly #mountPoint: MountPoint;
   readonly #dispatcher: Dispatcher;
   readonly #pointer: SessionPointer;
   readonly #callbacks: Map<LowlevelOp, Callback>;
@@ -136,20 +125,19 @@ class Session implements FuseSession {
   readonly #ready = Promise.withResolvers<void>();
   #isInitialized = false;
   #isOver = false;
-  /** What libfuse said to the first request; it ends the session then if it is not content. */
+  /** What libfuse said to the first request; if it is not content, it ends the session then. */
   #initLines: readonly string[] = [];
-  #mounted: Mount | null = null;
 
   constructor(library: Libfuse3, path: string, handlers: Handlers, options: MountOptions) {
     this.#library = library;
     this.#options = options;
     this.#onError = guardListener(options.onError);
-    this.mountpoint = path;
+    this.#mountPoint = new MountPoint(path);
     const { major, minor, patch } = library.version;
     this.libraryVersion = `${major}.${minor}.${patch}`;
     const replier = new Replier(library, {
-      entryTimeoutMs: options.entryTimeoutMs ?? 1000,
-      attributesTimeoutMs: options.attributesTimeoutMs ?? 1000,
+      entryTimeoutMs: options.entryTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+      attributesTimeoutMs: options.attributesTimeoutMs ?? DEFAULT_TIMEOUT_MS,
     });
     this.#dispatcher = new Dispatcher(library, replier, handlers, this.#onError);
     this.#callbacks = this.#dispatcher.createCallbacks();
@@ -157,25 +145,44 @@ class Session implements FuseSession {
     this.#pinned.add(this.#callbacks);
     this.#pointer = this.#mount();
     this.closed = this.#run();
-    // Who does not look at it must not be ended by it.
+    // A rejection must not end a program that does not look at it.
     this.closed.catch(() => {});
   }
 
+  get mountpoint(): string {
+    return this.#mountPoint.path;
+  }
+
+  get mount(): Mount {
+    return this.#mountPoint.mount;
+  }
+
+  isAttached(): boolean {
+    return this.#mountPoint.isAttached();
+  }
+
+  async unmount(): Promise<{ busy: boolean }> {
+    return { busy: await this.#mountPoint.unmount() === "busy" };
+  }
+
+  async detach(): Promise<void> {
+    await this.#mountPoint.detach();
+  }
+
   /**
-   * Waits until the kernel has agreed with libfuse on the protocol, then does what needs a ready
-   * mount.
+   * Waits until the kernel and libfuse have agreed on the protocol, then does what needs a mount
+   * that works.
    */
   async start(): Promise<void> {
     await Promise.race([this.#ready.promise, this.closed]);
-    const mount = this.#hasEnded ? undefined : this.#findMounts().findLast(isFuseMount);
-    if (!this.#isInitialized || mount === undefined) {
+    if (this.#hasEnded || !this.#isInitialized || !this.#mountPoint.findMount()) {
       await this.#abandon();
       const lines = this.#initLines.length > 0 ? this.#initLines : ["the mount ended at once"];
       throw mountFailure(this.mountpoint, lines);
     }
-    this.#mounted = mount;
     const { readAheadBytes } = this.#options;
-    if (readAheadBytes !== undefined) this.#setReadAhead(readAheadBytes);
+    if (readAheadBytes === undefined) return;
+    this.readAheadBytes = this.#mountPoint.setReadAhead(readAheadBytes);
   }
 
   /** Whether libfuse will process no more requests. */
@@ -183,53 +190,11 @@ class Session implements FuseSession {
     return this.#isOver || this.#library.symbols.fuse_session_exited(this.#pointer) !== 0;
   }
 
-  /** Waits for the end of a mount that is no longer one. */
+  /** Waits for the end of a mount that does not work. */
   async #abandon(): Promise<void> {
-    // Where it can still be found, it is taken away; then the loop ends.
-    if (!this.#hasEnded) await unmountPath(this.mountpoint, { lazy: true }).catch(() => {});
+    // If it can still be found, it is taken away, which ends the loop.
+    if (!this.#hasEnded) await this.#mountPoint.clear().catch(() => {});
     if (this.#hasEnded) await this.closed.catch(() => {});
-  }
-
-  get mount(): Mount {
-    if (this.#mounted === null) throw new TypeError("Cannot tell of a mount that was not made");
-    return this.#mounted;
-  }
-
-  isAttached(): boolean {
-    return this.#findMounts().some(({ device }) => device === this.mount.device);
-  }
-
-  async unmount(): Promise<{ busy: boolean }> {
-    const mounts = this.#findMounts();
-    if (!mounts.some(({ device }) => device === this.mount.device)) return { busy: false };
-    // Another mount lies over this one, and would be taken for it.
-    if (mounts.at(-1)?.device !== this.mount.device) return { busy: true };
-    return { busy: await unmountPath(this.mountpoint) === "busy" };
-  }
-
-  async detach(): Promise<void> {
-    const device = this.#mounted?.device;
-    const mounts = this.#findMounts();
-    if (!mounts.some((mount) => mount.device === device)) return;
-    if (mounts.at(-1)?.device !== device) {
-      throw new MountError(`Cannot detach "${this.mountpoint}": another mount lies over it`);
-    }
-    await unmountPath(this.mountpoint, { lazy: true });
-  }
-
-  /** Returns the mounts at the mount point, the uppermost last. */
-  #findMounts(): Mount[] {
-    return readMountTable().filter(({ mountpoint }) => mountpoint === this.mountpoint);
-  }
-
-  #setReadAhead(bytes: number): void {
-    try {
-      const file = `/sys/class/bdi/${this.mount.device}/read_ahead_kb`;
-      writeText(file, `${Math.ceil(bytes / 1024)}`);
-      this.readAheadBytes = Number(readText(file)) * 1024;
-    } catch {
-      // Only root may, and not in every container: the mount works as well with less.
-    }
   }
 
   /** Creates libfuse's session and mounts it. */
@@ -252,10 +217,7 @@ class Session implements FuseSession {
     throw mountFailure(this.mountpoint, lines);
   }
 
-  /**
-   * Builds a `struct fuse_lowlevel_ops` that is as long as it must be: older libraries warn of
-   * more.
-   */
+  /** Builds a `struct fuse_lowlevel_ops`, as short as possible: older libraries warn of more. */
   #createOps(): Uint8Array<ArrayBuffer> {
     const count = 1 + LOWLEVEL_OPS.findLastIndex((name) => this.#callbacks.has(name));
     const ops = new Uint8Array(count * 8);
@@ -287,64 +249,23 @@ class Session implements FuseSession {
     );
   }
 
-  /** Changes what libfuse would agree on; all else stays at its defaults. */
+  /** Changes what libfuse is about to agree to; everything else stays at its defaults. */
   #negotiate(conn: ArrayBuffer): void {
     const fields = new DataView(conn);
     fields.setUint32(CONN_INFO.max_read, this.#options.maxReadBytes ?? MAX_READ_BYTES, true);
   }
 
-  /** Runs the loop until the mount is gone, then frees everything. */
+  /** Receives requests until the mount is gone, then frees everything. */
   async #run(): Promise<void> {
     try {
-      await this.#receive();
+      await receiveRequests(this.#library, this.#pointer, {
+        mountpoint: this.mountpoint,
+        process: (buffer) => this.#process(buffer),
+        onError: this.#onError,
+      });
     } finally {
       await this.#cleanUp();
     }
-  }
-
-  async #receive(): Promise<void> {
-    const buffer = new ReceiveBuffer();
-    this.#pinned.add(buffer);
-    try {
-      const fd = this.#library.symbols.fuse_session_fd(this.#pointer);
-      setNonblocking(fd, true, "/dev/fuse");
-      let failures = 0;
-      for (;;) {
-        await waitReadable(fd);
-        const result = this.#receiveBatch(buffer);
-        if (result === "end") return;
-        if (result === "more") {
-          failures = 0;
-          continue;
-        }
-        this.#onError(result, "receive");
-        if (++failures > MAX_FAILURES) throw result;
-        await new Promise((resolve) => setTimeout(resolve, FAILURE_PAUSE_MS));
-      }
-    } finally {
-      buffer.free();
-      this.#pinned.delete(buffer);
-    }
-  }
-
-  /**
-   * Processes what the kernel has asked for. @returns Whether there will be more, or what went
-   * wrong.
-   */
-  #receiveBatch(buffer: ReceiveBuffer): "end" | "more" | MountError {
-    for (let count = 0; count < MAX_BATCH; count++) {
-      const received = this.#library.symbols.fuse_session_receive_buf(this.#pointer, buffer.struct);
-      if (received === 0) return "end";
-      if (received > 0) {
-        if (!this.#process(buffer)) return "end";
-      } else if (received === -Errno.EAGAIN) break;
-      else if (received !== -Errno.EINTR) {
-        return new MountError(
-          `Cannot receive from the kernel for "${this.mountpoint}": ${errnoName(-received)}`,
-        );
-      }
-    }
-    return "more";
   }
 
   /** Processes a request. @returns Whether there can be more. */
@@ -366,12 +287,12 @@ class Session implements FuseSession {
     symbols.fuse_session_exit(this.#pointer);
     this.#isOver = true;
     this.#dispatcher.end();
-    // Closes the device. The mount is gone already, so there is nothing that this could wait for.
+    // Closes the device. The mount is gone, so this does not wait for anything.
     symbols.fuse_session_unmount(this.#pointer);
     symbols.fuse_session_destroy(this.#pointer);
     for (const callback of this.#callbacks.values()) callback.close();
     this.#pinned.clear();
-    // A connection that was aborted (/sys/fs/fuse/connections) leaves its mount behind.
+    // An aborted connection (/sys/fs/fuse/connections) leaves its mount behind.
     await this.detach().catch((error) => this.#onError(error, "unmount"));
   }
 }
