@@ -83,6 +83,11 @@ export class Filesystem implements Handlers {
     this.#afterAnswers = options.afterAnswers ?? ((run) => void setTimeout(run, 0));
   }
 
+  /** Number of revisions that are served. */
+  get revisionCount(): number {
+    return this.#directory.count;
+  }
+
   lookup({ parent, name }: OnName): Entry | null {
     if (parent !== ROOT_INO) throw new FuseError(Errno.ENOTDIR);
     const node = this.#directory.find(name);
@@ -205,7 +210,7 @@ export class Filesystem implements Handlers {
       blocks: Math.floor(totalBytes / BLOCK_BYTES),
       freeBlocks,
       availableBlocks: freeBlocks,
-      inodes: this.#directory.count,
+      inodes: this.revisionCount,
       freeInodes: 0,
       maxNameBytes: 255,
     };

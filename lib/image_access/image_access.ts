@@ -54,6 +54,8 @@ export interface ImageAccessOptions {
  * ```
  */
 export class ImageAccess implements Disposable {
+  readonly basedir: string;
+  readonly spillDir: string;
   /** Failures of all images; for failures of the caller's own, too. */
   readonly failures: FailureLog;
   readonly #loader: ChunkLoader;
@@ -62,6 +64,8 @@ export class ImageAccess implements Disposable {
   /** Reads nothing, and starts no worker before it is needed. */
   constructor(options: ImageAccessOptions) {
     const { basedir, spillDir, cacheBytes, threads } = options;
+    this.basedir = basedir;
+    this.spillDir = spillDir;
     this.failures = new FailureLog(options.onFailure);
     this.#loader = new ChunkLoader(options);
     const loader = this.#loader;

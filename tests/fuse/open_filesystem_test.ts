@@ -7,8 +7,10 @@
 import { FuseError } from "deno-fuse";
 import { encodeChunk } from "../../lib/chunk/encoder.ts";
 import { errnoName } from "../../lib/linux/errno.ts";
-import { type OpenedFilesystem, openFilesystem } from "../../lib/fuse/open_filesystem.ts";
+import type { Filesystem } from "../../lib/fuse/filesystem.ts";
+import { openFilesystem } from "../../lib/fuse/open_filesystem.ts";
 import { ROOT_INO } from "../../lib/fuse/revision_nodes.ts";
+import { ImageAccess } from "../../lib/image_access/image_access.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../assert.ts";
 import {
@@ -34,7 +36,8 @@ class Fixture implements Disposable {
   readonly basedir = this.#scratch.file("store");
   readonly lines: string[] = [];
   readonly skipped: string[] = [];
-  #opened: OpenedFilesystem | null = null;
+  #images: ImageAccess | null = null;
+  #handlers: Filesystem | null = null;
 
   constructor(revisions: Record<string, readonly ChunkContent[]>, size?: number) {
     Deno.mkdirSync(this.basedir);
@@ -45,22 +48,25 @@ class Fixture implements Disposable {
   }
 
   open(options: { spillDir?: string; cacheBytes?: number; verify?: boolean } = {}) {
-    this.#opened = openFilesystem({
+    const images = new ImageAccess({
       basedir: this.basedir,
       spillDir: options.spillDir ?? this.basedir,
       cacheBytes: options.cacheBytes ?? 4 * C,
       threads: 2,
       verify: options.verify ?? true,
-      owner: { uid: 0, gid: 0 },
       onFailure: (line) => this.lines.push(line),
+    });
+    this.#images = images;
+    this.#handlers = openFilesystem(images, {
+      owner: { uid: 0, gid: 0 },
       onSkipped: ({ name, reason }) => this.skipped.push(`${name}: ${reason}`),
     });
-    return this.#opened;
+    return { images, handlers: this.#handlers };
   }
 
   /** Opens a revision as a program would. */
   async file(name: string) {
-    const { handlers } = this.#opened!;
+    const handlers = this.#handlers!;
     const ino = handlers.lookup({ parent: ROOT_INO, name })!.attributes.ino;
     const handle = (await handlers.open({ ino, flags: 2 })).handle!;
     return {
@@ -92,7 +98,7 @@ class Fixture implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#opened?.[Symbol.dispose]();
+    this.#images?.[Symbol.dispose]();
     this.#scratch[Symbol.dispose]();
   }
 }
@@ -106,7 +112,7 @@ Deno.test("A mount's files hold what was backed up, several readers at once", as
   const chunks: ChunkContent[] = [A, "absent", B, "zero", D, A, sampleBytes(9, 54321)];
   const size = 6 * C + 54321;
   using fixture = new Fixture({ r1: chunks, r2: [A, B] });
-  const { counts } = fixture.open();
+  const { counts } = fixture.open().images;
   const image = imageOf([...chunks.slice(0, 6), sampleBytes(9)], size);
   image.set(sampleBytes(9, 54321), 6 * C);
   assertEquals(counts.misses, 0);
@@ -308,13 +314,13 @@ Deno.test("Revisions that cannot be served are named, new ones are found", async
   using fixture = new Fixture({ r1: [A] });
   Deno.writeTextFileSync(`${fixture.basedir}/bad.rev`, "[");
   addRevision(fixture.basedir, "away", [], { server: "other" });
-  const opened = fixture.open();
-  assertEquals(opened.revisionCount, 1);
+  const { handlers } = fixture.open();
+  assertEquals(handlers.revisionCount, 1);
   assertEquals(fixture.skipped.length, 2);
-  assertEquals(opened.handlers.lookup({ parent: ROOT_INO, name: "r2" }), null);
+  assertEquals(handlers.lookup({ parent: ROOT_INO, name: "r2" }), null);
   addRevision(fixture.basedir, "r2", [A, B], { timestamp: "2026-02-01 00:00:00+00:00" });
   assert(isSame(await (await fixture.file("r2")).read(C, C), B));
-  assertEquals(opened.handlers.readlink({ ino: 2 }), "r2");
-  const space = opened.handlers.statfs({ ino: ROOT_INO });
+  assertEquals(handlers.readlink({ ino: 2 }), "r2");
+  const space = handlers.statfs({ ino: ROOT_INO });
   assert(space.blocks! > 0 && space.inodes === 2);
 });
