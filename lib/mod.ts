@@ -35,7 +35,7 @@ export * from "./errors.ts";
 export type { BadRange } from "./restore/damage.ts";
 export { dryRun } from "./restore/dry_run.ts";
 export type { ImageExtent } from "./work/extent.ts";
-export type { PlanSummary } from "./work/plan.ts";
+export type { PlanSummary } from "./restore/plan.ts";
 export type { PoolProgress } from "./work/pool.ts";
 export type { DryRunReport, LentChunks, RestoreReport } from "./restore/report.ts";
 export { restore, type RestoreEvent, type RestoreOptions } from "./restore/restore.ts";

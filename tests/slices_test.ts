@@ -1,4 +1,4 @@
-import { planSteps } from "../lib/work/plan.ts";
+import { planSteps } from "../lib/restore/plan.ts";
 import { runSteps, Slices, type Steps } from "../lib/slices.ts";
 import { readMapSteps } from "../lib/store/revision_map.ts";
 import { CHUNK_BYTES } from "../lib/store/layout.ts";

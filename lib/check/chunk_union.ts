@@ -1,15 +1,14 @@
 /**
- * The distinct chunks of several revisions, as a plan for workers. Of each map only new ids are
+ * The distinct chunks of several revisions. Of each map only new ids are
  * kept, so that the memory does not grow with the number of revisions that share their chunks.
  *
  * @module
  */
 
-import { NO_SEQ, type RestorePlan } from "../work/plan.ts";
 import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
 import { ZeroTest } from "../store/chunk_ids.ts";
-import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
+import { CHUNK_ID_BYTES } from "../store/layout.ts";
 import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
 
 /** Chunks that are chosen between two pauses. */
@@ -74,47 +73,34 @@ export class ChunkUnion {
   }
 
   /**
-   * Makes a plan in which each chunk stands once, as if the chunks were an image.
+   * Returns the ids of the chunks, or of some of them, in shared memory: 16 bytes each, in the order
+   * in which they were added.
    *
-   * @param share Share of the chunks that become jobs, more than 0 and at most 1; they are chosen
-   *   at random, at least one.
+   * @param share Share of the chunks, more than 0 and at most 1; they are chosen at random, at least
+   *   one.
    */
-  *plan(share: number): Steps<RestorePlan> {
-    const ids = this.#ids.toSharedIds();
-    const seqCount = this.size;
-    const jobCount = share >= 1 ? seqCount : Math.ceil(seqCount * share);
-    const firstSeqs = new Uint32Array(new SharedArrayBuffer(jobCount * 4));
-    yield* chooseSome(firstSeqs, seqCount);
-    const imageBytes = seqCount * CHUNK_BYTES;
-    const distinctBytes = jobCount * CHUNK_BYTES;
-    return {
-      imageBytes,
-      extent: { start: 0, end: imageBytes, targetStart: 0 },
-      seqCount,
-      dataSeqs: jobCount,
-      dataBytes: distinctBytes,
-      zeroSeqs: 0,
-      zeroBytes: 0,
-      keptSeqs: 0,
-      keptBytes: 0,
-      distinctChunks: jobCount,
-      distinctBytes,
-      ids,
-      firstSeqs,
-      streamItems: null,
-      nextSeqs: new Uint32Array(new SharedArrayBuffer(seqCount * 4)).fill(NO_SEQ),
-      zeroRanges: new Float64Array(new SharedArrayBuffer(0)),
-    };
+  *sharedIds(share: number): Steps<Uint8Array<SharedArrayBuffer>> {
+    if (share >= 1) return this.#ids.toSharedIds();
+    const count = Math.ceil(this.size * share);
+    const ids = new Uint32Array(new SharedArrayBuffer(count * CHUNK_ID_BYTES));
+    yield* chooseSome(count, this.size, (number, index) => {
+      this.#ids.copyId(number, ids, index * CHUNK_ID_WORDS);
+    });
+    return new Uint8Array(ids.buffer);
   }
 }
 
-/** Fills `chosen` with numbers below `count`, each as likely as any other; ascending. */
-function* chooseSome(chosen: Uint32Array, count: number): Steps<void> {
+/** Chooses numbers below `below`, each as likely as any other; ascending. */
+function* chooseSome(
+  count: number,
+  below: number,
+  onChosen: (number: number, index: number) => void,
+): Steps<void> {
   let found = 0;
-  for (let number = 0; number < count && found < chosen.length; number++) {
+  for (let number = 0; number < below && found < count; number++) {
     if (number % CHUNKS_PER_STEP === 0) yield;
     // As likely as places are still to be filled, among the numbers that are left (Knuth, selection
     // sampling).
-    if ((count - number) * Math.random() < chosen.length - found) chosen[found++] = number;
+    if ((below - number) * Math.random() < count - found) onChosen(number, found++);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Step 3 of a check: finds the places in images at which bad chunks stand, by reading the maps
+ * Finds the places in images at which bad chunks stand, by reading the maps
  * again.
  *
  * A chunk may stand at millions of places, and millions of chunks may be bad. Neighbouring places
@@ -11,10 +11,9 @@
 
 import { chunkPath, inFile } from "../chunk/chunk_file.ts";
 import type { ChunkReason, Note } from "../work/messages.ts";
-import type { RestorePlan } from "../work/plan.ts";
 import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
-import { chunkIdAt, wordsOf } from "../store/chunk_ids.ts";
+import { wordsOf } from "../store/chunk_ids.ts";
 import { bytesOfSeq, CHUNK_BYTES, chunkIdFromHex } from "../store/layout.ts";
 import type { MapBatch, MappedImage, MapVisitor } from "../store/map_parser.ts";
 import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
@@ -70,7 +69,6 @@ export const DAMAGED_PLACES_MAX = 100_000;
 /** Collects what workers tell of chunks. */
 export class DamageFinder {
   readonly #basedir: string;
-  readonly #plan: RestorePlan;
   readonly #ids = new ChunkIdSet();
   /** By the number of the chunk in the set. */
   readonly #suspects: Suspect[] = [];
@@ -80,9 +78,8 @@ export class DamageFinder {
   readonly #missed = new BitSet();
   #places = 0;
 
-  constructor(options: { basedir: string; plan: RestorePlan }) {
-    this.#basedir = options.basedir;
-    this.#plan = options.plan;
+  constructor(basedir: string) {
+    this.#basedir = basedir;
   }
 
   /** Number of chunks that workers told of. */
@@ -109,11 +106,11 @@ export class DamageFinder {
       const { chunkId, reason, detail } = note;
       this.#add({ chunkId, reason, detail, places: [] });
     } else if (note.type === "short-chunk") {
-      const chunkId = chunkIdAt(this.#plan.ids, note.seq);
-      const detail = `Cannot use chunk ${quote(chunkId)} in full: it holds ${note.bytes} bytes` +
+      const { chunkId, bytes } = note;
+      const detail = `Cannot use chunk ${quote(chunkId)} in full: it holds ${bytes} bytes` +
         inFile(chunkPath(this.#basedir, chunkId));
       const number = this.#add({ chunkId, reason: "size", detail, places: [] });
-      this.#shortBytes.set(number, note.bytes);
+      this.#shortBytes.set(number, bytes);
     }
   }
 

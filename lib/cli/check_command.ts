@@ -211,8 +211,7 @@ function tell(
 }
 
 function trackCheck(reporter: Reporter, event: Extract<CheckEvent, { type: "checking" }>): void {
-  const { basedir, revisions, threads, plan, progress } = event;
-  const { distinctChunks, distinctBytes } = plan;
+  const { basedir, revisions, threads, distinctChunks, distinctBytes, progress } = event;
   const chunks = formatQuantity(distinctChunks, "distinct chunk");
   // Bad chunks count as well.
   const chunkBytes = distinctChunks === 0 ? 0 : distinctBytes / distinctChunks;

@@ -5,7 +5,7 @@
  */
 
 import type { Loss } from "../restore/damage.ts";
-import type { PlanSummary } from "../work/plan.ts";
+import type { PlanSummary } from "../restore/plan.ts";
 import type { DryRunReport, LentChunks, RestoreReport } from "../restore/report.ts";
 import type { StreamFormat } from "../target/stream_format.ts";
 import type { SparseMode } from "../target/target.ts";

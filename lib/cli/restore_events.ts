@@ -5,7 +5,6 @@
  */
 
 import type { RunningWork, TargetWork } from "../restore/options.ts";
-import { summaryOf } from "../restore/report.ts";
 import type { RestoreEvent } from "../restore/restore.ts";
 import { quote } from "../wording.ts";
 import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
@@ -107,7 +106,7 @@ export class RestoreEventReporter {
           : { workDoneBytes: doneBytes - freeBytes, workTotalBytes: totalBytes - freeBytes };
         return { doneBytes, totalBytes, ...work };
       },
-      { name: how.name, fields: { revision, target, threads, ...summaryOf(plan) } },
+      { name: how.name, fields: { revision, target, threads, ...plan } },
     );
   }
 
@@ -120,7 +119,7 @@ export class RestoreEventReporter {
       `Looking for ${chunks} of ${revision} (${formatBytes(plan.imageBytes)})`,
       "Looking",
       () => ({ doneBytes: progress().jobs * chunkBytes, totalBytes: plan.distinctBytes }),
-      { name: "survey", fields: { revision, threads, ...summaryOf(plan) } },
+      { name: "survey", fields: { revision, threads, ...plan } },
     );
   }
 }

@@ -30,16 +30,20 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
     onNotice: (text) => onEvent({ type: "notice", text }),
     signal,
   });
-  const damage = new DamageCollector(plan.extent);
+  const damage = new DamageCollector(plan.image.extent);
   const pool = new WorkerPool({
     crew,
-    plan,
     sources,
     verify: true,
     onError: "zero",
     throttle: null,
     // From a stream's plan a chunk is read for each of its places.
-    task: { kind: "survey", countsPlaces: prepared.target.access === "stream" },
+    task: {
+      kind: "survey",
+      image: plan.image,
+      chunks: plan.chunks,
+      readsEachSeq: prepared.target.access === "stream",
+    },
     onNote(note) {
       if (note.type !== "bad-chunk") return;
       const { chunkId, detail } = note;
@@ -47,7 +51,13 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
     },
   });
   const progress = () => pool.progress();
-  onEvent({ type: "surveying", revision: name, threads: crew.workers.length, plan, progress });
+  onEvent({
+    type: "surveying",
+    revision: name,
+    threads: crew.workers.length,
+    plan: plan.summary,
+    progress,
+  });
   await pool.run(signal);
   return makeDryRunReport(plan, pool.progress(), {
     elapsedMs: performance.now() - startMs,

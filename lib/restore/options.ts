@@ -10,7 +10,7 @@ import type { SparseMode, TargetHandle } from "../target/target.ts";
 import type { LockEvent } from "../store/purge_lock.ts";
 import type { MapProgress } from "../store/revision_map.ts";
 import type { OnError } from "../work/messages.ts";
-import type { PlanSummary } from "../work/plan.ts";
+import type { PlanSummary } from "./plan.ts";
 import type { PoolProgress } from "../work/pool.ts";
 
 /** What {@linkcode RestoreOptions.onEvent} is called with. */

@@ -15,10 +15,11 @@ import {
   SECTOR_SIZES,
   type SectorBytes,
 } from "../image/partition_table.ts";
-import { chunkIdAt, ZeroTest } from "../store/chunk_ids.ts";
+import { ZeroTest } from "../store/chunk_ids.ts";
 import { bytesOfSeq, CHUNK_BYTES } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 import type { ImageExtent } from "../work/extent.ts";
+import { chunkAt, SeqRuns } from "../work/seq_runs.ts";
 
 /**
  * The extent of a partition, which goes to the target's start.
@@ -112,7 +113,7 @@ class ImageReader {
     const { imageBytes } = this.#map;
     if (this.#decodedSeq !== seq) {
       this.#decodedSeq = null;
-      const chunk = { id: chunkIdAt(this.#map.ids, seq), seqs: () => [seq], imageBytes };
+      const chunk = chunkAt(this.#map, seq, () => SeqRuns.of(seq));
       this.#sources.decode(chunk, 0, bytesOfSeq(imageBytes, seq));
       this.#decodedSeq = seq;
     }

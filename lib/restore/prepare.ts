@@ -37,7 +37,7 @@ import {
   wholeImage,
 } from "../work/extent.ts";
 import type { RestoreEvent, RestoreOptions } from "./options.ts";
-import { type PlanOptions, planSteps, type RestorePlan } from "../work/plan.ts";
+import { type PlanOptions, planSteps, type RestorePlan } from "./plan.ts";
 
 /**
  * A restore that could begin. Disposing it gives the locks back, and the target as it was unless it
@@ -125,7 +125,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     needsRandomAccess: needsRandomAccess(options),
     isRead: Boolean(options.update || options.verifyTarget),
     heldBytes: baseMap && !asRecords ? heldBytesOf(baseMap, extent) : 0,
-    data: { atLeast: leastDataBytes(plan, options), atMost: plan.dataBytes },
+    data: { atLeast: leastDataBytes(plan, options), atMost: plan.summary.dataBytes },
     areZerosRecords: asRecords,
   });
   stack.use(target);
@@ -225,8 +225,8 @@ function requireSameExtent(extent: ImageExtent, held: ImageExtent, partition: nu
  * has a granule at least of something else; of the first and the last one that part may lie outside
  * of what is restored.
  */
-function leastDataBytes({ dataSeqs }: RestorePlan, { update, onError }: RestoreOptions): number {
-  return update || onError === "zero" ? 0 : Math.max(0, dataSeqs - 2) * GRANULE_BYTES;
+function leastDataBytes({ summary }: RestorePlan, { update, onError }: RestoreOptions): number {
+  return update || onError === "zero" ? 0 : Math.max(0, summary.dataSeqs - 2) * GRANULE_BYTES;
 }
 
 /** Bytes that a target must have to hold what the base has of an extent. */

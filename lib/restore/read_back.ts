@@ -10,6 +10,7 @@ import { CHUNK_BYTES } from "../store/layout.ts";
 import { nameTarget } from "../target/wording.ts";
 import type { BlockHandle, Target } from "../target/target.ts";
 import type { DamageCollector } from "./damage.ts";
+import type { RestorePlan } from "./plan.ts";
 import { imageOffsetOf } from "../work/extent.ts";
 import type { Note } from "../work/messages.ts";
 import { type PoolOptions, type PoolProgress, WorkerPool } from "../work/pool.ts";
@@ -20,8 +21,10 @@ const LISTED_RANGES = 4;
 /** Differences that are kept for it, to list the first of them. */
 const KEPT_MISMATCHES = 10_000;
 
-/** What reading back needs beside the plan. */
+/** What is read back, and how. */
 export interface ReadBackOptions {
+  /** All that the target should hold. */
+  readonly plan: RestorePlan;
   /** Has been flushed. */
   readonly target: Target;
   /**
@@ -41,7 +44,6 @@ type Mismatch = Extract<Note, { type: "mismatch" }>;
 /**
  * Reads a target back, after it was flushed.
  *
- * @param work With a plan of all that the target should hold.
  * @returns Number of bytes that had to be written again, in whole chunks or granules of zeros.
  * @throws {TargetError} If the target does not hold what it should after that.
  * @throws What a {@linkcode WorkerPool} throws.
@@ -50,21 +52,21 @@ export async function readBack(
   work: Omit<PoolOptions, "task">,
   options: ReadBackOptions,
 ): Promise<number> {
-  const { damage, signal, onRound } = options;
-  const { plan } = work;
+  const { plan, damage, signal, onRound } = options;
+  const { summary, image, chunks, zeroRanges } = plan;
   const target = options.target.comparable({ isWritten: true });
   const run = async (round: 1 | 2, onNote: (note: Note) => void): Promise<PoolProgress> => {
     const pool = new WorkerPool({
       ...work,
       onNote,
-      task: { kind: "update", target, mayWrite: round === 1 },
+      task: { kind: "update", target, mayWrite: round === 1, image, chunks, zeroRanges },
     });
     onRound(round, () => pool.progress());
     await pool.run(signal);
     return pool.progress();
   };
   const { sameBytes } = await run(1, work.onNote ?? (() => {}));
-  const rewrittenBytes = plan.dataBytes + plan.zeroBytes - sameBytes - damage.bytes;
+  const rewrittenBytes = summary.dataBytes + summary.zeroBytes - sameBytes - damage.bytes;
   if (rewrittenBytes <= 0) return 0;
 
   await options.flush();
@@ -72,7 +74,7 @@ export async function readBack(
   let count = 0;
   await run(2, (note) => {
     if (note.type !== "mismatch") return;
-    const seq = Math.floor(imageOffsetOf(plan.extent, note.offset) / CHUNK_BYTES);
+    const seq = Math.floor(imageOffsetOf(image.extent, note.offset) / CHUNK_BYTES);
     if (damage.isBad(seq)) return;
     // A disk that holds nothing any more has as many as the image has chunks.
     if (count++ < KEPT_MISMATCHES) mismatches.push(note);

@@ -1,11 +1,11 @@
 /**
- * Step 7 of a restore: what was done, or what a dry run found, as numbers. Pure.
+ * What was done, or what a dry run found, as numbers. Pure.
  *
  * @module
  */
 
 import type { Loss } from "./damage.ts";
-import type { PlanSummary } from "../work/plan.ts";
+import type { PlanSummary, RestorePlan } from "./plan.ts";
 import type { PoolProgress } from "../work/pool.ts";
 
 /** How much another backup directory helped. */
@@ -60,7 +60,7 @@ export interface DryRunReport extends PlanSummary, Loss {
 
 /** Puts a report together; of the plan only the summary is kept, not its shared memory. */
 export function makeReport(
-  plan: PlanSummary,
+  plan: Pick<RestorePlan, "summary">,
   done: PoolProgress,
   run:
     & Pick<
@@ -72,7 +72,7 @@ export function makeReport(
   const { readBytes, decodedBytes, writtenBytes, sameBytes } = done;
   const { sources, ...rest } = run;
   return {
-    ...summaryOf(plan),
+    ...plan.summary,
     readBytes,
     decodedBytes,
     writtenBytes,
@@ -84,7 +84,7 @@ export function makeReport(
 
 /** Like {@linkcode makeReport}, for a dry run. */
 export function makeDryRunReport(
-  plan: PlanSummary,
+  plan: Pick<RestorePlan, "summary">,
   found: PoolProgress,
   run: Pick<DryRunReport, "elapsedMs" | "mayWriteLess" | keyof Loss> & {
     sources: readonly string[];
@@ -92,25 +92,7 @@ export function makeDryRunReport(
 ): DryRunReport {
   const { sources, ...rest } = run;
   const lent = lentChunks(sources, found);
-  return { ...summaryOf(plan), readBytes: found.readBytes, lentChunks: lent, ...rest };
-}
-
-/** Takes the numbers out of a plan. */
-export function summaryOf(plan: PlanSummary): PlanSummary {
-  const { imageBytes, extent, distinctChunks, distinctBytes } = plan;
-  const { dataSeqs, dataBytes, zeroSeqs, zeroBytes, keptSeqs, keptBytes } = plan;
-  return {
-    imageBytes,
-    extent,
-    dataSeqs,
-    dataBytes,
-    zeroSeqs,
-    zeroBytes,
-    keptSeqs,
-    keptBytes,
-    distinctChunks,
-    distinctBytes,
-  };
+  return { ...plan.summary, readBytes: found.readBytes, lentChunks: lent, ...rest };
 }
 
 function lentChunks(sources: readonly string[], { chunksFrom }: PoolProgress): LentChunks[] {

@@ -21,18 +21,17 @@
 import { fromFirstGood, openChunkFile } from "../chunk/chunk_file.ts";
 import { releaseFd } from "../linux/files.ts";
 import { ignoreWriteSignals } from "../linux/signals.ts";
-import { chunkIdAt } from "../store/chunk_ids.ts";
 import { STREAM_FORMATS } from "../target/stream_format.ts";
 import { writeStreamPart } from "../target/stream_writer.ts";
 import type { Target } from "../target/target.ts";
 import { quote } from "../wording.ts";
 import { WorkerCrew } from "../work/crew.ts";
 import { DamageCollector } from "./damage.ts";
-import type { Task } from "../work/messages.ts";
+import type { Task } from "../work/tasks.ts";
 import type { RestoreOptions } from "./options.ts";
-import { orAborted } from "../work/or_aborted.ts";
-import type { RestorePlan } from "../work/plan.ts";
-import { SeqRuns } from "../work/seq_runs.ts";
+import { orAborted } from "../slices.ts";
+import type { RestorePlan } from "./plan.ts";
+import { chunkAt, SeqRuns } from "../work/seq_runs.ts";
 import { type PoolOptions, WorkerPool } from "../work/pool.ts";
 import { prepareRestore } from "./prepare.ts";
 import { readBack } from "./read_back.ts";
@@ -69,6 +68,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
 
   using prepared = await prepareRestore(options);
   const { name, plan, sources } = prepared;
+  const { imageBytes, extent } = plan.image;
   // An update may not need it: the target may hold it already.
   if (onError === "abort" && !options.update) requireFirstChunk(plan, sources);
   for (const text of prepared.target.warnings) onEvent({ type: "warning", text });
@@ -91,11 +91,10 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   try {
     const { handle } = target;
     const { path, access } = handle;
-    const damage = new DamageCollector(plan.extent);
+    const damage = new DamageCollector(extent);
     const rate = options.readBytesPerSecond;
     const work: Omit<PoolOptions, "task"> = {
       crew,
-      plan,
       sources,
       verify,
       onError,
@@ -118,9 +117,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
         });
       }
     }
-    const task = taskFor(target, options);
+    const task = taskFor(plan, target, options);
     const pool = new WorkerPool({ ...work, task });
-    const running = { revision: name, target: path, access, threads, plan };
+    const running = { revision: name, target: path, access, threads, plan: plan.summary };
     onEvent({
       type: "restoring",
       isUpdate: task.kind === "update",
@@ -129,11 +128,11 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     });
     const { head, tail } = STREAM_FORMATS[options.format ?? "raw"];
     if (access === "stream") {
-      await writeStreamPart(handle, head(plan.imageBytes), { offset: plan.extent.start, signal });
+      await writeStreamPart(handle, head(imageBytes), { offset: extent.start, signal });
     }
     await pool.run(signal);
     if (access === "stream") {
-      await writeStreamPart(handle, tail, { offset: plan.extent.end, signal });
+      await writeStreamPart(handle, tail, { offset: extent.end, signal });
     }
     const flush = async (store: () => Promise<void>) => {
       // A pipe has nothing to flush.
@@ -145,7 +144,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     if (options.verifyTarget) {
       await flush(() => target.flush());
       // The base is part of what is compared: that the target holds it was a promise.
-      rewrittenBytes = await readBack({ ...work, plan: await prepared.planAll() }, {
+      rewrittenBytes = await readBack(work, {
+        plan: await prepared.planAll(),
         target,
         damage,
         signal,
@@ -174,23 +174,25 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
 }
 
 /** Chooses what the workers do. */
-function taskFor(target: Target, options: RestoreOptions): Task {
+function taskFor(plan: RestorePlan, target: Target, options: RestoreOptions): Task {
   const { format = "raw", update = false } = options;
   const { handle } = target;
-  if (handle.access === "stream") return { kind: "stream", target: handle, format };
-  if (!update) return { kind: "write", target: handle };
-  return { kind: "update", target: target.comparable(), mayWrite: true };
+  const { image, chunks, zeroRanges, streamItems: items } = plan;
+  if (handle.access === "stream") {
+    return { kind: "stream", target: handle, format, image, items, zeroRanges };
+  }
+  if (!update) return { kind: "write", target: handle, image, chunks, zeroRanges };
+  const comparable = target.comparable();
+  return { kind: "update", target: comparable, mayWrite: true, image, chunks, zeroRanges };
 }
 
 /**
  * Fails if the chunk that is decoded first cannot be opened: a target is not touched for a store
  * without chunks.
  */
-function requireFirstChunk(plan: RestorePlan, sources: readonly string[]): void {
-  const seq = plan.firstSeqs[0];
+function requireFirstChunk({ image, chunks }: RestorePlan, sources: readonly string[]): void {
+  const seq = chunks.firstSeqs[0];
   if (seq === undefined) return;
-  const { imageBytes } = plan;
-  const id = chunkIdAt(plan.ids, seq);
-  const chunk = { id, seqs: () => SeqRuns.ofJob(plan, seq).list(), imageBytes };
+  const chunk = chunkAt(image, seq, () => SeqRuns.ofJob(chunks, seq));
   fromFirstGood(sources, (dir) => releaseFd(openChunkFile(dir, chunk).fd));
 }

@@ -109,6 +109,12 @@ export class ChunkIdSet {
     return new Uint8Array(ids.buffer);
   }
 
+  /** Copies an id, by its number below {@linkcode size}, to four words that begin at `at`. */
+  copyId(number: number, to: Uint32Array, at: number): void {
+    const from = number * ID_WORDS;
+    for (let word = 0; word < ID_WORDS; word++) to[at + word] = this.#words[from + word]!;
+  }
+
   get #isFull(): boolean {
     return this.#size >= this.#slots.length * MAX_LOAD || this.#base + this.#size >= MAX_NUMBER;
   }

@@ -1,29 +1,33 @@
 /**
- * What workers do for a check: read, decode and verify each distinct chunk once, and go on after a
- * bad one.
+ * What workers do for a check: read, decode and verify each chunk once, and go on after a bad one.
  *
  * @module
  */
 
-import { CHUNK_BYTES } from "../store/layout.ts";
-import { Counter } from "./messages.ts";
-import { SeqRuns } from "./seq_runs.ts";
+import { chunkIdAt } from "../store/chunk_ids.ts";
+import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
 import { Work } from "./work.ts";
 
-const NO_PLACES = new SeqRuns();
+/** Decode and verify chunks; whose they are does not matter. */
+export interface CheckTask {
+  readonly kind: "check";
+  /** Ids of the chunks, 16 bytes each; each is a job. */
+  readonly ids: Uint8Array<SharedArrayBuffer>;
+}
 
-/** Decodes chunks to see whether they can be. */
-export class CheckWork extends Work {
+/** Decodes chunks to see whether they can be decoded. */
+export class CheckWork extends Work<CheckTask> {
   override run(): void {
-    const { firstSeqs } = this.start.plan;
-    for (const { job, firstSeq } of this.takeJobs()) {
-      this.prefetchAfter(job, firstSeqs.length, (next) => firstSeqs[next]!);
-      // Where it stands, and how much of it each image needs, is known to the orchestrator only.
-      const bytes = this.decode(this.chunkAt(firstSeq, NO_PLACES), 0, 1);
+    const { ids } = this.task;
+    const jobCount = ids.length / CHUNK_ID_BYTES;
+    for (const job of this.takeJobs(jobCount)) {
+      this.prefetchAfter(job, jobCount, (next) => chunkIdAt(ids, next));
+      const id = chunkIdAt(ids, job);
+      // How much of it images need, and where, only the main thread knows.
+      const bytes = this.decode({ id, seqs: () => [] }, 0, null);
       if (bytes !== null && bytes < CHUNK_BYTES) {
-        this.notify({ type: "short-chunk", seq: firstSeq, bytes });
+        this.notify({ type: "short-chunk", chunkId: id, bytes });
       }
-      this.count(Counter.IMAGE, bytes ?? 0);
     }
   }
 }

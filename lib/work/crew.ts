@@ -12,11 +12,12 @@
 import { roomForWorkers } from "../chunk/worker_room.ts";
 import { startWorkers, watchWorker, type WorkerPort } from "../chunk/worker_start.ts";
 import { ResourceError } from "../errors.ts";
+import { orAborted } from "../slices.ts";
 import type { StartMessage, WorkerMessage } from "./messages.ts";
-import { orAborted } from "./or_aborted.ts";
+import type { Task } from "./tasks.ts";
 
 /** A worker of a crew, as its pool sees it. */
-export type CrewWorker = WorkerPort<StartMessage, WorkerMessage>;
+export type CrewWorker = WorkerPort<StartMessage<Task>, WorkerMessage>;
 
 /** How many workers there are to be, and who hears of it. */
 export interface CrewOptions {

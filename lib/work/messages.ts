@@ -1,21 +1,18 @@
 /**
- * Step 4 of a restore: what the orchestrator and its workers say to each other, in messages and in
- * shared memory.
+ * What the main thread and its workers say to each other, in messages and in shared memory. What
+ * there is to do is in `tasks.ts`.
  *
  * @module
  */
 
 import type { ChunkFault, WireError } from "../errors.ts";
-import type { StreamFormat } from "../target/stream_format.ts";
-import type { BlockHandle, StreamHandle } from "../target/target.ts";
-import type { RestorePlan } from "./plan.ts";
 import type { ThrottleHandle } from "./throttle.ts";
 
 /** Cells of the shared control block, an `Int32Array`; all are accessed by `Atomics` only. */
 export const Control = {
   /** 1: end as soon as possible. */
   STOP: 0,
-  /** Next job to take: an index of `firstSeqs`, or of a stream's items. */
+  /** Next job to take: the number of a chunk, or of a stream's item. */
   NEXT_JOB: 1,
   /** Next job whose chunk file is to be requested from the disk. */
   NEXT_PREFETCH: 2,
@@ -30,7 +27,7 @@ export const CONTROL_CELLS = 5;
 
 /** Cells of the shared counters, a `BigInt64Array`, of bytes where nothing else is said. */
 export const Counter = {
-  /** Bytes of the extent that are done, zeros included. */
+  /** Bytes of the extent that are done, zeros included; 0 where no image is worked on. */
   IMAGE: 0,
   /** Decoded bytes: the work that takes the time. */
   DECODED: 1,
@@ -53,33 +50,10 @@ export const Counter = {
 /** What becomes of a chunk that no backup directory has a good copy of. */
 export type OnError = "abort" | "zero";
 
-/** What the workers do with the chunks of a plan. */
-export type Task =
-  /** Write all of them to a file or device. */
-  | { readonly kind: "write"; readonly target: BlockHandle }
-  /** Compare the file or device with them, and write what differs. */
-  | {
-    readonly kind: "update";
-    /** From `Target.comparable()`. */
-    readonly target: BlockHandle;
-    /** Whether what differs is written, or only told. */
-    readonly mayWrite: boolean;
-  }
-  /** Write them in order to a pipe. */
-  | { readonly kind: "stream"; readonly target: StreamHandle; readonly format: StreamFormat }
-  /** Decode and verify them. */
-  | { readonly kind: "check" }
-  /** Look whether their files are there, and how long they are. */
-  | {
-    readonly kind: "survey";
-    /** Whether a chunk would be read for each of its places, as for a stream. */
-    readonly countsPlaces: boolean;
-  };
-
 /** What tells a worker what to do; the only message to it, once for each run of work. */
-export interface StartMessage {
-  readonly task: Task;
-  readonly plan: RestorePlan;
+export interface StartMessage<T> {
+  /** What to do, with all that only this kind of task needs. */
+  readonly task: T;
   /** Backup directories, the revision's own first. */
   readonly sources: readonly string[];
   readonly verify: boolean;
@@ -110,11 +84,8 @@ export type Note =
     /** One line. */
     readonly detail: string;
   }
-  /**
-   * The chunk at a seq is right, but shorter than a full one: not every place may be content with
-   * that.
-   */
-  | { readonly type: "short-chunk"; readonly seq: number; readonly bytes: number }
+  /** A chunk is right, but shorter than a full one: some places may need more of it. */
+  | { readonly type: "short-chunk"; readonly chunkId: string; readonly bytes: number }
   /** The target does not hold what it should; in bytes of the target. */
   | { readonly type: "mismatch"; readonly offset: number; readonly length: number };
 

@@ -18,6 +18,7 @@ import {
   type StartMessage,
   type WorkerMessage,
 } from "./messages.ts";
+import type { Task } from "./tasks.ts";
 
 /**
  * After a request to stop, workers get this long: one may be blocked in a write that nobody reads.
@@ -26,7 +27,7 @@ const STOP_GRACE_MS = 2000;
 
 /** How far the work has come, in bytes where nothing else is said. */
 export interface PoolProgress {
-  /** Bytes of the extent that are done, zeros included. */
+  /** Bytes of the extent that are done, zeros included; 0 for a check, which has no image. */
   readonly imageBytes: number;
   /** Bytes that were decoded. */
   readonly decodedBytes: number;
@@ -47,7 +48,8 @@ export interface PoolProgress {
 }
 
 /** What a pool is made for: a {@linkcode StartMessage} without what the pool adds. */
-export interface PoolOptions extends Omit<StartMessage, "control" | "counters" | "prefetchDepth"> {
+export interface PoolOptions
+  extends Omit<StartMessage<Task>, "control" | "counters" | "prefetchDepth"> {
   /** Who does the work. */
   readonly crew: WorkerCrew;
   /** Called with what workers tell while they work. */
@@ -59,7 +61,7 @@ export interface PoolOptions extends Omit<StartMessage, "control" | "counters" |
  */
 const PREFETCH_PER_WORKER = 4;
 
-/** One run of a crew over a plan. */
+/** One task of a crew. */
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #control = new Int32Array(new SharedArrayBuffer(CONTROL_CELLS * 4));
@@ -81,7 +83,7 @@ export class WorkerPool {
    */
   async run(signal?: AbortSignal): Promise<void> {
     const { crew: { workers }, onNote = () => {}, ...work } = this.#options;
-    const start: StartMessage = {
+    const start: StartMessage<Task> = {
       ...work,
       control: this.#control,
       counters: this.#counters,

@@ -9,34 +9,54 @@
  */
 
 import * as codec from "lzo-wasm";
-import { CHUNK_BYTES } from "../store/layout.ts";
+import { chunkIdAt } from "../store/chunk_ids.ts";
+import { bytesOfSeq, CHUNK_BYTES } from "../store/layout.ts";
 import { openBlockIo } from "../target/block_kinds.ts";
 import type { BlockIo } from "../target/block_io.ts";
-import { GRANULE_BYTES } from "../target/target.ts";
+import { type BlockHandle, GRANULE_BYTES } from "../target/target.ts";
 import { runsBetween } from "../target/zero_runs.ts";
 import { placeOfSeq, targetEndOf, targetOffsetOf } from "./extent.ts";
-import { Control, Counter, type StartMessage, type Task } from "./messages.ts";
-import { NO_SEQ } from "./plan.ts";
+import { type ChunkJobs, NO_SEQ, type SourceImage } from "./jobs.ts";
+import { Control, Counter, type StartMessage } from "./messages.ts";
+import { chunkAt, SeqRuns, type WantedChunk } from "./seq_runs.ts";
 import { TargetComparer } from "./target_comparer.ts";
-import { SeqRuns } from "./seq_runs.ts";
-import { type Notify, type PlacedChunk, Work } from "./work.ts";
+import { type Notify, Work } from "./work.ts";
 
 /** Output buffer of the codec that chunks are decoded into; the comparer uses the other one. */
 const OUTPUT = 0;
 
-/** The tasks that this file is for. */
-type RandomAccessTask = Extract<Task, { kind: "write" | "update" }>;
+/** What both tasks work on. */
+interface BlockTask {
+  readonly target: BlockHandle;
+  readonly image: SourceImage;
+  readonly chunks: ChunkJobs;
+  /** Ranges of zeros as pairs: first byte of the image, number of bytes. */
+  readonly zeroRanges: Float64Array<SharedArrayBuffer>;
+}
+
+/** Write all chunks and zeros to a file or device. */
+export interface WriteTask extends BlockTask {
+  readonly kind: "write";
+}
+
+/** Compare a file or device with the image, and write what differs. */
+export interface UpdateTask extends BlockTask {
+  readonly kind: "update";
+  /** From `Target.comparable()`. */
+  readonly target: BlockHandle;
+  /** Whether what differs is written, or only told. */
+  readonly mayWrite: boolean;
+}
 
 /** Writes chunks and zeros to any offset. */
-export class RandomAccessWork extends Work {
-  readonly #task: RandomAccessTask;
+export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
   readonly #io: BlockIo;
   readonly #comparer: TargetComparer | null;
 
-  constructor(start: StartMessage, task: RandomAccessTask, notify: Notify) {
+  constructor(start: StartMessage<WriteTask | UpdateTask>, notify: Notify) {
     super(start, notify);
-    const { extent } = start.plan;
-    this.#task = task;
+    const { task } = start;
+    const { extent } = task.image;
     this.#io = openBlockIo(task.target, {
       extent: { start: extent.targetStart, end: targetEndOf(extent) },
       shouldStop: this.shouldStop,
@@ -48,17 +68,19 @@ export class RandomAccessWork extends Work {
     using io = this.#io;
     // Zeros first: on thin storage they give back the room that the data will need.
     this.#doZeroRanges();
-    const { firstSeqs } = this.start.plan;
-    for (const { job, firstSeq } of this.takeJobs()) {
+    const { image: { ids }, chunks: { firstSeqs } } = this.task;
+    const jobCount = firstSeqs.length;
+    const idOfJob = (job: number) => chunkIdAt(ids, firstSeqs[job]!);
+    for (const job of this.takeJobs(jobCount)) {
       // Updates usually need few chunks, so do not prefetch.
-      if (!this.#comparer) this.prefetchAfter(job, firstSeqs.length, (next) => firstSeqs[next]!);
-      this.#doChunk(firstSeq);
+      if (!this.#comparer) this.prefetchAfter(job, jobCount, idOfJob);
+      this.#doChunk(firstSeqs[job]!);
     }
     io.drain();
   }
 
   #doZeroRanges(): void {
-    const { zeroRanges, extent } = this.start.plan;
+    const { zeroRanges, image: { extent } } = this.task;
     while (!this.shouldStop()) {
       const index = 2 * this.take(Control.NEXT_ZERO_RANGE);
       const imageOffset = zeroRanges[index], length = zeroRanges[index + 1];
@@ -92,8 +114,10 @@ export class RandomAccessWork extends Work {
       if (seqs.count > 0) this.#replace(this.#comparer, firstSeq, seqs);
       return;
     }
-    const { nextSeqs } = this.start.plan;
-    const { isGood, flags } = this.#decode(this.chunkAt(firstSeq), firstSeq);
+    const { image, chunks } = this.task;
+    const { nextSeqs } = chunks;
+    const chunk = chunkAt(image, firstSeq, () => SeqRuns.ofJob(chunks, firstSeq));
+    const { isGood, flags } = this.#decode(chunk, firstSeq);
     for (let seq = firstSeq; seq !== NO_SEQ && !this.shouldStop(); seq = nextSeqs[seq]!) {
       if (isGood) this.#write(seq, flags);
       else this.#clearSeq(seq);
@@ -104,8 +128,9 @@ export class RandomAccessWork extends Work {
    * @returns Whether the chunk is good, and which of its granules are zeros, where that makes a
    *   difference.
    */
-  #decode(chunk: PlacedChunk, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
-    const needed = this.neededAt(firstSeq);
+  #decode(chunk: WantedChunk, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
+    // The first seq needs as much as any other: only the image's last seq may be short.
+    const needed = bytesOfSeq(this.task.image.imageBytes, firstSeq);
     this.#io.drain();
     const isGood = this.decode(chunk, OUTPUT, needed) !== null;
     if (!isGood || !this.#io.tellsZeros) return { isGood, flags: null };
@@ -118,11 +143,11 @@ export class RandomAccessWork extends Work {
    * can tell.
    */
   #differentSeqs(comparer: TargetComparer, firstSeq: number): SeqRuns {
-    const { plan } = this.start;
-    const id = this.idOf(firstSeq);
+    const { image: { ids, extent }, chunks: { nextSeqs } } = this.task;
+    const id = chunkIdAt(ids, firstSeq);
     const seqs = new SeqRuns();
-    for (let seq = firstSeq; seq !== NO_SEQ && !this.shouldStop(); seq = plan.nextSeqs[seq]!) {
-      const place = placeOfSeq(plan.extent, seq);
+    for (let seq = firstSeq; seq !== NO_SEQ && !this.shouldStop(); seq = nextSeqs[seq]!) {
+      const place = placeOfSeq(extent, seq);
       if (comparer.holdsChunk(id, place)) this.#countSame(place.length);
       else seqs.add(seq);
     }
@@ -131,11 +156,11 @@ export class RandomAccessWork extends Work {
 
   /** Writes a chunk, which must be decoded for it, where the target holds something else. */
   #replace(comparer: TargetComparer, firstSeq: number, seqs: SeqRuns): void {
-    const { extent } = this.start.plan;
-    const { isGood, flags } = this.#decode(this.chunkAt(firstSeq, seqs), firstSeq);
+    const { image } = this.task;
+    const { isGood, flags } = this.#decode(chunkAt(image, firstSeq, () => seqs), firstSeq);
     for (const seq of seqs) {
       if (this.shouldStop()) return;
-      const place = placeOfSeq(extent, seq);
+      const place = placeOfSeq(image.extent, seq);
       const { chunkOffset, length, targetOffset } = place;
       const content = codec.outputs[OUTPUT]!.subarray(chunkOffset, chunkOffset + length);
       // A part of a chunk has no id to compare with, and what was not verified may have another.
@@ -154,12 +179,12 @@ export class RandomAccessWork extends Work {
   }
 
   get #mayWrite(): boolean {
-    return this.#task.kind === "write" || this.#task.mayWrite;
+    return this.task.kind === "write" || this.task.mayWrite;
   }
 
   /** @param flags One byte a granule, 1 for zeros; `null` to write all bytes alike. */
   #write(seq: number, flags: Uint8Array | null): void {
-    const { chunkOffset, length, targetOffset } = placeOfSeq(this.start.plan.extent, seq);
+    const { chunkOffset, length, targetOffset } = placeOfSeq(this.task.image.extent, seq);
     const content = codec.outputs[OUTPUT]!;
     let written = 0;
     for (const run of runsBetween(flags, chunkOffset, chunkOffset + length)) {
@@ -177,7 +202,7 @@ export class RandomAccessWork extends Work {
 
   /** Leaves zeros where a chunk is bad. */
   #clearSeq(seq: number): void {
-    const { length, targetOffset } = placeOfSeq(this.start.plan.extent, seq);
+    const { length, targetOffset } = placeOfSeq(this.task.image.extent, seq);
     this.#clear(targetOffset, length);
     this.count(Counter.IMAGE, length);
   }

@@ -1,12 +1,13 @@
 /**
- * Places of a chunk, run-length coded: one chunk may stand at millions of seqs, as a rule side by
- * side. Pure.
+ * The seqs at which a chunk stands, run-length coded: there may be millions, usually side by side.
+ * Pure.
  *
  * @module
  */
 
-import type { SeqList } from "../chunk/chunk_ref.ts";
-import { NO_SEQ, type RestorePlan } from "./plan.ts";
+import type { ChunkRef, SeqList } from "../chunk/chunk_ref.ts";
+import { chunkIdAt } from "../store/chunk_ids.ts";
+import { type ChunkJobs, NO_SEQ, type SourceImage } from "./jobs.ts";
 
 /** As many seqs are listed one by one, in errors. */
 const LISTED_SEQS = 100;
@@ -18,10 +19,10 @@ export class SeqRuns {
   #used = 0;
   #count = 0;
 
-  /** All seqs of the chunk that stands first at a seq of a plan. */
-  static ofJob(plan: Pick<RestorePlan, "nextSeqs">, firstSeq: number): SeqRuns {
+  /** All seqs of the chunk that stands first at a seq. */
+  static ofJob({ nextSeqs }: Pick<ChunkJobs, "nextSeqs">, firstSeq: number): SeqRuns {
     const runs = new SeqRuns();
-    for (let seq = firstSeq; seq !== NO_SEQ; seq = plan.nextSeqs[seq]!) runs.add(seq);
+    for (let seq = firstSeq; seq !== NO_SEQ; seq = nextSeqs[seq]!) runs.add(seq);
     return runs;
   }
 
@@ -73,4 +74,23 @@ export class SeqRuns {
       for (let seq = first; seq < end; seq++) yield seq;
     }
   }
+}
+
+/** A chunk that workers read, and the seqs that need it. */
+export interface WantedChunk extends ChunkRef {
+  /** Not given: no image is worked on. */
+  readonly runs?: () => SeqRuns;
+}
+
+/**
+ * Describes the chunk at a seq of an image.
+ *
+ * @param runs Returns the seqs that need it; called only if it is bad.
+ */
+export function chunkAt(
+  { ids, imageBytes }: Pick<SourceImage, "ids" | "imageBytes">,
+  seq: number,
+  runs: () => SeqRuns,
+): WantedChunk {
+  return { id: chunkIdAt(ids, seq), seqs: () => runs().list(), imageBytes, runs };
 }

@@ -7,19 +7,35 @@
  */
 
 import * as codec from "lzo-wasm";
-import { STREAM_FORMATS } from "../target/stream_format.ts";
+import { chunkIdAt, ZeroTest } from "../store/chunk_ids.ts";
+import { bytesOfSeq } from "../store/layout.ts";
+import { STREAM_FORMATS, type StreamFormat } from "../target/stream_format.ts";
 import { type StreamEncoding, StreamWriter } from "../target/stream_writer.ts";
-import { GRANULE_BYTES } from "../target/target.ts";
+import { GRANULE_BYTES, type StreamHandle } from "../target/target.ts";
 import { runsBetween } from "../target/zero_runs.ts";
-import { ZeroTest } from "../store/chunk_ids.ts";
 import { placeOfSeq, seqsOfExtent } from "./extent.ts";
-import { Control, Counter, type StartMessage, type Task } from "./messages.ts";
-import { ZERO_RANGE_ITEM } from "./plan.ts";
-import { SeqRuns } from "./seq_runs.ts";
+import { type SourceImage, ZERO_RANGE_ITEM } from "./jobs.ts";
+import { Control, Counter, type StartMessage } from "./messages.ts";
+import { chunkAt, SeqRuns } from "./seq_runs.ts";
 import { type Notify, Work } from "./work.ts";
 
 /** A wait for a turn looks up this often, should a notification be lost. */
 const TURN_POLL_MS = 1000;
+
+/** Write an image in order to a pipe. */
+export interface StreamTask {
+  readonly kind: "stream";
+  readonly target: StreamHandle;
+  readonly format: StreamFormat;
+  readonly image: SourceImage;
+  /**
+   * What is written, in the order of the image: seqs, and zero ranges as
+   * {@linkcode ZERO_RANGE_ITEM} plus their index. `null`: all seqs of the extent.
+   */
+  readonly items: Uint32Array<SharedArrayBuffer> | null;
+  /** Ranges of zeros as pairs: first byte of the image, number of bytes. */
+  readonly zeroRanges: Float64Array<SharedArrayBuffer>;
+}
 
 /** What a stream is made of: a seq's bytes, or zeros. */
 interface Item {
@@ -40,7 +56,7 @@ interface PendingItem extends Item {
 }
 
 /** Writes chunks and zeros in the image's order. */
-export class StreamWork extends Work {
+export class StreamWork extends Work<StreamTask> {
   readonly #writer: StreamWriter;
   readonly #format: StreamEncoding;
   readonly #zeroTest: ZeroTest;
@@ -50,15 +66,16 @@ export class StreamWork extends Work {
   readonly #freeOutputs = codec.outputs.map((_, index) => index);
   #hasMore = true;
 
-  constructor(start: StartMessage, task: Extract<Task, { kind: "stream" }>, notify: Notify) {
+  constructor(start: StartMessage<StreamTask>, notify: Notify) {
     super(start, notify);
-    const { ids, extent, streamItems } = start.plan;
+    const { task } = start;
+    const { image: { ids, extent }, items } = task;
     const { firstSeq, endSeq } = seqsOfExtent(extent);
     this.#writer = new StreamWriter(task.target, { shouldStop: this.shouldStop });
     this.#format = STREAM_FORMATS[task.format];
     this.#zeroTest = new ZeroTest(ids);
     this.#firstSeq = firstSeq;
-    this.#itemCount = streamItems?.length ?? endSeq - firstSeq;
+    this.#itemCount = items?.length ?? endSeq - firstSeq;
   }
 
   override run(): void {
@@ -82,26 +99,30 @@ export class StreamWork extends Work {
       this.#hasMore = false;
       return;
     }
-    this.prefetchAfter(turn, this.#itemCount, (next) => this.#itemAt(next).seq);
+    this.prefetchAfter(turn, this.#itemCount, (next) => {
+      const { seq } = this.#itemAt(next);
+      return seq === null ? null : chunkIdAt(this.task.image.ids, seq);
+    });
     const item = this.#itemAt(turn);
     const output = item.seq === null ? null : this.#decodeInto(this.#freeOutputs.pop()!, item.seq);
     const outputOffset = item.seq === null
       ? 0
-      : placeOfSeq(this.start.plan.extent, item.seq).chunkOffset;
+      : placeOfSeq(this.task.image.extent, item.seq).chunkOffset;
     this.#pending.push({ ...item, turn, output, outputOffset });
   }
 
   /** @returns The output buffer; `null` if the chunk is bad and zeros take its place. */
   #decodeInto(output: number, seq: number): number | null {
-    const chunk = this.chunkAt(seq, SeqRuns.of(seq));
-    if (this.decode(chunk, output, this.neededAt(seq)) !== null) return output;
+    const { image } = this.task;
+    const chunk = chunkAt(image, seq, () => SeqRuns.of(seq));
+    if (this.decode(chunk, output, bytesOfSeq(image.imageBytes, seq)) !== null) return output;
     this.#freeOutputs.push(output);
     return null;
   }
 
   #itemAt(turn: number): Item {
-    const { streamItems, zeroRanges, extent } = this.start.plan;
-    const item = streamItems ? streamItems[turn]! : this.#firstSeq + turn;
+    const { items, zeroRanges, image: { extent } } = this.task;
+    const item = items ? items[turn]! : this.#firstSeq + turn;
     if (item >= ZERO_RANGE_ITEM) {
       const at = 2 * (item - ZERO_RANGE_ITEM);
       return { seq: null, offset: zeroRanges[at]!, length: zeroRanges[at + 1]! };

@@ -12,25 +12,32 @@ import { releaseFd } from "../linux/files.ts";
 import { CHUNK_HEADER_BYTES } from "../store/layout.ts";
 import { statFd } from "../linux/file_status.ts";
 import { quote } from "../wording.ts";
-import { Counter, type StartMessage, type Task } from "./messages.ts";
-import { type Notify, Work } from "./work.ts";
+import type { ChunkJobs, SourceImage } from "./jobs.ts";
+import { Counter } from "./messages.ts";
+import { chunkAt, SeqRuns } from "./seq_runs.ts";
+import { Work } from "./work.ts";
+
+/** Look whether chunks have files, and how long those are. */
+export interface SurveyTask {
+  readonly kind: "survey";
+  readonly image: SourceImage;
+  readonly chunks: ChunkJobs;
+  /** Whether a chunk would be read at each seq where it stands, as for a stream. */
+  readonly readsEachSeq: boolean;
+}
 
 /** Looks for chunk files. */
-export class SurveyWork extends Work {
-  readonly #countsPlaces: boolean;
-
-  constructor(start: StartMessage, task: Extract<Task, { kind: "survey" }>, notify: Notify) {
-    super(start, notify);
-    this.#countsPlaces = task.countsPlaces;
-  }
-
+export class SurveyWork extends Work<SurveyTask> {
   override run(): void {
-    for (const { firstSeq } of this.takeJobs()) this.#look(firstSeq);
+    const { firstSeqs } = this.task.chunks;
+    for (const job of this.takeJobs(firstSeqs.length)) this.#look(firstSeqs[job]!);
   }
 
   #look(firstSeq: number): void {
-    const chunk = this.chunkAt(firstSeq);
-    const reads = this.#countsPlaces ? chunk.places().count : 1;
+    const { image, chunks, readsEachSeq } = this.task;
+    const runs = () => SeqRuns.ofJob(chunks, firstSeq);
+    const chunk = chunkAt(image, firstSeq, runs);
+    const reads = readsEachSeq ? runs().count : 1;
     try {
       fromFirstGood(this.start.sources, (dir, source) => {
         this.count(Counter.READ, reads * chunkFileBytes(dir, chunk));
@@ -38,7 +45,7 @@ export class SurveyWork extends Work {
       });
     } catch (error) {
       if (!isChunkFault(error)) throw error;
-      this.noteBadChunk(error, chunk.places());
+      this.noteBadChunk(error, runs());
     }
   }
 }

@@ -72,6 +72,7 @@ Deno.test("check() reads each distinct chunk of all revisions once, and changes 
   const checking = events.find(({ type }) => type === "checking");
   assert(checking?.type === "checking");
   assertEquals([checking.basedir, checking.revisions, checking.threads], [store.basedir, 2, 2]);
+  assertEquals([checking.distinctChunks, checking.distinctBytes], [4, 4 * CHUNK_BYTES]);
   assertEquals(checking.progress().jobs, 4);
 });
 

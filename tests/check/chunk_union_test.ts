@@ -1,5 +1,4 @@
 import { ChunkUnion } from "../../lib/check/chunk_union.ts";
-import { SeqRuns } from "../../lib/work/seq_runs.ts";
 import { runSteps } from "../../lib/slices.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { RevisionError } from "../../lib/errors.ts";
@@ -9,6 +8,14 @@ import { Scratch } from "../target/machine.ts";
 
 function idOf(number: number): string {
   return (number + 1).toString(16).padStart(8, "0").repeat(4);
+}
+
+/** The numbers of some ids that {@linkcode idOf} made, 16 bytes each. */
+function numbersIn(ids: Uint8Array): number[] {
+  return Array.from(
+    { length: ids.length / 16 },
+    (_, at) => Number.parseInt(ids.slice(16 * at, 16 * at + 4).toHex(), 16) - 1,
+  );
 }
 
 /** Writes a map of chunks by their numbers. */
@@ -24,7 +31,7 @@ function unionOf(...maps: string[]): ChunkUnion {
   return union;
 }
 
-Deno.test("ChunkUnion makes a plan in which each chunk stands once", () => {
+Deno.test("ChunkUnion.sharedIds() names each chunk once, in the order of the maps", () => {
   using scratch = new Scratch();
   const first = mapOf(scratch, "first", [3, 1, null, 3]);
   const second = mapOf(scratch, "second", [1, 2, null]);
@@ -34,15 +41,12 @@ Deno.test("ChunkUnion makes a plan in which each chunk stands once", () => {
   assertEquals(runSteps(union.addMap(`${scratch.path}/zeros`)), 2 * CHUNK_BYTES);
   runSteps(union.addMap(second));
   assertEquals(union.size, 3);
-  const plan = runSteps(union.plan(1));
-  assertEquals(plan.ids.toHex(), [3, 1, 2].map(idOf).join(""));
-  assertEquals([...plan.firstSeqs], [0, 1, 2]);
-  assertEquals([0, 1, 2].map((seq) => [...SeqRuns.ofJob(plan, seq)]), [[0], [1], [2]]);
-  assertEquals([plan.distinctChunks, plan.distinctBytes], [3, 3 * CHUNK_BYTES]);
-  assertEquals([plan.dataSeqs, plan.zeroSeqs, plan.keptSeqs], [3, 0, 0]);
+  const ids = runSteps(union.sharedIds(1));
+  assertEquals(ids.toHex(), [3, 1, 2].map(idOf).join(""));
+  assert(ids.buffer instanceof SharedArrayBuffer);
 });
 
-Deno.test("ChunkUnion.plan() chooses a share of the chunks at random, each as likely", () => {
+Deno.test("ChunkUnion.sharedIds() chooses a share of the chunks at random, each as likely", () => {
   using scratch = new Scratch();
   const count = 20;
   const union = unionOf(mapOf(scratch, "map", Array.from({ length: count }, (_, at) => at)));
@@ -54,25 +58,23 @@ Deno.test("ChunkUnion.plan() chooses a share of the chunks at random, each as li
     [1e-9, 1],
   ];
   for (const [share, jobs] of shares) {
-    const { firstSeqs, distinctChunks, distinctBytes } = runSteps(union.plan(share));
-    assertEquals([firstSeqs.length, distinctChunks], [jobs, jobs]);
-    assertEquals(distinctBytes, jobs * CHUNK_BYTES);
-    const ascending = [...new Set(firstSeqs)].sort((a, b) => a - b);
-    assertEquals([...firstSeqs], ascending);
-    assert(ascending.every((seq) => seq < count));
+    const numbers = numbersIn(runSteps(union.sharedIds(share)));
+    assertEquals(numbers.length, jobs);
+    const ascending = [...new Set(numbers)].sort((a, b) => a - b);
+    assertEquals(numbers, ascending);
+    assert(ascending.every((number) => number < count));
   }
   const times = new Array<number>(count).fill(0);
   for (let round = 0; round < 2000; round++) {
-    for (const seq of runSteps(union.plan(0.25)).firstSeqs) times[seq]!++;
+    for (const number of numbersIn(runSteps(union.sharedIds(0.25)))) times[number]!++;
   }
   // 500 on average; that any of them is 150 off comes about once in 10^13 runs.
   assert(times.every((number) => Math.abs(number - 500) < 150), times.join(" "));
 });
 
-Deno.test("ChunkUnion of nothing makes a plan of nothing", () => {
+Deno.test("ChunkUnion of nothing has no ids", () => {
   for (const share of [1, 0.1]) {
-    const { firstSeqs, imageBytes, distinctBytes } = runSteps(new ChunkUnion().plan(share));
-    assertEquals([firstSeqs.length, imageBytes, distinctBytes], [0, 0, 0]);
+    assertEquals(runSteps(new ChunkUnion().sharedIds(share)).length, 0);
   }
 });
 
@@ -85,8 +87,7 @@ Deno.test("ChunkUnion takes nothing of a map that is not valid to its end", () =
   const union = unionOf(good);
   assertThrows(() => runSteps(union.addMap(bad)), RevisionError);
   assertEquals(union.size, 2);
-  const plan = runSteps(union.plan(1));
-  assertEquals(plan.ids.toHex(), [1, 2].map(idOf).join(""));
+  assertEquals(runSteps(union.sharedIds(1)).toHex(), [1, 2].map(idOf).join(""));
   runSteps(union.addMap(mapOf(scratch, "next", [2, 3])));
   assertEquals(union.size, 3);
 });

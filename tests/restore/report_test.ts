@@ -13,7 +13,7 @@ const numbers = {
   distinctChunks: 2,
   distinctBytes: 6,
 };
-const plan = { ...numbers, ids: new Uint8Array(48), firstSeqs: new Uint32Array(2) };
+const plan = { summary: numbers, zeroRanges: new Float64Array(2) };
 const progress = {
   imageBytes: 10,
   readBytes: 5,

@@ -1,5 +1,5 @@
 import { MapFactsReader } from "../../lib/store/map_facts.ts";
-import { planRestore } from "../../lib/work/plan.ts";
+import { planRestore } from "../../lib/restore/plan.ts";
 import { runSteps } from "../../lib/slices.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { readRevisionMap } from "../../lib/store/revision_map.ts";
@@ -22,7 +22,8 @@ Deno.test("MapFactsReader counts as a plan does, whatever maps it has read befor
     });
     const missing = seqCount > 0 && random(2) === 0 ? random(CHUNK_BYTES) : 0;
     writeMap(scratch.path, "map", { ids, size: seqCount * CHUNK_BYTES - missing });
-    const { imageBytes, distinctChunks, distinctBytes } = planRestore(readRevisionMap(path));
+    const { imageBytes, distinctChunks, distinctBytes } =
+      planRestore(readRevisionMap(path)).summary;
     assertEquals(runSteps(reader.read(path)), {
       sizeBytes: imageBytes,
       distinctChunks,

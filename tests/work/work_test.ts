@@ -4,24 +4,24 @@ import {
   Counter,
   type Note,
   type StartMessage,
-  type Task,
 } from "../../lib/work/messages.ts";
-import { planRestore, type RestorePlan } from "../../lib/work/plan.ts";
-import { StreamWork } from "../../lib/work/stream_work.ts";
+import { planRestore, type RestorePlan } from "../../lib/restore/plan.ts";
+import { type StreamTask, StreamWork } from "../../lib/work/stream_work.ts";
 import { Work } from "../../lib/work/work.ts";
+import { chunkIdAt } from "../../lib/store/chunk_ids.ts";
 import { readRevisionMap } from "../../lib/store/revision_map.ts";
 import { closeFd, openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { setNonblocking } from "../../lib/linux/descriptors.ts";
 import type { ChunkSources } from "../../lib/chunk/chunk_sources.ts";
+import type { StreamHandle } from "../../lib/target/target.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { makeFifo } from "../cli/harness.ts";
 import { CHUNK_BYTES, Scene } from "../restore/scene.ts";
 
 /** What a worker gets, for work in this thread. */
-function startOf(plan: RestorePlan, basedir: string, task: Task, prefetchDepth = 4): StartMessage {
+function startOf<T>(basedir: string, task: T, prefetchDepth = 4): StartMessage<T> {
   return {
     task,
-    plan,
     sources: [basedir],
     verify: true,
     onError: "abort",
@@ -37,8 +37,13 @@ function planOf(scene: Scene, letters: string): RestorePlan {
   return planRestore(readRevisionMap(path));
 }
 
+function streamTask(plan: RestorePlan, target: StreamHandle): StreamTask {
+  const { image, streamItems: items, zeroRanges } = plan;
+  return { kind: "stream", target, format: "raw", image, items, zeroRanges };
+}
+
 /** Takes jobs without doing them, and writes down what is requested from the disk meanwhile. */
-class JobTaker extends Work {
+class JobTaker extends Work<null> {
   readonly requested: string[] = [];
   protected override readonly sources = {
     prefetch: (id: string) => void this.requested.push(id),
@@ -46,9 +51,9 @@ class JobTaker extends Work {
 
   override run(): void {}
 
-  takeOne(seqOf: (job: number) => number | null, jobCount: number): number {
+  takeOne(idOf: (job: number) => string | null, jobCount: number): number {
     const job = this.take(Control.NEXT_JOB);
-    this.prefetchAfter(job, jobCount, seqOf);
+    this.prefetchAfter(job, jobCount, idOf);
     return job;
   }
 }
@@ -57,23 +62,23 @@ Deno.test("Work.prefetchAfter() requests each chunk file once, some jobs ahead o
   using scene = new Scene();
   const letters = "abcd.efgh";
   const plan = planOf(scene, letters);
-  const start = startOf(plan, scene.store.basedir, { kind: "check" }, 3);
-  const seqOf = (job: number) => letters[job] === "." ? null : job;
+  const start = startOf(scene.store.basedir, null, 3);
+  const idOf = (job: number) => letters[job] === "." ? null : chunkIdAt(plan.image.ids, job);
   const workers = [0, 1].map(() => new JobTaker(start, () => {}));
   const idsOf = (some: string) =>
     [...some].map((letter) => {
       const at = letters.indexOf(letter) * 16;
-      return plan.ids.slice(at, at + 16).toHex();
+      return plan.image.ids.slice(at, at + 16).toHex();
     });
   const [first, second] = workers as [JobTaker, JobTaker];
-  assertEquals(first.takeOne(seqOf, 9), 0);
+  assertEquals(first.takeOne(idOf, 9), 0);
   assertEquals(first.requested, idsOf("bcd"));
   // One more job, one more request; the fifth needs no file.
-  assertEquals(second.takeOne(seqOf, 9), 1);
+  assertEquals(second.takeOne(idOf, 9), 1);
   assertEquals(second.requested, []);
-  second.takeOne(seqOf, 9);
+  second.takeOne(idOf, 9);
   assertEquals(second.requested, idsOf("e"));
-  for (let job = 3; job < 9; job++) workers[job % 2]!.takeOne(seqOf, 9);
+  for (let job = 3; job < 9; job++) workers[job % 2]!.takeOne(idOf, 9);
   const all = [...first.requested, ...second.requested];
   assertEquals(all.sort(), idsOf("bcdefgh").sort());
 });
@@ -81,11 +86,11 @@ Deno.test("Work.prefetchAfter() requests each chunk file once, some jobs ahead o
 Deno.test("Work.prefetchAfter() requests nothing that is being read already", () => {
   using scene = new Scene();
   const plan = planOf(scene, "abcd");
-  const start = startOf(plan, scene.store.basedir, { kind: "check" }, 1);
+  const start = startOf(scene.store.basedir, null, 1);
   const worker = new JobTaker(start, () => {});
   // Others have taken the first three jobs and not requested anything yet.
   Atomics.store(start.control, Control.NEXT_JOB, 3);
-  worker.takeOne((job) => job, 4);
+  worker.takeOne((job) => chunkIdAt(plan.image.ids, job), 4);
   assertEquals(worker.requested, []);
   assertEquals(Atomics.load(start.control, Control.NEXT_PREFETCH), 4);
 });
@@ -129,11 +134,11 @@ Deno.test("StreamWork gives its turn to nobody when what it writes is cut short"
   const plan = planOf(scene, "ab");
   const notes: Note[] = [];
   const handle = { access: "stream", fd, path } as const;
-  const task = { kind: "stream", target: handle, format: "raw" } as const;
-  const start = startOf(plan, scene.store.basedir, task);
+  const task = streamTask(plan, handle);
+  const start = startOf(scene.store.basedir, task);
   using stopper = await Stopper.start();
   stopper.stopLater(start.control, 300);
-  new StreamWork(start, task, (note) => notes.push(note)).run();
+  new StreamWork(start, (note) => notes.push(note)).run();
   const { control, counters } = start;
   assertEquals(Atomics.load(control, Control.STOP), 1);
   assertEquals(Atomics.load(control, Control.TURN), 0, "the next worker may write");
@@ -152,9 +157,9 @@ Deno.test("StreamWork writes in its turn, and hands it on", () => {
   const fd = openFd(path, OpenFlag.O_WRONLY);
   const plan = planOf(scene, "aB.a");
   const handle = { access: "stream", fd, path } as const;
-  const task = { kind: "stream", target: handle, format: "raw" } as const;
-  const start = startOf(plan, scene.store.basedir, task);
-  new StreamWork(start, task, () => {}).run();
+  const task = streamTask(plan, handle);
+  const start = startOf(scene.store.basedir, task);
+  new StreamWork(start, () => {}).run();
   closeFd(fd);
   const { control, counters } = start;
   assertEquals(Atomics.load(control, Control.TURN), 4);

@@ -5,8 +5,9 @@
  */
 
 import { SeqRuns } from "../../lib/work/seq_runs.ts";
+import { ZERO_RANGE_ITEM } from "../../lib/work/jobs.ts";
 import type { ImageExtent } from "../../lib/work/extent.ts";
-import { planRestore, type RestorePlan, ZERO_RANGE_ITEM } from "../../lib/work/plan.ts";
+import { planRestore, type RestorePlan } from "../../lib/restore/plan.ts";
 import {
   CHUNK_BYTES,
   CHUNK_ID_BYTES,
@@ -89,19 +90,19 @@ function assertIsPlan(plan: RestorePlan, shape: Shape, pieces: readonly Piece[])
   }
   const firstSeqs = [...jobs.values()].map(([first]) => first!);
   const needed = firstSeqs.map((seq) => Math.min(CHUNK_BYTES, shape.size - seq * CHUNK_BYTES));
-  assertEquals([...plan.firstSeqs], firstSeqs);
-  assertEquals(firstSeqs.map((seq) => [...SeqRuns.ofJob(plan, seq)]), [...jobs.values()]);
+  assertEquals([...plan.chunks.firstSeqs], firstSeqs);
+  assertEquals(firstSeqs.map((seq) => [...SeqRuns.ofJob(plan.chunks, seq)]), [...jobs.values()]);
   assertEquals([...plan.zeroRanges], zeroRangesOf(pieces));
   assertEquals(
-    [plan.dataSeqs, plan.zeroSeqs, plan.keptSeqs],
+    [plan.summary.dataSeqs, plan.summary.zeroSeqs, plan.summary.keptSeqs],
     [of("data").length, of("zero").length, of("kept").length],
   );
   assertEquals(
-    [plan.dataBytes, plan.zeroBytes, plan.keptBytes],
+    [plan.summary.dataBytes, plan.summary.zeroBytes, plan.summary.keptBytes],
     [bytes(of("data")), bytes(of("zero")), bytes(of("kept"))],
   );
-  assertEquals(plan.distinctChunks, jobs.size);
-  assertEquals(plan.distinctBytes, needed.reduce((sum, length) => sum + length, 0));
+  assertEquals(plan.summary.distinctChunks, jobs.size);
+  assertEquals(plan.summary.distinctBytes, needed.reduce((sum, length) => sum + length, 0));
 }
 
 /** Asserts that the items name each piece that is not kept, in order. */
@@ -159,7 +160,7 @@ Deno.test("planRestore() agrees with a plain model, whatever extent and base are
     const plan = planRestore(mapOf(shape), { extent, base: base && mapOf(base), asRecords });
     const pieces = piecesOf(shape, base, extent);
     assertIsPlan(plan, shape, pieces);
-    assertEquals(plan.extent, extent);
+    assertEquals(plan.summary.extent, extent);
     assertEquals(plan.streamItems === null, !asRecords);
     if (asRecords && pieces.length > 0) assertItems(plan, pieces);
     if (pieces.some(({ kind }) => kind === "kept")) bases++;

@@ -4,9 +4,11 @@ import {
   CHUNK_BYTES,
   CHUNK_ID_BYTES,
   chunkIdFromHex,
+  seqCountOf,
   ZERO_CHUNK_ID,
 } from "../../lib/store/layout.ts";
-import { NO_SEQ, planRestore, type RestorePlan } from "../../lib/work/plan.ts";
+import { NO_SEQ } from "../../lib/work/jobs.ts";
+import { planRestore, type RestorePlan } from "../../lib/restore/plan.ts";
 import { chunkIdAt, ZeroTest } from "../../lib/store/chunk_ids.ts";
 import type { RevisionMap } from "../../lib/store/revision_map.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -33,7 +35,7 @@ function mapOfIds(list: readonly Uint8Array[], size = list.length * CHUNK_BYTES)
 
 /** The jobs of a plan: the seqs of each distinct chunk, in the order in which they are decoded. */
 function jobsOf(plan: RestorePlan): number[][] {
-  return [...plan.firstSeqs].map((seq) => [...SeqRuns.ofJob(plan, seq)]);
+  return [...plan.chunks.firstSeqs].map((seq) => [...SeqRuns.ofJob(plan.chunks, seq)]);
 }
 
 /** The zero ranges of a plan in whole seqs: first, count. */
@@ -49,22 +51,35 @@ Deno.test("planRestore() makes one job a distinct chunk, in the order of their f
   const plan = planRestore(mapOf("abcab.a0b"));
   assertEquals(jobsOf(plan), [[0, 3, 6], [1, 4, 8], [2]]);
   assertEquals(zeroSeqsOf(plan), [[5, 1], [7, 1]]);
-  assertEquals(plan.imageBytes, 9 * CHUNK_BYTES);
-  assertEquals([plan.seqCount, plan.zeroSeqs, plan.distinctChunks], [9, 2, 3]);
-  assertEquals(plan.distinctBytes, 3 * CHUNK_BYTES);
-  assertEquals(plan.zeroBytes, 2 * CHUNK_BYTES);
+  assertEquals(plan.summary.imageBytes, 9 * CHUNK_BYTES);
+  assertEquals([
+    seqCountOf(plan.image.imageBytes),
+    plan.summary.zeroSeqs,
+    plan.summary.distinctChunks,
+  ], [9, 2, 3]);
+  assertEquals(plan.summary.distinctBytes, 3 * CHUNK_BYTES);
+  assertEquals(plan.summary.zeroBytes, 2 * CHUNK_BYTES);
 });
 
 Deno.test("planRestore() of an empty image has nothing to do", () => {
   const plan = planRestore(mapOf(""));
   assertEquals([jobsOf(plan), zeroSeqsOf(plan)], [[], []]);
-  assertEquals([plan.imageBytes, plan.seqCount, plan.distinctBytes, plan.zeroBytes], [0, 0, 0, 0]);
+  assertEquals([
+    plan.summary.imageBytes,
+    seqCountOf(plan.image.imageBytes),
+    plan.summary.distinctBytes,
+    plan.summary.zeroBytes,
+  ], [0, 0, 0, 0]);
 });
 
 Deno.test("planRestore() of one chunk everywhere is one job", () => {
   const plan = planRestore(mapOf("a".repeat(1000)));
   assertEquals(jobsOf(plan), [Array.from({ length: 1000 }, (_, seq) => seq)]);
-  assertEquals([plan.distinctChunks, plan.zeroSeqs, plan.distinctBytes], [1, 0, CHUNK_BYTES]);
+  assertEquals([plan.summary.distinctChunks, plan.summary.zeroSeqs, plan.summary.distinctBytes], [
+    1,
+    0,
+    CHUNK_BYTES,
+  ]);
   assertEquals(zeroSeqsOf(plan), []);
 });
 
@@ -73,7 +88,11 @@ Deno.test("planRestore() of zeros has no jobs, mapped or not", () => {
     const plan = planRestore(mapOf(letters));
     assertEquals(jobsOf(plan), []);
     assertEquals(zeroSeqsOf(plan), [[0, 4]]);
-    assertEquals([plan.zeroSeqs, plan.zeroBytes, plan.distinctBytes], [4, 4 * CHUNK_BYTES, 0]);
+    assertEquals([plan.summary.zeroSeqs, plan.summary.zeroBytes, plan.summary.distinctBytes], [
+      4,
+      4 * CHUNK_BYTES,
+      0,
+    ]);
   }
 });
 
@@ -81,15 +100,15 @@ Deno.test("planRestore() counts of the last chunk what the image needs", () => {
   const rest = 100_001;
   const size = CHUNK_BYTES + rest;
   const data = planRestore(mapOf("ab", size));
-  assertEquals([data.distinctBytes, data.zeroBytes], [CHUNK_BYTES + rest, 0]);
+  assertEquals([data.summary.distinctBytes, data.summary.zeroBytes], [CHUNK_BYTES + rest, 0]);
   const zero = planRestore(mapOf("a.", size));
-  assertEquals([zero.distinctBytes, zero.zeroBytes], [CHUNK_BYTES, rest]);
+  assertEquals([zero.summary.distinctBytes, zero.summary.zeroBytes], [CHUNK_BYTES, rest]);
   assertEquals([...zero.zeroRanges], [CHUNK_BYTES, rest]);
   // The last seq is not the first of its chunk, which is needed in full elsewhere.
   const repeated = planRestore(mapOf("aa", size));
-  assertEquals([repeated.distinctBytes, repeated.zeroBytes], [CHUNK_BYTES, 0]);
+  assertEquals([repeated.summary.distinctBytes, repeated.summary.zeroBytes], [CHUNK_BYTES, 0]);
   const single = planRestore(mapOf("a", 1));
-  assertEquals([single.distinctBytes, single.seqCount], [1, 1]);
+  assertEquals([single.summary.distinctBytes, seqCountOf(single.image.imageBytes)], [1, 1]);
 });
 
 Deno.test("planRestore() joins neighbours of zeros and cuts them into ranges of at most 1 GiB", () => {
@@ -111,7 +130,7 @@ Deno.test("planRestore() tells ids apart that differ in one byte, wherever it is
   });
   const plan = planRestore(mapOfIds(ids));
   assertEquals(jobsOf(plan), ids.map((_, seq) => [seq]));
-  assertEquals([plan.zeroSeqs, plan.distinctChunks], [0, ids.length]);
+  assertEquals([plan.summary.zeroSeqs, plan.summary.distinctChunks], [0, ids.length]);
 });
 
 Deno.test("planRestore() is right about ids that hash alike: same sums, permuted words, long runs", () => {
@@ -137,7 +156,7 @@ Deno.test("planRestore() does not take for ever with ids that were made to colli
   const ids = new Uint8Array(words.buffer);
   const size = seqCount * CHUNK_BYTES;
   const plan = planRestore({ imageBytes: size, seqCount, ids, mappedCount: seqCount });
-  assertEquals([plan.distinctChunks, plan.zeroSeqs], [seqCount - 1, 1]);
+  assertEquals([plan.summary.distinctChunks, plan.summary.zeroSeqs], [seqCount - 1, 1]);
 });
 
 Deno.test("planRestore() agrees with a plain model on random maps", () => {
@@ -159,7 +178,7 @@ function assertPlanMatchesModel(map: RevisionMap): void {
   const byId = new Map<string, number[]>();
   const zeros: number[] = [];
   for (let seq = 0; seq < map.seqCount; seq++) {
-    const id = chunkIdAt(plan.ids, seq);
+    const id = chunkIdAt(plan.image.ids, seq);
     if (id === ZERO_CHUNK_ID || /^0+$/.test(id)) zeros.push(seq);
     else byId.set(id, [...byId.get(id) ?? [], seq]);
   }
@@ -167,14 +186,17 @@ function assertPlanMatchesModel(map: RevisionMap): void {
   const zeroTest = new ZeroTest(map.ids);
   const seqs = Array.from({ length: map.seqCount }, (_, seq) => seq);
   assertEquals(seqs.filter((seq) => zeroTest.isZero(seq)), zeros);
-  assertEquals([plan.zeroSeqs, plan.distinctChunks], [zeros.length, byId.size]);
+  assertEquals([plan.summary.zeroSeqs, plan.summary.distinctChunks], [zeros.length, byId.size]);
   const bytesOf = (seqs: number[]) =>
     seqs.reduce((sum, seq) => sum + bytesOfSeq(map.imageBytes, seq), 0);
-  assertEquals(plan.zeroBytes, bytesOf(zeros));
-  assertEquals(plan.distinctBytes, bytesOf([...byId.values()].map(([first]) => first!)));
+  assertEquals(plan.summary.zeroBytes, bytesOf(zeros));
+  assertEquals(plan.summary.distinctBytes, bytesOf([...byId.values()].map(([first]) => first!)));
   // Jobs and zero ranges together cover each byte once.
   const ranges = zeroSeqsOf(plan);
-  assertEquals(ranges.reduce((sum, [, count]) => sum + count, 0) * CHUNK_BYTES, plan.zeroBytes);
+  assertEquals(
+    ranges.reduce((sum, [, count]) => sum + count, 0) * CHUNK_BYTES,
+    plan.summary.zeroBytes,
+  );
   assert(ranges.every(([first], i) => i === 0 || first > ranges[i - 1]![0]));
 }
 
@@ -189,18 +211,20 @@ Deno.test("planRestore() takes a million seqs, of which each chunk stands at two
   }
   const size = seqCount * CHUNK_BYTES;
   const plan = planRestore({ imageBytes: size, seqCount, ids, mappedCount: seqCount });
-  assertEquals([plan.distinctChunks, plan.zeroSeqs], [seqCount / 2, 0]);
+  assertEquals([plan.summary.distinctChunks, plan.summary.zeroSeqs], [seqCount / 2, 0]);
   for (const first of [0, 1, 12_345, seqCount / 2 - 1]) {
-    const [, second = -1, ...others] = [...SeqRuns.ofJob(plan, first)];
+    const [, second = -1, ...others] = [...SeqRuns.ofJob(plan.chunks, first)];
     assertEquals(others, []);
-    assertEquals(chunkIdAt(plan.ids, second), chunkIdAt(plan.ids, first));
+    assertEquals(chunkIdAt(plan.image.ids, second), chunkIdAt(plan.image.ids, first));
   }
-  assert(plan.nextSeqs.every((next) => next === NO_SEQ || next < seqCount));
+  assert(plan.chunks.nextSeqs.every((next) => next === NO_SEQ || next < seqCount));
 });
 
 Deno.test("planRestore() shares its memory, so that it can be posted without copies", () => {
   const plan = planRestore(mapOf("ab.a"));
-  for (const part of [plan.ids, plan.firstSeqs, plan.nextSeqs, plan.zeroRanges]) {
+  for (
+    const part of [plan.image.ids, plan.chunks.firstSeqs, plan.chunks.nextSeqs, plan.zeroRanges]
+  ) {
     assert(part.buffer instanceof SharedArrayBuffer);
   }
 });

@@ -1,6 +1,6 @@
 /**
- * Part of step 2 of a restore: tells from the ids of a revision map, and of the map of what the
- * target holds, what is to be done at each seq. Pure.
+ * Tells from the ids of a revision map, and of the map of what the target holds, what is to be done
+ * at each seq. Pure.
  *
  * @module
  */

@@ -1,0 +1,274 @@
+/**
+ * The check of one backup directory, under its purge lock.
+ *
+ * The maps are read and their distinct chunks collected (`chunk_union.ts`); workers tell which of
+ * them are bad, or shorter than a full one (`../work/check_work.ts`); the maps are read again, to
+ * find the places of those chunks (`damage_places.ts`). A map that cannot be read is damage like
+ * any other.
+ *
+ * @module
+ */
+
+import { RevisionError } from "../errors.ts";
+import { fileState } from "../linux/file_state.ts";
+import { Slices } from "../slices.ts";
+import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
+import { describeChange } from "../store/map_file.ts";
+import { PurgeLock } from "../store/purge_lock.ts";
+import { requireStore } from "../store/store.ts";
+import { quote } from "../wording.ts";
+import { WorkerCrew } from "../work/crew.ts";
+import { WorkerPool } from "../work/pool.ts";
+import { createThrottle } from "../work/throttle.ts";
+import { ChunkUnion } from "./chunk_union.ts";
+import { DamageFinder, type RevisionDamage } from "./damage_places.ts";
+import type { CheckEvent, CheckOptions } from "./options.ts";
+import type { CheckReport } from "./report.ts";
+
+/** A revision of a backup directory. */
+export interface FoundMap {
+  readonly name: string;
+  readonly mapPath: string;
+}
+
+/**
+ * How long the places of bad chunks are looked up after an interruption: the user does not want to
+ * wait.
+ */
+const LAST_WORDS_MS = 400;
+
+const NO_DAMAGE: RevisionDamage = { chunks: 0, bytes: 0, ranges: 0 };
+
+/** What a check found in one backup directory. */
+export type DirectoryReport = Omit<CheckReport, "elapsedMs" | "interruption">;
+
+/** What is known of a revision while a check runs. */
+interface RevisionProgress extends FoundMap {
+  imageBytes: number | null;
+  reason: string | null;
+  damage: RevisionDamage;
+  /** State of the map's file before it was read; `null` if it was not, or that cannot be told. */
+  mapVersion: string | null;
+  /** Whether the map names other chunks by now than those that were checked. */
+  isChanged: boolean;
+}
+
+/** The check of one backup directory. */
+export class DirectoryCheck {
+  readonly #basedir: string;
+  readonly #options: CheckOptions;
+  readonly #onEvent: (event: CheckEvent) => void;
+  readonly #union = new ChunkUnion();
+  readonly #revisions: readonly RevisionProgress[];
+  #finder: DamageFinder | null = null;
+  #pool: WorkerPool | null = null;
+  /** Whether each chunk of the revisions was checked. */
+  #isWhole = false;
+  /** Whether the places of all bad chunks were looked for. */
+  #hasPlaces = false;
+
+  constructor(basedir: string, found: readonly FoundMap[], options: CheckOptions) {
+    this.#basedir = basedir;
+    this.#options = options;
+    this.#onEvent = options.onEvent ?? (() => {});
+    this.#revisions = found.map(({ name, mapPath }) => ({
+      name,
+      mapPath,
+      imageBytes: null,
+      reason: null,
+      damage: NO_DAMAGE,
+      mapVersion: null,
+      isChanged: false,
+    }));
+  }
+
+  /**
+   * Checks. @throws What {@linkcode check} throws, and the signal's reason; {@linkcode report} says
+   * what is known then.
+   */
+  async run(): Promise<void> {
+    const { signal, lockTimeoutMs: timeoutMs, share = 1 } = this.#options;
+    const basedir = this.#basedir;
+    requireStore(basedir);
+    const lock = { basedir, timeoutMs, signal, onEvent: this.#onEvent };
+    using _lock = await PurgeLock.acquire(lock);
+    const slices = new Slices({ signal });
+    await this.#readMaps("chunks", slices, async (revision, onProgress) => {
+      revision.mapVersion = versionOf(revision.mapPath);
+      revision.imageBytes = await slices.run(this.#union.addMap(revision.mapPath, { onProgress }));
+    });
+    const ids = await slices.run(this.#union.sharedIds(share));
+    const finder = this.#finder = new DamageFinder(basedir);
+    using crew = await WorkerCrew.start({
+      threads: this.#options.threads,
+      onNotice: (text) => this.#onEvent({ type: "notice", text }),
+      signal,
+    });
+    const pool = this.#pool = this.#makePool(crew, ids, finder);
+    let interruption: unknown;
+    try {
+      await pool.run(signal);
+      this.#isWhole = ids.length === this.#union.size * CHUNK_ID_BYTES;
+    } catch (error) {
+      if (!signal?.aborted) throw error;
+      interruption = error;
+    }
+    await this.#findPlaces(finder, interruption !== undefined);
+    if (interruption !== undefined) throw interruption;
+    await this.#lookForChanges(slices);
+  }
+
+  /**
+   * Looks for maps that running backups have written meanwhile, with chunks that were not checked.
+   */
+  async #lookForChanges(slices: Slices): Promise<void> {
+    for (const revision of this.#revisions) {
+      const { name, mapPath, mapVersion, reason } = revision;
+      const version = versionOf(mapPath);
+      // One that is gone has expired.
+      if (reason !== null || version === null || version === mapVersion) continue;
+      revision.isChanged = !await slices.run(this.#union.covers(mapPath)).catch((error) => {
+        if (error instanceof RevisionError) return false;
+        throw error;
+      });
+      if (!revision.isChanged) continue;
+      const text = `the map of revision ${quote(name)}: ${describeChange("since it was read")}`;
+      this.#onEvent({ type: "warning", text });
+    }
+  }
+
+  report(): DirectoryReport {
+    const basedir = this.#basedir;
+    const done = this.#pool?.progress();
+    const { damagedCount = 0, badCount = 0 } = this.#finder ?? {};
+    return {
+      revisions: this.#revisions.map((
+        { name, mapPath, imageBytes, reason, damage, isChanged },
+      ) => ({
+        basedir,
+        name,
+        mapPath,
+        state: reason !== null
+          ? "bad-map"
+          : damage.bytes > 0
+          ? "damaged"
+          : this.#isWhole && !isChanged
+          ? "intact"
+          : "unknown",
+        imageBytes,
+        reason,
+        damage,
+      })),
+      distinctChunks: this.#union.size,
+      checkedChunks: done?.jobs ?? 0,
+      damagedChunks: this.#hasPlaces ? damagedCount : Math.max(damagedCount, badCount),
+      readBytes: done?.readBytes ?? 0,
+      decodedBytes: done?.decodedBytes ?? 0,
+      damaged: this.#finder?.damaged() ?? [],
+    };
+  }
+
+  #makePool(
+    crew: WorkerCrew,
+    ids: Uint8Array<SharedArrayBuffer>,
+    finder: DamageFinder,
+  ): WorkerPool {
+    const { readBytesPerSecond: rate } = this.#options;
+    const pool = new WorkerPool({
+      crew,
+      sources: [this.#basedir],
+      verify: true,
+      onError: "zero",
+      task: { kind: "check", ids },
+      throttle: rate === undefined ? null : createThrottle(rate),
+      onNote: (note) => {
+        finder.add(note);
+        if (note.type !== "bad-chunk") return;
+        this.#onEvent({ type: "bad-chunk", chunkId: note.chunkId, detail: note.detail });
+      },
+    });
+    const distinctChunks = ids.length / CHUNK_ID_BYTES;
+    this.#onEvent({
+      type: "checking",
+      basedir: this.#basedir,
+      revisions: this.#revisions.length,
+      threads: crew.workers.length,
+      distinctChunks,
+      distinctBytes: distinctChunks * CHUNK_BYTES,
+      progress: () => pool.progress(),
+    });
+    return pool;
+  }
+
+  /** Finds the places of bad chunks, as far as there is time for it. */
+  async #findPlaces(finder: DamageFinder, isInterrupted: boolean): Promise<void> {
+    if (finder.suspectCount === 0) return;
+    const { signal } = this.#options;
+    const limit = isInterrupted ? AbortSignal.timeout(LAST_WORDS_MS) : signal;
+    const slices = new Slices({ signal: limit });
+    try {
+      await this.#readMaps("places", slices, async (revision, onProgress) => {
+        revision.damage = await slices.run(finder.findIn(revision, { onProgress }));
+      });
+      this.#hasPlaces = true;
+    } catch (error) {
+      this.#isWhole = false;
+      if (!isInterrupted || error !== limit?.reason) throw error;
+    }
+  }
+
+  /**
+   * Reads the maps that can be read, one after another. What is wrong with one is its revision's
+   * reason.
+   */
+  async #readMaps(
+    purpose: "chunks" | "places",
+    slices: Slices,
+    read: (
+      revision: RevisionProgress,
+      onProgress: (doneBytes: number) => void,
+    ) => Promise<void>,
+  ): Promise<void> {
+    const revisions = this.#revisions.filter(({ reason }) => reason === null);
+    const sizes = revisions.map(({ mapPath }) => sizeOf(mapPath));
+    const totalBytes = sizes.reduce((sum, size) => sum + size, 0);
+    let bytesBefore = 0, ownBytes = 0;
+    this.#onEvent({
+      type: "reading-maps",
+      purpose,
+      maps: revisions.length,
+      progress: () => ({ doneBytes: Math.min(bytesBefore + ownBytes, totalBytes), totalBytes }),
+    });
+    for (const [index, revision] of revisions.entries()) {
+      try {
+        await read(revision, (doneBytes) => ownBytes = doneBytes);
+      } catch (error) {
+        if (!(error instanceof RevisionError)) throw error;
+        revision.reason = error.message;
+        this.#onEvent({ type: "bad-map", path: revision.mapPath, detail: error.message });
+      }
+      bytesBefore += sizes[index]!;
+      ownBytes = 0;
+    }
+    // Also where there is nothing to read: a signal has its say.
+    await slices.rest();
+  }
+}
+
+/** By what one can tell that a file has changed; `null` if that cannot be told. */
+function versionOf(path: string): string | null {
+  try {
+    return fileState(path).version;
+  } catch {
+    return null;
+  }
+}
+
+/** Returns the length of a file, 0 if it cannot be told: reading it will say why. */
+function sizeOf(path: string): number {
+  try {
+    return Deno.statSync(path).size;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * Decides which chunks a restore decodes, which ranges it zeroes, and what it leaves alone because
+ * the target has it. Pure: no file is touched. Workers get parts of the plan with their tasks
+ * (`../work/tasks.ts`).
+ *
+ * @module
+ */
+
+import { runSteps, type Steps } from "../slices.ts";
+import { bytesOfSeq, CHUNK_BYTES } from "../store/layout.ts";
+import type { RevisionMap } from "../store/revision_map.ts";
+import { type ZeroRange, ZeroRangeGrouper } from "../target/zero_runs.ts";
+import { type ImageExtent, seqsOfExtent, wholeImage } from "../work/extent.ts";
+import {
+  type ChunkJobs,
+  findJobs,
+  SEQS_PER_STEP,
+  sharedUint32,
+  type SourceImage,
+  ZERO_RANGE_ITEM,
+} from "../work/jobs.ts";
+import { SeqClassifier } from "./seq_classifier.ts";
+
+/** Zero ranges are cut to 1 GiB, so that workers share them and notice a request to stop. */
+const ZERO_RANGE_BYTES = 1_073_741_824;
+
+/** How a restore is planned. */
+export interface PlanOptions {
+  /** What of the image is restored; default: all. */
+  readonly extent?: ImageExtent;
+  /** What the target is known to hold; what is the same there is left out. */
+  readonly base?: RevisionMap | undefined;
+  /** Whether the plan is for a stream of records, which says where its data belongs. */
+  readonly asRecords?: boolean;
+}
+
+/** Numbers that describe a plan to users. */
+export interface PlanSummary {
+  /** Size of the whole image. */
+  readonly imageBytes: number;
+  readonly extent: ImageExtent;
+  /** Places of the extent that hold data, and their bytes. */
+  readonly dataSeqs: number;
+  readonly dataBytes: number;
+  /**
+   * Places that hold zeros, mapped to the all-zero chunk or not mapped at all; chunks may hold more
+   * zeros.
+   */
+  readonly zeroSeqs: number;
+  readonly zeroBytes: number;
+  /** Places at which the target is known to hold the same already. */
+  readonly keptSeqs: number;
+  readonly keptBytes: number;
+  /** Chunks with other content than zeros, each counted once. */
+  readonly distinctChunks: number;
+  /** Decoded bytes of the distinct chunks, as far as the image needs them. */
+  readonly distinctBytes: number;
+}
+
+/** What a restore does. */
+export interface RestorePlan {
+  readonly summary: PlanSummary;
+  readonly image: SourceImage;
+  readonly chunks: ChunkJobs;
+  /** Ranges of zeros as pairs: first byte of the image, number of bytes. */
+  readonly zeroRanges: Float64Array<SharedArrayBuffer>;
+  /**
+   * For a stream of records, what it consists of, in the order of the image: seqs of data, and zero
+   * ranges as {@linkcode ZERO_RANGE_ITEM} plus their index. `null`: all seqs of the extent.
+   */
+  readonly streamItems: Uint32Array<SharedArrayBuffer> | null;
+}
+
+/**
+ * Plans the restore of a revision.
+ *
+ * @param map Its ids become part of the plan.
+ */
+export function planRestore(map: RevisionMap, options: PlanOptions = {}): RestorePlan {
+  return runSteps(planSteps(map, options));
+}
+
+/** {@linkcode planRestore} in steps: the plan of a 256 TiB image takes seconds. */
+export function* planSteps(map: RevisionMap, options: PlanOptions = {}): Steps<RestorePlan> {
+  const { imageBytes, ids } = map;
+  const { extent = wholeImage(imageBytes), base, asRecords = false } = options;
+  const classifier = new SeqClassifier(map, base);
+  const span = seqsOfExtent(extent);
+  const { firstSeq, endSeq } = span;
+  const chunks = yield* findJobs(ids, { ...span, isData: (seq) => classifier.isData(seq) });
+
+  const seqs = { data: 0, zero: 0, kept: 0 };
+  const bytes = { data: 0, zero: 0, kept: 0 };
+  for (let seq = firstSeq; seq < endSeq; seq++) {
+    if (seq % SEQS_PER_STEP === 0) yield;
+    const kind = classifier.isData(seq) ? "data" : classifier.isZero(seq) ? "zero" : "kept";
+    seqs[kind]++;
+    bytes[kind] += Math.min((seq + 1) * CHUNK_BYTES, extent.end) -
+      Math.max(seq * CHUNK_BYTES, extent.start);
+  }
+
+  const distinctChunks = chunks.firstSeqs.length;
+  // Only the image's last seq may be short, and then it is the only seq of which its chunk's job is
+  // short.
+  const lastJob = chunks.firstSeqs[distinctChunks - 1];
+  const missing = lastJob === undefined ? 0 : CHUNK_BYTES - bytesOfSeq(imageBytes, lastJob);
+  const zeroRanges = yield* sharedZeroRanges(classifier, extent);
+  return {
+    summary: {
+      imageBytes,
+      extent,
+      dataSeqs: seqs.data,
+      dataBytes: bytes.data,
+      zeroSeqs: seqs.zero,
+      zeroBytes: bytes.zero,
+      keptSeqs: seqs.kept,
+      keptBytes: bytes.kept,
+      distinctChunks,
+      distinctBytes: distinctChunks * CHUNK_BYTES - missing,
+    },
+    image: { imageBytes, extent, ids },
+    chunks,
+    zeroRanges,
+    streamItems: asRecords ? yield* streamItems(classifier, span, zeroRanges, seqs.data) : null,
+  };
+}
+
+/** Puts seqs of data and ranges of zeros into the order of the image. */
+function* streamItems(
+  classifier: SeqClassifier,
+  { firstSeq, endSeq }: { firstSeq: number; endSeq: number },
+  ranges: Float64Array,
+  dataSeqs: number,
+): Steps<Uint32Array<SharedArrayBuffer>> {
+  const items = sharedUint32(dataSeqs + ranges.length / 2);
+  let count = 0, range = 0;
+  for (let seq = firstSeq; seq < endSeq; seq++) {
+    if (seq % SEQS_PER_STEP === 0) yield;
+    // A range begins at a seq, or in the first one; the seqs behind are part of it.
+    while (2 * range < ranges.length && ranges[2 * range]! < (seq + 1) * CHUNK_BYTES) {
+      items[count++] = ZERO_RANGE_ITEM + range++;
+    }
+    if (classifier.isData(seq)) items[count++] = seq;
+  }
+  return items;
+}
+
+/**
+ * Collects the ranges of zeros. Counts them first: a list that grows would cost a huge image more
+ * than the result.
+ */
+function* sharedZeroRanges(
+  classifier: SeqClassifier,
+  extent: ImageExtent,
+): Steps<Float64Array<SharedArrayBuffer>> {
+  let count = 0;
+  yield* eachZeroRange(classifier, extent, () => count++);
+  const pairs = new Float64Array(new SharedArrayBuffer(2 * count * 8));
+  let at = 0;
+  yield* eachZeroRange(classifier, extent, ({ offset, length }) => {
+    pairs[at++] = offset;
+    pairs[at++] = length;
+  });
+  return pairs;
+}
+
+function* eachZeroRange(
+  classifier: SeqClassifier,
+  extent: ImageExtent,
+  onRange: (range: ZeroRange) => void,
+): Steps<void> {
+  const { firstSeq, endSeq } = seqsOfExtent(extent);
+  const { start, end } = extent;
+  const grouper = new ZeroRangeGrouper({
+    chunkBytes: CHUNK_BYTES,
+    start,
+    end,
+    maxBytes: ZERO_RANGE_BYTES,
+  }, onRange);
+  for (let seq = firstSeq; seq < endSeq; seq++) {
+    if (seq % SEQS_PER_STEP === 0) yield;
+    if (classifier.isZero(seq)) grouper.add(seq);
+  }
+  grouper.end();
+}
