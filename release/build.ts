@@ -8,15 +8,17 @@
  * modification times of sources and npm packages, and the path of Deno's cache, in notes on files
  * of the packages that it took for scripts (licenses, read-me files). So it runs in a copy of the
  * sources with a cache of its own, in which all times are the same and there are scripts only. Then
- * the entry stub is put in (`entry_stub.ts`). The packages' licenses go into `licenses/` beside the
- * executables.
+ * the C library and the stub that loads it are put in (`portable/pack.ts`). What is needed is not
+ * there on every machine; the executables are plain ones then, and a line says what they need.
+ * Licenses of all that is in them go into `licenses/` beside the executables.
  *
  * @module
  */
 
-import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
-import { insertEntryStub, readEntryStub } from "./entry_stub.ts";
+import { type Libraries, readLibraries } from "./portable/libraries.ts";
+import { packPlain, packPortable, readStub } from "./portable/pack.ts";
+import { print, runMain, sha256Of } from "./program.ts";
 import { requireTarget, ROOT, TARGETS, type Tool, TOOLS } from "./targets.ts";
 
 /** What goes into executables; the rest of the project does not. */
@@ -48,13 +50,12 @@ export function build(options: BuildOptions): void {
     copySources(sources);
     copyPackages(cache, `${output}/licenses`);
     setTimes(scratch);
+    const libraries = findLibraries(target, `${output}/licenses`);
     for (const tool of TOOLS) {
       const made = `${scratch}/${tool.name}`;
       compile(tool, { sources, cache, target, made });
       requireMachine(made, target);
-      const stub = readEntryStub(TARGETS.get(target)!.machine);
-      const executable = insertEntryStub(Deno.readFileSync(made), { stub, tool: tool.name });
-      Deno.writeFileSync(made, executable);
+      Deno.writeFileSync(made, pack(tool, Deno.readFileSync(made), { target, libraries }));
       // A program that runs cannot be written to, but replaced.
       Deno.mkdirSync(output, { recursive: true });
       Deno.copyFileSync(made, `${output}/.${tool.name}`);
@@ -64,11 +65,6 @@ export function build(options: BuildOptions): void {
   } finally {
     Deno.removeSync(scratch, { recursive: true });
   }
-}
-
-/** Hashes a file. @returns 64 hex digits. */
-export function sha256Of(content: Uint8Array): string {
-  return createHash("sha256").update(content).digest("hex");
 }
 
 function compile(
@@ -82,6 +78,43 @@ function compile(
     ],
     cwd: options.sources,
     env: { DENO_DIR: options.cache },
+  });
+}
+
+/** Finds what makes executables portable. @returns `null`, having said why, if it is not there. */
+function findLibraries(target: string, licenses: string): Libraries | null {
+  const found = readLibraries(TARGETS.get(target)!.debian);
+  if ("reason" in found) {
+    print(
+      `Building executables that are not portable, but need glibc 2.27 and libgcc_s on their host: ` +
+        found.reason,
+    );
+    return null;
+  }
+  const lines = found.packages.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}\n`);
+  for (const line of lines) print(`packed: ${line.trimEnd()}`);
+  Deno.mkdirSync(licenses, { recursive: true });
+  Deno.writeTextFileSync(`${licenses}/packed-libraries.txt`, lines.join(""));
+  for (const { name, copyright } of found.packages) {
+    Deno.writeTextFileSync(`${licenses}/${name}.txt`, copyright);
+  }
+  return found;
+}
+
+/** Puts the stub and the libraries, if there are any, into what `deno compile` made. */
+function pack(
+  { name, needsFuse }: Tool,
+  executable: Uint8Array<ArrayBuffer>,
+  { target, libraries }: { target: string; libraries: Libraries | null },
+): Uint8Array<ArrayBuffer> {
+  const stub = readStub(TARGETS.get(target)!.machine);
+  if (libraries === null) return packPlain(executable, { stub, tool: name });
+  const { loader, common, fuse } = libraries;
+  return packPortable(executable, {
+    stub,
+    tool: name,
+    loader,
+    libraries: needsFuse ? [...common, ...fuse] : common,
   });
 }
 
@@ -172,22 +205,6 @@ function run(
 function describe(path: string): void {
   const content = Deno.readFileSync(path);
   print(`${path}: ${content.length} bytes, SHA-256 ${sha256Of(content)}`);
-}
-
-/** Prints a line. */
-export function print(text: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
-}
-
-/** Runs a program; why it failed is told in one line. */
-export async function runMain(main: () => void | Promise<void>): Promise<void> {
-  try {
-    await main();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    Deno.stderr.writeSync(new TextEncoder().encode(`${reason}\n`));
-    Deno.exit(1);
-  }
 }
 
 if (import.meta.main) {

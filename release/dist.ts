@@ -12,7 +12,8 @@
 
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
-import { build, print, runMain, sha256Of } from "./build.ts";
+import { build } from "./build.ts";
+import { print, runMain, sha256Of } from "./program.ts";
 import { renderTar, type TarEntry } from "./tar.ts";
 import { requireTarget, ROOT, TARGETS, TOOLS } from "./targets.ts";
 

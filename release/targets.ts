@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { DebianMachine } from "./portable/libraries.ts";
 import { FUSERMOUNT_PATHS } from "../lib/deno_fuse/mount_point.ts";
 
 /** An executable. */
@@ -14,6 +15,8 @@ export interface Tool {
   readonly worker: string;
   /** The permissions that the executable has. */
   readonly permissions: readonly string[];
+  /** Whether it needs libfuse. */
+  readonly needsFuse: boolean;
 }
 
 /**
@@ -37,6 +40,7 @@ export const TOOLS: readonly Tool[] = [
     entry: "main.ts",
     worker: "lib/work/worker.ts",
     permissions: COMMON_PERMISSIONS,
+    needsFuse: false,
   },
   {
     name: "backy-fuse",
@@ -50,6 +54,7 @@ export const TOOLS: readonly Tool[] = [
       // as the program starts, which fails where PATH is unset.
       `--allow-run=${FUSERMOUNT_PATHS.join(",")}`,
     ],
+    needsFuse: true,
   },
 ];
 
@@ -61,12 +66,32 @@ export interface Target {
   readonly elfMachine: number;
   /** What files with machine code for it are called. */
   readonly machine: string;
+  /** Where its libraries are found. */
+  readonly debian: DebianMachine;
 }
 
 /** Machines that there are releases for, by what `deno compile --target` calls them. */
 export const TARGETS: ReadonlyMap<string, Target> = new Map([
-  ["x86_64-unknown-linux-gnu", { name: "x86_64-linux", elfMachine: 62, machine: "x86_64" }],
-  ["aarch64-unknown-linux-gnu", { name: "aarch64-linux", elfMachine: 183, machine: "aarch64" }],
+  ["x86_64-unknown-linux-gnu", {
+    name: "x86_64-linux",
+    elfMachine: 62,
+    machine: "x86_64",
+    debian: {
+      architecture: "amd64",
+      multiarch: "x86_64-linux-gnu",
+      loader: "ld-linux-x86-64.so.2",
+    },
+  }],
+  ["aarch64-unknown-linux-gnu", {
+    name: "aarch64-linux",
+    elfMachine: 183,
+    machine: "aarch64",
+    debian: {
+      architecture: "arm64",
+      multiarch: "aarch64-linux-gnu",
+      loader: "ld-linux-aarch64.so.1",
+    },
+  }],
 ]);
 
 /** The project's folder, with a slash at its end. */

@@ -56,7 +56,7 @@ export function processStart(): ProcessStart {
 /**
  * Leaves a working directory in which the runtime or its workers cannot start. Executables have
  * done that already, before the runtime started, and ignore a signal that nobody sends as a sign of
- * it (`release/entry_stub/entry_stub.c`).
+ * it (`release/portable/stub/stub.c`).
  *
  * @returns Whether that was necessary.
  */

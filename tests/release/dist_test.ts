@@ -70,7 +70,9 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
       ...["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"].map(plain),
       ...["SHA256SUMS", "lib/README.md", "wasm/README.md"].map(plain),
       ...["docs", "man", "completions"].flatMap(inFolder),
-      ...["licenses/deno.txt", "licenses/yaml.txt"].map(plain),
+      ...["deno", "libraries", "LGPL-2.1", "GPL-2", "GPL-3", "yaml"].map((name) =>
+        plain(`licenses/${name}.txt`)
+      ),
     ].toSorted(),
   );
   assertEquals(
