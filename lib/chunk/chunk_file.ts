@@ -85,8 +85,8 @@ export function chunkPath(basedir: string, id: string): string {
  *
  * @throws {ChunkMissingError} If there is none, or it cannot be opened or is not a regular file.
  * @throws {ChunkCorruptError} If it is empty.
- * @throws {OsError} If the error says nothing about the chunk: the file may not be read, its storage
- *   is gone, or the process has run out of descriptors.
+ * @throws {OsError} If the error says nothing about the chunk: the file may not be read, its
+ *   storage is gone, or the process has run out of descriptors.
  */
 export function openChunkFile(basedir: string, chunk: ChunkRef): OpenChunkFile {
   const { path, encoding } = findChunkFile(basedir, chunk.id);

@@ -1,6 +1,6 @@
 /**
- * What handlers answer with. Inode numbers, handles, sizes and offsets are whole numbers up to 2^53;
- * times are milliseconds since 1970, with fractions.
+ * What handlers answer with. Inode numbers, handles, sizes and offsets are whole numbers up to
+ * 2^53; times are milliseconds since 1970, with fractions.
  *
  * `reply.ts` sends these to the kernel; `handlers.ts` says which request takes which.
  *
@@ -57,8 +57,8 @@ export interface TimedAttributes {
 }
 
 /**
- * The inode that a name leads to. Each such answer gives the kernel one more reference to the inode,
- * which `forget` takes back.
+ * The inode that a name leads to. Each such answer gives the kernel one more reference to the
+ * inode, which `forget` takes back.
  */
 export interface Entry extends TimedAttributes {
   /** For how long the name leads there; default is the mount's `entryTimeoutMs`. */

@@ -3,8 +3,9 @@
  *
  * libfuse calls the callbacks made here inside `fuse_session_process_buf`, on this thread. Each
  * reads its parameters, calls the handler and answers at once or, where the handler returns a
- * promise, when that has settled. Nothing is ever thrown into C. `receive_loop.ts` receives requests
- * and hands them to {@linkcode Dispatcher.process}; `operations.ts` has the kinds of requests.
+ * promise, when that has settled. Nothing is ever thrown into C. `receive_loop.ts` receives
+ * requests and hands them to {@linkcode Dispatcher.process}; `operations.ts` has the kinds of
+ * requests.
  *
  * @module
  */

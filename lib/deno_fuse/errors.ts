@@ -13,7 +13,10 @@ import { errnoName, errnoText } from "../linux/errno.ts";
  * that is known; it may hold text of libfuse and names of files as they are.
  */
 export class MountError extends Error {
-  /** Creates the error. @param message One line without a final period: the action, a colon, the reason. */
+  /**
+   * Creates the error. @param message One line without a final period: the action, a colon, the
+   * reason.
+   */
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = new.target.name;

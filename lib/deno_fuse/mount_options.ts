@@ -15,7 +15,8 @@ export type ErrorListener = (error: unknown, operation: string) => void;
 export interface MountOptions {
   /**
    * Gets whatever a handler throws besides `FuseError`, with the name of the request, whose caller
-   * gets EIO; also what goes wrong when requests are received ("receive") or at the end ("unmount").
+   * gets EIO; also what goes wrong when requests are received ("receive") or at the end
+   * ("unmount").
    */
   readonly onError: ErrorListener;
   /**
@@ -37,8 +38,8 @@ export interface MountOptions {
   /** Largest read request in bytes; default 1 MiB, which is the kernel's limit too. */
   readonly maxReadBytes?: number;
   /**
-   * How many bytes the kernel reads ahead in files that are read sequentially; default 128 KiB. Only
-   * root can set it; for other users it stays as it is.
+   * How many bytes the kernel reads ahead in files that are read sequentially; default 128 KiB.
+   * Only root can set it; for other users it stays as it is.
    */
   readonly readAheadBytes?: number;
   /** For how long the kernel may rely on a name; default 1000. */
@@ -56,8 +57,8 @@ const LEAST_READ_BYTES = 4096;
 const MOST_READ_BYTES = 2 ** 32 - 1;
 
 /**
- * Moves `max_read=N` from the mount options to `maxReadBytes`: the answer to INIT must have the same
- * number, or libfuse ends the mount as soon as it is made.
+ * Moves `max_read=N` from the mount options to `maxReadBytes`: the answer to INIT must have the
+ * same number, or libfuse ends the mount as soon as it is made.
  *
  * @throws {MountOptionError} If N is not a number of bytes, or out of range.
  */

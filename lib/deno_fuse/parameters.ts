@@ -73,7 +73,9 @@ function typeOf(declaration: string): Deno.NativeType {
   return SCALAR_TYPES[declaration.split(" ")[0] as keyof typeof SCALAR_TYPES];
 }
 
-/** Reads what C passed behind `fuse_req_t req`. @throws {FuseError} As {@linkcode Parameter.read}. */
+/**
+ * Reads what C passed behind `fuse_req_t req`. @throws {FuseError} As {@linkcode Parameter.read}.
+ */
 export function readParameters(
   parameters: readonly AnyParameter[],
   args: readonly unknown[],

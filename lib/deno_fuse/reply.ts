@@ -6,8 +6,8 @@
  * negative errno if the answer could not be delivered: -ENOENT if the caller was interrupted,
  * -ENODEV if the mount is gone. Memory of an answer is read during the call only.
  *
- * `operations.ts` says which request is answered by which method; `dispatcher.ts` makes sure that it
- * happens once.
+ * `operations.ts` says which request is answered by which method; `dispatcher.ts` makes sure that
+ * it happens once.
  *
  * @module
  */

@@ -73,7 +73,9 @@ export class DirtyChunks {
     return this.#chunks.size;
   }
 
-  /** Runs writes that must wait for something one by one, so that none waits for another's pages. */
+  /**
+   * Runs writes that must wait for something one by one, so that none waits for another's pages.
+   */
   inTurn<T>(write: () => Promise<T>): Promise<T> {
     const result = this.#lastSlowWrite.then(write);
     this.#lastSlowWrite = result.catch(() => {});

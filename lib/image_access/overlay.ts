@@ -73,8 +73,8 @@ export class Overlay {
    *
    * @param data Inside the image; must stay as it is until the write is done.
    * @returns `undefined` if the write is done already.
-   * @throws Whatever loading or storing a chunk fails with. Nothing was changed then; of data longer
-   *   than CHUNK_BYTES a first part may have been.
+   * @throws Whatever loading or storing a chunk fails with. Nothing was changed then; of data
+   *   longer than CHUNK_BYTES a first part may have been.
    */
   write(offset: number, data: Uint8Array): void | Promise<void> {
     if (data.length === 0) return;

@@ -73,7 +73,9 @@ export class WorkerSlot {
     return this.#jobs.length;
   }
 
-  /** Whether the worker has nothing to do, or only so many chunks to decode that one more may wait. */
+  /**
+   * Whether the worker has nothing to do, or only so many chunks to decode that one more may wait.
+   */
   hasRoomFor({ type }: PendingJob): boolean {
     // Behind any other job a chunk might wait for long.
     return this.#jobs.length === 0 ||
