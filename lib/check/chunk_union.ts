@@ -73,11 +73,11 @@ export class ChunkUnion {
   }
 
   /**
-   * Returns the ids of the chunks, or of some of them, in shared memory: 16 bytes each, in the order
-   * in which they were added.
+   * Returns the ids of the chunks, or of some of them, in shared memory: 16 bytes each, in the
+   * order in which they were added.
    *
-   * @param share Share of the chunks, more than 0 and at most 1; they are chosen at random, at least
-   *   one.
+   * @param share Share of the chunks, more than 0 and at most 1; they are chosen at random, at
+   *   least one.
    */
   *sharedIds(share: number): Steps<Uint8Array<SharedArrayBuffer>> {
     if (share >= 1) return this.#ids.toSharedIds();

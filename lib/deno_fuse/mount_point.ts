@@ -15,8 +15,8 @@ import { MountError } from "./errors.ts";
 const MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;
 
 /**
- * Where `fusermount3` may be, the likeliest first. PATH does not matter: it may be unset or lack the
- * program, and with it a permission to run programs would cover whatever PATH leads to.
+ * Where `fusermount3` may be, the likeliest first. PATH does not matter: it may be unset or lack
+ * the program, and with it a permission to run programs would cover whatever PATH leads to.
  */
 export const FUSERMOUNT_PATHS: readonly string[] = [
   "/usr/bin/fusermount3",

@@ -40,15 +40,15 @@ export interface FuseSession {
   /** Read-ahead of the mount; `null` if it could not be set, or no option asked for it. */
   readonly readAheadBytes: number | null;
   /**
-   * Settles when the mount is gone for everybody and everything is cleaned up; rejected if receiving
-   * failed. Until then it keeps the process alive.
+   * Settles when the mount is gone for everybody and everything is cleaned up; rejected if
+   * receiving failed. Until then it keeps the process alive.
    */
   readonly closed: Promise<void>;
   /** The mount as it was made, as mountinfo(5) shows it. */
   readonly mount: Mount;
   /**
-   * Tells whether the path leads to the mount in this process's mount namespace. If it does not, and
-   * `closed` has not settled, somebody has files open, or it is still mounted elsewhere.
+   * Tells whether the path leads to the mount in this process's mount namespace. If it does not,
+   * and `closed` has not settled, somebody has files open, or it is still mounted elsewhere.
    */
   isAttached(): boolean;
   /**
@@ -60,8 +60,8 @@ export interface FuseSession {
    */
   unmount(): Promise<{ busy: boolean }>;
   /**
-   * Takes the mount away from its path even if it is busy. Open files work on until `closed` settles
-   * or this process ends (then ENOTCONN).
+   * Takes the mount away from its path even if it is busy. Open files work on until `closed`
+   * settles or this process ends (then ENOTCONN).
    *
    * @throws {OsError | MountError} If the system refuses.
    */
@@ -95,8 +95,8 @@ export async function mount(
 /**
  * Looks for what would make a mount fail, before anything else is done.
  *
- * @throws {MountError} If libfuse or the device is missing, or the place is not fit; the message says
- *   what to do.
+ * @throws {MountError} If libfuse or the device is missing, or the place is not fit; the message
+ *   says what to do.
  * @throws {MountOptionError} If a mount option has a value that is not allowed.
  */
 export async function preflightMount(
