@@ -14,8 +14,8 @@ const ROOT = new URL("..", import.meta.url);
  */
 const LAYERS: readonly (readonly string[])[] = [
   ["lib/linux", "wasm"],
-  ["lib/errors.ts", "lib/slices.ts", "lib/wording.ts"],
   ["lib/deno_fuse"],
+  ["lib/errors.ts", "lib/slices.ts", "lib/wording.ts"],
   ["lib/store", "lib/image"],
   ["lib/chunk", "lib/target"],
   ["lib/work", "lib/pages"],

@@ -7,7 +7,7 @@
 
 import { UsageError } from "../errors.ts";
 import { describeErrno, Errno, reasonOf } from "../linux/errno.ts";
-import { isSameFile as isSameStatus, statFd } from "../linux/file_status.ts";
+import { isSameFile as isSameStatus, statFd, statOrNull } from "../linux/file_status.ts";
 import { fdatasyncFd, openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
 import { describeHarm } from "../target/backup_files.ts";
 import { quote } from "../wording.ts";
@@ -112,14 +112,6 @@ function folderOf(path: string): string {
 
 function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
-}
-
-function statOrNull(path: string): Deno.FileInfo | null {
-  try {
-    return Deno.statSync(path);
-  } catch {
-    return null;
-  }
 }
 
 function cannotUse(path: string, state: string): UsageError {
