@@ -1,10 +1,9 @@
 /**
- * Finds out who uses a mount that is busy, from /proc and /sys, so that a person knows what to end
+ * Finds out who uses a mount that is busy, from /proc and /sys, so that people know what to end
  * first.
  *
- * It is a help and no more: processes of other users may not be looked at, and users may come and
- * go meanwhile. Only links are read, never the mount itself, which this thread serves. Nothing here
- * throws.
+ * It is only a help: other users' processes may be hidden, and processes come and go meanwhile.
+ * Only links are read, never the mount itself, which this thread serves. Nothing here throws.
  *
  * @module
  */
@@ -85,8 +84,8 @@ export function describeKeepers(
 }
 
 /**
- * Whether a process has files of a mount open; a descriptor's link tells no path of a mount that
- * was detached.
+ * Whether a process has files of a mount open. Links of descriptors do not tell: they lose the
+ * path once the mount is detached.
  */
 function hasOpen(process: string, mountId: number): boolean {
   const line = new RegExp(`^mnt_id:\\s*${mountId}$`, "m");
@@ -112,7 +111,7 @@ function* loopUsers(mountpoint: string, mounts: readonly Mount[], root: string):
   }
 }
 
-/** Processes with a file of the mount open, or that are inside. */
+/** Processes with a file of the mount open, or with their working or root directory inside. */
 function* processUsers(mountpoint: string, root: string): Generator<string> {
   for (const pid of listPids(root)) {
     const base = `${root}/proc/${pid}`;

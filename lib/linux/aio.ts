@@ -26,15 +26,10 @@ export const AIOCB_LAYOUT = { aio_fildes: 0, sigev_notify: 44, bytes: 168 } as c
  */
 const O_DSYNC = 0o10000, SIGEV_NONE = 1;
 
-/**
- * Longest pause between two looks at a running flush: the delay that a restore's end may suffer.
- */
+/** Longest pause between two looks at a running flush, so the longest delay of noticing its end. */
 const MAX_POLL_MS = 20;
 
-/**
- * Control blocks that the C library writes to until their flush has ended; the set keeps them from
- * collection.
- */
+/** Control blocks of running flushes, which the C library writes to: kept from collection here. */
 const pinned = new Set<Uint8Array<ArrayBuffer>>();
 
 /**

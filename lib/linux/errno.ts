@@ -140,16 +140,13 @@ export function retryOnEintr(
 /** Deno writes "No such file or directory (os error 2): stat '/x'". */
 const RUNTIME_ERRNO = /\(os error (\d+)\)/;
 
-/** Whether the system refused something, asked by this folder or through the runtime. */
+/** Whether a system call failed, made by this folder or by the runtime. */
 export function isSystemError(error: unknown): boolean {
   if (error instanceof CodedError) return error instanceof OsError;
   return errnoOf(error) !== null;
 }
 
-/**
- * What says nothing of the file that was asked for, but of this process or the system, and what to
- * do about it.
- */
+/** Errors that are not about the file, but about this process or the system; and what to do. */
 const LACKS: ReadonlyMap<number, string> = new Map([
   [Errno.EMFILE, "raise the limit of open files (ulimit -n)"],
   [Errno.ENFILE, "raise the system's limit of open files (fs.file-max)"],
@@ -157,12 +154,12 @@ const LACKS: ReadonlyMap<number, string> = new Map([
 ]);
 
 /**
- * Throws an error on if it says that descriptors or memory are short: to call the file missing or
- * bad for it would be wrong.
+ * Rethrows an error that means descriptors or memory are short: callers would otherwise call the
+ * file missing or bad.
  *
  * @param error What was caught, of `Deno.*` or of this folder.
  * @param path What was to be opened or read.
- * @throws {OsError} Only then.
+ * @throws {OsError} In that case; does nothing with other errors.
  */
 export function rethrowLack(error: unknown, path: string): void {
   const errno = errnoOf(error);
@@ -175,10 +172,7 @@ export function rethrowLack(error: unknown, path: string): void {
   );
 }
 
-/**
- * What to do about descriptors or memory that are short; `null` if an errno value says something
- * else.
- */
+/** What to do if descriptors or memory are short; `null` for all other errno values. */
 export function adviceForLack(errno: number): string | null {
   return LACKS.get(errno) ?? null;
 }
@@ -190,11 +184,11 @@ export function errnoOf(error: unknown): number | null {
   return match ? Number(match[1]) : null;
 }
 
-/** Longest text of an unknown error that a message takes over. */
+/** How much of an unknown error's text goes into a message. */
 const REASON_MAX_CHARS = 200;
 
 /**
- * Says why the system refused something, without the path (the message around it names that).
+ * Says why the system refused something, without the path (the message around it names the path).
  *
  * @param error An error of `Deno.*` or of this folder.
  * @returns Such as "Permission denied (EACCES)".
@@ -206,11 +200,11 @@ export function reasonOf(error: unknown): string {
 }
 
 /**
- * Makes a failed system call of `Deno.*` an {@linkcode OsError}, which keeps its errno on the way
- * out of a worker.
+ * Turns a failed system call of `Deno.*` into an {@linkcode OsError}, which keeps its errno when a
+ * worker posts it.
  *
  * @param action What was being done, up to the path: `Cannot open`.
- * @returns The error itself if it is one of ours or no failed system call.
+ * @returns The error itself if it is ours already, or not a failed system call.
  */
 export function toOsError(error: unknown, action: string, path: string): unknown {
   if (error instanceof CodedError) return error;

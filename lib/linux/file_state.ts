@@ -4,8 +4,8 @@
  *
  * The runtime's `stat` has milliseconds only, in which a file may be written twice. Times are as
  * fine as the file system stores them, and the kernel's clock for them advances by ticks of 1 to 10
- * ms, so a file that has just been changed can be changed again without a sign of it: such a state
- * is not settled, and whoever relies on it must look again later.
+ * ms, so a file that has just been changed can be changed again without showing it: such a state is
+ * not settled, and whoever relies on it must look again later.
  *
  * @module
  */
@@ -13,14 +13,14 @@
 import { Errno, osError } from "./errno.ts";
 import { isRegularMode, STATX, statxOf } from "./file_status.ts";
 
-/** A file as it is at some moment. */
+/** A file at some moment. */
 export interface FileState {
   readonly isFile: boolean;
   /** Bytes. */
   readonly size: number;
-  /** Text that differs from that of any other settled state of any file. */
+  /** Differs from the version of every other settled state of any file. */
   readonly version: string;
-  /** Whether every change after this was found out shows in the version. */
+  /** Whether every later change shows in the version. */
   readonly isSettled: boolean;
 }
 
@@ -46,7 +46,7 @@ export function fdState(fd: number): FileState {
 /** @param fields A `struct statx`, or the positive errno. */
 function stateOf(fields: DataView | number, path: string): FileState {
   if (typeof fields === "number") {
-    // Kernels before 4.11, and containers whose filter of system calls does not know this one.
+    // Kernels before 4.11, and containers whose seccomp filter does not know statx.
     if (fields === Errno.ENOSYS || fields === Errno.EPERM) return stateOfInfo(Deno.statSync(path));
     throw osError(fields, { syscall: "stat", path });
   }
@@ -72,7 +72,7 @@ function stateOf(fields: DataView | number, path: string): FileState {
   };
 }
 
-/** The state as far as the runtime tells, to be taken for a coarse one. */
+/** The state as far as the runtime tells it; its times are taken as coarse. */
 function stateOfInfo({ isFile, dev, ino, size, mtime, ctime }: Deno.FileInfo): FileState {
   const times = [mtime?.getTime() ?? 0, ctime?.getTime() ?? 0];
   const version = [dev, ino, size, ...times].join(" ");

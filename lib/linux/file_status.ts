@@ -44,7 +44,7 @@ export const STATX = {
 
 /**
  * Number of the system call (asm/unistd_64.h, asm-generic/unistd.h): glibc has a function of its
- * own from 2.28 on only, and 2.27 is supported.
+ * own only from 2.28 on, and 2.27 is supported.
  */
 const SYS_STATX = Deno.build.arch === "aarch64" ? 291n : 332n;
 
@@ -66,7 +66,7 @@ const S_IFDIR = 0o040000, S_IFCHR = 0o020000, S_IFIFO = 0o010000;
 export function statFd(fd: number): FileStatus {
   const fields = statxOf(fd);
   if (typeof fields !== "number") return statusOf(fields);
-  // Kernels before 4.11, and containers whose filter of system calls does not know this one.
+  // Kernels before 4.11, and containers whose seccomp filter does not know statx.
   if (fields !== Errno.ENOSYS && fields !== Errno.EPERM) {
     throw osError(fields, { syscall: "fstat", path: "" });
   }
@@ -88,8 +88,8 @@ export function isFileAt(path: string): boolean {
 }
 
 /**
- * Asks what a path leads to, but no server, whose answer may never come: an old answer will do. For
- * files that others have open, which may lie anywhere.
+ * Asks what a path leads to without asking a server, which may never answer: a cached answer will
+ * do. For files that others have open, which may lie anywhere.
  *
  * @returns `null` if it leads nowhere.
  */
@@ -197,7 +197,7 @@ function deviceNumber(fields: DataView, offset: number): number {
   );
 }
 
-/** Takes a device number as `stat` returns it apart. Source: gnu_dev_major, sysmacros.h. */
+/** Splits a device number as `stat` returns it. Source: gnu_dev_major, sysmacros.h. */
 export function majorMinor(device: number): { major: number; minor: number } {
   const bits = BigInt(device);
   return {

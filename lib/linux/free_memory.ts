@@ -3,8 +3,8 @@
  * groups.
  *
  * Without a limit that anybody set, the kernel's own estimate counts (`MemAvailable`,
- * proc_meminfo(5)). A container or a systemd slice may leave far less than that, and whoever passes
- * its limit is killed. All levels of the hierarchy count, as any of them may be the narrowest.
+ * proc_meminfo(5)). A container or a systemd slice may leave far less than that, and a process
+ * that exceeds its limit is killed. All levels of the hierarchy count, as any may be the narrowest.
  * Sources: cgroups(7), the kernel's admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. Nothing
  * here throws: what cannot be read limits nothing.
  *

@@ -1,10 +1,10 @@
 /**
  * How much more the system gives this process: descriptors, threads, address space.
  *
- * What is asked for is taken and given back at once. There are many limits (of the process, its
- * user, its control groups, the whole system), some cannot be read everywhere, and root escapes
- * some of them: an attempt meets them all. Others may take what was found here before it is used,
- * so callers ask for a little more than they need.
+ * Each function takes what it is asked for and gives it back at once. There are many limits (of the
+ * process, its user, its control groups, the whole system), some cannot be read everywhere, and
+ * root escapes some of them: an attempt meets them all. Other processes may take what was free here
+ * before it is used, so callers ask for a little more than they need.
  *
  * @module
  */
@@ -27,15 +27,12 @@ const STACK_BYTES = 262_144n;
 /** `RLIMIT_NOFILE`. Source: asm-generic/resource.h. */
 const RLIMIT_NOFILE = 7;
 
-/**
- * More than this is of no use here, and a child that closes all descriptors it could have would be
- * at it for long.
- */
+/** More is of no use here, and a child process that closes every possible descriptor takes long. */
 const DESCRIPTORS_MAX = 65_536n;
 
 /**
- * Raises the soft limit of open descriptors to the hard one, but not beyond 65,536; what is not
- * allowed is left as it is.
+ * Raises the soft limit of open descriptors to the hard one, but not beyond 65,536. Does nothing
+ * where that is not allowed.
  */
 export function raiseDescriptorLimit(): void {
   // struct rlimit { rlim_t rlim_cur, rlim_max; }, both 64 bits wide.
@@ -49,7 +46,7 @@ export function raiseDescriptorLimit(): void {
   libc.setrlimit(RLIMIT_NOFILE, bytes);
 }
 
-/** Tells how many of some descriptors can be opened now. */
+/** Tells how many descriptors can be opened now, up to the number wanted. */
 export function spareDescriptors(wanted: number): number {
   const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
   const fds: number[] = [];
@@ -70,10 +67,9 @@ export function spareDescriptors(wanted: number): number {
   return fds.length;
 }
 
-/** Tells how many of some threads can be started now. */
+/** Tells how many threads can be started now, up to the number wanted. */
 export function spareThreads(wanted: number): number {
-  // Small arrays may lie where the garbage collector moves them, unless they are given memory of
-  // their own.
+  // The garbage collector may move small arrays, unless they get an ArrayBuffer of their own.
   const memory = (bytes: number) => new Uint8Array(new ArrayBuffer(bytes));
   const semaphore = memory(ThreadLayout.sem_t);
   const attributes = memory(ThreadLayout.pthread_attr_t);
@@ -88,15 +84,12 @@ export function spareThreads(wanted: number): number {
   }
   for (let index = 0; index < count; index++) libc.sem_post(semaphore);
   for (let index = 0; index < count; index++) libc.pthread_join(ids[index]!, null);
-  // Also keeps it from the garbage collector until no thread looks at it.
+  // This also keeps the semaphore from the garbage collector until all threads are done with it.
   libc.sem_destroy(semaphore);
   return count;
 }
 
-/**
- * Tells whether so many bytes of address space can be reserved now, which is what `ulimit -v`
- * limits.
- */
+/** Tells whether that much address space, which `ulimit -v` limits, can be reserved now. */
 export function hasAddressSpace(bytes: number): boolean {
   const PROT_NONE = 0, MAP_PRIVATE = 0x02, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000; // mman-common.h
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;

@@ -2,8 +2,8 @@
  * Locks on files: taking a `flock`, and finding out who else has a claim on a file by `flock`,
  * byte-range lock or a descriptor that is open for writing.
  *
- * Holders are named to help people, no more: one may lie outside of this PID namespace, or end
- * while it is looked up.
+ * Naming holders is only a help: one may be outside this PID namespace, or end while it is looked
+ * up.
  *
  * @module
  */
@@ -150,8 +150,8 @@ export function hasWriters(path: string): boolean | null {
     throw error;
   }
   try {
-    // Somebody might open the file this very moment: the signal that tells us then is SIGIO
-    // otherwise, which is deadly.
+    // Should somebody open the file at this very moment, the kernel sends a signal: without this,
+    // SIGIO, which ends the process.
     if (libc.fcntl(fd, F_SETSIG, BigInt(SIGURG)) < 0) return null;
     if (libc.fcntl(fd, F_SETLEASE, BigInt(F_RDLCK)) < 0) {
       const isConflict = lastErrno() === Errno.EAGAIN;

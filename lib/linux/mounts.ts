@@ -18,7 +18,7 @@ export interface Mount {
    * 0 for file systems without a device, and for btrfs.
    */
   readonly device: string;
-  /** Path within the file system of what is seen at the mount point. */
+  /** The directory of the file system that is seen at the mount point. */
   readonly root: string;
   readonly mountpoint: string;
   /** Such as "ext4" or "fuse.SUBTYPE". */

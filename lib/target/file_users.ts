@@ -1,7 +1,7 @@
 /**
  * Finds out who else uses a file or device that is open here: by locks, by writing to it, or
- * through a loop device. Beyond that the kernel itself refuses devices that are mounted or claimed,
- * for which `in_use.ts` has the words.
+ * through a loop device. Devices that are mounted or claimed the kernel refuses by itself;
+ * `in_use.ts` says why.
  *
  * @module
  */
@@ -29,8 +29,8 @@ import { describeMounts } from "./in_use.ts";
 import { findWriters, inheritedFlocks, type Writers } from "./open_files.ts";
 
 /**
- * Some use ends after a moment: that of programs that look at devices when something happens to
- * them, such as udev's, and of another restore that gives up.
+ * Some uses end after a moment: udev's programs look at a device when something happens to it, and
+ * another restore may give up.
  */
 const LOOKS = 3, PAUSE_MS = 100;
 
@@ -38,11 +38,11 @@ const LOOKS = 3, PAUSE_MS = 100;
 export interface FileUse {
   /** Clauses such as `it is behind the loop device "/dev/loop0"`. */
   readonly reasons: string[];
-  /** Why there may be users that were not found; `null` if there is no reason to think so. */
+  /** Why there may be users that were not found; `null` if nothing suggests that. */
   readonly doubt: string | null;
 }
 
-/** What is looked at. */
+/** A file or device that is open here. */
 export interface UsedFile {
   readonly path: string;
   readonly fd: number;
@@ -50,8 +50,8 @@ export interface UsedFile {
 }
 
 /**
- * Tells whether others have a regular file open for writing. If it cannot be seen who that is, they
- * may have closed it already: then it is looked at again after a moment.
+ * Tells whether others have a regular file open for writing. If none of them is found, they may
+ * have closed it already, so it looks again after a moment.
  *
  * @returns `null` if that cannot be told.
  */
@@ -89,7 +89,7 @@ export function describeFileUse(
   if (isWritten !== false) {
     const writers = findWriters([info]);
     reasons.push(...describeWriters(writers));
-    // The loop device or swap space is what writes, or a parent, which asked for this.
+    // The writer is the loop device or the swap space, or a parent, which asked for this.
     const isExplained = reasons.length > 0 || writers.isInherited;
     if (isWritten && !isExplained) reasons.push("another program has it open for writing");
   }
@@ -97,7 +97,7 @@ export function describeFileUse(
   return { reasons, doubt: isUnseen ? "/proc is not mounted" : loops.doubt };
 }
 
-/** Says what a block device is used for that the kernel does not count as its use. */
+/** Says what a block device is used for beyond what the kernel counts as its use. */
 export function describeDeviceUsers(device: UsedFile): FileUse {
   let use = lookAtDevice(device);
   for (let look = 1; look < LOOKS && use.reasons.length > 0; look++) {
@@ -111,14 +111,14 @@ export function describeDeviceUsers(device: UsedFile): FileUse {
 export function whyNotOpened(path: string, error: unknown): string {
   const reason = reasonOf(error);
   if (!(error instanceof OsError)) return reason;
-  // The kernel protects swap files and running programs so.
+  // The kernel protects swap files and running programs like this.
   if (error.errno === Errno.ETXTBSY && isSwap(statOrNull(path))) return "it is swap space";
   return error.errno === Errno.EPERM ? reason + describeBarriers(path) : reason;
 }
 
 /**
- * Says what keeps even root from writing a file or directory: behind an error message, with the way
- * out.
+ * Says what keeps even root from writing a file or directory, and the way out: the end of an error
+ * message, or "".
  */
 export function describeBarriers(path: string): string {
   const { isImmutable, isAppendOnly } = writeBarriers(path);
@@ -135,7 +135,7 @@ function isSwap(info: FileStatus | null): boolean {
 function lookAtDevice({ path, fd, info }: UsedFile): FileUse {
   const loops = loopsOver(info);
   const reasons = [...loops.reasons, ...describeLock(fd)];
-  // Programs that change a device take it, and udev leaves alone who has it.
+  // Programs that change a device take this lock, and udev leaves a locked device alone.
   if (!tryClaim(fd)) reasons.push(...describeFlock(info));
   reasons.push(...describeWriters(findWriters([info])));
   const backing = backingOf(path);
@@ -145,7 +145,7 @@ function lookAtDevice({ path, fd, info }: UsedFile): FileUse {
   return { reasons, doubt: hasProc() ? loops.doubt : "/proc is not mounted" };
 }
 
-/** Says who uses what a loop device stands on, besides that device. */
+/** Says who else uses what a loop device stands on. */
 function describeBacking({ findPath, info }: Backing, device: FileStatus): string[] {
   const path = findPath();
   const reasons = loopsOver(info, device).reasons;
@@ -173,8 +173,8 @@ function describeLocksAt(path: string): string[] {
 }
 
 /**
- * Says who holds the `flock` that could not be taken. A parent who does (`flock FILE backy-extract
- * ...`, `udevadm lock`) keeps others away for this restore.
+ * Says who holds the `flock` that could not be taken. A parent that does (`flock FILE backy-extract
+ * ...`, `udevadm lock`) keeps others away on behalf of this restore.
  */
 function describeFlock(info: FileStatus): string[] {
   const pids = findFlockHolders(readTextOrNull("/proc/locks") ?? "", info, { isShared: true });
@@ -200,7 +200,7 @@ function describeWriters({ pids }: Writers): string[] {
   return [`it is open for writing by ${pids.map(describeProcess).join(", ")}`];
 }
 
-/** Says which loop devices stand on a file or device, but for one of them. */
+/** Says which loop devices stand on a file or device, leaving one of them out. */
 function loopsOver(
   info: FileIdentity,
   except?: FileStatus,

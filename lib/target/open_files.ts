@@ -15,21 +15,21 @@ import { STDOUT_FD } from "./target.ts";
 /** Processes that have a file open for writing. */
 export interface Writers {
   /**
-   * Process ids, ascending, but for this process, those it descends from, and those that got it
-   * where this one did: a shell that opens standard output for a command opens it for all that the
-   * command starts.
+   * Process ids, ascending. Left out are this process, its ancestors, and those that inherited the
+   * descriptor from the same one: a shell that opens standard output for a command opens it for all
+   * that the command starts.
    */
   readonly pids: readonly number[];
   /**
-   * Whether this process has it open more than once, or one that it descends from has, such as the
-   * shell that opened it for standard output: whoever asked for the restore knows.
+   * Whether this process has it open more than once, or an ancestor has it open, such as the shell
+   * that opened it as standard output: whoever asked for the restore knows.
    */
   readonly isInherited: boolean;
 }
 
 /**
- * Finds who has one of some files open for writing, which are open here too. With 100 processes and
- * 800 descriptors on a machine this takes 5 ms, with 1600 and 8400 about 80.
+ * Finds who else has files open for writing that are open here. With 100 processes and 800
+ * descriptors on a machine this takes 5 ms, with 1600 and 8400 about 80.
  *
  * @param files What `stat` says of the files. A device is the same by whatever node.
  */
@@ -41,8 +41,8 @@ export function findWriters(files: readonly FileIdentity[]): Writers {
     const fds = findDescriptors(pid, files).filter(({ isWritable }) => isWritable)
       .map(({ fd }) => fd);
     if (fds.length === 0) continue;
-    // One descriptor is the target's, opened here unless it is standard output. Whoever got that
-    // from this process is a child of the shell that became this program by exec.
+    // One descriptor is the target's, opened here unless it is standard output. A process that got
+    // that from this one is a child of the shell that became this program by exec.
     if (pid === self ? fds.length > 1 || fds[0] === STDOUT_FD : parents.includes(pid)) {
       givers.add(pid);
     } else if (pid !== self) others.push(pid);
