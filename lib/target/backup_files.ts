@@ -1,9 +1,9 @@
 /**
- * Keeps files of backup directories, whoever reads them, from becoming targets by a slip: what lies
- * in one, what is named as their files are, and what holds what theirs hold (a hard link or bind
- * mount may have any name).
+ * Recognises files that belong to a backup, so that they are not overwritten by mistake: by the
+ * directory they lie in, by their name, and by their content (a hard link or bind mount may have
+ * any name). `--force` overrides this.
  *
- * The directories that are being read are `store_overlap.ts`'s matter: those are never written.
+ * `store_overlap.ts` is about the directories that are being read, which are never written.
  *
  * @module
  */
@@ -25,28 +25,28 @@ import { quote } from "../wording.ts";
 
 /** A file that is to be written. */
 export interface FileToWrite {
-  /** By which it can be opened; not needed where it does not exist. */
+  /** A path to open it by; not needed if it does not exist. */
   readonly path?: string;
-  /** Where it is or will be, symbolic links resolved; `null` if it has no name any more. */
+  /** Where it is or will be, symbolic links resolved; `null` if it has lost its name. */
   readonly realPath: string | null;
   /** `null` if it does not exist yet. */
   readonly info: FileStatus | null;
 }
 
-/** As much of a file is looked at: the metadata of a revision is seldom longer. */
+/** Bytes of a file that are looked at: the metadata of a revision is seldom longer. */
 const SAMPLE_BYTES = 4096;
 
-/** Lock of a backup that is running, inside the backup directory. */
+/** Lock file of a running backup, in the backup directory. */
 const BACKUP_LOCK_FILE = ".backup";
 
-/** Length of a version tag such as "v2", with some white space. */
+/** Longest version tag: "v2" or the like, with some white space. */
 const TAG_MAX_CHARS = 16;
 
 /**
- * Says what speaks against writing a file: that it belongs to a backup, or that it has other names.
+ * Says why a file should not be written: it belongs to a backup, or has other names.
  *
- * @returns Clauses such as `it lies in the backup directory "/srv/backy/vm1"`, each of which
- *   `--force` overrides.
+ * @returns Clauses such as `it lies in the backup directory "/srv/backy/vm1"`; `--force` overrides
+ *   each of them.
  */
 export function describeHarm(file: FileToWrite): string[] {
   const reasons: string[] = [];
@@ -59,7 +59,7 @@ export function describeHarm(file: FileToWrite): string[] {
   return reasons;
 }
 
-/** Says which backup a path belongs to, by what lies above and beside it. */
+/** Says which backup a path belongs to, by the folders above it and the files beside it. */
 function describePlace(realPath: string | null): string | null {
   if (realPath === null) return null;
   const folders = foldersAbove(realPath);
@@ -70,7 +70,7 @@ function describePlace(realPath: string | null): string | null {
   return describeName(realPath);
 }
 
-/** The folders above a path, the nearest first. */
+/** The folders above a path, nearest first. */
 function foldersAbove(path: string): string[] {
   const folders: string[] = [];
   for (let folder = dirname(path);; folder = dirname(folder)) {
@@ -79,7 +79,7 @@ function foldersAbove(path: string): string[] {
   }
 }
 
-/** A chunks directory may be mounted under any name, without the backup directory above it. */
+/** Needed because a chunks directory may be mounted alone, under any name. */
 function isChunksFolder(folder: string): boolean {
   const tag = `${folder}/${basename(STORE_TAG_FILE)}`;
   const info = statOrNull(tag);
@@ -87,7 +87,7 @@ function isChunksFolder(folder: string): boolean {
   return /^\s*v\d+\s*$/.test(readTextOrNull(tag) ?? "");
 }
 
-/** Says whether a file is one of a backup by its name, wherever it lies. */
+/** Recognises a file of a backup by its name, wherever it lies. */
 function describeName(realPath: string): string | null {
   const name = basename(realPath);
   if (name === PURGE_LOCK_FILE || name === BACKUP_LOCK_FILE) {
@@ -107,14 +107,14 @@ function describeName(realPath: string): string | null {
   return isFileAt(map) ? `it describes ${quote(map)}, a revision of a backup` : null;
 }
 
-/** Says whether an existing file holds what only a backup's files hold. */
+/** Recognises an existing file of a backup by its content. */
 function describeContent({ path, info }: FileToWrite): string | null {
   if (path === undefined || !info?.isFile || info.size === 0) return null;
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = readBeginning(path, SAMPLE_BYTES);
   } catch {
-    return null; // it may be written, but not read
+    return null; // it may be writable, but not readable
   }
   if (isChunk(bytes, info.size)) return "it holds a chunk of a backup";
   const text = new TextDecoder().decode(bytes);
@@ -125,7 +125,7 @@ function describeContent({ path, info }: FileToWrite): string | null {
     : null;
 }
 
-/** Whether a file looks like a chunk's: its header is in order, and it is not too long. */
+/** Whether a file looks like a chunk file: it has such a header, and is not too long. */
 function isChunk(beginning: Uint8Array, fileBytes: number): boolean {
   if (beginning.length < CHUNK_HEADER_BYTES) return false;
   const length = new DataView(beginning.buffer, beginning.byteOffset).getUint32(1);

@@ -22,14 +22,14 @@ import { isNamedBy } from "./target_name.ts";
 import { describeBytes, refusal } from "./wording.ts";
 
 /**
- * What becomes of zeros in a file whose old content stays. Only a device can be trusted to hold
- * zeros: "always" stands for holes in files.
+ * What happens to zeros in a file whose old content stays. Only devices are trusted to hold zeros:
+ * for files "always" means holes.
  */
 const KEPT_ZERO_POLICIES = { auto: "deallocate", always: "deallocate", never: "write" } as const;
 
 /**
- * Locks a file as long as it is open: two restores into one file would both be complete and neither
- * right.
+ * Locks a file until it is closed: two restores into one file would both succeed, and the file
+ * would hold neither image.
  *
  * @returns `false` if somebody else has locked it.
  */
@@ -37,14 +37,14 @@ export function tryClaim(fd: number): boolean {
   try {
     return tryFlock(fd, FlockOperation.LOCK_EX);
   } catch (error) {
-    if (error instanceof OsError) return true; // a file system without locks
+    if (error instanceof OsError) return true; // the file system has no locks
     throw error;
   }
 }
 
 /**
- * Another restore that finds the file in use locks it for a moment, only to give up: neither would
- * be left.
+ * Another restore that finds the file in use locks it for a moment and then gives up. Without
+ * another attempt both would give up.
  */
 const CLAIM_ATTEMPTS = 5, CLAIM_PAUSE_MS = 50;
 
@@ -60,13 +60,12 @@ export class CheckedFile implements CheckedTarget {
   #fd: number | null;
   /** Whether the old content is gone. */
   #isEmptied = false;
-  /** Its length before it was changed; `null` as long as it was not. */
+  /** Its length before it was changed; `null` until then. */
   #oldBytes: number | null = null;
 
   /**
-   * @param found.fd Descriptor of a file that exists and is claimed; owned by this object from here
-   *   on.
-   * @param found.createAt Where a file that does not exist is to be created, links resolved.
+   * @param found.fd Descriptor of an existing, claimed file; this object owns it from now on.
+   * @param found.createAt Where to create a file that does not exist, links resolved.
    */
   constructor(
     path: string,
@@ -104,16 +103,15 @@ export class CheckedFile implements CheckedTarget {
   }
 
   /**
-   * @returns The descriptor that was checked. @throws {TargetError} If the path leads elsewhere
-   *   since.
+   * @returns The descriptor that was checked.
+   * @throws {TargetError} If the path leads elsewhere by now.
    */
   #takeChecked(): number {
     const fd = this.#fd;
     if (fd === null) {
       throw new TypeError(`Cannot open ${quote(this.path)}: it was opened before`);
     }
-    // Another restore may have removed the file it had created, before its lock could be taken
-    // over.
+    // Another restore may have failed and removed the file that it had created and locked.
     if (!isNamedBy(fd, this.path)) {
       throw refusal(this.path, "it was deleted or replaced since it was looked at");
     }
@@ -122,8 +120,9 @@ export class CheckedFile implements CheckedTarget {
   }
 
   /**
-   * Creates the file and claims it. @throws {TargetError} If it is there by now, or somebody
-   * else's.
+   * Creates the file and claims it.
+   *
+   * @throws {TargetError} If it exists by now, or if somebody else claimed it first.
    */
   async #create(): Promise<number> {
     let fd: number;
@@ -133,8 +132,8 @@ export class CheckedFile implements CheckedTarget {
     } catch (error) {
       throw refusal(this.path, `it cannot be created: ${reasonOf(error)}`, error);
     }
-    // Before the lock another restore can find the file, lock it and write to it, and may even have
-    // ended. Then it is that one's file, to be neither changed nor removed.
+    // Before it is locked here, another restore can find the file, lock it, write to it and even
+    // end. The file is then that restore's: it must be neither changed nor removed.
     for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
       if (attempt > 0) await new Promise((resolve) => setTimeout(resolve, CLAIM_PAUSE_MS));
       if (!tryClaim(fd)) continue;
@@ -146,11 +145,11 @@ export class CheckedFile implements CheckedTarget {
   }
 
   /**
-   * Empties the file unless its content stays, gives it its length, and puts storage behind it for
-   * `never`.
+   * Empties the file unless its content stays, gives it its length, and for `--sparse=never` its
+   * storage.
    *
-   * @returns How zeros are written, and the length it is to get at the end where it could not get
-   *   it at once.
+   * @returns How zeros are written, and the length that the file must get at the end if it could
+   *   not get it at once.
    */
   async #prepare(
     fd: number,
@@ -162,8 +161,8 @@ export class CheckedFile implements CheckedTarget {
       this.#oldBytes = oldBytes;
       const isReplaced = oldContent === "replaced" && !this.isNew;
       const length = new FileLength(fd, { path: this.path, wantedBytes: extent.end });
-      // A length that the file system or a limit does not allow is refused here, with the old
-      // content still there.
+      // Fails if the file system or a limit does not allow the length, while the old content is
+      // still there.
       await length.grow();
       if (isReplaced) {
         await length.empty();
@@ -172,8 +171,7 @@ export class CheckedFile implements CheckedTarget {
       }
       const isAllocated = sparse === "never" && await allocate(fd, extent, signal);
       await length.grow();
-      // A file that is right already is not touched: to give it its own length would change its
-      // time.
+      // A file of the right length is left alone: setting the same length would change its time.
       if (oldContent === "updated") await length.cut();
       const { missingBytes } = length;
       if (!this.isNew && !isReplaced) {
@@ -194,10 +192,9 @@ export class CheckedFile implements CheckedTarget {
     }
   }
 
-  /** Leaves no file of zeros behind that could pass for an image, nor the space it took. */
+  /** Undoes what was done: a file of zeros could pass for an image, and takes space. */
   #giveUp(fd: number): void {
-    // The failure that led here is what the caller reports, and what fails here does not keep the
-    // rest from being done.
+    // The caller reports the failure that led here. Another one must not stop the rest.
     const attempt = (undo: () => void) => {
       try {
         undo();
@@ -206,7 +203,7 @@ export class CheckedFile implements CheckedTarget {
       }
     };
     if (this.isNew) {
-      // By now the name may be another file's.
+      // By now the name may belong to another file.
       attempt(() => {
         if (isNamedBy(fd, this.#createAt)) Deno.removeSync(this.#createAt);
       });

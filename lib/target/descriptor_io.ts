@@ -174,7 +174,7 @@ export class DescriptorIo implements BlockIo {
     for (let at = offset; at < end;) {
       const data = nextDataRange(fd, at, end) ?? { start: end, end };
       if (data.start > at) {
-        // After a flush a hole is one on the disk, too. Behind the end of a file there is none.
+        // After a flush a hole is a hole on the disk too. What is behind the end is not a hole.
         const isZero = mayHaveHoles && data.start <= lengthOfFd(fd, path);
         yield { offset: at, length: data.start - at, content: isZero ? "zeros" : "missing" };
       }

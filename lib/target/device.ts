@@ -1,5 +1,5 @@
 /**
- * Block devices as targets: their checks, and the claim on them.
+ * Block devices as targets: checks them and claims them. `opened_block.ts` is next.
  *
  * @module
  */
@@ -25,10 +25,9 @@ import {
 } from "./wording.ts";
 
 /**
- * The least unit in which a device is deallocated, whatever its sectors: that of the page cache. If
- * two workers have to do with one page, one that zeroes sectors of it past the cache and one that
- * writes others through it, then what the latter read before the former zeroed would be written
- * back. (Parts of an image need not lie at a page of the target.)
+ * Devices are deallocated in whole pages of the page cache, even if their sectors are smaller.
+ * Otherwise one worker's write through a stale cached page could bring back what another worker had
+ * zeroed past the cache. (Workers' parts of an image need not begin at a page of the target.)
  */
 const PAGE_BYTES = 4096;
 
@@ -70,7 +69,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
 /**
  * Opens a device for writing, exclusively: until it is closed nobody can mount it or swap to it.
  *
- * @returns The descriptor, and what the device is used for where that is overridden.
+ * @returns The descriptor, and what the device is used for if `--force` overrides that.
  */
 function claim(path: string, options: PreflightOptions): { fd: number; uses: string[] } {
   const access = options.isRead ? OpenFlag.O_RDWR : OpenFlag.O_WRONLY;
@@ -94,8 +93,8 @@ function claim(path: string, options: PreflightOptions): { fd: number; uses: str
 }
 
 /**
- * What the restore will overwrite; nothing to speak of where the target is known to hold an image,
- * or is left as it is there.
+ * Says what the restore will overwrite. `null` for an update, whose target should hold an image,
+ * and for a restore that leaves the start of the device alone.
  */
 function contentOf(path: string, deviceBytes: number, options: PreflightOptions): string | null {
   if (options.oldContent === "updated" || options.extent.start >= CONTENT_BYTES) return null;
@@ -107,7 +106,7 @@ function contentOf(path: string, deviceBytes: number, options: PreflightOptions)
       releaseFd(fd);
     }
   } catch (error) {
-    if (error instanceof OsError) return null; // it cannot be read, which is not asked of it
+    if (error instanceof OsError) return null; // it cannot be read, and need not be
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Says what a device holds that is about to be overwritten, so that someone who has named the wrong
- * one sees it.
+ * Says what a device holds that is about to be overwritten, so that a user who named the wrong
+ * device notices.
  *
  * @module
  */
@@ -10,18 +10,15 @@ import { readAt } from "../linux/files.ts";
 import { readPartitionTable } from "../image/partition_table.ts";
 import { findSignature, SIGNATURE_BYTES } from "../image/signatures.ts";
 
-/**
- * Bytes at the start of a device in which most signatures lie; what is restored behind them
- * overwrites none.
- */
+/** Bytes at the start of a device that hold most signatures; a restore behind them keeps those. */
 export const CONTENT_BYTES = SIGNATURE_BYTES;
 
 /**
  * Says what a device holds.
  *
  * @param fd Open for reading.
- * @returns Such as "XFS file system" or "partition table (GPT, 3 partitions), RAID member"; `null`
- *   if nothing is recognised.
+ * @returns For example "XFS file system" or "partition table (GPT, 3 partitions), RAID member";
+ *   `null` if nothing is recognised.
  * @throws {OsError} If it cannot be read.
  */
 export function describeContent(fd: number, deviceBytes: number): string | null {
@@ -45,14 +42,14 @@ function describeTable(source: Parameters<typeof readPartitionTable>[0]): string
     const count = partitions.length === 1 ? "1 partition" : `${partitions.length} partitions`;
     return partitions.length === 0 ? null : `partition table (${kind.toUpperCase()}, ${count})`;
   } catch (error) {
-    if (error instanceof UsageError) return null; // there is none, or it is damaged
+    if (error instanceof UsageError) return null; // no partition table, or a damaged one
     throw error;
   }
 }
 
 /**
- * Where the first label of a ZFS device has its uberblocks, and what each begins with, in either
- * byte order.
+ * The uberblocks of the first label of a ZFS device: where they are, and the number that each
+ * begins with, in either byte order.
  */
 const ZFS_UBERBLOCKS = { offset: 131_072, bytes: 131_072, stepBytes: 1024, magic: 0x00bab10cn };
 
@@ -66,8 +63,8 @@ function hasUberblock(bytes: Uint8Array<ArrayBuffer>): boolean {
 }
 
 /**
- * The magic number of Linux's RAID, and where its versions 0.90 and 1.0 have it. Source:
- * linux/raid/md_p.h, super-1.
+ * The magic number of Linux's RAID. Versions 0.90 and 1.0 have it near the end of the device.
+ * Source: linux/raid/md_p.h, super-1.
  */
 const RAID_MAGIC = 0xa92b4efc;
 

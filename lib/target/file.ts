@@ -1,5 +1,5 @@
 /**
- * Regular files as targets: their checks. How they are made ready is in `checked_file.ts`.
+ * Regular files as targets: checks them. `checked_file.ts` makes them ready to be written.
  *
  * @module
  */
@@ -31,15 +31,12 @@ import {
   roomWarnings,
 } from "./wording.ts";
 
-/**
- * Symbolic links that are followed before a path counts as endless. Source: MAXSYMLINKS,
- * linux/namei.h.
- */
+/** Symbolic links that are followed in one path. Source: MAXSYMLINKS, linux/namei.h. */
 const MAX_SYMLINKS = 40;
 
 /** Checks an existing regular file. @throws {TargetError} If it must not or cannot be written. */
 export function checkExistingFile(path: string, options: PreflightOptions): CheckedTarget {
-  // Before it is opened here, which makes us one of them.
+  // Asked before it is opened here, which would count too.
   const isWritten = isWrittenByOthers(path);
   let fd: number;
   try {
@@ -119,7 +116,7 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
   });
 }
 
-/** The path that creating `path` would create: its own, or the one that dangling links lead to. */
+/** Returns the path that creating `path` would create: itself, or where dangling links lead. */
 function followLinks(path: string): string {
   let current = path;
   for (let i = 0; i < MAX_SYMLINKS; i++) {
@@ -135,9 +132,8 @@ function followLinks(path: string): string {
 }
 
 /**
- * Tells whether a folder is for device nodes, where a name that does not exist is a slip of the pen
- * and not a wish for a file in memory. File systems that are mounted below /dev, such as /dev/shm,
- * are for files.
+ * Whether a folder is for device nodes. A name that does not exist there is a typing error, not a
+ * request for a file in memory. File systems mounted below /dev, such as /dev/shm, are for files.
  */
 function isDeviceFolder(folder: string): boolean {
   if (folder !== "/dev" && !folder.startsWith("/dev/")) return false;
@@ -146,8 +142,8 @@ function isDeviceFolder(folder: string): boolean {
 }
 
 /**
- * @throws {TargetError} If the file system has not the room for what will be written. @returns
- *   Warnings if it may not.
+ * @returns Warnings if the file system may lack the room for what will be written.
+ * @throws {TargetError} If it certainly does.
  */
 function requireRoom(
   path: string,

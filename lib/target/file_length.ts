@@ -1,9 +1,9 @@
 /**
- * A file's length and storage, set without keeping the event loop waiting.
+ * Sets a file's length and allocates its storage, without blocking the event loop.
  *
  * Most file systems make a file longer at once, by a hole. Others (FAT, exFAT) have no holes: they
- * fill the file with zeros, which takes as long as writing it. There the file grows by what is
- * written to it, and gets what is missing at the end.
+ * fill the file with zeros, which takes as long as writing it. There the file grows as it is
+ * written, and gets the rest of its length at the end.
  *
  * @module
  */
@@ -14,15 +14,13 @@ import { allocateFd, canSeekTo, resizeFd } from "../linux/file_space.ts";
 import { readTextOrNull } from "../linux/paths.ts";
 import { STAT_BLOCK_BYTES, type TargetExtent } from "./target.ts";
 
-/** A file is made this much longer to see whether storage comes with it. */
+/** A file is made this much longer to see whether the file system allocates storage for it. */
 const PROBE_BYTES = 1_048_576;
 
-/** Zeros are filled in, and storage is allocated, in pieces between which it can be stopped. */
+/** Filling and allocating is done in pieces of this size, and can be stopped between them. */
 const FILL_PIECE_BYTES = 67_108_864;
 
-/**
- * Errors of `fallocate` that mean: this file system, or this file, cannot have storage in advance.
- */
+/** Errors of `fallocate` that mean: the file system cannot allocate storage for this file. */
 const CANNOT_ALLOCATE: ReadonlySet<number> = new Set([
   Errno.EOPNOTSUPP,
   Errno.ENOSYS,
@@ -36,7 +34,7 @@ export class FileLength {
   readonly #fd: number;
   readonly #path: string;
   readonly #wantedBytes: number;
-  /** Whether the file system makes holes; `null` as long as that is not known. */
+  /** Whether the file system makes holes; `null` until that is known. */
   #hasHoles: boolean | null = null;
   #bytes: number;
 
@@ -48,16 +46,16 @@ export class FileLength {
     this.#bytes = statFd(fd).size;
   }
 
-  /** The length that the file is still to be given; `null` if it has it, or a greater one. */
+  /** The length that the file must still get; `null` if it is long enough. */
   get missingBytes(): number | null {
     return statFd(this.#fd).size < this.#wantedBytes ? this.#wantedBytes : null;
   }
 
   /**
-   * Makes a file that is too short longer, if that costs nothing; otherwise only finds out whether
-   * it is allowed, as far as that can be known.
+   * Makes a file that is too short longer if that costs nothing. Otherwise only checks, as far as
+   * possible, that the length is allowed.
    *
-   * @throws {OsError} If it is not, such as EFBIG.
+   * @throws {OsError} If it is not allowed, for example EFBIG.
    */
   async grow(): Promise<void> {
     // An allocation may have made it longer.
@@ -81,13 +79,13 @@ export class FileLength {
     if (this.#bytes > this.#wantedBytes) await this.#resize(this.#wantedBytes);
   }
 
-  /** Makes the file a little longer. @returns Whether that took less storage than bytes. */
+  /** Makes the file a little longer. @returns Whether the added part is (mostly) a hole. */
   async #probe(): Promise<boolean> {
     const before = this.#bytes, blocksBefore = statFd(this.#fd).blocks ?? 0;
     await this.#resize(Math.min(before + PROBE_BYTES, this.#wantedBytes));
     const addedBytes = this.#bytes - before;
     const addedBlocks = (statFd(this.#fd).blocks ?? 0) - blocksBefore;
-    // What is less than a block may lie in the last one, and tells nothing.
+    // A few bytes may fit into the file's last block, and prove nothing.
     return addedBytes < PROBE_BYTES || addedBlocks * STAT_BLOCK_BYTES < addedBytes / 2;
   }
 
@@ -100,8 +98,8 @@ export class FileLength {
 /**
  * Makes a file longer, piece by piece, where its file system fills it with zeros.
  *
- * @param wantedBytes Length that the file is to have; a longer one stays as it is.
- * @param shouldStop Asked between the pieces.
+ * @param wantedBytes Length that the file must get; a longer file stays as it is.
+ * @param options.shouldStop Asked between the pieces.
  * @throws {OsError}
  */
 export async function fillUp(
@@ -118,8 +116,8 @@ export async function fillUp(
 /**
  * Allocates a range of a file.
  *
- * @returns `false` if the file system cannot; then nothing is allocated.
- * @throws {OsError} On any other failure, such as ENOSPC.
+ * @returns `false` if the file system cannot do that; nothing is allocated then.
+ * @throws {OsError} On any other failure, for example ENOSPC.
  */
 export async function allocate(
   fd: number,
@@ -136,7 +134,7 @@ export async function allocate(
   return true;
 }
 
-/** The process's limit of file sizes (RLIMIT_FSIZE) in bytes. */
+/** The process's limit of the size of files (RLIMIT_FSIZE), in bytes. */
 function fileSizeLimit(): number {
   const limits = readTextOrNull("/proc/self/limits") ?? "";
   const [, soft = "unlimited"] = /^Max file size\s+(\S+)/m.exec(limits) ?? [];

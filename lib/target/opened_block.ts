@@ -1,6 +1,6 @@
 /**
- * A file or block device that has been opened: beside what `opened_target.ts` does, it is read, a
- * file gets its length where that was put off, and at the end the name must still lead to it.
+ * A file or block device that has been opened. Beyond what `opened_target.ts` does, it can be read,
+ * a file gets its length if that was put off, and at the end its name must still lead to it.
  *
  * @module
  */
@@ -47,7 +47,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
       zeroPolicy,
       blockBytes,
       directFd: null,
-      // With "write" all of the target is to have storage.
+      // With "write", all of the target must have storage.
       mayHaveHoles: zeroPolicy !== "write",
     };
     super(handle, { hasStorage: true });
@@ -71,7 +71,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
     if (sync && this.#newEntryIn !== null) flushDirectory(this.#newEntryIn);
   }
 
-  /** Gives the file its length, where that was put off. */
+  /** Gives the file its length, if that was put off. */
   async #fillUp(): Promise<void> {
     const bytes = this.#missingBytes;
     if (bytes === null) return;
@@ -89,8 +89,8 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
 
   protected override closeDescriptors(): void {
     if (this.#directFd !== null) releaseFd(this.#directFd);
-    // A descriptor that is lent is closed when it is back: before that its number must not become
-    // another file's.
+    // If a call is using the descriptor, it is closed after that: until then its number must not
+    // become another file's.
     if (!this.#isLent) super.closeDescriptors();
   }
 }
@@ -98,12 +98,11 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
 /**
  * Opens a target once more, to read it past the page cache.
  *
- * @returns `null` where that is refused: by the file system (EINVAL, open(2)), or for want of /proc
- *   or a right.
+ * @returns `null` if that is not possible: the file system refuses (EINVAL, open(2)), or /proc or a
+ *   permission is missing.
  */
 function tryOpenDirect({ fd, path }: DescriptorHandle): number | null {
-  // The first leads to the file whatever became of its name, the second serves where /proc is not
-  // mounted.
+  // The first leads to the file whatever happened to its name, the second works without /proc.
   for (const name of [`/proc/self/fd/${fd}`, path]) {
     try {
       const directFd = openFd(name, OpenFlag.O_RDONLY | OpenFlag.O_DIRECT | OpenFlag.O_NONBLOCK);
@@ -116,10 +115,7 @@ function tryOpenDirect({ fd, path }: DescriptorHandle): number | null {
   return null;
 }
 
-/**
- * A directory that may be written but not read cannot be opened; some network file systems cannot
- * flush one.
- */
+/** A directory may be writable but not readable; some network file systems cannot flush one. */
 const CANNOT_FLUSH_DIRECTORY: ReadonlySet<number> = new Set([Errno.EACCES, Errno.EINVAL]);
 
 /**

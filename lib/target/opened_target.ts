@@ -1,6 +1,6 @@
 /**
- * A target that has been opened: how it is flushed and closed. Streams need no more; files and
- * block devices add `opened_block.ts`.
+ * A target that has been opened: flushes and closes it. For streams that is all; `opened_block.ts`
+ * adds what files and block devices need.
  *
  * @module
  */
@@ -15,8 +15,8 @@ import { nameTarget } from "./wording.ts";
 
 /**
  * Errors that say "there is nothing to flush here": special files, and file systems without the
- * operation. Not EROFS, though fsync(2) lists it beside EINVAL: it is how ext4 reports that it gave
- * up writing, with our bytes among the lost.
+ * operation. Not EROFS, although fsync(2) lists it beside EINVAL: ext4 reports by it that it gave
+ * up writing and lost bytes, ours too.
  */
 const NOTHING_TO_FLUSH: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.ENOSYS]);
 
@@ -26,7 +26,7 @@ export class OpenedTarget<Handle extends DescriptorHandle | StreamHandle> implem
   readonly #hasStorage: boolean;
   #isOpen = true;
 
-  /** @param options.hasStorage Whether there is storage to flush: not so behind a pipe. */
+  /** @param options.hasStorage Whether there is storage to flush; a pipe has none. */
   constructor(handle: Handle, options: { hasStorage: boolean }) {
     this.handle = handle;
     this.#hasStorage = options.hasStorage;
@@ -54,8 +54,7 @@ export class OpenedTarget<Handle extends DescriptorHandle | StreamHandle> implem
   finish(options: { sync: boolean }): Promise<void> {
     return this.#orFail(async () => {
       await this.store(options);
-      // A file system may keep a write error until the close (close(2), NFS), so this is part of
-      // the restore.
+      // A file system may report a write error only when the file is closed (close(2), NFS).
       this.#closeOnce();
     });
   }
@@ -64,7 +63,7 @@ export class OpenedTarget<Handle extends DescriptorHandle | StreamHandle> implem
     try {
       this.#closeOnce();
     } catch {
-      // What failed before is what the caller reports.
+      // The caller reports what failed before.
     }
   }
 
@@ -74,8 +73,8 @@ export class OpenedTarget<Handle extends DescriptorHandle | StreamHandle> implem
   }
 
   /**
-   * All flushes are of the one descriptor that was written to: the kernel tells each open file once
-   * of errors that came after it was opened (errseq_t).
+   * Flushes the descriptor that was written to, no other one: the kernel reports an error once to
+   * each open file that existed when it happened (errseq_t).
    */
   protected async flushData(): Promise<void> {
     if (!this.#hasStorage) return;

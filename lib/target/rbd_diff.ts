@@ -1,38 +1,38 @@
 /**
- * Builds the records of a stream that `rbd import-diff` reads: Ceph's format "rbd diff v1" (Ceph's
- * documentation, "RBD Incremental Backup", doc/dev/rbd-diff.rst).
+ * The stream format that `rbd import-diff` reads: "rbd diff v1" (Ceph's documentation, "RBD
+ * Incremental Backup", doc/dev/rbd-diff.rst).
  *
- * A stream is the prologue, then records of data and of zeros, then the end. What no record covers
- * stays as it was in the receiving image, so that records must cover all that is to be restored,
- * zeros too.
+ * A stream is a prologue, then records of data and of zeros, then an end mark. The receiving image
+ * keeps whatever no record covers, so records must cover everything that is to be restored, zeros
+ * too.
  *
- * Readers want more than the format's description says: `rbd merge-diff` wants offsets to ascend
- * and no empty record; `rbd import-diff` holds all data of a record in memory, so that records
- * should be short.
+ * Readers expect more than the documentation says: `rbd merge-diff` wants ascending offsets and no
+ * empty records; `rbd import-diff` holds all data of a record in memory, so records should be
+ * short.
  *
  * @module
  */
 
 import type { StreamEncoding } from "./stream_writer.ts";
 
-/** First bytes of a stream. */
+/** The first bytes of a stream. */
 const BANNER = "rbd diff v1\n";
 
-/** First byte of a record. */
+/** The first byte of a record. */
 const Tag = { SIZE: 0x73, DATA: 0x77, ZEROS: 0x7a, END: 0x65 } as const; // "s", "w", "z", "e"
 
-/** Bytes of a record's header with offset and length. */
+/** Length of a record's header with offset and length. */
 const RANGE_RECORD_BYTES = 17;
 
 /** The last byte of a stream. */
 export const RBD_DIFF_END: Uint8Array<ArrayBuffer> = Uint8Array.of(Tag.END);
 
 /**
- * Builds what a stream begins with: the banner and the image's size. It names no snapshots: the
- * stream is for the image itself, whatever it holds, and leaves none behind.
+ * Builds the beginning of a stream: the banner and the image's size. It names no snapshots, so the
+ * stream can be imported whatever the receiving image holds, and leaves no snapshot behind.
  *
- * @param imageBytes Size of the image, to which the receiving one will be grown or cut.
- * @throws {RangeError} If it is no size.
+ * @param imageBytes Size of the image; the receiving image is resized to it.
+ * @throws {RangeError} If it is not a size.
  */
 export function rbdDiffPrologue(imageBytes: number): Uint8Array<ArrayBuffer> {
   if (!(Number.isSafeInteger(imageBytes) && imageBytes >= 0)) {
@@ -46,11 +46,11 @@ export function rbdDiffPrologue(imageBytes: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * Builds what stands before data; the data follows.
+ * Builds the header of a data record; the data follows.
  *
- * @param offset Byte of the image at which the data begins.
+ * @param offset First byte of the image.
  * @param length Number of bytes that follow, > 0.
- * @throws {RangeError} If it is no range.
+ * @throws {RangeError} If that is not a range.
  */
 export function rbdDataHeader(offset: number, length: number): Uint8Array<ArrayBuffer> {
   return rangeRecord(Tag.DATA, offset, length);
@@ -59,9 +59,9 @@ export function rbdDataHeader(offset: number, length: number): Uint8Array<ArrayB
 /**
  * Builds the whole record of a range of zeros.
  *
- * @param offset Byte of the image at which the zeros begin.
+ * @param offset First byte of the image.
  * @param length Number of zeros, > 0.
- * @throws {RangeError} If it is no range.
+ * @throws {RangeError} If that is not a range.
  */
 export function rbdZeroRecord(offset: number, length: number): Uint8Array<ArrayBuffer> {
   return rangeRecord(Tag.ZEROS, offset, length);
@@ -80,7 +80,7 @@ function rangeRecord(tag: number, offset: number, length: number): Uint8Array<Ar
   return record;
 }
 
-/** Writes a number that is exact as little-endian 64 bits. */
+/** Writes a safe integer as little-endian 64 bits. */
 function writeUint64(bytes: Uint8Array<ArrayBuffer>, at: number, value: number): void {
   const view = new DataView(bytes.buffer);
   view.setUint32(at, value % 2 ** 32, true);

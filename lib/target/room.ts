@@ -1,9 +1,8 @@
 /**
- * Foretells whether a file system has the room for what will be written to a file.
+ * Forecasts whether a file system has room for what will be written to a file.
  *
- * How much that will be is known within bounds only: chunks are known to hold something else than
- * zeros, but not how many zeros beside it. What cannot fit is refused, what may not fit is warned
- * of.
+ * Only bounds of the amount are known: a chunk that is not all zeros may still have many of them. A
+ * restore that cannot fit is refused; if it may not fit, there is a warning.
  *
  * @module
  */
@@ -16,16 +15,16 @@ import { describeBytes } from "./wording.ts";
 
 /** Bytes that will be written. */
 export interface Amount {
-  /** So many for certain. */
+  /** Certainly this many. */
   readonly atLeast: number;
-  /** Perhaps as many. */
+  /** Possibly this many. */
   readonly atMost: number;
 }
 
 /**
- * File systems that store what they are given, so that what is larger than the room that is left
- * cannot fit. Others may compress it, or ask a server that does. ext2 to ext4, XFS, tmpfs, FAT,
- * exFAT, JFS. Source: linux/magic.h.
+ * File systems that store bytes as they are, so that more than the free room cannot fit: ext2 to
+ * ext4, XFS, tmpfs, FAT, exFAT, JFS. Others may compress, or leave it to a server that does.
+ * Source: linux/magic.h.
  */
 const STORES_AS_IS: ReadonlySet<number> = new Set([
   0xef53,
@@ -36,19 +35,19 @@ const STORES_AS_IS: ReadonlySet<number> = new Set([
   0x3153464a,
 ]);
 
-/** What a forecast comes to: phrases for messages, of which one at most is there. */
+/** The result of a forecast: phrases for messages. At most one of them is not `null`. */
 export interface Forecast {
   /** Why the image cannot fit; `null` if it may. */
   readonly refusal: string | null;
-  /** Why it may not fit; `null` if it will. */
+  /** Why it may not fit; `null` if it will, or cannot. */
   readonly doubt: string | null;
 }
 
 /**
- * Compares what will be written with the room that is left. Quotas are not known.
+ * Compares what will be written with the free room. Quotas are not considered.
  *
  * @param at Path on the file system, or a descriptor.
- * @param old The file that is written, which holds its room already; `null` if there is none.
+ * @param options.old The file that is written, whose own room can be used; `null` if it is new.
  */
 export function forecastRoom(
   at: string | number,
@@ -60,7 +59,7 @@ export function forecastRoom(
   const ownBytes = (old?.blocks ?? 0) * STAT_BLOCK_BYTES;
   const roomBytes = ownBytes + (isRoot() ? freeBytes : availableBytes);
   const has = `the file system has room for ${describeBytes(roomBytes)}`;
-  // What must be allocated is not compressed.
+  // Storage that is allocated in advance is not compressed.
   const mayRefuse = sparse === "never" || STORES_AS_IS.has(magic);
   if (mayRefuse && amount.atLeast > roomBytes) {
     const step = `make room${
@@ -76,17 +75,14 @@ export function forecastRoom(
   return { refusal: null, doubt: `it takes up to ${describeBytes(amount.atMost)}, ${has}` };
 }
 
-/**
- * How much will be written to a file at any offset: all of it where zeros are, else what is not
- * zeros.
- */
+/** How much room a file needs: for all bytes with `--sparse=never`, else for those with data. */
 export function amountOfFile({ extent, sparse, data }: PreflightOptions): Amount {
   const allBytes = extent.end - extent.start;
   if (sparse === "never") return { atLeast: allBytes, atMost: allBytes };
   return data ?? { atLeast: 0, atMost: 0 };
 }
 
-/** How much will be written to a stream: zeros are written too, unless they are records. */
+/** How much is written to a stream: zeros too, unless they are records. */
 export function amountOfStream(
   { extent, data, areZerosRecords = false }: PreflightOptions,
 ): Amount {

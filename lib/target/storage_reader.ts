@@ -1,15 +1,15 @@
 /**
- * Reads what a target's storage holds, past the page cache: what compares a target reads it by
- * this, in the workers.
+ * Reads what a file's or device's storage holds, past the page cache, in the workers. Whatever
+ * compares a target reads it this way.
  *
- * The page cache is no witness. After a failed write-back the kernel keeps the pages as if they had
- * been written (ext4, XFS and block devices do), reports the error once, and serves them to whoever
- * reads. Dropping them beforehand is not enough either, as pages that somebody has mapped or locked
- * stay. A descriptor that was opened with O_DIRECT asks the storage.
+ * The page cache cannot be trusted. After a failed write-back the kernel keeps the pages as if they
+ * had been written (ext4, XFS and block devices do), reports the error once, and serves the pages
+ * to every reader. Dropping them before a read is not enough, because pages that somebody has
+ * mapped or locked stay. A descriptor that was opened with O_DIRECT asks the storage.
  *
- * Where a file system refuses that, and where it reads through the page cache all the same
- * (compressed files of Btrfs, ext4 with `data=journal`), what could be dropped of the cache has
- * been. What is dirty in it must have been flushed (`Target.settle()`).
+ * Some file systems refuse O_DIRECT, and some read through the page cache all the same (compressed
+ * files of Btrfs, ext4 with `data=journal`). There at least those pages have been dropped that
+ * could be. Dirty pages must have been flushed before (`Target.settle()`).
  *
  * @module
  */
@@ -19,16 +19,15 @@ import { Errno } from "../linux/errno.ts";
 import { dropCachedPages, readAt } from "../linux/files.ts";
 
 /**
- * Offsets and lengths of direct reads are multiples of these, tried in order: pages, which all
- * disks with sectors of up to 4 KiB are content with, and the largest block that the kernel
- * supports.
+ * Direct reads are aligned to one of these, tried in order: a page, which is enough for all disks
+ * with sectors of up to 4 KiB, and the largest block that the kernel supports.
  */
 const ALIGNMENTS = [4096, 65_536];
 
 /** Pages of WebAssembly memory. */
 const WASM_PAGE_BYTES = 65_536;
 
-/** What is read. */
+/** A file or device to read. */
 export interface ReadableTarget {
   readonly fd: number;
   /** Opened with O_DIRECT; `null` where that is refused. */
@@ -39,9 +38,9 @@ export interface ReadableTarget {
 /** Reads a target; each worker has its own. */
 export class StorageReader {
   readonly #target: ReadableTarget;
-  /** Index of the first of {@linkcode ALIGNMENTS} that was not refused. */
+  /** Index of the first of {@linkcode ALIGNMENTS} that has not been refused. */
   #alignment = 0;
-  /** For reads that are not aligned; its memory begins on a page boundary, as direct reads want. */
+  /** For unaligned reads. Begins on a page boundary, because direct reads require that. */
   #bounce: Uint8Array<ArrayBuffer> | null = null;
 
   constructor(target: ReadableTarget) {
@@ -51,11 +50,11 @@ export class StorageReader {
   /**
    * Reads until `length` bytes are there or the target ends.
    *
-   * @param buffer Where to; begins on a page boundary, and is not shorter than `length` rounded up
-   *   to 64 KiB. What lies behind the bytes that were asked for may be overwritten.
-   * @returns Number of bytes, at most `length`.
-   * @throws {OsError} On any failure but EINTR. Direct reads report failures of the storage by many
-   *   names, others by EIO.
+   * @param buffer Owned by the caller and filled from its start. Begins on a page boundary, and is
+   *   at least as long as `length` rounded up to 64 KiB; bytes behind `length` may be overwritten.
+   * @returns Number of bytes read, at most `length`.
+   * @throws {OsError} On any failure but EINTR. Direct reads report failures of the storage as many
+   *   different errors, other reads as EIO.
    */
   read(buffer: Uint8Array<ArrayBuffer>, offset: number, length: number): number {
     const { fd, directFd, path } = this.#target;
@@ -68,7 +67,7 @@ export class StorageReader {
     return readAt(fd, buffer.subarray(0, length), offset, path);
   }
 
-  /** @returns `null` if the alignment is refused. */
+  /** @returns Number of bytes read; `null` if the alignment is refused. */
   #tryReadDirect(
     directFd: number,
     buffer: Uint8Array<ArrayBuffer>,

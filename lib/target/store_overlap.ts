@@ -1,6 +1,6 @@
 /**
- * Keeps a restore from writing over the backup that it reads, which no option overrides;
- * `backup_files.ts` guards others.
+ * Keeps a restore from overwriting the backup that it reads; no option overrides this.
+ * `backup_files.ts` guards other backups.
  *
  * @module
  */
@@ -11,17 +11,14 @@ import type { FileToWrite } from "./backup_files.ts";
 import { isSameFile, statOrNull } from "../linux/file_status.ts";
 import type { StoreInUse } from "./target.ts";
 
-/** Files of a backup directory that are none of its revisions' (see `lib/store/layout.ts`). */
+/** Files of a backup directory that do not belong to a revision (see `lib/store/layout.ts`). */
 const OWN_NAMES: ReadonlySet<string> = new Set([".purge", ".backup", "config"]);
 
 /**
- * Tells why a file must not be overwritten by the restore of a revision.
+ * Says why a restore must not write to a file.
  *
- * @param target.realPath Where the file is or will be, symbolic links resolved; `null` if it has no
- *   name any more.
- * @param target.info The file, `null` if it does not exist yet.
- * @param stores The backup directories that are read.
- * @returns The reason, or `null` if nothing speaks against it.
+ * @param options.stores The backup directories that are read.
+ * @returns The reason; `null` if there is none.
  */
 export function storeOverlap(
   target: FileToWrite,
@@ -56,8 +53,7 @@ function overlapWith(store: StoreInUse, target: FileToWrite): string | null {
 }
 
 /**
- * Whether one of the folders above a path is the given one, under whatever name (a bind mount has
- * another).
+ * Whether a path lies in a folder, whatever the folder is called (a bind mount has a second name).
  */
 function liesInside(realPath: string, folder: Deno.FileInfo): boolean {
   for (let above = dirname(realPath);; above = dirname(above)) {

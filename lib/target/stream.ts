@@ -1,5 +1,6 @@
 /**
- * Targets that take bytes in order only: FIFOs, character devices and standard output.
+ * Targets that take bytes in order only: checks and opens FIFOs, character devices and standard
+ * output. `stream_writer.ts` writes to them.
  *
  * @module
  */
@@ -37,12 +38,12 @@ import {
 } from "./wording.ts";
 
 /**
- * A pipe's wanted capacity. At the default of 64 KiB writer and reader wake each other 64 times a
- * chunk.
+ * The capacity that a pipe should have. With the default of 64 KiB, writer and reader wake each
+ * other 64 times a chunk.
  */
 const PIPE_BYTES = 1_048_576;
 
-/** How often a FIFO without a reader is tried again. */
+/** How often opening a FIFO without a reader is tried again. */
 const FIFO_POLL_MS = 100;
 
 /** Checks a FIFO. @throws {TargetError} If it cannot be written. */
@@ -69,8 +70,10 @@ export function checkCharDevice(path: string): CheckedTarget {
 }
 
 /**
- * Checks standard output. @throws {TargetError} If it is a terminal, not open for writing, part of
- * the backup, or if a stream will not do.
+ * Checks standard output.
+ *
+ * @throws {TargetError} If it is a terminal, not open for writing or part of the backup, or if a
+ *   stream will not do.
  */
 export function checkStdout(options: PreflightOptions): CheckedTarget {
   if (options.needsRandomAccess) {
@@ -94,8 +97,8 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     const file = { path: `/proc/self/fd/${STDOUT_FD}`, realPath, info };
     const overlap = storeOverlap(file, options);
     if (overlap !== null) throw stdoutRefusal(overlap);
-    // It has one writer at least, and a lock taken here would outlast this process: the shell
-    // shares the open file.
+    // Its writers are not counted, because this process is one. It is not locked, because the lock
+    // would outlast this process: the shell shares the open file.
     const use = describeFileUse({ path: STDOUT_NAME, fd: STDOUT_FD, info }, {
       isWritten: null,
       isClaimed: true,
@@ -111,8 +114,7 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     if (forecast.refusal !== null) throw stdoutRefusal(forecast.refusal);
     warnings.push(...roomWarnings(STDOUT_NAME, forecast.doubt));
   }
-  // A shell opened it, but nobody has looked at it: what holds for a device that is named holds for
-  // one that is not.
+  // The shell opened the device without any checks, so it gets those of a device that is named.
   const device = info.isBlockDevice ? checkDevice(nodeOfStdout(info), options) : undefined;
   return new CheckedStream(STDOUT_NAME, {
     kind: "stdout",
@@ -124,7 +126,7 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
   });
 }
 
-/** Its path; `null` if it has none, or if there is something else by now, or in this chroot. */
+/** Its path; `null` if it has none, or if something else is there by now, or in this chroot. */
 function pathOfStdout(info: FileStatus): string | null {
   const path = realPathOrNull(`/proc/self/fd/${STDOUT_FD}`);
   const found = path === null ? null : statOrNull(path);
@@ -134,8 +136,9 @@ function pathOfStdout(info: FileStatus): string | null {
 }
 
 /**
- * A node of the device that standard output is, by which it can be claimed. @throws {TargetError}
- * If there is none.
+ * Finds a node of the device that standard output is, to claim it by.
+ *
+ * @throws {TargetError} If there is none.
  */
 function nodeOfStdout(info: FileStatus): string {
   const path = pathOfStdout(info);
@@ -148,10 +151,9 @@ function nodeOfStdout(info: FileStatus): string {
 }
 
 /**
- * Warns of a standard output that may have been closed by whoever started the program from source:
- * the runtime puts /dev/null in its place, for reading and writing, as shells do not. (Some
- * programs open it so for their children, who then mean it.) The executables' entry stub has opened
- * it for reading only.
+ * Warns of a standard output that was probably closed when the program was started from source: the
+ * runtime then opens /dev/null for reading and writing, which shells do not do. (Some programs do
+ * it for their children, who mean it.) The executables' entry stub opens it for reading only.
  */
 function describeNowhere(info: FileStatus): string[] {
   const isNull = info.isCharDevice === true && info.rdev === statOrNull("/dev/null")?.rdev;
@@ -168,7 +170,7 @@ class CheckedStream implements CheckedTarget {
   readonly warnings: readonly string[];
   readonly content: string | null;
   readonly #hasStorage: boolean;
-  /** Keeps others from a device as long as it is written. */
+  /** Keeps others from using a device while it is written. */
   readonly #claim: Disposable | undefined;
   #fd: number | null;
   #isOpened = false;
@@ -216,7 +218,7 @@ class CheckedStream implements CheckedTarget {
 /**
  * Opens a FIFO for writing without waiting.
  *
- * @returns The descriptor, nonblocking still; `null` if nobody has it open for reading.
+ * @returns The descriptor, still nonblocking; `null` if nobody has the FIFO open for reading.
  */
 function tryOpenFifo(path: string): number | null {
   let fd: number;
@@ -231,7 +233,7 @@ function tryOpenFifo(path: string): number | null {
   throw refusal(path, "it changed while it was looked at");
 }
 
-/** A blocking open would do, but only a signal that kills the process could end it. */
+/** Polls, because only a signal that kills the process could end a blocking open. */
 async function waitForReader(path: string, options: OpenOptions): Promise<number> {
   for (let isFirst = true;; isFirst = false) {
     options.signal?.throwIfAborted();
@@ -242,10 +244,7 @@ async function waitForReader(path: string, options: OpenOptions): Promise<number
   }
 }
 
-/**
- * Enlarges a pipe's buffer as far as allowed; it is never made smaller, and what is no pipe stays
- * as it is.
- */
+/** Enlarges a pipe's buffer as far as allowed. Never shrinks it; ignores what is not a pipe. */
 function enlargePipe(fd: number): void {
   const before = tryPipeBytes(fd);
   if (before < 0 || before >= PIPE_BYTES) return;

@@ -19,17 +19,15 @@
 /** When zeros of the image may be left unwritten. */
 export type SparseMode = "auto" | "never" | "always";
 
-/**
- * Zeros are told from data in pieces of this size; a run of zeros shorter than one is written as
- * data.
- */
+/** Zeros are told from data in pieces of this size; shorter runs of zeros are written as data. */
 export const GRANULE_BYTES = 65_536;
 
 /** `Deno.FileInfo.blocks` and `st_blocks` count in these, whatever the file system's block size. */
 export const STAT_BLOCK_BYTES = 512;
 
 /**
- * Descriptor of standard output; no other target ever has it, for the runtime keeps 0 to 2 open.
+ * Descriptor of standard output. No other target ever has it, because the runtime keeps 0 to 2
+ * open.
  */
 export const STDOUT_FD = 1;
 
@@ -61,18 +59,17 @@ export interface Target {
   /**
    * Flushes the target, which stays open. The event loop goes on meanwhile.
    *
-   * @throws {TargetError} If bytes that were written before could not be stored; the target is
-   *   closed then.
+   * @throws {TargetError} If bytes that were written before could not be stored. The target is then
+   *   closed.
    */
   flush(): Promise<void>;
 
   /**
-   * Brings to the storage what was written to the target before it was opened, so that it can be
-   * compared. That this fails says nothing about the storage's state now: what is missing there is
-   * found by comparing.
+   * Flushes what was written to the target before it was opened, so that its storage can be
+   * compared. A failure is not an error here, because comparing finds whatever the storage lacks.
    *
-   * @returns Why it failed, or why a write failed earlier (the kernel tells of that at the next
-   *   flush); `null` if it did not.
+   * @returns Why the flush failed, or why a write failed earlier (the kernel reports that at the
+   *   next flush); `null` if all went well.
    */
   settle(): Promise<string | null>;
 
@@ -90,13 +87,13 @@ export interface Target {
    * Flushes and closes the target, once all writing has ended. The event loop goes on meanwhile.
    *
    * @param options.sync Whether to wait until the data, and a new file's name, are on disk.
-   * @throws {TargetError} If bytes that were written before could not be stored; the target is
-   *   closed then too.
+   * @throws {TargetError} If bytes that were written before could not be stored. The target is
+   *   closed all the same.
    */
   finish(options: { sync: boolean }): Promise<void>;
 
   /**
-   * Closes the target without flushing, after a failure. Does nothing if it is closed. Never
+   * Closes the target without flushing it, after a failure. Does nothing if it is closed. Never
    * throws.
    */
   close(): void;
@@ -108,14 +105,14 @@ export interface OpenOptions {
   readonly signal?: AbortSignal;
   /** Called once if opening has to wait for a reader of a FIFO. */
   readonly onWait?: () => void;
-  /** Called when a file's old content is gone, which may be long before it is open. */
+  /** Called once a file's old content is gone, which may be long before opening is complete. */
   readonly onEmptied?: () => void;
 }
 
 /**
- * A target that passed its checks and is still as it was. It holds the descriptor that the checks
- * looked at, so that what is written is what was checked; disposing it closes that descriptor
- * unless {@linkcode open} took it over.
+ * A target that passed its checks and has not been changed. It keeps open what the checks looked
+ * at, so that what is written is what was checked; disposing it closes that unless {@linkcode open}
+ * has taken it over.
  */
 export interface CheckedTarget extends Disposable {
   /** For messages; "standard output" for standard output. */
@@ -125,32 +122,33 @@ export interface CheckedTarget extends Disposable {
   readonly access: TargetHandle["access"];
   /** Whether {@linkcode open} will create the file. */
   readonly isNew: boolean;
-  /** What `--force` overrode, what could not be told, and what may go wrong, a line each. */
+  /** What `--force` overrode, what could not be found out, and what may go wrong; a line each. */
   readonly warnings: readonly string[];
   /**
-   * What it holds that will be overwritten, such as "XFS file system"; absent if that is not known.
+   * What will be overwritten, such as "XFS file system"; `null` or absent if that is not known.
    */
   readonly content?: string | null;
 
   /**
-   * Makes the target ready to be written: from here on it is changed.
+   * Makes the target ready to be written, which changes it.
    *
    * @throws {TargetError} If it cannot be created, truncated or allocated.
    */
   open(options?: OpenOptions): Promise<Target>;
 }
 
-/** Bytes of a target: those from `start` on that lie before `end`. */
+/** Bytes of a target, from `start` up to but not including `end`. */
 export interface TargetExtent {
   readonly start: number;
   readonly end: number;
 }
 
 /**
- * What becomes of the content that a file has before:
- * - `replaced`: it is gone, the file becomes what is restored and nothing else;
+ * What happens to the old content of a file:
+ * - `replaced`: it is deleted, and the file becomes what is restored and nothing else;
  * - `updated`: it stays where nothing is written, and the file gets the length of what is restored;
- * - `patched`: it stays where nothing is written, and so does its length unless it is too short.
+ * - `patched`: it stays where nothing is written, and the file keeps its length unless that is too
+ *   short.
  */
 export type OldContent = "replaced" | "updated" | "patched";
 
@@ -163,10 +161,10 @@ export interface StoreInUse {
 
 /** What a target is checked for. */
 export interface PreflightOptions {
-  /** What of the target is written. */
+  /** The part of the target that is written. */
   readonly extent: TargetExtent;
   readonly sparse: SparseMode;
-  /** Whether a target that is in use is written nevertheless. */
+  /** Whether a target is written even if it is in use. */
   readonly force: boolean;
   /** Backup directories that are read. */
   readonly stores: readonly StoreInUse[];
@@ -176,12 +174,10 @@ export interface PreflightOptions {
   readonly needsRandomAccess?: boolean;
   /** Whether the target is read too; default false. */
   readonly isRead?: boolean;
-  /**
-   * How much other than zeros will be written, in bytes, between these bounds; default: not known.
-   */
+  /** Bounds of how many bytes will be written that are not zeros; default: not known. */
   readonly data?: { readonly atLeast: number; readonly atMost: number };
   /** Whether zeros go into a stream as records, which take next to no room; default false. */
   readonly areZerosRecords?: boolean;
-  /** Bytes that the target must hold already; default 0: it need not exist. */
+  /** Bytes that the target must hold already; default 0: it may not exist. */
   readonly heldBytes?: number;
 }

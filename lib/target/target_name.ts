@@ -1,6 +1,7 @@
 /**
- * Whether a target's name still leads to what is open: a file can be deleted, renamed or replaced
- * while it is written, and what was written is then not where it is looked for.
+ * Checks that a target's name still leads to the open file or device. A file can be deleted,
+ * renamed or replaced while it is written, and then the image is not where the user will look for
+ * it.
  *
  * @module
  */
@@ -14,10 +15,10 @@ import { linkOrNull, realPathOrNull } from "../linux/paths.ts";
 export function isNamedBy(fd: number, path: string): boolean {
   const opened = statFd(fd), named = statOrNull(path);
   if (named === null) return false;
-  // A device node may be made anew for the same device.
+  // The same device may have got a new node.
   if (opened.isBlockDevice) return named.isBlockDevice === true && named.rdev === opened.rdev;
   if (isSameFile(opened, named)) return true;
-  // Some network file systems number a file anew at each look.
+  // Some network file systems give a file another inode number each time.
   return opened.dev === named.dev && opened.size === named.size &&
     opened.mtime?.getTime() === named.mtime?.getTime() &&
     linkOfFd(fd) === realPathOrNull(path);
@@ -31,8 +32,9 @@ export function isSameOpened(fd: number, otherFd: number): boolean {
 }
 
 /**
- * @throws {TargetError} If a path does not lead to the file or device that a descriptor has open;
- *   it says where the image is.
+ * Requires that a path leads to the file or device that a descriptor has open.
+ *
+ * @throws {TargetError} If not; the message says where the image is.
  */
 export function requireNamedBy(fd: number, path: string): void {
   if (isNamedBy(fd, path)) return;
@@ -54,7 +56,7 @@ function whereItIs(fd: number): string {
   return `the image is complete in the file that has inode ${opened.ino} there`;
 }
 
-/** Where the kernel saw the file last; it adds " (deleted)" to a name that the file has lost. */
+/** The path by which the kernel knows the file; " (deleted)" is added to a name that is gone. */
 function linkOfFd(fd: number): string | null {
   return linkOrNull(`/proc/self/fd/${fd}`);
 }

@@ -1,5 +1,5 @@
 /**
- * The words of target errors, so that all of them read alike.
+ * The wording of errors and warnings about targets, so that all of them read alike.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { describeErrno } from "../linux/errno.ts";
 import { quote } from "../wording.ts";
 import { STDOUT_FD, type TargetHandle } from "./target.ts";
 
-/** How standard output is called in messages. */
+/** What messages call standard output. */
 export const STDOUT_NAME = "standard output";
 
 /** Names a target in a message: a quoted path, or `standard output`. */
@@ -30,10 +30,7 @@ export function describeBytes(bytes: number): string {
   return `${bytes} bytes (${Number(value.toFixed(2))} ${units[unit]})`;
 }
 
-/**
- * Builds the error of a target that is not written to, as `Cannot restore to "/x": it is a
- * directory`.
- */
+/** Builds the error that refuses a target, as `Cannot restore to "/x": it is a directory`. */
 export function refusal(path: string, reason: string, cause?: unknown): TargetError {
   return refusalOf(quote(path), { path, reason, cause });
 }
@@ -55,26 +52,25 @@ export function requireHarmless(
   throw path === STDOUT_NAME ? stdoutRefusal(reason, cause) : refusal(path, reason, cause);
 }
 
-/** What to warn of where `--force` has overridden reasons against a target. */
+/** Warnings about the reasons against a target that `--force` has overridden. */
 export function overriddenWarnings(path: string, reasons: readonly string[]): string[] {
-  const subject = path === STDOUT_NAME ? STDOUT_NAME : quote(path);
-  return reasons.map((reason) => `${subject} is written although ${reason}`);
+  return reasons.map((reason) => `${nameOfPath(path)} is written although ${reason}`);
 }
 
-/**
- * What to warn of where it cannot be told whether a target is in use; nothing if there is no doubt.
- */
+/** Warns that a target may be in use; no warning if there is no doubt that it is not. */
 export function doubtWarnings(path: string, doubt: string | null): string[] {
   if (doubt === null) return [];
-  const subject = path === STDOUT_NAME ? STDOUT_NAME : quote(path);
-  return [`whether ${subject} is in use cannot be told for certain: ${doubt}`];
+  return [`whether ${nameOfPath(path)} is in use cannot be told for certain: ${doubt}`];
 }
 
-/** What to warn of where a target may not have the room; nothing if there is no doubt. */
+/** Warns that the image may not fit; no warning if there is no doubt that it does. */
 export function roomWarnings(path: string, doubt: string | null): string[] {
   if (doubt === null) return [];
-  const subject = path === STDOUT_NAME ? STDOUT_NAME : quote(path);
-  return [`${subject} may become too large for its file system: ${doubt}`];
+  return [`${nameOfPath(path)} may become too large for its file system: ${doubt}`];
+}
+
+function nameOfPath(path: string): string {
+  return path === STDOUT_NAME ? STDOUT_NAME : quote(path);
 }
 
 /** Like {@linkcode refusal}, for standard output. */
@@ -97,14 +93,14 @@ function refusalOf(
  * Builds the error of a failed write to a target, as `Cannot write "/x" at byte 4096: No space left
  * on device (ENOSPC)`.
  *
- * @param cause What was caught; anything but an {@linkcode OsError} is our own bug and returned as
- *   it is.
+ * @param cause What was caught. Anything but an {@linkcode OsError} is a bug of ours and returned
+ *   unchanged.
  */
 export function writeFailure(handle: TargetHandle, offset: number, cause: unknown): unknown {
   return accessFailure("write", handle, { offset, cause });
 }
 
-/** Like {@linkcode writeFailure}, of a failed read. */
+/** Like {@linkcode writeFailure}, for a failed read. */
 export function readFailure(handle: TargetHandle, offset: number, cause: unknown): unknown {
   return accessFailure("read", handle, { offset, cause });
 }

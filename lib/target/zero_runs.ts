@@ -7,7 +7,7 @@
 
 import { GRANULE_BYTES } from "./target.ts";
 
-/** A stretch of a chunk that is zeros throughout, or data in every granule. */
+/** A part of a chunk whose granules are all zeros, or all have data. */
 export interface Run {
   /** First byte, counted from the chunk's start; a multiple of {@linkcode GRANULE_BYTES}. */
   readonly offset: number;
@@ -24,7 +24,7 @@ export interface ZeroRange {
 }
 
 /**
- * Yields the runs of a chunk in order; zeros and data alternate, and together they cover it.
+ * Yields the runs of a chunk in order. Zeros and data alternate, and together they cover the chunk.
  *
  * @param flags One byte a granule, nonzero where the granule is all zeros; may be longer than the
  *   chunk needs.
@@ -61,10 +61,9 @@ export function* zeroRuns(flags: Uint8Array, chunkBytes: number): Generator<Run,
 }
 
 /**
- * Yields the runs between two bytes of a chunk in order; offsets are still counted from the chunk's
- * start.
+ * Yields the runs between two bytes of a chunk in order, with offsets from the chunk's start.
  *
- * @param flags As {@linkcode zeroRuns} takes them; `null`: all of it counts as data.
+ * @param flags As {@linkcode zeroRuns} takes them; `null`: everything counts as data.
  */
 export function* runsBetween(
   flags: Uint8Array | null,
@@ -96,18 +95,17 @@ export class ZeroRangeGrouper {
   readonly #end: number;
   readonly #maxChunks: number;
   readonly #onRange: (range: ZeroRange) => void;
-  // Chunks first to next - 1 are the range so far.
+  // The range so far consists of chunks #first to #next - 1.
   #first = 0;
   #next = 0;
 
   /**
    * @param options.chunkBytes Size of a chunk; the image's last one ends with the image.
-   * @param options.start First byte of the image that counts; the first chunk may lie before it in
-   *   part.
-   * @param options.end Byte behind the last one that counts; chunks at or beyond it make no range.
-   * @param options.maxBytes Longest range: longer ones are split there, so that several workers
-   *   share them.
-   * @param onRange Takes each range, as soon as it is complete.
+   * @param options.start First byte of the image that counts; it may lie inside of a chunk.
+   * @param options.end Byte behind the last one that counts; chunks from there on are ignored.
+   * @param options.maxBytes Longest range; longer ones are split, so that several workers share
+   *   them.
+   * @param onRange Called with each range as soon as it is complete.
    */
   constructor(
     options: { chunkBytes: number; start: number; end: number; maxBytes: number },
@@ -120,7 +118,7 @@ export class ZeroRangeGrouper {
     this.#onRange = onRange;
   }
 
-  /** Adds a chunk, by its number; numbers ascend. */
+  /** Adds a chunk by its number. Numbers must ascend. */
   add(seq: number): void {
     if (seq * this.#chunkBytes >= this.#end) return;
     if (seq !== this.#next || seq - this.#first >= this.#maxChunks) {
@@ -130,7 +128,7 @@ export class ZeroRangeGrouper {
     this.#next = seq + 1;
   }
 
-  /** Ends the range that was begun. */
+  /** Ends the current range, if there is one. */
   end(): void {
     if (this.#next <= this.#first) return;
     const offset = Math.max(this.#first * this.#chunkBytes, this.#start);

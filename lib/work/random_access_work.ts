@@ -1,8 +1,8 @@
 /**
- * Step 5 of a restore to a file or block device: each distinct chunk is decoded once and written
- * wherever it belongs.
+ * Writes the chunks of a plan to a target that takes bytes at any offset (`target/block_io.ts`).
+ * Each distinct chunk is decoded once and written wherever it belongs.
  *
- * In an update the target is looked at first, by `TargetComparer`: what it holds already is neither
+ * An update compares the target first (`target_comparer.ts`): what it holds already is neither
  * decoded nor written.
  *
  * @module
@@ -22,7 +22,7 @@ import { chunkAt, SeqRuns, type WantedChunk } from "./seq_runs.ts";
 import { TargetComparer } from "./target_comparer.ts";
 import { type Notify, Work } from "./work.ts";
 
-/** Output buffer of the codec that chunks are decoded into; the comparer uses the other one. */
+/** The codec's output buffer that chunks are decoded into; the comparer uses the other one. */
 const OUTPUT = 0;
 
 /** What both tasks work on. */
@@ -95,7 +95,7 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
     }
   }
 
-  /** Sees to it that a range is zeros by looking at it. */
+  /** Reads a range that should be zeros, and clears the parts that are not. */
   #clearDifferent(comparer: TargetComparer, offset: number, length: number): void {
     const pieces = comparer.comparedToZeros(offset, length);
     for (const { offset: at, length: bytes, isZero, isHole } of pieces) {
@@ -125,8 +125,10 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
   }
 
   /**
-   * @returns Whether the chunk is good, and which of its granules are zeros, where that makes a
-   *   difference.
+   * Decodes a chunk into {@linkcode OUTPUT}.
+   *
+   * @returns Whether the chunk is good, and which of its granules are zeros; `null` if zeros are
+   *   written like data.
    */
   #decode(chunk: WantedChunk, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
     // The first seq needs as much as any other: only the image's last seq may be short.
@@ -138,10 +140,7 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
     return { isGood, flags };
   }
 
-  /**
-   * Lists the places of a chunk at which the target does not hold it, as far as reading it there
-   * can tell.
-   */
+  /** Lists the seqs of a chunk at which the target does not hold it, or perhaps not. */
   #differentSeqs(comparer: TargetComparer, firstSeq: number): SeqRuns {
     const { image: { ids, extent }, chunks: { nextSeqs } } = this.task;
     const id = chunkIdAt(ids, firstSeq);
@@ -154,7 +153,7 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
     return seqs;
   }
 
-  /** Writes a chunk, which must be decoded for it, where the target holds something else. */
+  /** Decodes a chunk and writes it where the target holds something else. */
   #replace(comparer: TargetComparer, firstSeq: number, seqs: SeqRuns): void {
     const { image } = this.task;
     const { isGood, flags } = this.#decode(chunkAt(image, firstSeq, () => seqs), firstSeq);
@@ -163,7 +162,8 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
       const place = placeOfSeq(image.extent, seq);
       const { chunkOffset, length, targetOffset } = place;
       const content = codec.outputs[OUTPUT]!.subarray(chunkOffset, chunkOffset + length);
-      // A part of a chunk has no id to compare with, and what was not verified may have another.
+      // The ids did not match, but a part of a chunk has none, and without verification the chunk's
+      // bytes may not match its id either.
       const mayBeSame = place.length < CHUNK_BYTES || !this.start.verify;
       if (isGood && mayBeSame && comparer.holdsBytes(content, place)) {
         this.#countSame(length);
@@ -182,7 +182,7 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
     return this.task.kind === "write" || this.task.mayWrite;
   }
 
-  /** @param flags One byte a granule, 1 for zeros; `null` to write all bytes alike. */
+  /** @param flags One byte a granule, 1 for zeros; `null` to write everything as data. */
   #write(seq: number, flags: Uint8Array | null): void {
     const { chunkOffset, length, targetOffset } = placeOfSeq(this.task.image.extent, seq);
     const content = codec.outputs[OUTPUT]!;
@@ -200,7 +200,7 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
     this.count(Counter.IMAGE, length);
   }
 
-  /** Leaves zeros where a chunk is bad. */
+  /** Leaves zeros in place of a bad chunk. */
   #clearSeq(seq: number): void {
     const { length, targetOffset } = placeOfSeq(this.task.image.extent, seq);
     this.#clear(targetOffset, length);

@@ -1,7 +1,7 @@
 /**
- * Step 5 of a restore to a pipe or standard output: every item is written in order by the worker
- * that took it. A worker decodes ahead while it waits for its turn, as far as its output buffers
- * go; that bounds the memory whatever the reader's speed.
+ * Writes the items of a plan to a stream (`target/stream_writer.ts`), in order: each item is
+ * written by the worker that took it, when its turn comes. While it waits, a worker decodes ahead
+ * as far as its output buffers go, so the memory is bounded even if the reader is slow.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { Control, Counter, type StartMessage } from "./messages.ts";
 import { chunkAt, SeqRuns } from "./seq_runs.ts";
 import { type Notify, Work } from "./work.ts";
 
-/** A wait for a turn looks up this often, should a notification be lost. */
+/** A worker that waits for its turn checks it this often, in case a notification was lost. */
 const TURN_POLL_MS = 1000;
 
 /** Write an image in order to a pipe. */
@@ -37,7 +37,7 @@ export interface StreamTask {
   readonly zeroRanges: Float64Array<SharedArrayBuffer>;
 }
 
-/** What a stream is made of: a seq's bytes, or zeros. */
+/** A piece of a stream: the bytes of a seq, or zeros. */
 interface Item {
   /** Seq with data; `null` for zeros. */
   readonly seq: number | null;
@@ -51,11 +51,11 @@ interface PendingItem extends Item {
   readonly turn: number;
   /** Output buffer with its content; `null` for zeros. */
   readonly output: number | null;
-  /** First byte that counts in that buffer. */
+  /** First byte of that buffer to write. */
   readonly outputOffset: number;
 }
 
-/** Writes chunks and zeros in the image's order. */
+/** Writes chunks and zeros in the order of the image. */
 export class StreamWork extends Work<StreamTask> {
   readonly #writer: StreamWriter;
   readonly #format: StreamEncoding;
@@ -136,7 +136,7 @@ export class StreamWork extends Work<StreamTask> {
     this.#writer.position = offset;
     if (output === null) this.#format.writeZeros(this.#writer, offset, length);
     else this.#writeChunk(output, { start: outputOffset, length, offset });
-    if (this.shouldStop()) return; // it may have been cut short: nobody may write behind it
+    if (this.shouldStop()) return; // it may be incomplete, so nobody may write behind it
     this.count(Counter.WRITTEN, length);
     this.count(Counter.IMAGE, length);
     this.count(Counter.JOBS, 1);

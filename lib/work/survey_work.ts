@@ -1,6 +1,6 @@
 /**
- * What workers do for a dry run: look whether each distinct chunk has a file that can be opened,
- * and how long it is.
+ * What workers do for a dry run: checks whether each distinct chunk has a file that can be opened,
+ * and how long the file is.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export interface SurveyTask {
   readonly readsEachSeq: boolean;
 }
 
-/** Looks for chunk files. */
+/** Looks for the chunk files of a plan. */
 export class SurveyWork extends Work<SurveyTask> {
   override run(): void {
     const { firstSeqs } = this.task.chunks;
@@ -58,7 +58,7 @@ function chunkFileBytes(dir: string, chunk: ChunkRef): number {
   const { fd, path, encoding } = openChunkFile(dir, chunk);
   try {
     const { isFile, size: bytes } = statFd(fd);
-    // A directory has a size too, and on some file systems it is one that a chunk's file may have.
+    // A directory has a size too, on some file systems a plausible one for a chunk file.
     if (!isFile) {
       throw new ChunkMissingError(
         `Cannot read chunk "${chunk.id}": ${quote(path)} is not a regular file`,
@@ -67,9 +67,8 @@ function chunkFileBytes(dir: string, chunk: ChunkRef): number {
     }
     if (bytes > CHUNK_HEADER_BYTES && bytes <= encoding.maxFileBytes) return bytes;
     throw new ChunkCorruptError(
-      `Cannot use chunk "${chunk.id}": its file has ${bytes} bytes, as none can have${
-        inFile(path)
-      }`,
+      `Cannot use chunk "${chunk.id}": its file has ${bytes} bytes; ` +
+        `no valid chunk file has that size${inFile(path)}`,
       { chunkId: chunk.id, ...seqFields(chunk), path, reason: "size" },
     );
   } catch (error) {

@@ -1,8 +1,8 @@
 /**
- * Tells what a file or block device holds already: reads it and compares it with chunk ids, with
- * decoded bytes, or with zeros.
+ * Finds out what a target holds already: reads it and compares it with chunk ids, with decoded
+ * bytes, or with zeros.
  *
- * Uses the codec's second output buffer, and lets the content of the first one be.
+ * Uses the codec's second output buffer only, so the content of the first one stays.
  *
  * @module
  */
@@ -14,15 +14,15 @@ import { GRANULE_BYTES } from "../target/target.ts";
 import { zeroRuns } from "../target/zero_runs.ts";
 import type { Place } from "./extent.ts";
 
-/** Output buffer of the codec that the target is read into. */
+/** The codec's output buffer that the target is read into. */
 const OUTPUT = 1;
 
-/** A part of the target that is zeros, or holds something else. */
+/** A part of the target that is zeros, or must be written to become zeros. */
 export interface ComparedRange {
   readonly offset: number;
   readonly length: number;
   readonly isZero: boolean;
-  /** Whether that was known without reading. */
+  /** Whether that was found out without reading. */
   readonly isHole: boolean;
 }
 
@@ -36,15 +36,15 @@ export class TargetComparer {
   }
 
   /**
-   * Whether the bytes at a place have a chunk's id. A part of a longer chunk has not, even if it is
-   * the same.
+   * Whether the bytes at a place have the given chunk id. If the place takes only a part of a
+   * chunk, the answer is no, even if the bytes are the same.
    */
   holdsChunk(id: string, place: Place): boolean {
     if (!this.#read(place.targetOffset, place.length)) return false;
     return chunkIdToHex(codec.murmur3(OUTPUT, place.length)) === id;
   }
 
-  /** Whether the bytes at a place are the given ones. */
+  /** Whether the target has the given bytes at a place. */
   holdsBytes(content: Uint8Array, place: Place): boolean {
     if (!this.#read(place.targetOffset, place.length)) return false;
     const found = codec.outputs[OUTPUT]!;
