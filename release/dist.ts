@@ -13,6 +13,7 @@
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
 import { build } from "./build.ts";
+import { renderCompletions } from "./completions.ts";
 import { print, runMain, sha256Of } from "./program.ts";
 import { renderTar, type TarEntry } from "./tar.ts";
 import { requireTarget, ROOT, TARGETS, TOOLS } from "./targets.ts";
@@ -27,7 +28,7 @@ const DOCUMENTS = [
   "lib/README.md",
   "wasm/README.md",
 ];
-const FOLDERS = ["docs", "man", "completions", "release/licenses"];
+const FOLDERS = ["docs", "man", "release/licenses"];
 const SUMS = "SHA256SUMS";
 
 /** What to pack. */
@@ -49,6 +50,11 @@ export async function dist(options: DistOptions): Promise<string> {
     ...TOOLS.map((tool) => entryOf(tool.name, `${binaries}/${tool.name}`, 0o755)),
     ...DOCUMENTS.map((path) => entryOf(path, `${ROOT}${path}`)),
     ...FOLDERS.flatMap((folder) => entriesOf(folder.replace(/.*\//, ""), `${ROOT}${folder}`)),
+    ...[...renderCompletions()].map(([name, text]) => ({
+      name: `completions/${name}`,
+      mode: 0o644,
+      content: new TextEncoder().encode(text),
+    })),
     ...entriesOf("licenses", `${binaries}/licenses`),
   ].toSorted((a, b) => a.name < b.name ? -1 : 1);
   const sums = files.map(({ name, content }) => `${sha256Of(content)}  ${name}\n`).join("");

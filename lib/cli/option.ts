@@ -36,6 +36,7 @@ export type Conflict =
     | {
       /** What must be said beside it. */
       readonly without: string;
+      readonly with?: never;
     }
   );
 

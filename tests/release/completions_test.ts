@@ -12,9 +12,7 @@ import type { Option } from "../../lib/cli/option.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
 import { programProblem, run, Scratch } from "../target/machine.ts";
-import { SHELLS } from "./shells.ts";
-
-const COMPLETIONS = new URL("../../completions/", import.meta.url).pathname;
+import { COMPLETIONS, SHELLS } from "./shells.ts";
 
 const TABLES: readonly (readonly [line: string, options: readonly Option<unknown>[]])[] = [
   EXTRACT,

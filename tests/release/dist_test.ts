@@ -5,6 +5,7 @@
  */
 
 import config from "../../deno.json" with { type: "json" };
+import { renderCompletions } from "../../release/completions.ts";
 import { renderTar } from "../../release/tar.ts";
 import {
   assert,
@@ -69,7 +70,8 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
       ...["-rwxr-xr-x backy-extract", "-rwxr-xr-x backy-fuse"],
       ...["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"].map(plain),
       ...["SHA256SUMS", "lib/README.md", "wasm/README.md"].map(plain),
-      ...["docs", "man", "completions"].flatMap(inFolder),
+      ...["docs", "man"].flatMap(inFolder),
+      ...[...renderCompletions().keys()].map((name) => plain(`completions/${name}`)),
       ...["deno", "libraries", "LGPL-2.1", "GPL-2", "GPL-3", "yaml"].map((name) =>
         plain(`licenses/${name}.txt`)
       ),
@@ -134,7 +136,7 @@ testUnless(
     run(
       "cmp",
       `${root}/usr/share/bash-completion/completions/backy-fuse`,
-      `${ROOT}completions/backy-fuse.bash`,
+      `${scratch.file(NAME)}/completions/backy-fuse.bash`,
     );
   },
 );

@@ -4,10 +4,15 @@
  * @module
  */
 
+import { writeCompletions } from "../../release/completions.ts";
 import { assert } from "../assert.ts";
 import { programProblem, Scratch } from "../target/machine.ts";
 
-const COMPLETIONS = new URL("../../completions/", import.meta.url).pathname;
+/** A folder with the completions as they are released. */
+export const COMPLETIONS = `${Deno.makeTempDirSync({ prefix: "backy_extract_completions_" })}/`;
+writeCompletions(COMPLETIONS);
+addEventListener("unload", () => Deno.removeSync(COMPLETIONS, { recursive: true }));
+
 const ZSH_SCRIPT = new URL("complete.zsh", import.meta.url).pathname;
 /** No shell takes a tenth of this. */
 const TIME_LIMIT_SECONDS = "30";
