@@ -11,7 +11,7 @@
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
 import { wordsOf } from "../store/chunk_ids.ts";
 import { chunkIdFromHex } from "../store/layout.ts";
-import { type ImageExtent, placeOfSeq, seqsOfExtent } from "../work/extent.ts";
+import { type ImageExtent, partOfSeq, seqsOfExtent } from "../work/extent.ts";
 import type { ChunkReason, Note } from "../work/messages.ts";
 
 /**
@@ -108,8 +108,8 @@ export class DamageCollector {
     return {
       badRanges: runs.map(({ note, firstSeq, endSeq }) => {
         const { chunkId, reason, detail } = note;
-        const offset = placeOfSeq(this.#extent, firstSeq).imageOffset;
-        const last = placeOfSeq(this.#extent, endSeq - 1);
+        const offset = partOfSeq(this.#extent, firstSeq).imageOffset;
+        const last = partOfSeq(this.#extent, endSeq - 1);
         const length = last.imageOffset + last.length - offset;
         return { offset, length, chunkId, reason, detail };
       }),
@@ -137,7 +137,7 @@ export class DamageCollector {
 
   #keep(note: BadChunkNote, firstSeq: number, endSeq: number): void {
     if (firstSeq >= endSeq) return;
-    const first = placeOfSeq(this.#extent, firstSeq), last = placeOfSeq(this.#extent, endSeq - 1);
+    const first = partOfSeq(this.#extent, firstSeq), last = partOfSeq(this.#extent, endSeq - 1);
     this.#bytes += last.imageOffset + last.length - first.imageOffset;
     // The rest of the note would cost as much as its runs.
     const kept = { ...note, runs: NO_RUNS };

@@ -11,7 +11,7 @@
 import { UsageError } from "../errors.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 
-/** A stretch of the image with its place in the target. All in bytes. */
+/** The bytes of an image that are restored, and where in the target they go. All in bytes. */
 export interface ImageExtent {
   /** First byte of the image that is restored. */
   readonly start: number;
@@ -21,8 +21,8 @@ export interface ImageExtent {
   readonly targetStart: number;
 }
 
-/** A part of a chunk with its places in image and target. */
-export interface Place {
+/** The part of a seq's chunk that an extent wants. */
+export interface ChunkPart {
   /** First byte of the chunk that is wanted. */
   readonly chunkOffset: number;
   /** Number of bytes, 1 to CHUNK_BYTES. */
@@ -65,8 +65,8 @@ export function seqsOfExtent({ start, end }: ImageExtent): { firstSeq: number; e
   return { firstSeq, endSeq: end > start ? Math.ceil(end / CHUNK_BYTES) : firstSeq };
 }
 
-/** Says which part of a seq's chunk an extent wants, and where it goes; the seq must have one. */
-export function placeOfSeq(extent: ImageExtent, seq: number): Place {
+/** Says which part of a seq's chunk an extent wants, and where it goes. @param seq Within it. */
+export function partOfSeq(extent: ImageExtent, seq: number): ChunkPart {
   const imageOffset = Math.max(seq * CHUNK_BYTES, extent.start);
   const end = Math.min((seq + 1) * CHUNK_BYTES, extent.end);
   return {

@@ -15,7 +15,7 @@ import { openBlockIo } from "../target/block_kinds.ts";
 import type { BlockIo } from "../target/block_io.ts";
 import { type BlockHandle, GRANULE_BYTES } from "../target/target.ts";
 import { runsBetween } from "../target/zero_runs.ts";
-import { placeOfSeq, targetEndOf, targetOffsetOf } from "./extent.ts";
+import { partOfSeq, targetEndOf, targetOffsetOf } from "./extent.ts";
 import { type ChunkJobs, NO_SEQ, type SourceImage } from "./jobs.ts";
 import { Control, Counter, type StartMessage } from "./messages.ts";
 import { chunkAt, SeqRuns, type WantedChunk } from "./seq_runs.ts";
@@ -146,8 +146,8 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
     const id = chunkIdAt(ids, firstSeq);
     const seqs = new SeqRuns();
     for (let seq = firstSeq; seq !== NO_SEQ && !this.shouldStop(); seq = nextSeqs[seq]!) {
-      const place = placeOfSeq(extent, seq);
-      if (comparer.holdsChunk(id, place)) this.#countSame(place.length);
+      const part = partOfSeq(extent, seq);
+      if (comparer.holdsChunk(id, part)) this.#countSame(part.length);
       else seqs.add(seq);
     }
     return seqs;
@@ -159,13 +159,13 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
     const { isGood, flags } = this.#decode(chunkAt(image, firstSeq, () => seqs), firstSeq);
     for (const seq of seqs) {
       if (this.shouldStop()) return;
-      const place = placeOfSeq(image.extent, seq);
-      const { chunkOffset, length, targetOffset } = place;
+      const part = partOfSeq(image.extent, seq);
+      const { chunkOffset, length, targetOffset } = part;
       const content = codec.outputs[OUTPUT]!.subarray(chunkOffset, chunkOffset + length);
       // The ids did not match, but a part of a chunk has none, and without verification the chunk's
       // bytes may not match its id either.
-      const mayBeSame = place.length < CHUNK_BYTES || !this.start.verify;
-      if (isGood && mayBeSame && comparer.holdsBytes(content, place)) {
+      const mayBeSame = part.length < CHUNK_BYTES || !this.start.verify;
+      if (isGood && mayBeSame && comparer.holdsBytes(content, part)) {
         this.#countSame(length);
       } else if (!this.#mayWrite) {
         this.notify({ type: "mismatch", offset: targetOffset, length });
@@ -184,7 +184,7 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
 
   /** @param flags One byte a granule, 1 for zeros; `null` to write everything as data. */
   #write(seq: number, flags: Uint8Array | null): void {
-    const { chunkOffset, length, targetOffset } = placeOfSeq(this.task.image.extent, seq);
+    const { chunkOffset, length, targetOffset } = partOfSeq(this.task.image.extent, seq);
     const content = codec.outputs[OUTPUT]!;
     let written = 0;
     for (const run of runsBetween(flags, chunkOffset, chunkOffset + length)) {
@@ -202,7 +202,7 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
 
   /** Leaves zeros in place of a bad chunk. */
   #clearSeq(seq: number): void {
-    const { length, targetOffset } = placeOfSeq(this.task.image.extent, seq);
+    const { length, targetOffset } = partOfSeq(this.task.image.extent, seq);
     this.#clear(targetOffset, length);
     this.count(Counter.IMAGE, length);
   }

@@ -13,7 +13,7 @@ import { STREAM_FORMATS, type StreamFormat } from "../target/stream_format.ts";
 import { type StreamEncoding, StreamWriter } from "../target/stream_writer.ts";
 import { GRANULE_BYTES, type StreamHandle } from "../target/target.ts";
 import { runsBetween } from "../target/zero_runs.ts";
-import { placeOfSeq, seqsOfExtent } from "./extent.ts";
+import { partOfSeq, seqsOfExtent } from "./extent.ts";
 import { type SourceImage, ZERO_RANGE_ITEM } from "./jobs.ts";
 import { Control, Counter, type StartMessage } from "./messages.ts";
 import { chunkAt, SeqRuns } from "./seq_runs.ts";
@@ -107,7 +107,7 @@ export class StreamWork extends Work<StreamTask> {
     const output = item.seq === null ? null : this.#decodeInto(this.#freeOutputs.pop()!, item.seq);
     const outputOffset = item.seq === null
       ? 0
-      : placeOfSeq(this.task.image.extent, item.seq).chunkOffset;
+      : partOfSeq(this.task.image.extent, item.seq).chunkOffset;
     this.#pending.push({ ...item, turn, output, outputOffset });
   }
 
@@ -127,7 +127,7 @@ export class StreamWork extends Work<StreamTask> {
       const at = 2 * (item - ZERO_RANGE_ITEM);
       return { seq: null, offset: zeroRanges[at]!, length: zeroRanges[at + 1]! };
     }
-    const { imageOffset, length } = placeOfSeq(extent, item);
+    const { imageOffset, length } = partOfSeq(extent, item);
     return { seq: this.#zeroTest.isZero(item) ? null : item, offset: imageOffset, length };
   }
 

@@ -12,7 +12,7 @@ import { CHUNK_BYTES, chunkIdToHex } from "../store/layout.ts";
 import type { BlockIo } from "../target/block_io.ts";
 import { GRANULE_BYTES } from "../target/target.ts";
 import { zeroRuns } from "../target/zero_runs.ts";
-import type { Place } from "./extent.ts";
+import type { ChunkPart } from "./extent.ts";
 
 /** The codec's output buffer that the target is read into. */
 const OUTPUT = 1;
@@ -39,16 +39,16 @@ export class TargetComparer {
    * Whether the bytes at a place have the given chunk id. If the place takes only a part of a
    * chunk, the answer is no, even if the bytes are the same.
    */
-  holdsChunk(id: string, place: Place): boolean {
-    if (!this.#read(place.targetOffset, place.length)) return false;
-    return chunkIdToHex(codec.murmur3(OUTPUT, place.length)) === id;
+  holdsChunk(id: string, part: ChunkPart): boolean {
+    if (!this.#read(part.targetOffset, part.length)) return false;
+    return chunkIdToHex(codec.murmur3(OUTPUT, part.length)) === id;
   }
 
   /** Whether the target has the given bytes at a place. */
-  holdsBytes(content: Uint8Array, place: Place): boolean {
-    if (!this.#read(place.targetOffset, place.length)) return false;
+  holdsBytes(content: Uint8Array, part: ChunkPart): boolean {
+    if (!this.#read(part.targetOffset, part.length)) return false;
     const found = codec.outputs[OUTPUT]!;
-    for (let index = 0; index < place.length; index++) {
+    for (let index = 0; index < part.length; index++) {
       if (found[index] !== content[index]) return false;
     }
     return true;

@@ -1,6 +1,6 @@
 import { UsageError } from "../../lib/errors.ts";
 import {
-  placeOfSeq,
+  partOfSeq,
   rangeOfImage,
   seqsOfExtent,
   targetEndOf,
@@ -10,10 +10,10 @@ import {
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 
-Deno.test("placeOfSeq() cuts chunks to the extent, and says where the rest goes", () => {
+Deno.test("partOfSeq() cuts chunks to the extent, and says where the rest goes", () => {
   const extent = { start: CHUNK_BYTES + 10, end: 3 * CHUNK_BYTES + 20, targetStart: 7 };
   assertEquals(seqsOfExtent(extent), { firstSeq: 1, endSeq: 4 });
-  assertEquals([1, 2, 3].map((seq) => placeOfSeq(extent, seq)), [
+  assertEquals([1, 2, 3].map((seq) => partOfSeq(extent, seq)), [
     {
       chunkOffset: 10,
       length: CHUNK_BYTES - 10,
@@ -36,7 +36,7 @@ Deno.test("placeOfSeq() cuts chunks to the extent, and says where the rest goes"
   assertEquals(targetOffsetOf(extent, extent.start), 7);
   assertEquals(targetEndOf(extent), 2 * CHUNK_BYTES + 17);
   const inside = { start: 5, end: 9, targetStart: 5 };
-  assertEquals(placeOfSeq(inside, 0), {
+  assertEquals(partOfSeq(inside, 0), {
     chunkOffset: 5,
     length: 4,
     imageOffset: 5,

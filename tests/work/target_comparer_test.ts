@@ -37,7 +37,7 @@ class Opened implements Disposable {
   }
 }
 
-function place(targetOffset: number, length: number) {
+function partAt(targetOffset: number, length: number) {
   return { chunkOffset: 0, imageOffset: 0, targetOffset, length };
 }
 
@@ -65,21 +65,21 @@ Deno.test("TargetComparer.holdsChunk() and holdsBytes() compare bytes at a place
     using target = new Opened(path, OpenFlag.O_RDWR, isDirect);
     const comparer = target.comparer();
     const part = content.slice(1000, 201_000);
-    assert(comparer.holdsChunk(idOf(part), place(1000, part.length)));
-    assert(!comparer.holdsChunk(idOf(part), place(1001, part.length)));
-    assert(!comparer.holdsChunk(idOf(part), place(1000, part.length - 1)));
-    assert(comparer.holdsBytes(part, place(1000, part.length)));
-    assert(!comparer.holdsBytes(part, place(999, part.length)));
+    assert(comparer.holdsChunk(idOf(part), partAt(1000, part.length)));
+    assert(!comparer.holdsChunk(idOf(part), partAt(1001, part.length)));
+    assert(!comparer.holdsChunk(idOf(part), partAt(1000, part.length - 1)));
+    assert(comparer.holdsBytes(part, partAt(1000, part.length)));
+    assert(!comparer.holdsBytes(part, partAt(999, part.length)));
     for (const at of [0, 77_777, part.length - 1]) {
       const other = part.slice();
       other[at]! ^= 1;
-      assert(!comparer.holdsBytes(other, place(1000, part.length)), `${at}`);
-      assert(!comparer.holdsChunk(idOf(other), place(1000, part.length)), `${at}`);
+      assert(!comparer.holdsBytes(other, partAt(1000, part.length)), `${at}`);
+      assert(!comparer.holdsChunk(idOf(other), partAt(1000, part.length)), `${at}`);
     }
     // What the target ends before it does not hold, even if stale bytes of a buffer would fit.
-    assert(comparer.holdsBytes(content.slice(100_000), place(100_000, 200_000)));
-    assert(!comparer.holdsBytes(content.slice(100_000), place(100_001, 200_000)));
-    assert(!comparer.holdsBytes(part, place(400_000, part.length)));
+    assert(comparer.holdsBytes(content.slice(100_000), partAt(100_000, 200_000)));
+    assert(!comparer.holdsBytes(content.slice(100_000), partAt(100_001, 200_000)));
+    assert(!comparer.holdsBytes(part, partAt(400_000, part.length)));
   }
 });
 
@@ -87,7 +87,7 @@ Deno.test("TargetComparer leaves the codec's first output buffer alone", () => {
   using scratch = new Scratch();
   using target = new Opened(scratch.file("target", pattern(MIB)));
   codec.outputs[0]!.fill(0x33);
-  target.comparer().holdsChunk("0".repeat(32), place(0, MIB));
+  target.comparer().holdsChunk("0".repeat(32), partAt(0, MIB));
   granulesOf(target.comparer(), 0, 16);
   assert(codec.outputs[0]!.every((byte) => byte === 0x33));
 });
@@ -139,8 +139,8 @@ Deno.test("TargetComparer takes what cannot be read for what is to be written", 
   // Reading the first page of one's own memory fails with EIO.
   using target = new Opened("/proc/self/mem", OpenFlag.O_RDONLY);
   const comparer = target.comparer();
-  assertEquals(comparer.holdsChunk("0".repeat(32), place(0, 4096)), false);
-  assertEquals(comparer.holdsBytes(new Uint8Array(4096), place(0, 4096)), false);
+  assertEquals(comparer.holdsChunk("0".repeat(32), partAt(0, 4096)), false);
+  assertEquals(comparer.holdsBytes(new Uint8Array(4096), partAt(0, 4096)), false);
   assertEquals([...comparer.comparedToZeros(0, 4096)], [
     { offset: 0, length: 4096, isZero: false, isHole: false },
   ]);
@@ -149,7 +149,7 @@ Deno.test("TargetComparer takes what cannot be read for what is to be written", 
 Deno.test("TargetComparer reports other failures than of the storage", () => {
   using target = new Opened("/dev/null", OpenFlag.O_WRONLY);
   const error = assertThrows(
-    () => target.comparer().holdsChunk("0".repeat(32), place(0, 1)),
+    () => target.comparer().holdsChunk("0".repeat(32), partAt(0, 1)),
     TargetError,
   );
   assertEquals(error.message, 'Cannot read "/dev/null" at byte 0: Bad file descriptor (EBADF)');
@@ -166,5 +166,5 @@ testUnless(loopDeviceProblem(), "TargetComparer reads a device, which has no hol
     file.writeSync(new Uint8Array(4 * GRANULE));
   }
   assertEquals<unknown>(granulesOf(comparer, 0, 16), [[0, 4, true], [4, 12, false]]);
-  assertEquals(comparer.holdsChunk(idOf(new Uint8Array(GRANULE)), place(10, GRANULE)), true);
+  assertEquals(comparer.holdsChunk(idOf(new Uint8Array(GRANULE)), partAt(10, GRANULE)), true);
 });
