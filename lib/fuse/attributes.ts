@@ -10,7 +10,7 @@ import type { CatalogEntry } from "../store/catalog.ts";
 import type { RevisionInfo } from "../store/revision_info.ts";
 import { LAST_INO, type RevisionNode, ROOT_INO } from "./revision_nodes.ts";
 
-/** Whom all files belong to. */
+/** The owner of all files. */
 export interface Owner {
   readonly uid: number;
   readonly gid: number;

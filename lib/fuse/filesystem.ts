@@ -53,25 +53,18 @@ const O_TRUNC = 0o1000;
 /** Unit in which space is counted. */
 const BLOCK_BYTES = 4096;
 
-/** What a file system is made of. */
+/** The parts of a file system. */
 export interface FilesystemOptions {
   readonly directory: RevisionDirectory;
-  /** Whom all files belong to. */
   readonly owner: Owner;
   /** Returns the size and the free space of the file system that changes are stored in. */
   readonly readSpace: () => { totalBytes: number; availableBytes: number };
-  /**
-   * Runs a function when the answers returned so far have been sent. Default: in the next turn of
-   * the event loop.
-   */
-  readonly afterAnswers?: (run: () => void) => void;
 }
 
 /** The handlers of a mount. */
 export class Filesystem implements Handlers {
   readonly #options: FilesystemOptions;
   readonly #directory: RevisionDirectory;
-  readonly #afterAnswers: (run: () => void) => void;
   readonly #files = new Map<number, OpenImage>();
   readonly #listings = new Map<number, readonly DirectoryEntry[]>();
   #nextHandle = 1;
@@ -80,7 +73,6 @@ export class Filesystem implements Handlers {
   constructor(options: FilesystemOptions) {
     this.#options = options;
     this.#directory = options.directory;
-    this.#afterAnswers = options.afterAnswers ?? ((run) => void setTimeout(run, 0));
   }
 
   /** Number of revisions that are served. */
@@ -230,15 +222,15 @@ export class Filesystem implements Handlers {
   }
 
   /**
-   * Keeps the pages of an answer until it has been sent, which happens right after the handler
-   * returns or its promise settles.
+   * Keeps the pages of an answer until it has been sent: that happens right after the handler
+   * returns or its promise settles, and so before the next turn of the event loop.
    */
   #send(bytes: ReadBytes): readonly Uint8Array[] {
     this.#sent.push(bytes);
     if (this.#sent.length === 1) {
-      this.#afterAnswers(() => {
+      setTimeout(() => {
         for (const bytes of this.#sent.splice(0)) bytes.release();
-      });
+      }, 0);
     }
     return bytes.views;
   }

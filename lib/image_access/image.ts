@@ -28,7 +28,7 @@ import { type BaseImage, Overlay, seqsOf } from "./overlay.ts";
 import { ReadAhead } from "./read_ahead.ts";
 import { collect, cut, type ReadBytes } from "./read_bytes.ts";
 
-/** Seqs that are searched for a chunk to load ahead, for each chunk that may be: most are zeros. */
+/** How far to look for chunks to load ahead: seqs for each chunk, as zeros may lie between. */
 const AHEAD_SEQS_PER_CHUNK = 8;
 
 const ZERO_ID = "0".repeat(2 * CHUNK_ID_BYTES);

@@ -12,7 +12,7 @@
  * @module
  */
 
-import { ChunkLoader } from "../pages/chunk_loader.ts";
+import { AHEAD_PER_WORKER, ChunkLoader } from "../pages/chunk_loader.ts";
 import { type CacheCounts, PageCache } from "../pages/page_cache.ts";
 import { PagePool } from "../pages/page_pool.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../store/layout.ts";
@@ -23,9 +23,6 @@ import { IdleMaps } from "./image_map.ts";
 
 /** Bound of the maps of images that nobody has open. */
 const IDLE_MAPS_BYTES = 16 * 1024 * 1024;
-
-/** Chunks that are loaded ahead of a sequential reader, for each worker. */
-const AHEAD_PER_WORKER = 3;
 
 /** Which images, and what they may take. */
 export interface ImageAccessOptions {

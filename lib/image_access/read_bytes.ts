@@ -1,5 +1,5 @@
 /**
- * Puts together what a read gives from the pages of the chunks that it touches, without a copy.
+ * Joins the pages that a read touches to the bytes that it returns, without a copy.
  *
  * @module
  */
@@ -8,21 +8,21 @@ import { CHUNK_BYTES } from "../store/layout.ts";
 import type { Page } from "../pages/page_pool.ts";
 
 /**
- * Content of absent chunks, again and again: small enough for a CPU's cache. Filled, so that it has
- * memory of its own: of the page that the kernel shows where nothing was written, it can give away
- * the bytes only by its slow path (0.5 µs for 4 KiB).
+ * The content of absent chunks, small enough for a CPU's cache and repeated as needed. It is filled
+ * so that it has memory of its own: from the shared zero page, which stands for memory that was
+ * never written, the kernel copies by its slow path only (0.5 µs for 4 KiB).
  */
 const ZEROS = new Uint8Array(new SharedArrayBuffer(65_536)).fill(0);
 
 /** Bytes that were read. */
 export interface ReadBytes {
-  /** To be joined. They must not be changed. */
+  /** Their parts in order. They must not be changed. */
   readonly views: readonly Uint8Array[];
-  /** To be called once, when the bytes have been used: they may be overwritten from then on. */
+  /** To be called once, when the bytes are not needed any more: they may be overwritten then. */
   release(): void;
 }
 
-/** Waits for all pages. If one fails the others are let go. */
+/** Waits for all pages. If one fails, the others are released. */
 export async function collect(
   pending: readonly (Page | null | Promise<Page | null>)[],
 ): Promise<(Page | null)[]> {
@@ -54,7 +54,7 @@ export function cut(
   };
 }
 
-/** Views that are so many zeros together. */
+/** Returns views that together are `length` zeros. */
 function zeros(length: number): Uint8Array[] {
   const views = Array<Uint8Array>(Math.floor(length / ZEROS.length)).fill(ZEROS);
   return [...views, ZEROS.subarray(0, length % ZEROS.length)];

@@ -1,6 +1,6 @@
 /**
- * Reads a revision map that a running backup may be writing, when that has ended. Used by
- * `image.ts`, for a mount; a restore refuses such a map instead.
+ * Reads a revision map that a running backup may be writing, once it is complete. Used by
+ * `image_map.ts`; a restore refuses such a map instead.
  *
  * @module
  */
@@ -11,13 +11,10 @@ import { describeChange } from "../store/map_file.ts";
 import type { StoredRevisionMap } from "../store/revision_map.ts";
 import { quote } from "../wording.ts";
 
-/**
- * How often a map that is being written is looked at, and how long somebody who opens its image
- * waits for its end.
- */
+/** How often a map that is being written is checked, and how long opening its image may wait. */
 const MAP_POLL_MS = 50, MAP_PATIENCE_MS = 10_000;
 
-/** How maps are read and looked at. */
+/** How maps are read and their files checked. */
 export interface MapAccess {
   /** Reads a revision map, away from this thread. */
   readonly readMap: (path: string) => Promise<StoredRevisionMap>;
@@ -26,10 +23,9 @@ export interface MapAccess {
 }
 
 /**
- * Reads a map when it has been left alone for long enough that a further change would be noticed.
+ * Reads a map when its file has not changed for so long that any further change will be noticed.
  *
- * @throws {RevisionError} If it cannot be read, or is being written for longer than somebody can
- *   wait.
+ * @throws {RevisionError} If it cannot be read, or is being written for too long to wait.
  * @throws {OsError} If there is no such file.
  */
 export async function readWholeMap(
@@ -42,10 +38,10 @@ export async function readWholeMap(
     if (isSettled) {
       try {
         const map = await readMap(path);
-        // A younger state might change again without a sign of it.
+        // Otherwise it changed meanwhile, and might change again unnoticed.
         if (map.state.version === version) return map;
       } catch (error) {
-        // If nobody writes, what is wrong with it will stay so.
+        // If nobody is writing it, trying again does not help.
         if (readState(path).version === version) throw error;
         failure = error;
       }

@@ -18,8 +18,8 @@ import type { PageMemory } from "./page_memory.ts";
 import type { Page } from "./page_pool.ts";
 import { type JobWorker, type PendingJob, WorkerSlot } from "./worker_slot.ts";
 
-/** Chunks that may wait to be loaded ahead, for each worker. */
-const AHEAD_PER_WORKER = 3;
+/** Most chunks that wait to be loaded ahead, for each worker. */
+export const AHEAD_PER_WORKER = 3;
 
 const ENDED = "Cannot go on: the workers were ended";
 

@@ -1,6 +1,6 @@
 /**
- * What a mount's main thread and its workers say to each other: a worker says first where its
- * memory is, and then gives one answer to each job.
+ * Messages between a chunk loader and its workers: a worker first says where its memory is, and
+ * then answers each job.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import type { WireError } from "../errors.ts";
 import type { StoredRevisionMap } from "../store/revision_map.ts";
 
 /**
- * A worker's memory, which is shared: pages that lie there are decoded into without a copy.
+ * A worker's memory, which is shared: chunks are decoded into pages there without a copy.
  *
- * Whoever is told grows it; output buffer `firstOutput + n` of the worker's codec then lies at
+ * The receiver grows it; output buffer `firstOutput + n` of the worker's codec is then at byte
  * `start + n * span`.
  */
 export interface WorkerMemory {
@@ -30,17 +30,17 @@ export interface DecodeJob {
   /** Whether content is compared with the chunk's id. */
   readonly verify: boolean;
   /**
-   * Where the page is: one of the codec's output buffers, or memory elsewhere, into which a copy is
-   * made.
+   * The page: the number of one of the codec's output buffers, or memory elsewhere, to which the
+   * content is copied.
    */
   readonly page: number | Uint8Array<SharedArrayBuffer>;
 }
 
-/** Stores a page's content as a chunk. Others may write to the page meanwhile. */
+/** Stores a page's content as a chunk. The page may be written to meanwhile. */
 export interface StoreJob {
   readonly type: "store";
   readonly dir: string;
-  /** Its content, without what lies behind. */
+  /** The part of the page that is content. */
   readonly content: Uint8Array<SharedArrayBuffer>;
 }
 

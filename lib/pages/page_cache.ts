@@ -29,7 +29,7 @@ export interface ChunkLocation {
   readonly id: string;
 }
 
-/** A chunk on its way into a page. */
+/** A chunk that is being loaded into a page. */
 export interface Loading {
   /** Resolves to the number of bytes in the page. */
   readonly done: Promise<number>;
@@ -72,7 +72,7 @@ export class PageCache {
   readonly #pool: PagePool;
   readonly #loader: PageLoader;
   readonly #capacity: number;
-  /** In order of use, the least recently used first. The cache holds each page once. */
+  /** In order of use, the least recently used first. The cache is one holder of each page. */
   readonly #pages = new Map<string, Page>();
   readonly #pending = new Map<string, PendingLoad>();
   /** Pages that are being filled. */
@@ -93,11 +93,6 @@ export class PageCache {
 
   get counts(): CacheCounts {
     return { hits: this.#hits, misses: this.#misses, ahead: this.#ahead };
-  }
-
-  /** Number of pages within the bound. */
-  get capacityPages(): number {
-    return this.#capacity;
   }
 
   /**

@@ -1,11 +1,10 @@
 /**
- * Pages in a worker's own memory: chunks are decoded where they are read from, without a copy
- * between.
+ * Pages in a worker's own memory: chunks are decoded to where they are read from, without a copy.
  *
- * The memory is that of the worker's codec. It is shared, so that the main thread reads pages
- * there, and grows it for more of them; it lives as long as anybody refers to it, so a page
- * outlives its worker. Huge pages are asked for: to fault 1.5 GiB in by 4 KiB took the workers 0.3
- * s of processor time more.
+ * The memory is that of the worker's codec. It is shared, so that the main thread can read pages
+ * there and grow it for more. It lives as long as anything refers to it, so pages outlive their
+ * worker. The kernel is asked for huge pages: faulting 1.5 GiB in by 4 KiB took the workers 0.3 s
+ * more of processor time.
  *
  * @module
  */
@@ -17,19 +16,16 @@ import type { WorkerMemory } from "./messages.ts";
 /** WebAssembly's unit of memory. */
 const WASM_PAGE_BYTES = 65_536;
 
-/**
- * Blocks by which memory grows at a time. Address space only: the kernel gives memory when it is
- * written to.
- */
+/** Blocks by which memory grows at a time. It takes address space only until it is written to. */
 const GROWTH_BLOCKS = 16;
 
-/** Memory of a page. */
+/** The memory of a page. */
 export interface PageBlock {
   /** CHUNK_BYTES. */
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   /**
-   * The worker's memory in which it lies, and which of the output buffers there it is; `null` if it
-   * lies by itself.
+   * The worker's memory that holds it, and the number of the output buffer there; `null` if it has
+   * memory of its own.
    */
   readonly home: { readonly memory: PageMemory; readonly output: number } | null;
 }
@@ -49,11 +45,11 @@ export class PageMemory {
     this.#span = span;
   }
 
-  /** Returns a block that was not taken before; `null` if the memory cannot grow any more. */
+  /** Returns a new block; `null` if the memory cannot grow any more. */
   takeBlock(): PageBlock | null {
     const at = this.#start + this.#taken * this.#span;
     if (at + this.#span > this.#memory.buffer.byteLength && !this.#grow()) return null;
-    // The type does not know that this memory is shared.
+    // The type does not say that this memory is shared.
     const buffer = this.#memory.buffer as SharedArrayBuffer;
     const output = this.#firstOutput + this.#taken++;
     return { bytes: new Uint8Array(buffer, at, CHUNK_BYTES), home: { memory: this, output } };

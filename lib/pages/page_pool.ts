@@ -1,12 +1,11 @@
 /**
- * The memory of a mount: pages of one chunk's size, in shared memory, that are used again and
- * again.
+ * Pages: pieces of shared memory of one chunk's size, which are reused.
  *
- * A page belongs to all who hold it. When the last lets go, its memory is given to the next who
- * asks, so that a page is never overwritten under a reader. Cached chunks (`page_cache.ts`) and
- * changed ones (`overlay.ts`) live in pages of the same pool. A page lies in the memory of the
- * worker that decodes into it (`page_memory.ts`), or, where that is not to be had, in memory of its
- * own, into which workers copy.
+ * A page belongs to all who hold it, so it is never overwritten under a reader: its memory is
+ * reused when the last holder releases it. Cached chunks (`page_cache.ts`) and changed ones
+ * (`lib/image_access/overlay.ts`) are in pages of the same pool. A page is in the memory of the
+ * worker that decodes into it (`page_memory.ts`) or, where that is not possible, in memory of its
+ * own, to which workers copy.
  *
  * @module
  */
@@ -14,9 +13,9 @@
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { PageBlock, PageMemory } from "./page_memory.ts";
 
-/** One chunk's worth of memory, as long as somebody holds it. */
+/** Memory for one chunk, as long as somebody holds it. */
 export class Page {
-  /** Number of bytes that hold content; whoever fills the page sets it. */
+  /** Number of bytes that are content; set by whoever fills the page. */
   length = 0;
   readonly #block: PageBlock;
   readonly #giveBack: (block: PageBlock) => void;
@@ -27,18 +26,18 @@ export class Page {
     this.#giveBack = giveBack;
   }
 
-  /** All of the memory: CHUNK_BYTES. Only the first {@linkcode length} bytes mean something. */
+  /** All of the memory: CHUNK_BYTES, of which the first {@linkcode length} are content. */
   get bytes(): Uint8Array<SharedArrayBuffer> {
     return this.#block.bytes;
   }
 
-  /** Returns which output buffer in a worker's memory the page is; `null` if it lies elsewhere. */
+  /** Returns the number of the page's output buffer in a worker's memory; `null` if elsewhere. */
   outputIn(memory: PageMemory): number | null {
     const { home } = this.#block;
     return home?.memory === memory ? home.output : null;
   }
 
-  /** Whether nobody but one holder would miss it. */
+  /** Whether there is one holder only. */
   get isHeldOnce(): boolean {
     return this.#holders === 1;
   }
@@ -64,8 +63,7 @@ export class PagePool {
   #allocated = 0;
 
   /**
-   * @param keptBytes Memory that is kept for later when it is not in use; what exceeds it is left
-   *   to the garbage collector.
+   * @param keptBytes Memory that is kept for reuse; the garbage collector gets what exceeds it.
    */
   constructor(keptBytes: number) {
     this.#keptPages = Math.floor(keptBytes / CHUNK_BYTES);
@@ -77,10 +75,10 @@ export class PagePool {
   }
 
   /**
-   * Returns a page, held by the caller. Its memory holds something, possibly of another image.
+   * Returns a page, held for the caller. Its bytes are whatever the memory held before.
    *
-   * @param memory Where the page should lie; it lies elsewhere rather than that memory grows beyond
-   *   need.
+   * @param memory Where the page should be. It is elsewhere if that memory would have to grow
+   *   although there are free pages.
    * @throws {RangeError} If there is no memory.
    */
   take(memory: PageMemory | null = null): Page {
@@ -90,7 +88,7 @@ export class PagePool {
   }
 
   #allocate(memory: PageMemory | null): PageBlock {
-    // What a worker's memory has grown by is never given back, so it must not be more than is kept.
+    // A worker's memory never shrinks, so it must not grow to more than is kept.
     const block = this.#allocated < this.#keptPages ? memory?.takeBlock() : null;
     this.#allocated++;
     return block ?? { bytes: new Uint8Array(new SharedArrayBuffer(CHUNK_BYTES)), home: null };

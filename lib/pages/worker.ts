@@ -1,9 +1,9 @@
 /**
- * Step 6 of a FUSE read, the other half: one worker. Reads chunks, decodes them into pages and
- * verifies them; encodes and stores changed pages; reads revision maps.
+ * A worker of `chunk_loader.ts`: reads chunks, decodes them into pages and verifies them; encodes
+ * and stores changed pages; reads revision maps. The messages are in `messages.ts`.
  *
- * It does one job at a time and keeps nothing between them. Files of a store are never changed,
- * only added.
+ * It does one job at a time and keeps nothing between jobs. Files are added to a store but never
+ * changed.
  *
  * @module
  */
@@ -18,12 +18,12 @@ import { toOsError } from "../linux/errno.ts";
 import { readRevisionMap } from "../store/revision_map.ts";
 import type { DecodeJob, Job, JobAnswer, Result, StoreJob, WorkerMessage } from "./messages.ts";
 
-/** Chunks are shared by revisions, so where in an image they belong is known to the reader only. */
+/** Images share chunks, so only the reader knows where in an image a chunk is. */
 const noSeqs = () => [];
 
 function decode({ dir, id, verify, page }: DecodeJob): number {
-  // A user looks at the same files again and again, unlike a restore: the compressed chunk may stay
-  // in the page cache.
+  // Unlike a restore, a user reads the same files again and again, so the chunk file may stay in
+  // the kernel's page cache.
   const decoder = new ChunkDecoder(dir, { verify, pageCache: "keep" });
   const isOwn = typeof page === "number";
   const { bytes } = decoder.decode({ id, seqs: noSeqs }, isOwn ? page : 0, 1);
@@ -33,7 +33,7 @@ function decode({ dir, id, verify, page }: DecodeJob): number {
 
 /** Returns the id under which the content can be read from now on. */
 function store({ dir, content }: StoreJob): string {
-  // Encodes a copy, so that it does not matter if the content changes meanwhile: id and file agree.
+  // Encodes a copy, so that id and file agree even if the content changes meanwhile.
   const chunk = encodeChunk(content);
   if (isAllZero(content.length)) return ZERO_CHUNK_ID;
   const path = chunkPath(dir, chunk.id);
@@ -47,14 +47,14 @@ function store({ dir, content }: StoreJob): string {
   return chunk.id;
 }
 
-/** Tells whether what was just encoded is the chunk of zeros, which is never read from a file. */
+/** Whether the content just encoded is the chunk of zeros, which is never read from a file. */
 function isAllZero(bytes: number): boolean {
   if (bytes !== CHUNK_BYTES) return false;
   const flags = codec.scanZeros(0, { bytes, granuleBytes: CHUNK_BYTES / 64 });
   return flags.every((flag) => flag === 1);
 }
 
-/** Decodes a file that is there already: it may be damaged, and it must not be replaced. */
+/** Verifies a file that exists already: it may be damaged, and must not be replaced. */
 function requireContent(dir: string, id: string, bytes: number): void {
   const decoder = new ChunkDecoder(dir, { verify: true, pageCache: "keep" });
   const found = decoder.decode({ id, seqs: noSeqs }, 1, bytes);

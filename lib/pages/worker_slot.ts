@@ -12,10 +12,9 @@ import type { Job, JobAnswer, Result, WorkerMessage } from "./messages.ts";
 import { PageMemory } from "./page_memory.ts";
 
 /**
- * Chunks that a worker is given to decode at a time, so that it has the next one when it has
- * finished one: this thread may be busy with copying a chunk to the kernel for as long as it takes
- * to decode it, and then wait for its turn on the processor. With two, a sequential read took some
- * 4 % longer; with four no less.
+ * Chunks that a worker has to decode at a time, so that it has another when it finishes one: this
+ * thread may be busy copying a chunk to the kernel for as long as decoding one takes, and then wait
+ * for the processor. With two, a sequential read took some 4 % longer; with four no less.
  */
 const DECODES_PER_WORKER = 3;
 
@@ -73,9 +72,7 @@ export class WorkerSlot {
     return this.#jobs.length;
   }
 
-  /**
-   * Whether the worker has nothing to do, or only so many chunks to decode that one more may wait.
-   */
+  /** Whether a job may be given: the worker is idle, or decodes and has few more to decode. */
   hasRoomFor({ type }: PendingJob): boolean {
     // Behind any other job a chunk might wait for long.
     return this.#jobs.length === 0 ||
