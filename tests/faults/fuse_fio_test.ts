@@ -21,7 +21,7 @@ import { type Random, randomFrom } from "../support/random.ts";
 import { type ChunkContent, chunkFile, imageOf } from "../support/store_builder.ts";
 import { chunkContent, IS_FULL, replaceFile } from "./fault_store.ts";
 
-const SECONDS = IS_FULL ? 60 : 10;
+const SECONDS = IS_FULL ? 60 : 5;
 /** A round of a job takes a tenth of it on a machine with nothing else to do. */
 const ROUND_LIMIT_SECONDS = 60;
 

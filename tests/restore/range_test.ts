@@ -85,16 +85,19 @@ for (const sectorBytes of [512, 4096]) {
     `restore() of a range touches nothing else of a device (${sectorBytes}-byte sectors)`,
     async () => {
       using device = new LoopDevice(7 * CHUNK_BYTES, { sectorBytes });
+      const content = device.read();
       for (const [start, end] of Object.values(RANGES)) {
         for (const how of [{}, { sparse: "never" }, { update: true }] as const) {
-          patch(device.path, Math.max(0, start - 10_000), fill(Math.min(20_000, end), OLD));
-          const before = device.read();
+          const old = fill(Math.min(20_000, end), OLD), oldStart = Math.max(0, start - 10_000);
+          patch(device.path, oldStart, old);
+          content.set(old, oldStart);
+          content.set(revision.image.subarray(start, end), start);
           await restore({
             output: device.path,
             range: { offset: start, length: end - start },
             ...how,
           });
-          assertImage(device.read(), patched(before, start, revision.image.subarray(start, end)));
+          assertImage(device.read(), content);
         }
       }
     },
