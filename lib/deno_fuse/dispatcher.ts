@@ -27,21 +27,18 @@ import { freeMemory, type ReceiveBuffer } from "./receive_loop.ts";
 import type { Replier, RequestPointer } from "./reply.ts";
 import type { LowlevelOp } from "./structs.ts";
 
-/**
- * Makes a listener that never throws: nobody is left to tell of its own errors, and C must not see
- * them.
- */
+/** Makes a listener that never throws: its errors have nowhere to go, and C must not see them. */
 export function guardListener(listener: ErrorListener): ErrorListener {
   return (error, operation) => {
     try {
       listener(error, operation);
     } catch {
-      // See above.
+      // Nowhere to go.
     }
   };
 }
 
-// deno-lint-ignore no-explicit-any -- callbacks of all kinds are kept in one place
+// deno-lint-ignore no-explicit-any -- callbacks with all kinds of parameters
 export type Callback = Deno.UnsafeCallback<any>;
 
 /** Connects libfuse's callbacks with a file system's handlers. */
@@ -51,7 +48,7 @@ export class Dispatcher {
   readonly #handlers: Handlers;
   readonly #onError: ErrorListener;
   readonly #pending = new Set<PendingRequest>();
-  /** Where the request lies that libfuse is processing; callbacks are expected only meanwhile. */
+  /** Holds the request that libfuse is processing. Otherwise `null`, and no callback may run. */
   #processed: ReceiveBuffer | null = null;
 
   /** @param onError Must not throw, see {@linkcode guardListener}. */
@@ -73,8 +70,8 @@ export class Dispatcher {
   }
 
   /**
-   * Answers what is pending when the mount is gone: nobody waits for it, but libfuse frees requests
-   * only so. Handlers that still run find that their answer is not wanted any more.
+   * Answers what is pending when the mount is gone: nobody waits for it, but only an answer frees a
+   * request. Handlers that still run will find that theirs is no longer wanted.
    */
   end(): void {
     for (const request of this.#pending) {
@@ -97,8 +94,8 @@ export class Dispatcher {
       if (name === "lseek" && !this.#library.symbols.fuse_reply_lseek) continue;
       const handler = this.#handlers[name]?.bind(this.#handlers) as HandlerFunction | undefined;
       if (handler) {
-        const handled: HandledOperation = { name, operation, handler };
-        add(name, operation.parameters, (req, args) => this.#start(handled, req, args));
+        const bound: BoundOperation = { name, operation, handler };
+        add(name, operation.parameters, (req, args) => this.#start(bound, req, args));
       } else if (operation.absent !== undefined) {
         const errno = operation.absent === "read-only" ? this.#readOnlyErrno : operation.absent;
         add(name, operation.parameters, (req) => this.#replier.error(req, errno));
@@ -156,73 +153,72 @@ export class Dispatcher {
     );
   }
 
-  #start(handled: HandledOperation, req: RequestPointer, args: readonly unknown[]): void {
-    const { operation } = handled;
+  #start(bound: BoundOperation, req: RequestPointer, args: readonly unknown[]): void {
+    const { operation } = bound;
     const request = new PendingRequest(this.#library, req);
     this.#pending.add(request);
     let op: unknown;
     let answer: unknown;
     try {
       op = readParameters(operation.parameters, args);
-      answer = handled.handler(op, request);
+      answer = bound.handler(op, request);
     } catch (error) {
-      this.#fail(handled, request, error);
+      this.#fail(bound, request, error);
       if (operation.isLending) endLoan(op, 0n);
       return;
     }
     if (!isPromiseLike(answer)) {
-      this.#finish(handled, request, op, answer);
+      this.#finish(bound, request, op, answer);
       if (operation.isLending) endLoan(op, 0n);
       return;
     }
-    // The handler reads on while other requests are received: the memory is its own until it has
-    // finished.
+    // While the handler runs, others are received: until it finishes, the memory is its own.
     const memory = operation.isLending ? this.#processed!.takeMemory() : 0n;
     Promise.resolve(answer).then(
-      (result) => this.#finish(handled, request, op, result),
-      (error) => this.#fail(handled, request, error),
+      (result) => this.#finish(bound, request, op, result),
+      (error) => this.#fail(bound, request, error),
     ).then(() => operation.isLending && endLoan(op, memory));
   }
 
-  #finish(handled: HandledOperation, request: PendingRequest, op: unknown, result: unknown): void {
+  #finish(bound: BoundOperation, request: PendingRequest, op: unknown, result: unknown): void {
     this.#pending.delete(request);
     const req = request.take();
     let status = -Errno.ENOTCONN;
     if (req) {
       try {
-        // Its last act is to send the answer: if it throws, nothing was sent.
-        status = handled.operation.reply(this.#replier, req, result, op);
+        // Sending is the last thing it does: if it throws, nothing was sent.
+        status = bound.operation.reply(this.#replier, req, result, op);
       } catch (error) {
-        this.#sendError(handled, req, error);
+        this.#sendError(bound, req, error);
       }
     }
-    if (status < 0 && handled.operation.undo) this.#undo(handled, op, result);
+    if (status < 0 && bound.operation.undo) this.#undo(bound, op, result);
   }
 
-  #fail(handled: HandledOperation, request: PendingRequest, error: unknown): void {
+  #fail(bound: BoundOperation, request: PendingRequest, error: unknown): void {
     this.#pending.delete(request);
     const req = request.take();
-    if (req) this.#sendError(handled, req, error);
-    else this.#reportBug(handled, error);
+    if (req) this.#sendError(bound, req, error);
+    else this.#reportBug(bound, error);
   }
 
-  #sendError(handled: HandledOperation, req: RequestPointer, error: unknown): void {
+  #sendError(bound: BoundOperation, req: RequestPointer, error: unknown): void {
     this.#replier.error(req, error instanceof FuseError ? error.errno : Errno.EIO);
-    this.#reportBug(handled, error);
+    this.#reportBug(bound, error);
   }
 
-  #undo(handled: HandledOperation, op: unknown, result: unknown): void {
+  #undo(bound: BoundOperation, op: unknown, result: unknown): void {
     try {
-      const done = handled.operation.undo?.(this.#handlers, result, op);
+      const done = bound.operation.undo?.(this.#handlers, result, op);
       if (!isPromiseLike(done)) return;
-      Promise.resolve(done).catch((error) => this.#reportBug(handled, error));
+      Promise.resolve(done).catch((error) => this.#reportBug(bound, error));
     } catch (error) {
-      this.#reportBug(handled, error);
+      this.#reportBug(bound, error);
     }
   }
 
-  /** Reports what a handler threw, unless it is an answer. */
-  #reportBug({ name }: HandledOperation, error: unknown): void {
+  /** Reports what a handler threw, unless that is an answer. */
+  #reportBug({ name }: BoundOperation, error: unknown): void {
     if (!(error instanceof FuseError)) this.#onError(error, name);
   }
 }
@@ -234,7 +230,7 @@ type Run = (req: RequestPointer, args: readonly unknown[]) => void;
 type Forget = Parameters<NonNullable<Handlers["forget"]>>[0];
 
 /** A row of the table with this file system's handler. */
-interface HandledOperation {
+interface BoundOperation {
   readonly name: OperationName;
   readonly operation: AnyOperation;
   readonly handler: HandlerFunction;
@@ -245,12 +241,13 @@ function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
 }
 
 /**
- * Detaches the view that a handler was lent, then frees the memory behind it, if it was taken from
- * its buffer.
+ * Detaches the view that a handler was lent, then frees the memory behind it.
+ *
+ * @param memory 0n if the receive buffer still owns it.
  */
 function endLoan(op: unknown, memory: bigint): void {
   const buffer = (op as { data?: Uint8Array<ArrayBuffer> } | undefined)?.data?.buffer;
-  // Moving the buffer's (no) bytes into a new one is what detaches it.
+  // Moving no bytes into a new buffer detaches this one.
   if (buffer && !buffer.detached) buffer.transfer(0);
   if (memory !== 0n) freeMemory(memory);
 }

@@ -132,8 +132,9 @@ export interface Handlers {
   ): Answer<void>;
 
   /**
-   * Opens a file. `flags` as in open(2), without O_CREAT, O_EXCL and O_NOCTTY. Without a handler
-   * every file can be opened.
+   * Opens a file. `flags` as in open(2), without O_CREAT, O_EXCL and O_NOCTTY. With O_TRUNC it must
+   * truncate the file: there will be no `setattr` for that. Without a handler every file can be
+   * opened.
    */
   open?(op: OnInode & WithFlags, request: Request): Answer<OpenedFile>;
   /** Creates a file and opens it. */

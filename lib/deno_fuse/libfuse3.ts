@@ -1,9 +1,8 @@
 /**
  * The functions of libfuse3's low-level interface, opened on first use.
  *
- * Nothing here knows what a request means: `session.ts` mounts and runs the loop with these
- * functions, `reply.ts` answers with them. All calls are synchronous except the receiving of a
- * request.
+ * `session.ts` mounts with them, `receive_loop.ts` receives requests, `reply.ts` answers. All calls
+ * are synchronous.
  *
  * @module
  */
@@ -16,13 +15,13 @@ import {
   type LibraryVersion,
 } from "./structs.ts";
 
-/** Functions of fuse_lowlevel.h and its like, each below its C declaration. */
+/** Each function below its C declaration. Source: fuse_lowlevel.h and the headers it includes. */
 const libfuseSymbols = {
   // const char *fuse_pkgversion(void), such as "3.14.0"
   fuse_pkgversion: { parameters: [], result: "pointer" },
 
-  // Which of these three there is depends on release and build: since 3.17 a program says which
-  // interface it was written for, and some builds do without the older form (libfuse issue 1196).
+  // Which of these three exist depends on release and build: since 3.17 a program says which
+  // interface it was written for, and some builds lack the older form (libfuse issue 1196).
   // struct fuse_session *fuse_session_new(struct fuse_args *args,
   //   const struct fuse_lowlevel_ops *op, size_t op_size, void *userdata)
   fuse_session_new: {
@@ -38,7 +37,7 @@ const libfuseSymbols = {
     result: "pointer",
     optional: true,
   },
-  // As _fuse_session_new_317.
+  // Like _fuse_session_new_317.
   fuse_session_new_versioned: {
     parameters: ["buffer", "buffer", "usize", "buffer", "pointer"],
     result: "pointer",
@@ -130,8 +129,8 @@ export interface Libfuse3 {
   /**
    * Calls whichever form of `fuse_session_new` there is.
    *
-   * @param args `struct fuse_args`; its members are the library's afterwards, `fuse_opt_free_args`
-   *   frees them.
+   * @param args `struct fuse_args`; afterwards its members belong to the library, and
+   *   `fuse_opt_free_args` frees them.
    * @param ops `struct fuse_lowlevel_ops`, which the library copies; the functions it names must
    *   outlive the session.
    * @returns `null` if the library refused, which its log explains.
@@ -146,11 +145,11 @@ const REMEDY = "install it (Debian and Ubuntu: apt install fuse3)";
 let opened: Libfuse3 | undefined;
 
 /**
- * Opens libfuse3, once a process. It is never closed: calls through a closed library still run,
+ * Opens libfuse3, once per process. It is never closed: calls through a closed library still run,
  * into unmapped memory.
  *
- * @throws {MountError} If there is none, or it lacks a function; the message names what was tried
- *   and the remedy.
+ * @throws {MountError} If it is missing or lacks a function; the message names what was tried and
+ *   the remedy.
  */
 export function openLibfuse3(): Libfuse3 {
   if (opened) return opened;
@@ -170,10 +169,10 @@ export function openLibfuse3(): Libfuse3 {
   throw new MountError(`Cannot load libfuse3: ${REMEDY}; tried ${failures.join(", ")}`);
 }
 
-/** What is wrong if the library exists: it is for another machine, or lacks its own libraries. */
+/** Why a library that exists cannot be loaded, such as one for another machine; "" if absent. */
 function describeLoading(soname: string, error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  // Source: the words of glibc's dlopen(3).
+  // Source: the messages of glibc's dlopen(3).
   const isAbsent = text.includes(`${soname}: cannot open shared object file: No such file`);
   return isAbsent ? "" : ` (${text.length > 200 ? `${text.slice(0, 200)}…` : text})`;
 }

@@ -1,5 +1,5 @@
 /**
- * File systems in TypeScript: libfuse3's low-level interface as typed, asynchronous handlers.
+ * File systems in TypeScript: bindings to libfuse3's low-level interface by FFI.
  *
  * ```ts ignore
  * import { Errno, FileType, FuseError, mount } from "deno-fuse";
@@ -16,15 +16,16 @@
  * await session.closed; // until somebody unmounts it
  * ```
  *
- * It needs Linux on x86_64 or aarch64, libfuse3 and the permissions `--allow-ffi --allow-read
- * --allow-write --allow-sys`, `--allow-run` for users other than root. A read passes these files:
- * `session.ts` (receives it), `dispatcher.ts`, `file_operations.ts`, `request.ts` (what is asked?),
- * the file system's handler, `reply.ts`.
+ * It needs Linux on x86_64 or aarch64, libfuse3, and the permissions `--allow-ffi --allow-read
+ * --allow-write --allow-sys=uid`, for users other than root `--allow-run` too. README.md has the
+ * mental model: threads, deadlocks, what the kernel caches. A read passes `receive_loop.ts`,
+ * `dispatcher.ts`, `parameters.ts`, the file system's handler and `reply.ts`.
  *
  * @module
  */
 
 export { Errno } from "../linux/errno.ts";
+export { CodedError, OsError } from "../linux/os_error.ts";
 export * from "./answers.ts";
 export * from "./errors.ts";
 export * from "./handlers.ts";

@@ -1,6 +1,5 @@
 /**
- * A request between its callback (step 2) and its answer (step 7): the holder of the right to
- * answer.
+ * A request between its callback and its answer.
  *
  * @module
  */
@@ -12,7 +11,7 @@ import type { Libfuse3 } from "./libfuse3.ts";
 import type { RequestPointer } from "./reply.ts";
 import { FUSE_CTX } from "./structs.ts";
 
-/** Guards a `fuse_req_t`, which libfuse frees with the answer: it can be taken once. */
+/** Holds a `fuse_req_t`, which libfuse frees with the answer: it can be taken once. */
 export class PendingRequest implements Request {
   readonly #library: Libfuse3;
   #req: RequestPointer | null;
@@ -23,7 +22,7 @@ export class PendingRequest implements Request {
     this.#req = req;
   }
 
-  /** Gives the right to answer to the first who asks; `null` for all others. */
+  /** Returns the pointer to the first who asks, who must answer; `null` to all others. */
   take(): RequestPointer | null {
     const req = this.#req;
     this.#req = null;

@@ -1,5 +1,5 @@
 /**
- * Finds out, before libfuse is asked, why a mount would fail, and says what to do about it.
+ * Finds out why a mount would fail before libfuse is asked, and says what to do about it.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import { dirname } from "node:path";
 import { Errno, errnoName, errnoOf } from "../linux/errno.ts";
 import { AccessMode, readText, tryAccess } from "../linux/paths.ts";
 import { closeFd, openFd, OpenFlag } from "../linux/files.ts";
+import { shellWord } from "../linux/printable.ts";
 import { MountError } from "./errors.ts";
 import type { MountOptions } from "./mount_options.ts";
 
@@ -17,7 +18,7 @@ const CONFIG = "/etc/fuse.conf";
 /**
  * Checks device, mount point and permissions.
  *
- * @param options With the mount options that will be given to libfuse.
+ * @param options With the mount options for libfuse.
  * @returns The mount point's absolute path without symbolic links.
  * @throws {MountError} If mounting cannot succeed; the message ends with the remedy.
  */
@@ -43,10 +44,12 @@ async function requireDirectory(mountpoint: string): Promise<string> {
     ({ isDirectory } = await Deno.stat(path));
   } catch (cause) {
     if (cause instanceof Deno.errors.NotFound) {
-      refuse(mountpoint, `no such directory; create it (mkdir -p ${quote(mountpoint)})`, cause);
+      refuse(mountpoint, `no such directory; create it (mkdir -p ${shellWord(mountpoint)})`, cause);
     }
     if (isDead(cause)) {
-      const remedy = `clear it away (fusermount3 -uz ${quote(await deadMountAbove(mountpoint))})`;
+      const remedy = `clear it away (fusermount3 -uz ${
+        shellWord(await deadMountAbove(mountpoint))
+      })`;
       refuse(
         mountpoint,
         `a file system that has died is still mounted there (Transport endpoint is not connected); ${remedy}`,
@@ -59,7 +62,7 @@ async function requireDirectory(mountpoint: string): Promise<string> {
   return path;
 }
 
-/** Whether an error tells of a file system whose process has ended. */
+/** Whether an error says that the process of a file system has ended. */
 function isDead(error: unknown): boolean {
   return (error as { code?: string }).code === "ENOTCONN";
 }
@@ -113,7 +116,7 @@ function isSharingAllowed(): boolean {
   try {
     return /^[ \t]*user_allow_other[ \t]*$/m.test(readText(CONFIG));
   } catch {
-    // fusermount3 takes a missing or unreadable file for an empty one.
+    // To fusermount3 a missing or unreadable file is an empty one.
     return false;
   }
 }
@@ -124,8 +127,7 @@ function isSharingAllowed(): boolean {
  * @param lines What libfuse logged.
  */
 export function mountFailure(mountpoint: string, lines: readonly string[]): MountError {
-  // libfuse is silent where it left the mounting to fusermount3, which says on stderr what it does
-  // not like.
+  // libfuse is silent if it left the mounting to fusermount3, which prints to stderr what is wrong.
   const reason = lines.map((line) => line.replace(/^fuse: /, "")).join("; ") ||
     "fusermount3 failed, see its message";
   let remedy = "";
@@ -135,9 +137,4 @@ export function mountFailure(mountpoint: string, lines: readonly string[]): Moun
     remedy = "; root needs CAP_SYS_ADMIN to mount (containers: --cap-add SYS_ADMIN)";
   }
   return new MountError(`Cannot mount at "${mountpoint}": ${reason}${remedy}`);
-}
-
-/** Quotes a path for a command that a user may copy. */
-function quote(path: string): string {
-  return /^[\w./+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -20,6 +20,7 @@ export interface Mount {
   readonly device: string;
   /** The directory of the file system that is seen at the mount point. */
   readonly root: string;
+  /** Where it is mounted: an absolute path without symbolic links. */
   readonly mountpoint: string;
   /** Such as "ext4" or "fuse.SUBTYPE". */
   readonly type: string;

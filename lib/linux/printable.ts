@@ -42,3 +42,8 @@ export function printable(text: string, maxChars = Infinity): string {
 export function quote(text: string, maxChars = Infinity): string {
   return `"${printable(text, maxChars)}"`;
 }
+
+/** Writes an argument for a command to copy: a shell takes it for one word. */
+export function shellWord(text: string): string {
+  return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

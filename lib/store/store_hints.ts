@@ -5,6 +5,7 @@
  * @module
  */
 
+import { shellWord } from "../linux/printable.ts";
 import { quote } from "../wording.ts";
 import { parseRevisionSpec } from "./revision_spec_parser.ts";
 import { isFileAt, statOrNull } from "../linux/file_status.ts";
@@ -137,9 +138,4 @@ function parentOf(path: string): string {
 
 function withoutSlash(path: string): string {
   return path.replace(/\/+$/, "");
-}
-
-/** Quotes an argument so that a shell takes it as one word. */
-function shellWord(text: string): string {
-  return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
