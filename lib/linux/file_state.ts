@@ -12,6 +12,7 @@
 
 import { Errno, osError } from "./errno.ts";
 import { isRegularMode, STATX, statxOf } from "./file_status.ts";
+import { fdPath } from "./paths.ts";
 
 /** A file at some moment. */
 export interface FileState {
@@ -40,7 +41,7 @@ export function fileState(path: string): FileState {
 
 /** Returns the state of what a descriptor is open on. @throws {OsError} If it is not open. */
 export function fdState(fd: number): FileState {
-  return stateOf(statxOf(fd), `/proc/self/fd/${fd}`);
+  return stateOf(statxOf(fd), fdPath(fd));
 }
 
 /** @param fields A `struct statx`, or the positive errno. */

@@ -8,6 +8,7 @@
 
 import { Errno, osError } from "./errno.ts";
 import { cString, lastErrno, libc } from "./libc.ts";
+import { fdPath } from "./paths.ts";
 
 /** Facts about a file; the part of `Deno.FileInfo` that this project asks for. */
 export type FileStatus = Pick<
@@ -70,7 +71,7 @@ export function statFd(fd: number): FileStatus {
   if (fields !== Errno.ENOSYS && fields !== Errno.EPERM) {
     throw osError(fields, { syscall: "fstat", path: "" });
   }
-  return Deno.statSync(`/proc/self/fd/${fd}`);
+  return Deno.statSync(fdPath(fd));
 }
 
 /** What a path leads to, symbolic links followed; `null` where that cannot be told. */

@@ -1,7 +1,7 @@
 /**
- * How much more the system gives this process: descriptors, threads, address space.
+ * How much more the system gives this process: descriptors, threads, address space, file sizes.
  *
- * Each function takes what it is asked for and gives it back at once. There are many limits (of the
+ * What can be tried is taken and given back at once. There are many limits (of the
  * process, its user, its control groups, the whole system), some cannot be read everywhere, and
  * root escapes some of them: an attempt meets them all. Other processes may take what was free here
  * before it is used, so callers ask for a little more than they need.
@@ -24,8 +24,21 @@ export const ThreadLayout = { pthread_attr_t: 64, sem_t: 32 } as const;
  */
 const STACK_BYTES = 262_144n;
 
-/** `RLIMIT_NOFILE`. Source: asm-generic/resource.h. */
-const RLIMIT_NOFILE = 7;
+/** Resources of `getrlimit`. Source: asm-generic/resource.h. */
+const RLIMIT_FSIZE = 1, RLIMIT_NOFILE = 7;
+
+/** `struct rlimit { rlim_t rlim_cur, rlim_max; }`, both 64 bits wide; `null` if it is not known. */
+function limitOf(resource: number): BigUint64Array<ArrayBuffer> | null {
+  const limit = new BigUint64Array(2);
+  return libc.getrlimit(resource, new Uint8Array(limit.buffer)) === 0 ? limit : null;
+}
+
+/** The process's limit of file sizes (`ulimit -f`) in bytes; Infinity if there is none. */
+export function fileSizeLimit(): number {
+  const RLIM_INFINITY = 2n ** 64n - 1n;
+  const soft = limitOf(RLIMIT_FSIZE)?.[0] ?? RLIM_INFINITY;
+  return soft === RLIM_INFINITY ? Infinity : Number(soft);
+}
 
 /** More is of no use here, and a child process that closes every possible descriptor takes long. */
 const DESCRIPTORS_MAX = 65_536n;
@@ -35,15 +48,13 @@ const DESCRIPTORS_MAX = 65_536n;
  * where that is not allowed.
  */
 export function raiseDescriptorLimit(): void {
-  // struct rlimit { rlim_t rlim_cur, rlim_max; }, both 64 bits wide.
-  const limit = new BigUint64Array(2);
-  const bytes = new Uint8Array(limit.buffer);
-  if (libc.getrlimit(RLIMIT_NOFILE, bytes) !== 0) return;
+  const limit = limitOf(RLIMIT_NOFILE);
+  if (limit === null) return;
   const [soft, hard] = limit as unknown as [bigint, bigint];
   const wanted = hard < DESCRIPTORS_MAX ? hard : DESCRIPTORS_MAX;
   if (soft >= wanted) return;
   limit[0] = wanted;
-  libc.setrlimit(RLIMIT_NOFILE, bytes);
+  libc.setrlimit(RLIMIT_NOFILE, new Uint8Array(limit.buffer));
 }
 
 /** Tells how many descriptors can be opened now, up to the number wanted. */

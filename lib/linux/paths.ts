@@ -82,6 +82,14 @@ export function listNames(path: string): string[] {
   }
 }
 
+/**
+ * A path that leads to the very file that a descriptor is open on, even if that is deleted; nowhere
+ * if /proc is not mounted.
+ */
+export function fdPath(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
 /** The path with all symbolic links resolved. */
 export function realPathOrNull(path: string): string | null {
   try {

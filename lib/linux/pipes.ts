@@ -11,9 +11,24 @@
 
 import { Errno, osError } from "./errno.ts";
 import { lastErrno, libc } from "./libc.ts";
+import { readTextOrNull } from "./paths.ts";
 
 /** Commands of `fcntl`. Source: linux/fcntl.h. */
 const F_SETPIPE_SZ = 1031, F_GETPIPE_SZ = 1032;
+
+/**
+ * Enlarges a pipe's capacity as far as allowed; never makes it smaller. Does nothing to what is not
+ * a pipe.
+ *
+ * @param bytes Wanted capacity.
+ */
+export function enlargePipe(fd: number, bytes: number): void {
+  const before = tryPipeBytes(fd);
+  if (before < 0 || before >= bytes) return;
+  if (trySetPipeBytes(fd, bytes) !== -Errno.EPERM) return;
+  const limit = Number(readTextOrNull("/proc/sys/fs/pipe-max-size") ?? 0);
+  if (limit > before && limit < bytes) trySetPipeBytes(fd, limit);
+}
 
 /**
  * Asks for a pipe's capacity to be set.

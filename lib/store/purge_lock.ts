@@ -14,6 +14,7 @@ import { LockError, OsError } from "../errors.ts";
 import { Errno, reasonOf, rethrowLack } from "../linux/errno.ts";
 import { describeHolders, FlockOperation, tryFlock } from "../linux/locks.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
+import { fdPath } from "../linux/paths.ts";
 import { PURGE_LOCK_FILE } from "./layout.ts";
 import { quote } from "../wording.ts";
 
@@ -213,11 +214,6 @@ function isStillAt(path: string, fd: number): boolean {
   } catch {
     return false;
   }
-}
-
-/** A path that leads to the very file that a descriptor is open on, even if it is deleted. */
-function fdPath(fd: number): string {
-  return `/proc/self/fd/${fd}`;
 }
 
 function isOsError(error: unknown, errno: number): boolean {

@@ -11,7 +11,7 @@
 import { Errno, osError } from "../linux/errno.ts";
 import { statFd } from "../linux/file_status.ts";
 import { allocateFd, canSeekTo, resizeFd } from "../linux/file_space.ts";
-import { readTextOrNull } from "../linux/paths.ts";
+import { fileSizeLimit } from "../linux/headroom.ts";
 import { STAT_BLOCK_BYTES, type TargetExtent } from "./target.ts";
 
 /** A file is made this much longer to see whether the file system allocates storage for it. */
@@ -132,11 +132,4 @@ export async function allocate(
     if (errno !== 0) throw osError(errno, { syscall: "fallocate", path: "" });
   }
   return true;
-}
-
-/** The process's limit of the size of files (RLIMIT_FSIZE), in bytes. */
-function fileSizeLimit(): number {
-  const limits = readTextOrNull("/proc/self/limits") ?? "";
-  const [, soft = "unlimited"] = /^Max file size\s+(\S+)/m.exec(limits) ?? [];
-  return soft === "unlimited" ? Infinity : Number(soft);
 }

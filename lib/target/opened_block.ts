@@ -8,6 +8,7 @@
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
 import { fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/files.ts";
+import { fdPath } from "../linux/paths.ts";
 import type { DescriptorHandle, ZeroPolicy } from "./descriptor_io.ts";
 import { fillUp } from "./file_length.ts";
 import { OpenedTarget } from "./opened_target.ts";
@@ -103,7 +104,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
  */
 function tryOpenDirect({ fd, path }: DescriptorHandle): number | null {
   // The first leads to the file whatever happened to its name, the second works without /proc.
-  for (const name of [`/proc/self/fd/${fd}`, path]) {
+  for (const name of [fdPath(fd), path]) {
     try {
       const directFd = openFd(name, OpenFlag.O_RDONLY | OpenFlag.O_DIRECT | OpenFlag.O_NONBLOCK);
       if (isSameOpened(fd, directFd)) return directFd;

@@ -10,11 +10,11 @@ import { Errno, reasonOf } from "../linux/errno.ts";
 import { type FileStatus, isSameFile, statFd, statOrNull } from "../linux/file_status.ts";
 import { isReadableFd, isTerminalFd, isWritableFd, setNonblocking } from "../linux/descriptors.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
-import { tryPipeBytes, trySetPipeBytes } from "../linux/pipes.ts";
+import { enlargePipe } from "../linux/pipes.ts";
 import { describeHarm } from "./backup_files.ts";
 import { checkDevice } from "./device.ts";
 import { describeFileUse } from "./file_users.ts";
-import { listNames, readTextOrNull, realPathOrNull } from "../linux/paths.ts";
+import { fdPath, listNames, realPathOrNull } from "../linux/paths.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import { amountOfStream, forecastRoom } from "./room.ts";
 import { storeOverlap } from "./store_overlap.ts";
@@ -94,7 +94,7 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
   const warnings = describeNowhere(info);
   if (info.isFile) {
     const realPath = pathOfStdout(info);
-    const file = { path: `/proc/self/fd/${STDOUT_FD}`, realPath, info };
+    const file = { path: fdPath(STDOUT_FD), realPath, info };
     const overlap = storeOverlap(file, options);
     if (overlap !== null) throw stdoutRefusal(overlap);
     // Its writers are not counted, because this process is one. It is not locked, because the lock
@@ -128,7 +128,7 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
 
 /** Its path; `null` if it has none, or if something else is there by now, or in this chroot. */
 function pathOfStdout(info: FileStatus): string | null {
-  const path = realPathOrNull(`/proc/self/fd/${STDOUT_FD}`);
+  const path = realPathOrNull(fdPath(STDOUT_FD));
   const found = path === null ? null : statOrNull(path);
   if (found === null) return null;
   const isDevice = info.isBlockDevice && found.isBlockDevice && found.rdev === info.rdev;
@@ -203,7 +203,7 @@ class CheckedStream implements CheckedTarget {
     const fd = this.#fd ?? await waitForReader(this.path, options);
     this.#fd = null;
     if (this.kind !== "stdout") setNonblocking(fd, false, this.path);
-    enlargePipe(fd);
+    enlargePipe(fd, PIPE_BYTES);
     const handle: StreamHandle = { access: "stream", fd, path: this.path };
     return new OpenedTarget(handle, { hasStorage: this.#hasStorage });
   }
@@ -242,13 +242,4 @@ async function waitForReader(path: string, options: OpenOptions): Promise<number
     if (isFirst) options.onWait?.();
     await new Promise((resolve) => setTimeout(resolve, FIFO_POLL_MS));
   }
-}
-
-/** Enlarges a pipe's buffer as far as allowed. Never shrinks it; ignores what is not a pipe. */
-function enlargePipe(fd: number): void {
-  const before = tryPipeBytes(fd);
-  if (before < 0 || before >= PIPE_BYTES) return;
-  if (trySetPipeBytes(fd, PIPE_BYTES) !== -Errno.EPERM) return;
-  const limit = Number(readTextOrNull("/proc/sys/fs/pipe-max-size") ?? 0);
-  if (limit > before && limit < PIPE_BYTES) trySetPipeBytes(fd, limit);
 }

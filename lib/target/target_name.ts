@@ -9,7 +9,7 @@
 import { TargetError } from "../errors.ts";
 import { isSameFile, statFd, statOrNull } from "../linux/file_status.ts";
 import { quote } from "../wording.ts";
-import { linkOrNull, realPathOrNull } from "../linux/paths.ts";
+import { fdPath, linkOrNull, realPathOrNull } from "../linux/paths.ts";
 
 /** Whether a path leads to the file or device that a descriptor has open. */
 export function isNamedBy(fd: number, path: string): boolean {
@@ -58,5 +58,5 @@ function whereItIs(fd: number): string {
 
 /** The path by which the kernel knows the file; " (deleted)" is added to a name that is gone. */
 function linkOfFd(fd: number): string | null {
-  return linkOrNull(`/proc/self/fd/${fd}`);
+  return linkOrNull(fdPath(fd));
 }
