@@ -1,10 +1,9 @@
 /**
- * Lists the revisions of a backup directory from their metadata files. Mounts and listings begin
+ * Lists the revisions of a backup directory from their metadata files. Mounts and listings start
  * here; a restore that names its revision does not need it.
  *
- * One bad file never spoils the others: it is listed among what was skipped, with the reason.
- * Revisions that this project cannot read (on another server, without a map) are listed with flags
- * that say so.
+ * A bad file never affects the others: it is listed as skipped, with the reason. Revisions that
+ * cannot be read (on another server, without a map) are listed with flags that say so.
  *
  * @module
  */
@@ -19,44 +18,44 @@ import { METADATA_SUFFIX } from "./layout.ts";
 import { describeOnlyMetadata } from "./store.ts";
 import { readRevisionInfo, type RevisionInfo } from "./revision_info.ts";
 
-/** A revision as its metadata and the directory show it. */
+/** A revision, according to its metadata and the directory. */
 export interface CatalogEntry {
-  /** The revision's name: that of its map, and its uuid. */
+  /** The revision's name, which is its uuid and its map's file name. */
   readonly name: string;
   readonly info: RevisionInfo;
   /**
-   * The backup's start; `null` if the metadata has none that can be read. Such a revision has no
-   * place in the order of the others, and must not be chosen by it. The file's own time says
-   * nothing: copying the directory changes it.
+   * The backup's start; `null` if the metadata has none that can be read. The order says nothing
+   * about such a revision, so it must not be chosen by it. The file's own time would not help:
+   * copying the directory changes it.
    */
   readonly time: Date | null;
   /** Path of the metadata file. */
   readonly metadataPath: string;
   /**
-   * `FileState.version` of the metadata file when it was read; `null` if later changes might not
-   * show in it.
+   * `FileState.version` of the metadata file when it was read; `null` if it might not reveal later
+   * changes.
    */
   readonly metadataVersion: string | null;
-  /** Path of the revision map, whether there is one or not. */
+  /** Path of the revision map, which need not exist. */
   readonly mapPath: string;
   readonly hasMap: boolean;
-  /** Whether map and chunks belong here, not to another server. */
+  /** Whether map and chunks are kept here, not on another server. */
   readonly isLocal: boolean;
-  /** Whether the metadata leaves it open that this is the format of `layout.ts`. */
+  /** Whether the metadata allows for the format of `layout.ts`. */
   readonly isChunked: boolean;
 }
 
 /** A metadata file that could not be used. */
 export interface SkippedRevision {
-  /** Name of the file without ".rev"; as in the directory: quote it before it is shown. */
+  /** Name of the file without ".rev", as in the directory: quote it before showing it. */
   readonly name: string;
   /** One line. */
   readonly reason: string;
 }
 
-/** What a backup directory holds. */
+/** The revisions of a backup directory. */
 export interface Catalog {
-  /** First those without a time, then oldest first; those of the same time by name. */
+  /** Those without a time, then the others from old to new; by name if the time is the same. */
   readonly revisions: readonly CatalogEntry[];
   readonly skipped: readonly SkippedRevision[];
 }
@@ -75,8 +74,8 @@ export function readCatalogSteps(basedir: string): Steps<Catalog> {
 }
 
 /**
- * Says why a revision's image cannot be read, as `it lives on server "x"`; `null` if nothing speaks
- * against it.
+ * Says why a revision's image cannot be read, such as `it lives on server "x"`; `null` if no reason
+ * is known.
  */
 export function whyUnusable(entry: CatalogEntry): string | null {
   const { info, isLocal, isChunked, hasMap } = entry;
@@ -89,26 +88,23 @@ export function whyUnusable(entry: CatalogEntry): string | null {
 }
 
 /**
- * Returns the newest revision whose backup ran to its end; `undefined` if there is none. One
+ * Returns the newest revision whose backup completed; `undefined` if there is none. A revision
  * without a time is never the newest.
  */
 export function newestComplete(revisions: readonly CatalogEntry[]): CatalogEntry | undefined {
   return revisions.findLast(({ info, time }) => info.isComplete && time !== null);
 }
 
-/** Metadata files that are read between two pauses. */
+/** Metadata files read per step. */
 const FILES_PER_STEP = 16;
 
-/**
- * What became of a metadata file when it was read, and by what one can tell that it has not changed
- * since.
- */
+/** What reading a metadata file gave, and the version by which a later change is noticed. */
 interface Remembered {
   readonly version: string | null;
   readonly result: RevisionInfo | { readonly reason: string };
 }
 
-/** Reads a list again and again. Metadata files that have not changed are not read again. */
+/** Reads the list repeatedly, and metadata files again only after they changed. */
 export class CatalogReader {
   readonly #basedir: string;
   #remembered: ReadonlyMap<string, Remembered> = new Map();
@@ -136,9 +132,9 @@ export class CatalogReader {
       remembered.set(name, file);
       const { result } = file;
       if ("reason" in result) skipped.push({ name, reason: result.reason });
-      // A copy of what was a symbolic link, `last.rev`; its revision is listed under its own name.
+      // A copy of the symbolic link `last.rev`; the revision is listed under its own name.
       else if (result.uuid !== name) {
-        // A uuid without metadata of its own may come from a file that is not ours.
+        // Do not show a uuid that has no metadata of its own: the file may not be ours.
         const isKnown = metadataNames.has(result.uuid);
         const whose = isKnown ? quote(result.uuid) : "another revision";
         skipped.push({ name, reason: `it is the metadata of ${whose}` });
@@ -152,7 +148,7 @@ export class CatalogReader {
     return { revisions, skipped };
   }
 
-  /** Sorts the directory's names: metadata without their suffix, and what a map can be. */
+  /** Lists the directory: names of metadata files without the suffix, and names of other files. */
   #listNames(): { metadataNames: Set<string>; otherNames: Set<string> } {
     const metadataNames = new Set<string>();
     const otherNames = new Set<string>();
@@ -160,7 +156,7 @@ export class CatalogReader {
       for (const entry of Deno.readDirSync(this.#basedir)) {
         if (entry.isDirectory) continue;
         if (!entry.name.endsWith(METADATA_SUFFIX)) otherNames.add(entry.name);
-        // Symbolic links (`last.rev`) are second names of revisions.
+        // Symbolic links (`last.rev`) are additional names of revisions.
         else if (!entry.isSymlink) metadataNames.add(entry.name.slice(0, -METADATA_SUFFIX.length));
       }
     } catch (error) {
@@ -174,7 +170,7 @@ export class CatalogReader {
     return { metadataNames, otherNames };
   }
 
-  /** Returns what a metadata file says; `null` if it is no longer there. */
+  /** Reads a metadata file; `null` if it no longer exists. */
   #readMetadata(name: string): Remembered | null {
     const path = this.#pathOf(name + METADATA_SUFFIX);
     let version: string | null = null;
@@ -185,9 +181,9 @@ export class CatalogReader {
       if (before && before.version !== null && before.version === version) return before;
       return { version, result: readRevisionInfo(path) };
     } catch (error) {
-      // Expired between the listing and now.
+      // It expired since the directory was listed.
       if (isNotThere(error)) return null;
-      // It says nothing of this revision, which must not be left out for it.
+      // A lack of descriptors or memory is no reason to leave out this revision.
       rethrowLack(error, path);
       const reason = error instanceof BackyError ? error.message : reasonOf(error);
       return { version, result: { reason } };
@@ -213,7 +209,7 @@ export class CatalogReader {
   }
 }
 
-/** Whether a file was not there, or the reading of it failed because of that. */
+/** Whether reading failed because the file does not exist. */
 function isNotThere(error: unknown): boolean {
   const cause = error instanceof RevisionError ? error.cause : error;
   return cause instanceof Deno.errors.NotFound ||

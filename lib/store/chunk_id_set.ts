@@ -1,38 +1,35 @@
 /**
- * A set of chunk ids, of which there may be millions: open addressing over 16 bytes an id.
+ * A set of chunk ids, possibly millions: open addressing over 16 bytes per id.
  *
- * Ids are hashes, but those of a hostile map could be made to collide: they are mixed with random
- * numbers, high bits into low ones after each word (a sum of products would keep what low bits
- * lack).
+ * Ids are hashes, but a hostile map could have ids that collide. So each id is mixed with random
+ * numbers, word by word, and high bits are folded into low ones after each word: a plain sum of
+ * products would let ids collide that differ only in high bits.
  *
  * @module
  */
 
 import { runSteps, type Steps } from "../slices.ts";
-import { CHUNK_ID_BYTES } from "./layout.ts";
-
-/** Number of u32 words of an id. */
-const ID_WORDS = CHUNK_ID_BYTES / 4;
+import { CHUNK_ID_BYTES, CHUNK_ID_WORDS } from "./layout.ts";
 
 const INITIAL_SLOTS = 1024;
 
-/** The share of slots that are taken at most. */
+/** Share of the slots that may be taken. */
 const MAX_LOAD = 2 / 3;
 
-/** Ids that are put into larger tables, or removed, between two pauses. */
+/** Ids moved to a larger table, or removed, per step. */
 const IDS_PER_STEP = 0x1_0000;
 
-/** Numbers that mark slots end before this. */
+/** Marks of slots stay below this. */
 const MAX_NUMBER = 0xffff_ffff;
 
 /**
- * Distinct chunk ids, numbered from 0 in the order in which they were added. It can be emptied and
- * used again, which takes no time and no memory.
+ * Distinct chunk ids, numbered from 0 in the order in which they were added. Clearing it takes no
+ * time, and it can then be used again without allocating.
  */
 export class ChunkIdSet {
-  readonly #multipliers = crypto.getRandomValues(new Uint32Array(ID_WORDS)).map((m) => m | 1);
-  #words = new Uint32Array(Math.ceil(INITIAL_SLOTS * MAX_LOAD) * ID_WORDS);
-  /** `#base` + 1 + the number of the id in a slot; what is not above `#base` counts as empty. */
+  readonly #multipliers = crypto.getRandomValues(new Uint32Array(CHUNK_ID_WORDS)).map((m) => m | 1);
+  #words = new Uint32Array(Math.ceil(INITIAL_SLOTS * MAX_LOAD) * CHUNK_ID_WORDS);
+  /** A slot holds `#base` + 1 + the number of its id; it is empty if it holds `#base` or less. */
   #slots = new Uint32Array(INITIAL_SLOTS);
   #base = 0;
   #size = 0;
@@ -43,9 +40,9 @@ export class ChunkIdSet {
   }
 
   /**
-   * Adds an id, unless it is there.
+   * Adds an id unless the set has it.
    *
-   * @param words Holds the id, four words that begin at `at`.
+   * @param words Holds the id: four words from `at` on.
    */
   add(words: Uint32Array, at: number): void {
     if (this.#isFull) runSteps(this.#grow());
@@ -53,11 +50,11 @@ export class ChunkIdSet {
   }
 
   /**
-   * Adds some ids, in steps: a set of millions that grows takes a while.
+   * Adds ids in steps, because growing a set of millions takes a while.
    *
-   * @param words Holds them, four words each.
-   * @param count How many.
-   * @param isWanted Told the position of each among them; others are left out.
+   * @param words Holds the ids, four words each.
+   * @param count Number of ids.
+   * @param isWanted Says by an id's position among them whether to add it.
    */
   *addAll(
     words: Uint32Array,
@@ -67,16 +64,16 @@ export class ChunkIdSet {
     for (let index = 0; index < count; index++) {
       if (!isWanted(index)) continue;
       if (this.#isFull) yield* this.#grow();
-      this.#add(words, index * ID_WORDS);
+      this.#add(words, index * CHUNK_ID_WORDS);
     }
   }
 
-  /** Tells whether an id is there; arguments as of {@linkcode add}. */
+  /** Whether the set has an id; arguments as for {@linkcode add}. */
   has(words: Uint32Array, at: number): boolean {
     return this.numberOf(words, at) >= 0;
   }
 
-  /** Returns the number of an id, -1 if it is not there; arguments as of {@linkcode add}. */
+  /** Returns the number of an id, -1 if the set lacks it; arguments as for {@linkcode add}. */
   numberOf(words: Uint32Array, at: number): number {
     const mark = this.#slots[this.#findSlot(words, at)]!;
     return mark > this.#base ? mark - this.#base - 1 : -1;
@@ -88,21 +85,18 @@ export class ChunkIdSet {
     this.#size = 0;
   }
 
-  /**
-   * Removes the ids that were added last, until there are so many; in steps, like
-   * {@linkcode addAll}.
-   */
+  /** Removes the ids that were added last until `size` are left; in steps. */
   *truncate(size: number): Steps<void> {
-    // In the opposite order of their coming: none has its slot because a later one had another.
+    // Newest first: no id that stays was displaced by one that goes.
     while (this.#size > size) {
       if (this.#size % IDS_PER_STEP === 0) yield;
-      const slot = this.#findSlot(this.#words, (this.#size - 1) * ID_WORDS);
+      const slot = this.#findSlot(this.#words, (this.#size - 1) * CHUNK_ID_WORDS);
       this.#slots[slot] = 0;
       this.#size--;
     }
   }
 
-  /** Returns a copy of the ids, 16 bytes each, in shared memory. */
+  /** Copies the ids, 16 bytes each, to shared memory. */
   toSharedIds(): Uint8Array<SharedArrayBuffer> {
     const ids = new Uint32Array(new SharedArrayBuffer(this.#size * CHUNK_ID_BYTES));
     ids.set(this.#words.subarray(0, ids.length));
@@ -111,8 +105,8 @@ export class ChunkIdSet {
 
   /** Copies an id, by its number below {@linkcode size}, to four words that begin at `at`. */
   copyId(number: number, to: Uint32Array, at: number): void {
-    const from = number * ID_WORDS;
-    for (let word = 0; word < ID_WORDS; word++) to[at + word] = this.#words[from + word]!;
+    const from = number * CHUNK_ID_WORDS;
+    for (let word = 0; word < CHUNK_ID_WORDS; word++) to[at + word] = this.#words[from + word]!;
   }
 
   get #isFull(): boolean {
@@ -122,19 +116,19 @@ export class ChunkIdSet {
   #add(words: Uint32Array, at: number): void {
     const slot = this.#findSlot(words, at);
     if (this.#slots[slot]! > this.#base) return;
-    const start = this.#size * ID_WORDS;
-    for (let word = 0; word < ID_WORDS; word++) this.#words[start + word] = words[at + word]!;
+    const start = this.#size * CHUNK_ID_WORDS;
+    for (let word = 0; word < CHUNK_ID_WORDS; word++) this.#words[start + word] = words[at + word]!;
     this.#slots[slot] = this.#base + ++this.#size;
   }
 
-  /** Finds the slot of an id, or the empty one where it would go. */
+  /** Finds the slot of an id, or the empty slot where it belongs. */
   #findSlot(words: Uint32Array, at: number): number {
     const slots = this.#slots, known = this.#words, mask = slots.length - 1, base = this.#base;
     let slot = this.#hash(words, at) & mask;
     for (;;) {
       const number = slots[slot]!;
       if (number <= base) return slot;
-      const other = (number - base - 1) * ID_WORDS;
+      const other = (number - base - 1) * CHUNK_ID_WORDS;
       if (
         words[at] === known[other] && words[at + 1] === known[other + 1] &&
         words[at + 2] === known[other + 2] && words[at + 3] === known[other + 3]
@@ -145,23 +139,23 @@ export class ChunkIdSet {
 
   #hash(words: Uint32Array, at: number): number {
     let hash = 0;
-    for (let word = 0; word < ID_WORDS; word++) {
+    for (let word = 0; word < CHUNK_ID_WORDS; word++) {
       hash = Math.imul((hash ^ hash >>> 15) ^ words[at + word]!, this.#multipliers[word]!);
     }
     return (hash ^ hash >>> 15) >>> 0;
   }
 
-  /** Makes room for more ids, and numbers the marks from 1 again. */
+  /** Doubles the table, and starts the marks at 1 again. */
   *#grow(): Steps<void> {
     const slotCount = 2 * this.#slots.length;
-    const words = new Uint32Array(Math.ceil(slotCount * MAX_LOAD) * ID_WORDS);
-    words.set(this.#words.subarray(0, this.#size * ID_WORDS));
+    const words = new Uint32Array(Math.ceil(slotCount * MAX_LOAD) * CHUNK_ID_WORDS);
+    words.set(this.#words.subarray(0, this.#size * CHUNK_ID_WORDS));
     this.#words = words;
     this.#slots = new Uint32Array(slotCount);
     this.#base = 0;
     for (let number = 1; number <= this.#size; number++) {
       if (number % IDS_PER_STEP === 0) yield;
-      this.#slots[this.#findSlot(words, (number - 1) * ID_WORDS)] = number;
+      this.#slots[this.#findSlot(words, (number - 1) * CHUNK_ID_WORDS)] = number;
     }
   }
 }

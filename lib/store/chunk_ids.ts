@@ -1,29 +1,35 @@
 /**
- * Lists of chunk ids in memory, 16 bytes a seq, as a revision map has them: read one as text, tell
- * zeros, compare two. Pure.
+ * Lists of chunk ids in memory, 16 bytes per seq, as a revision map has them: reads an id as text,
+ * recognises zeros, compares two ids. Pure.
  *
  * @module
  */
 
-import { CHUNK_ID_BYTES, chunkIdFromHex, chunkIdToHex, ZERO_CHUNK_ID } from "./layout.ts";
+import {
+  CHUNK_ID_BYTES,
+  CHUNK_ID_WORDS,
+  chunkIdFromHex,
+  chunkIdToHex,
+  ZERO_CHUNK_ID,
+} from "./layout.ts";
 
-/** Returns the id at a seq as text. @param ids Not empty there: 16 bytes a seq. */
+/** Returns the id at a seq as text. @param ids 16 bytes per seq; the seq must have an id. */
 export function chunkIdAt(ids: Uint8Array, seq: number): string {
   return chunkIdToHex(ids, seq * CHUNK_ID_BYTES);
 }
 
-/** Ids as words, four an id; a view of the same memory. */
+/** Returns ids as words, four per id; a view of the same memory. */
 export function wordsOf(ids: Uint8Array): Uint32Array {
   return new Uint32Array(ids.buffer, ids.byteOffset, ids.byteLength / 4);
 }
 
-/** Compares the ids that begin at two words. */
+/** Whether the id from word `atA` of `a` on equals the one from word `atB` of `b` on. */
 export function hasSameId(a: Uint32Array, atA: number, b: Uint32Array, atB: number): boolean {
   return a[atA] === b[atB] && a[atA + 1] === b[atB + 1] && a[atA + 2] === b[atB + 2] &&
     a[atA + 3] === b[atB + 3];
 }
 
-/** Tells by the ids of a map which seqs hold zeros. */
+/** Tells from the ids of a map which seqs hold only zeros. */
 export class ZeroTest {
   readonly #words: Uint32Array;
 
@@ -34,7 +40,7 @@ export class ZeroTest {
   /** Whether a seq is absent from the mapping or names the all-zero chunk. */
   isZero(seq: number): boolean {
     const words = this.#words;
-    const at = seq * 4;
+    const at = seq * CHUNK_ID_WORDS;
     const first = words[at]!;
     if (first !== 0 && first !== ZERO_WORDS[0]) return false;
     return (first === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 0) ||

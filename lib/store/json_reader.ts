@@ -1,11 +1,10 @@
 /**
- * A pull reader of JSON bytes: it looks at a file through a window of about one block and builds
- * nothing that is not asked for, so a map of hundreds of megabytes costs one block of memory.
- * `revision_map.ts` drives it.
+ * A pull parser for JSON bytes: it sees a file through a window of about one block and builds only
+ * what is asked for, so a map of hundreds of megabytes takes one block of memory. `map_parser.ts`
+ * drives it.
  *
- * The grammar is RFC 8259's. Only one thing is not checked: that strings are valid UTF-8. All that
- * matters in a map is ASCII, and a byte of 0x80 or more can be part of nothing but a string's
- * content.
+ * The grammar is that of RFC 8259. Only UTF-8 in strings is not checked: everything that matters in
+ * a map is ASCII, and bytes from 0x80 on can occur only inside of strings.
  *
  * @module
  */
@@ -14,21 +13,21 @@ import type { Steps } from "../slices.ts";
 
 /** Random access to bytes, such as a file. */
 export interface ByteSource {
-  /** Number of bytes when it was opened. */
+  /** Number of bytes when the source was opened. */
   readonly length: number;
   /**
    * Reads some bytes.
    *
-   * @param view Where to, not empty.
-   * @returns How many were read: at least 1, or 0 at the end.
+   * @param view Receives the bytes; not empty.
+   * @returns How many bytes were read: at least 1, or 0 at the end.
    */
   readAt(view: Uint8Array<ArrayBuffer>, offset: number): number;
 }
 
-/** What {@linkcode JsonReader.skipSpace} returns where the bytes end. */
+/** What {@linkcode JsonReader.skipSpace} returns at the end of the bytes. */
 export const END = -1;
 
-/** ASCII codes of JSON's own characters. */
+/** ASCII codes of the characters of JSON's syntax. */
 export const Ascii = {
   QUOTE: 0x22,
   PLUS: 0x2b,
@@ -46,7 +45,7 @@ export const Ascii = {
 } as const;
 
 /**
- * Bytes that {@linkcode JsonReader.fill} can be asked for, and that may be read past the end as
+ * How many bytes {@linkcode JsonReader.fill} can be asked for. As many may be read past the end, as
  * zeros.
  */
 export const MAX_FILL_BYTES = 64;
@@ -55,18 +54,18 @@ const DEFAULT_BLOCK_BYTES = 1024 * 1024;
 const MAX_DEPTH = 64;
 const NUMBER_KEPT_CHARS = 32;
 
-/** Values that are skipped between two pauses. */
+/** Values skipped per step. */
 const VALUES_PER_STEP = 8192;
 
 /**
- * Bytes that a step may take. Only white space, or one text or number, of this length takes more
- * than some milliseconds; no producer writes such a thing, and it would keep signals waiting.
+ * Bytes that a step may read. Only white space, or one string or number, can be that long, which no
+ * producer writes. It would take more than a few milliseconds and keep signals waiting.
  */
 const STEP_MAX_BYTES = 8 * 1024 * 1024;
 
 /**
- * What the byte after a backslash stands for: `"` `\\` `/` themselves, and b f n r t; "u" is not
- * among them.
+ * What the byte after a backslash stands for: `"` `\\` `/` for themselves, and b f n r t. "u" is
+ * handled elsewhere.
  */
 const simpleEscapes: ReadonlyMap<number, number> = new Map([
   [0x22, 0x22],
@@ -83,22 +82,22 @@ const simpleEscapes: ReadonlyMap<number, number> = new Map([
 export interface JsonReaderOptions {
   /** Builds the error for a problem and the byte of the source where it is. */
   readonly faultAt: (problem: string, offset: number) => Error;
-  /** Bytes that are read at once, >= 1; 1 MiB unless told. */
+  /** Bytes to read at once, >= 1; default: 1 MiB, or the source if it is smaller. */
   readonly blockBytes?: number | undefined;
   /** Called after each block with the number of bytes read so far. */
   readonly onBlock?: ((bytesRead: number) => void) | undefined;
 }
 
-/** Reads JSON tokens, one after another, from a source's start. Not for concurrent use. */
+/** Reads JSON tokens in order from the start of a source. Not for concurrent use. */
 export class JsonReader {
   /**
-   * The window. Bytes `position` to `end` are unread; a hot loop may look at them and move
-   * `position`, after it called {@linkcode fill}.
+   * The window. Bytes `position` to `end` are unread; a hot loop may read them and advance
+   * `position` after calling {@linkcode fill}.
    */
   readonly buffer: Uint8Array<ArrayBuffer>;
   position = 0;
   end = 0;
-  /** Number of bytes read from the source, now and when the step began. */
+  /** Number of bytes read from the source: now, and when the step started. */
   #loaded = 0;
   #loadedBefore = 0;
   readonly #source: ByteSource;
@@ -108,29 +107,29 @@ export class JsonReader {
   constructor(source: ByteSource, options: JsonReaderOptions) {
     this.#source = source;
     this.#options = options;
-    // A directory may hold ten thousand small maps, each with a reader of its own.
+    // Small for a small map: a directory may hold ten thousand, each with its own reader.
     this.#blockBytes = options.blockBytes ??
       Math.max(1, Math.min(DEFAULT_BLOCK_BYTES, source.length));
-    // Fewer than MAX_FILL_BYTES unread ones, one block, and the zeros that `fill` puts after the
-    // last.
+    // Fewer than MAX_FILL_BYTES unread bytes, one block, and the zeros that `fill` puts after the
+    // end.
     this.buffer = new Uint8Array(this.#blockBytes + 2 * MAX_FILL_BYTES);
   }
 
-  /** Says that a pause was made: what is read from now on is the next step. */
+  /** Starts the next step, after a pause. */
   beginStep(): void {
     this.#loadedBefore = this.#loaded;
   }
 
-  /** Where in the source the next unread byte is. */
+  /** Offset of the next unread byte in the source. */
   get offset(): number {
     return this.#loaded - (this.end - this.position);
   }
 
   /**
-   * Makes sure that bytes can be looked at in the window.
+   * Makes sure that the window has some unread bytes.
    *
-   * @param count How many, at most {@linkcode MAX_FILL_BYTES}. Where the source ends before, zeros
-   *   follow `end`, which are no part of any JSON: a loop that matches bytes stops there by itself.
+   * @param count How many, at most {@linkcode MAX_FILL_BYTES}. If the source ends sooner, zeros
+   *   follow `end`; they are not JSON, so a loop that matches bytes stops there by itself.
    * @returns Whether there are that many.
    */
   fill(count: number): boolean {
@@ -168,7 +167,7 @@ export class JsonReader {
     }
   }
 
-  /** Skips white space and then this byte; anything else is a fault. */
+  /** Skips white space and this byte; anything else is a fault. */
   expect(byte: number): void {
     if (this.skipSpace() !== byte) this.failUnexpected(`"${String.fromCharCode(byte)}"`);
     this.position++;
@@ -177,8 +176,8 @@ export class JsonReader {
   /**
    * Reads the separator between members or elements.
    *
-   * @param close The byte that ends the object or array.
-   * @returns Whether there is another one.
+   * @param close The byte that closes the object or array.
+   * @returns Whether another member or element follows.
    */
   readSeparator(close: number): boolean {
     const byte = this.skipSpace();
@@ -200,8 +199,8 @@ export class JsonReader {
   /**
    * Reads a string whose content matters only if it is short.
    *
-   * @returns The content with escapes resolved, bytes above 0x7F as one character each; `undefined`
-   *   if it has more than `maxChars`.
+   * @returns The content with escapes resolved and each byte above 0x7F as one character;
+   *   `undefined` if it has more than `maxChars` characters.
    */
   readString(maxChars: number): string | undefined {
     this.expect(Ascii.QUOTE);
@@ -215,7 +214,7 @@ export class JsonReader {
     }
   }
 
-  /** Reads a number. @returns Its text, cut after 32 characters and "…" put after it. */
+  /** Reads a number. @returns Its text, cut to 32 characters and "…" if it is longer. */
   readNumber(): string {
     this.skipSpace();
     let text = "";
@@ -244,9 +243,9 @@ export class JsonReader {
     return text;
   }
 
-  /** Skips any value; objects and arrays may lie 64 deep. */
+  /** Skips any value. Objects and arrays may be nested 64 deep. */
   *skipValue(): Steps<void> {
-    // The bytes that end the objects and arrays around the value.
+    // The bytes that close the objects and arrays around the value.
     const closers: number[] = [];
     for (let values = 1;; values++) {
       if (values % VALUES_PER_STEP === 0) {
@@ -277,12 +276,12 @@ export class JsonReader {
     }
   }
 
-  /** Throws the error for a problem at the next byte, or at another one. */
+  /** Throws the error for a problem at the next byte or at `offset`. */
   fail(problem: string, offset = this.offset): never {
     throw this.#options.faultAt(problem, offset);
   }
 
-  /** Throws the error for a next byte that is not what should stand there. */
+  /** Throws the error for a next byte that is not what is expected there. */
   failUnexpected(wanted: string): never {
     const byte = this.#peek();
     if (byte === END) this.fail(`the file ends where ${wanted} is expected (truncated)`);
@@ -367,7 +366,7 @@ function isDigit(byte: number): boolean {
   return byte >= Ascii.ZERO && byte <= Ascii.NINE;
 }
 
-/** Values of hex digits in either case; 255 for any other byte. */
+/** Values of hex digits of either case; 255 for other bytes. */
 const hexValues = Uint8Array.from({ length: 256 }, (_, byte) => {
   const value = Number.parseInt(String.fromCharCode(byte), 16);
   return Number.isNaN(value) ? 255 : value;

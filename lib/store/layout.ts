@@ -17,6 +17,9 @@ export const CHUNK_BYTES = 4 * 1024 * 1024;
 /** Length of a chunk id: a MurmurHash3_x64_128, h1 then h2, each little-endian. */
 export const CHUNK_ID_BYTES = 16;
 
+/** Length of a chunk id in u32 words. */
+export const CHUNK_ID_WORDS = CHUNK_ID_BYTES / 4;
+
 /** Length of a chunk id as text. */
 export const CHUNK_ID_DIGITS = 2 * CHUNK_ID_BYTES;
 

@@ -1,6 +1,6 @@
 /**
- * What a revision map says of an image in numbers, for lists of revisions. No plan is made and no
- * id is kept, so that the memory depends on the largest map and not on how many there are.
+ * An image in numbers, as its revision map has them, for lists of revisions. No plan is made and no
+ * map is kept, so memory use depends on the largest map, not on the number of maps.
  *
  * @module
  */
@@ -8,22 +8,22 @@
 import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "./chunk_id_set.ts";
 import { ZeroTest } from "./chunk_ids.ts";
-import { CHUNK_BYTES } from "./layout.ts";
+import { CHUNK_BYTES, CHUNK_ID_WORDS } from "./layout.ts";
 import type { MapBatch, MappedImage, MapVisitor } from "./map_parser.ts";
 import { type ReadMapOptions, scanRevisionMap } from "./revision_map.ts";
 
-/** Numbers of an image: those that the plan of its restore has, too. */
+/** Numbers of an image, the same as in the plan of its restore. */
 export interface MapFacts {
   readonly sizeBytes: number;
-  /** Chunks with other content than zeros, each counted once. */
+  /** Chunks that do not hold only zeros, each counted once. */
   readonly distinctChunks: number;
-  /** Decoded bytes of these, as far as the image needs them. */
+  /** Bytes that the image needs of these, decoded. */
   readonly distinctBytes: number;
 }
 
-/** Reads maps, one after the other. */
+/** Reads one map after another. */
 export class MapFactsReader implements MapVisitor {
-  /** Used again for each map. */
+  /** Reused for each map. */
   readonly #ids = new ChunkIdSet();
   #lastSeq = -1;
   #lastId: Uint32Array | null = null;
@@ -32,7 +32,7 @@ export class MapFactsReader implements MapVisitor {
   *read(mapPath: string, options: ReadMapOptions = {}): Steps<MapFacts> {
     const { imageBytes: sizeBytes, seqCount } = yield* scanRevisionMap(mapPath, this, options);
     const full = this.#ids.size;
-    // Only the image's last seq may be short, and it matters only if its chunk stands nowhere else.
+    // Only the last seq may be short, which matters only if its chunk stands nowhere else.
     if (this.#lastId) this.#ids.add(this.#lastId, 0);
     const missing = this.#ids.size > full ? seqCount * CHUNK_BYTES - sizeBytes : 0;
     const distinctChunks = this.#ids.size;
@@ -50,7 +50,7 @@ export class MapFactsReader implements MapVisitor {
     return this.#ids.addAll(words, count, (index) => {
       if (zeroTest.isZero(index)) return false;
       if (seqs[index] !== this.#lastSeq) return true;
-      this.#lastId = words.slice(4 * index, 4 * index + 4);
+      this.#lastId = words.slice(CHUNK_ID_WORDS * index, CHUNK_ID_WORDS * (index + 1));
       return false;
     });
   }

@@ -1,7 +1,7 @@
 /**
  * Reads a revision map's file while backy may be writing it: a running backup copies its parent's
- * map, and writes the file anew, in place, when it ends. What is handed out was one state of the
- * file from beginning to end. Parsing is `map_parser.ts`'s matter.
+ * map, and rewrites the file in place when it ends. The result always comes from a single state of
+ * the file. `map_parser.ts` does the parsing.
  *
  * @module
  */
@@ -18,9 +18,9 @@ import type { ByteSource } from "./json_reader.ts";
  * Opens a map's file and parses it.
  *
  * @param path A regular file.
- * @returns What `parse` returns, and the file's state while it ran.
- * @throws {RevisionError} If the file cannot be read or changes meanwhile, and whatever `parse`
- *   throws.
+ * @returns What `parse` returns, and the state of the file meanwhile.
+ * @throws {RevisionError} If the file cannot be read or changes meanwhile.
+ * @throws What `parse` throws.
  */
 export function* readMapFile<T>(
   path: string,
@@ -33,7 +33,7 @@ export function* readMapFile<T>(
       cause === undefined ? undefined : { cause },
     );
   try {
-    // Before it is opened: opening a FIFO would wait for a writer.
+    // Look before opening: opening a FIFO would wait for a writer.
     if (!fileState(path).isFile) throw refuse("it is not a regular file");
     using file = openMap(path);
     const state = fdState(file.fd);
@@ -42,7 +42,7 @@ export function* readMapFile<T>(
     try {
       result = yield* parse(sourceOf(file.fd, state.size, path));
     } catch (error) {
-      // Whatever is wrong with it is of no interest then.
+      // Then it does not matter what else is wrong with it.
       if (error instanceof RevisionError && hasChanged()) {
         throw refuse(describeChange("while it was read"), error);
       }
@@ -58,11 +58,7 @@ export function* readMapFile<T>(
   }
 }
 
-/**
- * Says that a map changed, and what to do about it.
- *
- * @param when Such as "while it was read".
- */
+/** Says that a map changed, and what to do. @param when Such as "while it was read". */
 export function describeChange(when: string): string {
   return `it changed ${when}: its backup is running; try again when it has finished`;
 }
@@ -71,15 +67,15 @@ function sourceOf(fd: number, length: number, path: string): ByteSource {
   return {
     length,
     readAt(view, offset) {
-      // Nothing behind what is the file's length now: a link may lead to a file of /proc that waits
-      // for something to be read.
+      // Never read beyond the file's length: a link may lead to a file in /proc where reading waits
+      // for data.
       const part = view.subarray(0, Math.max(0, length - offset));
       return part.length === 0 ? 0 : readAt(fd, part, offset, path);
     },
   };
 }
 
-/** Opens a file for reading, whatever it has become: a FIFO does not make it wait. */
+/** Opens a file for reading. Does not wait, even if it has become a FIFO. */
 function openMap(path: string): Disposable & { fd: number } {
   const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY);
   return { fd, [Symbol.dispose]: () => releaseFd(fd) };

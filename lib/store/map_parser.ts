@@ -1,15 +1,13 @@
 /**
- * Parses the JSON of a revision map from bytes, in steps, and hands out its entries a few thousand
- * at a time.
+ * Parses the JSON of a revision map in steps, and hands out its entries a few thousand at a time.
  *
- * A map is untrusted input. It is checked entry by entry: what comes out names only chunk ids and
- * only seqs of the image, each once. Before: `json_reader.ts`; whoever needs a map or a part of it:
- * `revision_map.ts`.
+ * A map is untrusted input, so each entry is checked: visitors get only chunk ids and only seqs of
+ * the image, each once. `json_reader.ts` reads the JSON; `revision_map.ts` uses this file.
  *
- * Visitors are told the image's size before the first entry, but it stands after the mapping in all
- * known maps. It is therefore looked up in the file's last bytes first (see
- * {@linkcode findTailSize} for why that cannot be fooled), or else by a pass that skips the
- * mapping, and compared with what the full parse finds.
+ * Visitors are told the image's size before the first entry, but in all known maps it stands after
+ * the mapping. So it is looked up first, in the file's last bytes (see {@linkcode findTailSize} for
+ * why that cannot be fooled) or by a pass that skips the mapping, and later compared with what the
+ * full parse finds.
  *
  * @module
  */
@@ -27,23 +25,23 @@ export interface MappedImage {
   readonly seqCount: number;
 }
 
-/** Some entries of a mapping. Its arrays are used again for the next ones. */
+/** Some entries of a mapping. The arrays are reused for the next batch. */
 export interface MapBatch {
   /** Number of entries. */
   readonly count: number;
-  /** The seq of each. */
+  /** The seq of each entry. */
   readonly seqs: Uint32Array;
-  /** The chunk id of each, 16 bytes, in the byte order of its text. */
+  /** The chunk id of each entry, 16 bytes in the byte order of its text. */
   readonly ids: Uint8Array<ArrayBuffer>;
-  /** {@linkcode ids} as words, four an id. */
+  /** {@linkcode ids} as words, four per id. */
   readonly words: Uint32Array<ArrayBuffer>;
 }
 
-/** Takes what a map says, in the file's order. */
+/** Receives the content of a map in the file's order. */
 export interface MapVisitor {
-  /** Is told the image's size, before anything else. */
+  /** Receives the image's size, before the entries. */
   begin(image: MappedImage): void;
-  /** Takes entries. No seq comes twice. */
+  /** Receives entries. No seq comes twice. */
   take(batch: MapBatch): Steps<void> | void;
 }
 
@@ -51,23 +49,24 @@ export interface MapVisitor {
 export interface ScanOptions {
   /** Named in errors. */
   readonly path: string;
-  /** Called about once a MiB with the bytes parsed and the file's length. */
+  /** Called about once per MiB with the bytes parsed and the file's length. */
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
-  /** Bytes that are read at once. */
+  /** Bytes to read at once. */
   readonly blockBytes?: number | undefined;
 }
 
-/** Entries between two pauses: 200 KB of text, less than a millisecond. */
+/** Entries per step: 200 KB of text, less than a millisecond. */
 const BATCH_ENTRIES = 4096;
 
-/** The shortest text of an entry, `"0":"..."` with its comma. */
+/** Length of the shortest entry, `"0":"..."` with its comma. */
 const ENTRY_MIN_BYTES = CHUNK_ID_DIGITS + 7;
 
 /**
  * Parses a map to its end.
  *
  * @returns The image's size, and the number of seqs that the mapping names.
- * @throws {RevisionError} If it is no valid map. What was handed out before is not to be used then.
+ * @throws {RevisionError} If it is not a valid map. What was handed out before must not be used
+ *   then.
  */
 export function* scanMap(
   source: ByteSource,
@@ -102,7 +101,7 @@ export function* scanMap(
   });
   if (reader.skipSpace() !== END) reader.fail("there is more after the end of the JSON text");
   if (!hasSize) reader.fail('"size" is missing');
-  // Only now, as the size that was found at the end of the file may be a second one.
+  // Checked last, because the size at the end of the file may be a second one.
   if (otherSizeAt !== undefined) {
     reader.fail(`"size" is not the ${imageBytes} found before: the file changed`, otherSizeAt);
   }
@@ -111,11 +110,11 @@ export function* scanMap(
 }
 
 /**
- * Finds the image's size. That is quick: all of the source is read only if the size stands neither
- * at its end nor before the mapping.
+ * Finds the image's size. This is quick: the whole source is read only if the size is neither at
+ * its end nor before the mapping.
  *
- * @returns In bytes.
- * @throws {RevisionError} If there is none that is valid. Other faults may go unnoticed.
+ * @returns The size in bytes.
+ * @throws {RevisionError} If there is no valid size. Other faults may go unnoticed.
  */
 export function* findSize(
   source: ByteSource,
@@ -141,13 +140,13 @@ const tailSizePattern =
   /[{,][ \t\n\r]*"size"[ \t\n\r]*:[ \t\n\r]*(0|[1-9][0-9]{0,14})[ \t\n\r]*\}[ \t\n\r]*$/;
 
 /**
- * Finds the size as the last member of the file.
+ * Finds the size if it is the last member of the file; `undefined` otherwise.
  *
- * No text inside a string can look like it. In JSON a quote that has no backslash before it begins
- * or ends a string; the one before `size` cannot end one, for no bare `size` may follow a string;
- * so it begins the string "size", which is a key because a colon follows. The one brace after the
- * number is the file's last byte, so it closes the outermost object, and the key is that object's.
- * What is no JSON at all is refused by the full parse, which also compares the sizes.
+ * Text inside a string cannot match. In JSON, a quote without a backslash before it starts or ends
+ * a string. The quote before `size` cannot end one, because a bare `size` may not follow a string.
+ * So it starts the string "size", which is a key because a colon follows. The brace after the
+ * number is the file's last byte, so it closes the outermost object, to which the key belongs. A
+ * file that is not JSON is refused by the full parse, which also compares the sizes.
  */
 function findTailSize(source: ByteSource): number | undefined {
   const start = Math.max(0, source.length - TAIL_BYTES);
@@ -160,14 +159,14 @@ function findTailSize(source: ByteSource): number | undefined {
   }
   const match = tailSizePattern.exec(new TextDecoder("latin1").decode(tail));
   const size = Number(match?.[1] ?? Infinity);
-  // The pass through the file finds the same number and can say where it is.
+  // If it is too large, the pass through the file will find it again and can say where it is.
   return size <= MAX_IMAGE_BYTES ? size : undefined;
 }
 
 /**
  * Reads the outermost object.
  *
- * @param readMember Reads one member's value and says whether to go on to the next.
+ * @param readMember Reads the value of one member and returns whether to continue with the next.
  */
 function* readMembers(
   reader: JsonReader,
@@ -188,8 +187,8 @@ function* readMembers(
     const key = reader.readString("mapping".length);
     reader.expect(Ascii.COLON);
     isMoreWanted = yield* readMember(key, offset);
-    // The separator also where no more is wanted: a number that the file's end cuts short looks
-    // whole.
+    // Read the separator even if no more is wanted: a number cut short by the end of the file looks
+    // complete.
   } while (reader.readSeparator(Ascii.CLOSE_BRACE) && isMoreWanted);
 }
 
@@ -210,11 +209,10 @@ function readSize(reader: JsonReader): number {
   return size;
 }
 
-/**
- * Values of lower-case hex digits; 0x100 marks any other byte, so that one test covers many of
- * them.
- */
+/** Marks bytes that are not lower-case hex digits, so that one test covers many bytes. */
 const NO_DIGIT = 0x100;
+
+/** Values of lower-case hex digits, {@linkcode NO_DIGIT} for other bytes. */
 const hexValues = Uint16Array.from(
   { length: 256 },
   (_, byte) =>
@@ -223,11 +221,10 @@ const hexValues = Uint16Array.from(
       : NO_DIGIT,
 );
 
-// More than a key that can be right, which has at most 8 digits, and less than what a number holds
-// exactly.
+// More digits than a valid key, which has at most 8, and few enough for a number to be exact.
 const MAX_KEY_DIGITS = 15;
 
-/** Entries that were read, and the seqs of all before. */
+/** A batch whose arrays are allocated once. */
 class Batch implements MapBatch {
   readonly capacity: number;
   readonly seqs: Uint32Array;
@@ -235,7 +232,7 @@ class Batch implements MapBatch {
   readonly words: Uint32Array<ArrayBuffer>;
   count = 0;
 
-  /** @param most Entries that there may be at most. */
+  /** @param most Upper bound for the number of entries in the map. */
   constructor(most: number) {
     this.capacity = Math.max(1, Math.min(BATCH_ENTRIES, most));
     this.seqs = new Uint32Array(this.capacity);
@@ -251,7 +248,7 @@ function* readMapping(
   { image, batch }: { image: MappedImage; batch: Batch },
 ): Steps<number> {
   if (!reader.readOpening(Ascii.OPEN_BRACE, Ascii.CLOSE_BRACE)) return 0;
-  // A bit a seq: 8 MiB for the largest image, of which only what is mapped takes memory.
+  // One bit per seq: 8 MiB for the largest image, but only pages that are used take memory.
   const seen = new Uint32Array(Math.ceil(image.seqCount / 32));
   let mappedCount = 0;
   let hasMore: boolean;
@@ -267,11 +264,10 @@ function* readMapping(
 }
 
 /**
- * Reads entries until the batch is full. This is the loop that the time of a restore's start goes
- * to.
+ * Reads entries until the batch is full. The start of a restore spends its time in this loop.
  *
- * @param to.seen A bit for each seq that stood there before.
- * @returns Whether there are more.
+ * @param to.seen One bit per seq, set once the seq was read.
+ * @returns Whether there are more entries.
  */
 function readEntries(
   reader: JsonReader,
@@ -324,7 +320,7 @@ function readEntries(
     const bit = 1 << (seq & 31);
     if ((seen[seq >>> 5]! & bit) !== 0) reader.fail(`seq ${seq} appears twice`);
     seen[seq >>> 5]! |= bit;
-    // The hash of no bytes at all, so no chunk's; it would also read as "not mapped".
+    // The hash of an empty text, so of no chunk. It would also mean "not mapped".
     if (anyDigit === 0) reader.fail(`the chunk id of seq ${seq} is all zeros, which no chunk has`);
     reader.position = idStart + CHUNK_ID_DIGITS + 1;
     seqs[count++] = seq;
@@ -335,8 +331,8 @@ function readEntries(
 }
 
 /**
- * Throws the error for a string, at whose opening quote the reader is. Its text is not shown: a
- * link may lead to a file that is no map and should not be seen.
+ * Throws the error for the string at whose opening quote the reader is. The text is not shown: a
+ * link may lead to a file that is not a map and must not be seen.
  */
 function failString(reader: JsonReader, problem: string): never {
   if (!reader.fill(MAX_FILL_BYTES) && !holdsQuote(reader)) {

@@ -1,18 +1,18 @@
 /**
  * Reads metadata in the exact forms in which PyYAML writes it for backy, thirty times as fast as
- * the YAML parser: a directory may hold ten thousand revisions. Whatever looks different in any way
- * is left to the parser, `revision_info.ts`. Pure.
+ * the YAML parser, because a directory may hold ten thousand revisions. Text that deviates in any
+ * way is left to the parser in `revision_info.ts`. Pure.
  *
  * @module
  */
 
-// What a plain scalar may consist of without a question: words with single spaces between, colons
-// only inside of words.
+// Plain scalars that are certainly that: words separated by single spaces, with colons only inside
+// of words.
 const WORD = "[\\w./+-]+(?::[\\w./+-]+)*";
 const PLAIN = `[A-Za-z0-9](?:[\\w./+-]*(?::[\\w./+-]+)*)(?: ${WORD})*`;
-// In brackets a comma or a colon may mean something.
+// Inside brackets, commas and colons have a meaning.
 const FLOW_PLAIN = "[A-Za-z0-9][\\w./+-]*";
-// Quoted, without the other quotes that would have to be escaped.
+// Quoted scalars without quotes that would have to be escaped.
 const SINGLE = "'(?:[!-&(-~]+(?: [!-&(-~]+)*)?'";
 const DOUBLE = '"(?:[!#-\\[\\]-~]+(?: [!#-\\[\\]-~]+)*)?"';
 const SCALAR = `(?:${PLAIN}|${SINGLE}|${DOUBLE})`;
@@ -30,21 +30,20 @@ const flowMapLine = new RegExp(
 const flowItems = new RegExp(FLOW_SCALAR, "g");
 const flowMembers = new RegExp(`(${KEY}): (${FLOW_SCALAR})`, "g");
 
-/** A value: a scalar as text, a list or a mapping of such. */
+/** A scalar as text, or a list or mapping of scalars. */
 export type PlainValue = string | readonly string[] | ReadonlyMap<string, string>;
 
 /**
  * Reads a mapping.
  *
- * @returns The same as the YAML parser would, with all scalars as text; `null` where that is not
- *   certain.
+ * @returns What the YAML parser would return, all scalars as text; `null` if that is uncertain.
  */
 export function parsePlainMetadata(text: string): ReadonlyMap<string, PlainValue> | null {
   const fields = new Map<string, PlainValue>();
   const lines = text.split("\n");
   if (lines.at(-1) === "") lines.pop();
   let at = 0;
-  // Producers begin some files with a comment.
+  // Producers start some files with a comment.
   while (at < lines.length && /^#[ -~]*$/.test(lines[at]!)) at++;
   while (at < lines.length) {
     const line = lines[at++]!;
@@ -68,7 +67,7 @@ export function parsePlainMetadata(text: string): ReadonlyMap<string, PlainValue
   return fields.size === 0 ? null : fields;
 }
 
-/** A list or mapping in lines of its own, and the number of the line behind it. */
+/** A list or mapping in lines of its own, and the index of the line after it. */
 interface Block {
   readonly value: PlainValue;
   readonly end: number;

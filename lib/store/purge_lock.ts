@@ -1,11 +1,11 @@
 /**
- * Step 2 of every path: the shared lock on `.purge`, without which a purge could delete chunks that
- * are still to be read. It is held until the restore or the mount has ended.
+ * The shared lock on `.purge`, without which a purge could delete chunks that are still needed. It
+ * is held until the restore, check or mount has ended.
  *
- * flock(2) is enough with a read-only descriptor, so a store that is mounted or exported read-only
- * can be locked as long as the file exists. Where a lock is impossible, a rescue must still be
- * possible: the restore goes on with a warning, because chunks that vanish are noticed (they are
- * then missing) and never turn into wrong data.
+ * A read-only descriptor is enough for flock(2), so a store that is mounted or exported read-only
+ * can be locked if the file exists. Where locking is impossible, a restore must still be possible:
+ * it continues with a warning, because chunks that vanish are reported as missing and never turn
+ * into wrong data.
  *
  * @module
  */
@@ -18,28 +18,28 @@ import { fdPath } from "../linux/paths.ts";
 import { PURGE_LOCK_FILE } from "./layout.ts";
 import { quote } from "../wording.ts";
 
-/** What taking the lock tells. */
+/** What happens while the lock is taken. */
 export type LockEvent =
   | { readonly type: "locking"; readonly basedir: string }
-  /** Someone else holds the lock, such as `pid 17 (backy purge)`; once, before waiting starts. */
+  /** Sent once, before waiting, with who holds the lock, such as `pid 17 (backy purge)`. */
   | { readonly type: "lock-wait"; readonly holder: string }
-  /** No lock is possible here, and the caller goes on without: one line. */
+  /** Locking is impossible here, and the caller continues without: one line. */
   | { readonly type: "warning"; readonly text: string };
 
 /** Options of {@linkcode PurgeLock.acquire}. */
 export interface PurgeLockOptions {
   /** The backup directory. */
   readonly basedir: string;
-  /** How long to wait for a purge to end: not given, for ever; 0, fail at once. */
+  /** How long to wait for a purge to end; default: forever. 0 means to fail at once. */
   readonly timeoutMs?: number | undefined;
   readonly onEvent: (event: LockEvent) => void;
-  /** Ends the waiting: {@linkcode PurgeLock.acquire} then throws its reason. */
+  /** Aborts the waiting: {@linkcode PurgeLock.acquire} then throws its reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
 const POLL_MS = 75;
 
-/** A shared lock on a backup directory's chunks, until it is released. */
+/** A shared lock on the chunks of a backup directory. */
 export class PurgeLock implements Disposable {
   #fd: number;
 
@@ -47,10 +47,7 @@ export class PurgeLock implements Disposable {
     this.#fd = fd;
   }
 
-  /**
-   * Whether it really locks; `false` after {@linkcode release}, and where only a warning could be
-   * given.
-   */
+  /** Whether the lock is held: not after {@linkcode release}, nor where locking is impossible. */
   get held(): boolean {
     return this.#fd >= 0;
   }
@@ -58,11 +55,11 @@ export class PurgeLock implements Disposable {
   /**
    * Takes the lock, and creates the lock file if it is absent.
    *
-   * @returns A lock that the caller must release. It holds nothing if the lock file is absent and
-   *   cannot be created, or if the file system knows no locks; a warning was told then.
-   * @throws {LockError} If it was held exclusively for `timeoutMs`, or the lock file exists and
+   * @returns A lock that the caller must release. It is not held, and a warning was sent, if the
+   *   lock file is absent and cannot be created, or if the file system has no locks.
+   * @throws {LockError} If someone held it exclusively for `timeoutMs`, or the lock file exists but
    *   cannot be opened.
-   * @throws The signal's reason, if that was aborted.
+   * @throws The signal's reason, if it was aborted.
    */
   static async acquire(options: PurgeLockOptions): Promise<PurgeLock> {
     const { basedir, timeoutMs = Infinity, signal, onEvent } = options;
@@ -92,12 +89,12 @@ export class PurgeLock implements Disposable {
     }
   }
 
-  /** Gives the lock back. Safe to call again. */
+  /** Releases the lock. Safe to call again. */
   release(): void {
     if (this.#fd < 0) return;
     const fd = this.#fd;
     this.#fd = -1;
-    // The descriptor was never duplicated (it is close-on-exec), so closing it ends the lock.
+    // The descriptor is close-on-exec and was never duplicated, so closing it releases the lock.
     releaseFd(fd);
   }
 
@@ -111,8 +108,8 @@ type Attempt =
   | { readonly state: "busy"; readonly holder: string }
   | { readonly state: "impossible"; readonly warning: string };
 
-// flock says these where a file system has no locks, or its lock service is down: NFS without
-// lockd, FUSE.
+// What flock returns where a file system has no locks (FUSE) or its lock service is down (NFS
+// without lockd).
 const noLocksErrnos: readonly number[] = [
   Errno.ENOLCK,
   Errno.ENOSYS,
@@ -120,11 +117,11 @@ const noLocksErrnos: readonly number[] = [
   Errno.EINVAL,
 ];
 
-// Each round that does not end has met a file that was made, deleted or replaced in the
-// microseconds between two calls.
+// Another round is needed only if the file was made, deleted or replaced in the microseconds
+// between two calls.
 const MAX_ROUNDS = 20;
 
-/** Tries once, without waiting. Opens the file anew each time, for it may be another one by now. */
+/** Tries without waiting. Opens the file each time, because it may be another one by now. */
 function tryTake(path: string): Attempt {
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const opened = openOrCreate(path);
@@ -156,21 +153,20 @@ function tryTake(path: string): Attempt {
   );
 }
 
-/** Opens the lock file. `undefined`: it came or went meanwhile, try again. */
+/** Opens the lock file; `undefined` if it was made or deleted meanwhile, so try again. */
 function openOrCreate(path: string): number | Attempt | undefined {
   if (isSpecial(path)) throw new LockError(`Cannot lock ${quote(path)}: it is not a regular file`);
   try {
-    // Nonblocking: should it have become a FIFO, opening it would wait for a writer.
+    // Nonblocking: it may have become a FIFO, where opening would wait for a writer.
     return openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY);
   } catch (error) {
     rethrowLack(error, path);
-    // A lock file that exists and is not for us to read is somebody's decision or mistake, unlike a
-    // lock that is impossible: a purge may be running behind it. Who restores can become root or
-    // change the mode.
+    // A lock file that exists but may not be read is somebody's decision or mistake, and a purge
+    // may be running. The user can become root or change the mode.
     if (!isOsError(error, Errno.ENOENT)) throw lockError(path, error);
   }
   try {
-    // Exclusive, so that no link of that name makes a file somewhere else.
+    // Exclusive, so that a link of that name does not create a file elsewhere.
     return openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_CREAT | OpenFlag.O_EXCL, 0o644);
   } catch (error) {
     if (isOsError(error, Errno.EEXIST)) return undefined;
@@ -178,8 +174,8 @@ function openOrCreate(path: string): number | Attempt | undefined {
       throw lockError(path, error);
     }
     rethrowLack(error, path);
-    // Read-only media, somebody else's directory, a full disk. No purge takes a lock on such a
-    // store either, or it would have made the file: going on is the lesser evil.
+    // Read-only media, somebody else's directory, a full disk. No purge holds the lock here, or the
+    // file would exist, so continuing is the lesser evil.
     const warning = `cannot create ${quote(path)} (${reasonOf(error)}), ` +
       "going on without the purge lock";
     return { state: "impossible", warning };
@@ -187,26 +183,26 @@ function openOrCreate(path: string): number | Attempt | undefined {
 }
 
 /**
- * Whether a path leads to something other than a regular file; opening some devices has effects.
+ * Whether a path leads to something other than a regular file. Opening some devices has effects.
  */
 function isSpecial(path: string): boolean {
   try {
     return !Deno.statSync(path).isFile;
   } catch {
-    return false; // opening it will say why
+    return false; // opening it will tell why
   }
 }
 
 /**
- * Whether a path still names the file that was opened. If not, the lock is on a deleted file, and a
- * purge would lock the new one.
+ * Whether a path still names the file that was opened. If it does not, the lock is on a deleted
+ * file, and a purge would lock the new one.
  */
 function isStillAt(path: string, fd: number): boolean {
   let opened: Deno.FileInfo;
   try {
     opened = Deno.statSync(fdPath(fd));
   } catch {
-    return true; // No /proc: nothing to compare with.
+    return true; // without /proc there is nothing to compare with
   }
   try {
     const named = Deno.statSync(path);
@@ -224,7 +220,7 @@ function lockError(path: string, cause: unknown): LockError {
   return new LockError(`Cannot lock ${quote(path)}: ${reasonOf(cause)}`, { cause });
 }
 
-/** Waits; an abort of the signal ends it with the signal's reason. */
+/** Waits. Throws the signal's reason if it is aborted meanwhile. */
 function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = () => {

@@ -1,8 +1,8 @@
 /**
  * Reads a revision's metadata, `NAME.rev`: YAML as PyYAML writes it.
  *
- * A restore needs none of it; listings, revision specs and better error messages do. So it breaks
- * only on what cannot be metadata at all, and takes absent or odd fields for their defaults.
+ * Listings, revision specs and error messages need it; a restore does not. So it refuses only files
+ * that cannot be metadata at all, and treats odd fields as if they were absent.
  *
  * @module
  */
@@ -17,42 +17,41 @@ import { quote, shownHostName, shownWord } from "../wording.ts";
 import { readBeginning } from "../linux/paths.ts";
 
 /**
- * A revision's metadata. Names and tags are as in the file: quote them before they are shown. Words
- * and hosts that do not look like such are {@linkcode WITHHELD}.
+ * A revision's metadata. Names and tags are as in the file: quote them before showing them. Text
+ * that does not look like the word or host that it should be is {@linkcode WITHHELD}.
  */
 export interface RevisionInfo {
   /** The revision's name, safe as a file name: neither empty nor a path. */
   readonly uuid: string;
-  /** When the backup was started; `null` if absent or not understood. Exact to the millisecond. */
+  /** When the backup started, to the millisecond; `null` if absent or not understood. */
   readonly timestamp: Date | null;
   readonly tags: readonly string[];
-  /** The tags it was made with, as far as they are recorded. */
+  /** The tags it was made with, if they are recorded. */
   readonly origTags: readonly string[];
-  /** "trusted" (also if absent), "distrusted", "verified", or another word that stands there. */
+  /** "trusted" (also if absent), "distrusted", "verified", or another word from the file. */
   readonly trust: string;
-  /** Where map and chunks are; "" means here. */
+  /** The server that has map and chunks; "" for this one. */
   readonly server: string;
-  /** "chunked", another format's name, or `null`: newer producers write none. */
+  /** "chunked", another format's name, or `null`, because newer producers write none. */
   readonly backendType: string | null;
-  /** Name of the revision it was made from; `null` for a first or full one. */
+  /** Name of the revision it was made from; `null` for a full backup. */
   readonly parent: string | null;
   readonly stats: {
     readonly bytesWritten?: number;
     readonly durationSeconds?: number;
   };
-  /** Whether the backup ran to its end. */
+  /** Whether the backup completed. */
   readonly isComplete: boolean;
 }
 
-// Real ones have some 400 bytes. The worst YAML of this length keeps the parser busy for half a
-// second.
+// Real files have about 400 bytes. The worst YAML of this length takes half a second to parse.
 const METADATA_MAX_BYTES = 256 * 1024;
 
 /**
  * Reads and parses a metadata file.
  *
  * @param path Path of the `.rev` file.
- * @throws {RevisionError} If it is absent, unreadable, larger than 256 KiB, or
+ * @throws {RevisionError} If it is absent, unreadable or larger than 256 KiB, or if
  *   {@linkcode parseRevisionInfo} refuses it.
  */
 export function readRevisionInfo(path: string): RevisionInfo {
@@ -78,9 +77,9 @@ export function readRevisionInfo(path: string): RevisionInfo {
 /**
  * Parses the text of a metadata file.
  *
- * @param path Named in errors; its last part without ".rev" is the uuid where the text has none.
- * @throws {RevisionError} If the text is no YAML mapping or not that of a revision, or its uuid
- *   could not be a file's name. No message quotes it.
+ * @param path Named in errors; its name without ".rev" is the uuid if the text has none.
+ * @throws {RevisionError} If the text is not a YAML mapping or not a revision's, or if its uuid
+ *   cannot be a file name. No message quotes the text.
  */
 export function parseRevisionInfo(text: string, path: string): RevisionInfo {
   const fields: Fields = parsePlainMetadata(text) ?? parseMapping(text, path);
@@ -117,44 +116,42 @@ function parseMapping(text: string, path: string): Fields {
   let content: unknown;
   try {
     const document = parseDocument(text, {
-      // All scalars stay text. PyYAML quotes by YAML 1.1's rules, so a name or tag such as 12e03
-      // stands there unquoted and would become a number in the schemas of YAML 1.2; and there are
-      // no merge keys.
+      // Scalars stay text, and there are no merge keys. PyYAML quotes by YAML 1.1's rules, so it
+      // leaves a name or tag such as 12e03 unquoted, which is a number in the schemas of YAML 1.2.
       schema: "failsafe",
-      // A repeated key costs quadratic time to find, and PyYAML lets the last one win.
+      // Finding repeated keys takes quadratic time, and in PyYAML the last one wins.
       uniqueKeys: false,
       prettyErrors: false,
       logLevel: "error",
     });
     const problem = document.errors[0];
     if (problem) {
-      // The parser's own words quote the text, which is a secret if this is a link to one.
+      // The parser's message quotes the text, which may be a secret if this is a link.
       throw refuse(`it is not valid YAML at character ${problem.pos[0]}`);
     }
-    // PyYAML writes a list that occurs twice as anchor and alias; nothing needs more than a few of
-    // them.
+    // PyYAML writes a list that occurs twice as an anchor and an alias; a few are enough.
     content = document.toJS({ mapAsMap: true, maxAliasCount: 10 });
   } catch (error) {
     if (error instanceof RevisionError) throw error;
-    // A ReferenceError for aliases, which names them, or a RangeError for nesting beyond the stack.
+    // A ReferenceError, which quotes an alias, or a RangeError because nesting exceeds the stack.
     throw refuse("it is not plain YAML, but has many or unknown aliases or is deeply nested");
   }
   if (!(content instanceof Map)) throw refuse("it is not a YAML mapping");
   return content;
 }
 
-/** Whether a mapping is a revision's metadata at all, or that of some other program. */
+/** Whether a mapping is a revision's metadata and not some other program's file. */
 function isMetadata(fields: Fields): boolean {
   return ["uuid", "timestamp", "stats"].some((name) => fields.has(name));
 }
 
-/** A scalar as text if it looks as it should, see {@linkcode WITHHELD}. */
+/** Returns a scalar as text, {@linkcode WITHHELD} if it does not look as it should. */
 function shown(value: unknown, show: (text: string) => string): string | undefined {
   const text = textOf(value);
   return text === undefined ? undefined : show(text);
 }
 
-/** A scalar as text; `undefined` for lists, mappings, nothing, and YAML's ways to write null. */
+/** Returns a scalar as text; `undefined` for lists, mappings, and YAML's ways to write null. */
 function textOf(value: unknown): string | undefined {
   if (typeof value !== "string") return undefined;
   return value === "" || value === "~" || /^(null|Null|NULL)$/.test(value) ? undefined : value;
@@ -177,7 +174,7 @@ function nameOf(path: string): string {
   return base.endsWith(METADATA_SUFFIX) ? base.slice(0, -METADATA_SUFFIX.length) : base;
 }
 
-/** Whether a name may be put after a directory: a hostile uuid must not lead out of it. */
+/** Whether a name may be appended to a directory: a hostile uuid must not lead out of it. */
 function isFileName(name: string): boolean {
   return name !== "" && name !== "." && name !== ".." && name.length <= 255 &&
     // deno-lint-ignore no-control-regex

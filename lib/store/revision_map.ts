@@ -1,9 +1,8 @@
 /**
- * Step 3 of every path: turns a revision map, JSON of up to 750 MB, into 16 bytes a seq of shared
- * memory.
+ * Turns a revision map, JSON of up to 750 MB, into 16 bytes per seq of shared memory.
  *
- * `map_file.ts` opens the file, `map_parser.ts` parses it; this file puts the ids where they
- * belong. Before: `store.ts`; the chunks are then read by lib/chunk.
+ * `store.ts` finds the file, `map_file.ts` opens it, `map_parser.ts` parses it, and this file
+ * stores each id at its seq. `lib/chunk` then reads the chunks.
  *
  * @module
  */
@@ -11,7 +10,7 @@
 import { OsError, RevisionError } from "../errors.ts";
 import { runSteps, type Steps } from "../slices.ts";
 import type { ByteSource } from "./json_reader.ts";
-import { CHUNK_ID_BYTES } from "./layout.ts";
+import { CHUNK_ID_BYTES, CHUNK_ID_WORDS } from "./layout.ts";
 import {
   findSize,
   type MapBatch,
@@ -26,8 +25,8 @@ import { readMapFile } from "./map_file.ts";
 import { quote } from "../wording.ts";
 
 /**
- * Which chunk stands at which seq of an image. Plain data: it can be posted to workers, `ids` is
- * shared then.
+ * Which chunk stands at which seq of an image. Plain data that can be posted to workers, which then
+ * share `ids`.
  */
 export interface RevisionMap {
   /** Size of the image in bytes. */
@@ -35,20 +34,20 @@ export interface RevisionMap {
   /** Number of seqs of the image. */
   readonly seqCount: number;
   /**
-   * Chunk ids, 16 bytes a seq, in the byte order of their text. 16 zero bytes: the mapping does not
-   * name the seq, which is all zeros then.
+   * Chunk ids, 16 bytes per seq, in the byte order of their text. 16 zero bytes: the mapping does
+   * not name the seq, so the image is zero there.
    */
   readonly ids: Uint8Array<SharedArrayBuffer>;
   /** Number of seqs that the mapping names. */
   readonly mappedCount: number;
 }
 
-/** A map, and the state that its file was in. */
+/** A map, and the state of its file when it was read. */
 export interface StoredRevisionMap extends RevisionMap {
   readonly state: FileState;
 }
 
-/** How much of one or several revision maps has been read. */
+/** How much of one or more revision maps has been read. */
 export interface MapProgress {
   readonly doneBytes: number;
   readonly totalBytes: number;
@@ -56,16 +55,12 @@ export interface MapProgress {
 
 /** Options of {@linkcode readRevisionMap}. */
 export interface ReadMapOptions {
-  /** Called about once a MiB with the bytes parsed and the file's length. */
+  /** Called about once per MiB with the bytes parsed and the file's length. */
   readonly onProgress?: ScanOptions["onProgress"];
 }
 
-/** Number of u32 words of an id. */
-const ID_WORDS = CHUNK_ID_BYTES / 4;
-
 /**
- * Reads and checks a revision map. Blocks the thread while it runs (a 47 MB map, 4 TiB: about 0.1
- * s).
+ * Reads and checks a revision map. Blocks the thread: about 0.1 s for a map of 47 MB (4 TiB).
  *
  * @param path A regular file.
  * @throws {RevisionError} If the file cannot be read, changes meanwhile, or is no valid map.
@@ -74,7 +69,7 @@ export function readRevisionMap(path: string, options: ReadMapOptions = {}): Sto
   return runSteps(readMapSteps(path, options));
 }
 
-/** {@linkcode readRevisionMap} in steps, for a thread that has other things to do as well. */
+/** {@linkcode readRevisionMap} in steps, for a thread that must not block. */
 export function* readMapSteps(
   path: string,
   options: ReadMapOptions = {},
@@ -85,12 +80,12 @@ export function* readMapSteps(
 }
 
 /**
- * Reads and checks a revision map, and keeps nothing of it but what the visitor does.
+ * Reads and checks a revision map, and hands it to a visitor instead of keeping it.
  *
  * @param path A regular file.
  * @returns The image's size, and the number of seqs that the mapping names.
- * @throws {RevisionError} As {@linkcode readRevisionMap}. What the visitor was told before is not
- *   to be used then.
+ * @throws {RevisionError} As {@linkcode readRevisionMap} does. What the visitor was told before
+ *   must not be used then.
  */
 export function* scanRevisionMap(
   path: string,
@@ -102,8 +97,8 @@ export function* scanRevisionMap(
 }
 
 /**
- * Reads no more than the image's size. That is quick: the whole file is read only if the size
- * stands neither at its end nor before the mapping. A map with other faults may go unnoticed.
+ * Reads only the image's size. This is quick: the whole file is read only if the size is neither at
+ * its end nor before the mapping. Other faults of the map may go unnoticed.
  *
  * @param path A regular file.
  * @returns Size of the image in bytes.
@@ -114,9 +109,9 @@ export function readRevisionSize(path: string): number {
 }
 
 /**
- * Tells whether a map still stands where it was read, by its file's state, and if that says
- * nothing, by its content. A map that is gone has not changed: a revision may expire while it is
- * restored.
+ * Whether the map at a path is still the one that was read, judging by the file's state, or by its
+ * content if the state is inconclusive. A map that is gone has not changed: a revision may expire
+ * while it is restored.
  */
 export function* isStillThere(map: StoredRevisionMap, path: string): Steps<boolean> {
   let state: FileState;
@@ -134,10 +129,10 @@ export function* isStillThere(map: StoredRevisionMap, path: string): Steps<boole
   }
 }
 
-/** Words that are compared between two pauses. */
+/** Words compared per step. */
 const WORDS_PER_STEP = 0x4_0000;
 
-/** Tells whether two maps stand for the same image. */
+/** Whether two maps describe the same image. */
 export function* isSameMap(a: RevisionMap, b: RevisionMap): Steps<boolean> {
   if (a.imageBytes !== b.imageBytes) return false;
   const one = new Uint32Array(a.ids.buffer), other = new Uint32Array(b.ids.buffer);
@@ -148,12 +143,12 @@ export function* isSameMap(a: RevisionMap, b: RevisionMap): Steps<boolean> {
   return true;
 }
 
-/** {@linkcode readRevisionMap} on any bytes. */
+/** {@linkcode readRevisionMap} for any bytes. */
 export function parseRevisionMap(source: ByteSource, options: ScanOptions): RevisionMap {
   return runSteps(parseMapSteps(source, options));
 }
 
-/** {@linkcode readRevisionSize} on any bytes. */
+/** {@linkcode readRevisionSize} for any bytes. */
 export function parseRevisionSize(source: ByteSource, options: ScanOptions): number {
   return runSteps(findSize(source, options));
 }
@@ -164,7 +159,7 @@ function* parseMapSteps(source: ByteSource, options: ScanOptions): Steps<Revisio
   return { ...image, ids: collector.ids };
 }
 
-/** Puts the entries of a map in the order of the image. */
+/** Puts the ids of a map into the order of the image. */
 class IdCollector implements MapVisitor {
   readonly #path: string;
   ids = new Uint8Array(new SharedArrayBuffer(0));
@@ -182,9 +177,9 @@ class IdCollector implements MapVisitor {
   take({ count, seqs, words: from }: MapBatch): void {
     const words = this.#words;
     for (let index = 0; index < count; index++) {
-      const at = seqs[index]! * ID_WORDS;
-      for (let word = 0; word < ID_WORDS; word++) {
-        words[at + word] = from[index * ID_WORDS + word]!;
+      const at = seqs[index]! * CHUNK_ID_WORDS;
+      for (let word = 0; word < CHUNK_ID_WORDS; word++) {
+        words[at + word] = from[index * CHUNK_ID_WORDS + word]!;
       }
     }
   }

@@ -1,37 +1,34 @@
 /**
  * Revision specs: which revisions of a backup directory `last(tag:daily & clean)` means. Pure.
  *
- * What backy's `-r` takes means here what it means there:
+ * All that backy's `-r` takes means the same here:
  *
- * - `last` or `latest`, `first`; a number counts back from the newest, which is 0; a revision's
- *   uuid in full
- * - `all`, `clean` (the backup ran to its end), `local`, `remote`, `tag:NAME`, `trust:STATE`,
+ * - `last` or `latest`, `first`; a number, which counts back from the newest, 0; a full uuid
+ * - `all`, `clean` (the backup completed), `local`, `remote`, `tag:NAME`, `trust:STATE`,
  *   `server:NAME`
  * - `first(...)`, `last(...)`, `not(...)`, `reverse(...)`
- * - `a..b`: from a to b, both included, whichever is older; `a..` and `..b` for all since or until.
- *   A date as an end is an instant: `2026-01-11` is midnight, at which that day begins
- * - `a & b`, `a, b`, and parentheses. `..` binds tighter than `&`, and that tighter than `,`
+ * - `a..b`: from a to b, inclusive, whichever is older; `a..` and `..b` for all since or until. A
+ *   date at an end is an instant: `2026-01-11` is the midnight at which that day begins
+ * - `a & b`, `a, b`, and parentheses. `..` binds tighter than `&`, and `&` tighter than `,`
  *
- * Dates without a zone are in the host's one. What differs from backy (its `find_revisions()` and
+ * Dates without a zone are in the host's zone. Differences from backy (its `find_revisions()` and
  * `find()`):
  *
- * - A date by itself, which backy refuses, is the newest revision that is no later. It stands for
- *   all that it names, the whole day or the whole minute, so that what a listing shows finds its
- *   revision
- * - `..2026-01-11` means nothing if all revisions are later, and `2026-01-11..` if all are earlier;
+ * - A date by itself, which backy refuses, means the newest revision that is not later. It covers
+ *   all that it names, the whole day or minute, so that a time from a listing finds its revision
+ * - `..2026-01-11` is empty if all revisions are later, and `2026-01-11..` if all are earlier;
  *   backy returns the oldest or newest, which is not what was asked for
- * - A range may end at a time that several revisions have, in parentheses, and be open in an empty
- *   directory; backy fails an assertion, or finds no "first"
- * - Dates have the forms that `revision_spec_date.ts` lists; backy takes all of ISO 8601, such as
- *   `2026-W02`
+ * - An end of a range may be a time that several revisions share, or in parentheses, and a range
+ *   may be open in an empty directory; backy fails an assertion, or finds no "first"
+ * - Dates have the forms that `dates.ts` lists; backy takes all of ISO 8601, such as `2026-W02`
  * - `tag:` without a name is refused
  *
- * A revision without a time has no place in the order: `last`, `first`, numbers, dates, ranges,
- * `first(...)` and `last(...)` pass over it. Sets such as `all` and `tag:NAME` have it, before all
+ * A revision without a time is not in the order: `last`, `first`, numbers, dates, ranges,
+ * `first(...)` and `last(...)` skip it. Sets such as `all` and `tag:NAME` include it, before all
  * others.
  *
  * As in backy, a uuid or number that does not exist, and `first(...)` or `last(...)` of nothing, is
- * an error wherever it stands: `last(not(typo))` must not return the revision that was to be
+ * an error anywhere in the spec: `last(not(typo))` must not return the revision that was to be
  * excluded. Sets may be empty.
  *
  * @module
@@ -42,7 +39,7 @@ import type { CatalogEntry } from "./catalog.ts";
 import type { SpecDate } from "./dates.ts";
 import type { RevisionSpec, SingleSpec } from "./revision_spec_parser.ts";
 
-// Of a name that is part of a message.
+// How much of a name a message quotes.
 const NAME_MAX_CHARS = 64;
 
 export { parseRevisionSpec, type RevisionSpec } from "./revision_spec_parser.ts";
@@ -50,16 +47,15 @@ export { parseRevisionSpec, type RevisionSpec } from "./revision_spec_parser.ts"
 /** What a spec means in a catalog. */
 export interface ResolvedSpec {
   /**
-   * Each revision once. First those without a time, then oldest first, save for `reverse(...)`; a
-   * list `a, b` is in the order in which it was written, and `first(...)` and `last(...)` go by
-   * such orders.
+   * Each revision once: those without a time, then the others from old to new, except in
+   * `reverse(...)`. A list `a, b` keeps the order in which it was written. `first(...)` and
+   * `last(...)` choose by these orders.
    */
   readonly entries: readonly CatalogEntry[];
   /** Revisions without a time that might have been chosen if they had one. */
   readonly passedOver: readonly CatalogEntry[];
   /**
-   * Revisions of the same time as one that was chosen by its place in the order, which their names
-   * decided.
+   * Revisions with the same time as one that was chosen by the order, so that their names decided.
    */
   readonly tied: readonly CatalogEntry[];
 }
@@ -68,8 +64,8 @@ export interface ResolvedSpec {
  * Finds the revisions that a spec means.
  *
  * @param entries In a catalog's order.
- * @param refuse Makes the error for a part of the spec that means nothing; `state` says which:
- *   `there is no revision "x"`.
+ * @param refuse Builds the error for a part of the spec that matches nothing; `state` says which
+ *   part, such as `there is no revision "x"`.
  * @throws What `refuse` returns.
  */
 export function resolveRevisionSpec(
@@ -83,19 +79,19 @@ export function resolveRevisionSpec(
 }
 
 /**
- * Where a range's end lies in a catalog, as the indices from which and up to which a range reaches
- * from there.
+ * Where an end of a range lies in a catalog: the index at which a range that begins there starts,
+ * and the index at which a range that ends there stops.
  */
 interface RangeEnd {
   readonly from: number;
   readonly to: number;
 }
 
-/** Finds indices in a catalog; the lists it returns have no duplicates. */
+/** Finds indices in a catalog. The lists that it returns have no duplicates. */
 class Resolver {
   readonly #entries: readonly CatalogEntry[];
   readonly #refuse: (state: string) => Error;
-  /** Index from which on the entries have a time. */
+  /** Index of the first entry that has a time. */
   readonly #firstDated: number;
   readonly #passedOver = new Set<number>();
   readonly #tied = new Set<number>();
@@ -107,12 +103,12 @@ class Resolver {
     this.#firstDated = firstDated < 0 ? entries.length : firstDated;
   }
 
-  /** Revisions that `resolve` has passed over because they have no time. */
+  /** Revisions that `resolve` skipped because they have no time. */
   get passedOver(): CatalogEntry[] {
     return this.#entriesAt(this.#passedOver);
   }
 
-  /** Revisions of the same time as one that `resolve` has chosen by the order. */
+  /** Revisions with the same time as one that `resolve` chose by the order. */
   get tied(): CatalogEntry[] {
     return this.#entriesAt(this.#tied);
   }
@@ -196,14 +192,14 @@ class Resolver {
   }
 
   /**
-   * Chooses one of those that have a time.
+   * Chooses one of the revisions that have a time.
    *
-   * @param place 0 for the first of them, -1 for the last.
-   * @param purpose What chooses, for the error if there are none.
+   * @param at 0 for the first of them, -1 for the last.
+   * @param chooser What chooses, for the error if there are none.
    */
-  #choose(indices: readonly number[], place: 0 | -1, purpose: string): number {
+  #choose(indices: readonly number[], at: 0 | -1, chooser: string): number {
     this.#passOver(indices);
-    const chosen = indices.filter((index) => this.#isDated(index)).at(place);
+    const chosen = indices.filter((index) => this.#isDated(index)).at(at);
     if (chosen !== undefined) {
       this.#noteTies(chosen, indices);
       return chosen;
@@ -211,7 +207,7 @@ class Resolver {
     const state = indices.length === 0
       ? "there is no revision"
       : "there is no revision whose time is known";
-    return this.#fail(`${state} that ${quote(purpose)} could choose from`);
+    return this.#fail(`${state} that ${quote(chooser)} could choose from`);
   }
 
   #passOver(indices: readonly number[]): void {
@@ -257,15 +253,15 @@ class Resolver {
   #resolveRange(first: SingleSpec | null, last: SingleSpec | null): number[] {
     this.#passOver(this.#all());
     const count = this.#entries.length;
-    const begin = first === null ? { from: this.#firstDated, to: -1 } : this.#placeEnd(first);
-    const end = last === null ? { from: count, to: count - 1 } : this.#placeEnd(last);
+    const begin = first === null ? { from: this.#firstDated, to: -1 } : this.#locateEnd(first);
+    const end = last === null ? { from: count, to: count - 1 } : this.#locateEnd(last);
     const from = Math.min(begin.from, end.from);
     const to = Math.max(begin.to, end.to);
     return this.#where((_entry, index) => index >= from && index <= to);
   }
 
-  #placeEnd(spec: SingleSpec): RangeEnd {
-    if (spec.kind === "date") return this.#placeDate(spec.date);
+  #locateEnd(spec: SingleSpec): RangeEnd {
+    if (spec.kind === "date") return this.#locateDate(spec.date);
     const index = this.#findSingle(spec);
     if (this.#isDated(index)) return { from: index, to: index };
     const name = quote(this.#entries[index]!.name, NAME_MAX_CHARS);
@@ -273,10 +269,10 @@ class Resolver {
   }
 
   /**
-   * Between two revisions, `from` is the later one and `to` the earlier, so that an empty range
-   * stays empty.
+   * For a date between two revisions, `from` is the later and `to` the earlier one, so that an
+   * empty range stays empty.
    */
-  #placeDate({ start }: SpecDate): RangeEnd {
+  #locateDate({ start }: SpecDate): RangeEnd {
     const firstSince = this.#entries.findIndex((entry) =>
       entry.time !== null && entry.time.getTime() >= start
     );

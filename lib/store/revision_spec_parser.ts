@@ -1,9 +1,9 @@
 /**
- * Parses revision specs, the language of backy's `-r`. Pure. `revision_spec.ts` says what each of
- * them means.
+ * Parses revision specs, the language of backy's `-r`. Pure. `revision_spec.ts` says what they
+ * mean.
  *
  * From loose to tight: `a, b` (either), `a & b` (both), `a..b` (range), then single words,
- * functions and parentheses. White space counts only inside a word, as in `2026-01-11 17:45`.
+ * functions and parentheses. White space matters only inside of a word, as in `2026-01-11 17:45`.
  *
  * @module
  */
@@ -18,21 +18,21 @@ export type RevisionSpec =
   | { readonly kind: "all" | "clean" }
   | { readonly kind: "tag" | "trust" | "server"; readonly value: string }
   | { readonly kind: "not" | "reverse"; readonly of: RevisionSpec }
-  /** Without bound where an end is `null`. */
+  /** An end that is `null` is open. */
   | { readonly kind: "range"; readonly from: SingleSpec | null; readonly to: SingleSpec | null }
   | { readonly kind: "either" | "both"; readonly parts: readonly RevisionSpec[] };
 
-/** A spec that means one revision at most. */
+/** A spec that means at most one revision. */
 export type SingleSpec =
   | { readonly kind: "first" | "last" }
-  /** Counted back from the newest; `text` may also be a revision's name. */
+  /** Counted back from the newest. `text` may be a revision's name instead. */
   | { readonly kind: "number"; readonly back: number; readonly text: string }
   | { readonly kind: "name"; readonly name: string }
   | { readonly kind: "date"; readonly date: SpecDate }
   | { readonly kind: "first-of" | "last-of"; readonly of: RevisionSpec };
 
 const SPEC_MAX_CHARS = 4096;
-// Each level takes five stack frames.
+// Each level of nesting takes five stack frames.
 const NESTING_MAX = 64;
 
 const TRUST_STATES: readonly string[] = ["trusted", "distrusted", "verified"];
@@ -57,8 +57,8 @@ const FUNCTIONS: ReadonlyMap<string, "first-of" | "last-of" | "not" | "reverse">
 /**
  * Parses a revision spec.
  *
- * @param text As a user typed it; of any length and content.
- * @throws {UsageError} If it is not one; the message says what is wrong, and where.
+ * @param text As a user typed it: any text of any length.
+ * @throws {UsageError} If it is not a spec; the message says what is wrong, and where.
  *
  * @example
  * ```ts
@@ -85,11 +85,11 @@ interface Token {
   readonly kind: "(" | ")" | "," | "&" | ".." | "word" | "end";
   /** Without white space around it. */
   readonly text: string;
-  /** Where it begins in the spec. */
+  /** Where it starts in the spec. */
   readonly at: number;
 }
 
-/** Takes a spec apart. What is between the signs is a word, whatever it consists of. */
+/** Splits a spec into tokens. Any text between two signs is a word. */
 function tokensOf(text: string): Token[] {
   const tokens: Token[] = [];
   let at = 0;
@@ -155,7 +155,7 @@ class Parser {
     };
   }
 
-  /** Parses a word, a function or what is in parentheses. */
+  /** Parses a word, a function or a group in parentheses. */
   #parseOperand(): RevisionSpec {
     const token = this.#advance();
     if (token.kind === "(") return this.#parseGroup(token);
@@ -170,7 +170,7 @@ class Parser {
     return { kind, of: this.#parseGroup(bracket) };
   }
 
-  /** Parses what follows an opening parenthesis, and the closing one. */
+  /** Parses the rest of a group, after its opening parenthesis. */
   #parseGroup(bracket: Token): RevisionSpec {
     if (++this.#depth > NESTING_MAX) {
       return this.#refuse(`parentheses are nested more than ${NESTING_MAX} deep`, bracket);
@@ -199,7 +199,7 @@ class Parser {
     return this.#parseProperty(token);
   }
 
-  /** Parses `tag:NAME` and the like. An empty server is the local one, as in the metadata. */
+  /** Parses `tag:NAME` and the like. An empty server means this one, as in the metadata. */
   #parseProperty(token: Token): RevisionSpec {
     const [, property, value = ""] = /^(\w+):\s*(.*)$/s.exec(token.text) ?? [];
     switch (property) {
@@ -244,7 +244,7 @@ class Parser {
     return this.#tokens[this.#next]!;
   }
 
-  /** Returns the next token and goes on, but never beyond the end. */
+  /** Returns the next token and moves on, but never past the end. */
   #advance(): Token {
     const token = this.#peek();
     if (token.kind !== "end") this.#next++;

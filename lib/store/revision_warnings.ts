@@ -1,6 +1,6 @@
 /**
- * What a user should know about revisions that can be read: unfinished, distrusted, or not all of
- * them listed.
+ * Warnings about revisions that can be read: they are unfinished or distrusted, or others are
+ * missing from the list.
  *
  * @module
  */
@@ -12,27 +12,26 @@ import type { ResolvedSpec } from "./revision_spec.ts";
 import { printable, quote } from "../wording.ts";
 import { readBeginning } from "../linux/paths.ts";
 
-// Real metadata has some 400 bytes.
+// Real metadata has about 400 bytes.
 const GLANCE_MAX_BYTES = 64 * 1024;
 
-// Texts of a message that come from a store.
+// Limits for text from a store in a message.
 const NAMES_MAX = 3;
 const NAME_MAX_CHARS = 64;
 const REASON_MAX_CHARS = 160;
 
-/** As much as clocks of servers differ. */
+/** How far the clocks of servers may differ. */
 const CLOCK_SKEW_MS = 3_600_000;
 
-/** A number of seconds as the backup's duration, in the two forms in which producers write it. */
+/** The backup's duration in seconds, in the two forms in which producers write it. */
 const DURATION = /^stats: *(?:\{[^{}]*|(?:\r?\n [^\n]*)*)\bduration: +\d/m;
 
 /**
- * Says what speaks against a revision of which only the map's path is known. Metadata that is
- * absent or cannot be read says nothing.
+ * Warns about a revision of which only the map's path is known. There are no warnings if its
+ * metadata is absent or cannot be read.
  *
- * A restore by path comes by here, and loading the YAML parser takes 13 ms. So the text is looked
- * at first, within 0.5 ms; only where "distrusted" stands in it or no duration is found is it
- * parsed.
+ * Every restore by path gets here, and loading the YAML parser takes 13 ms. So the text is searched
+ * first, which takes 0.5 ms, and parsed only if it contains "distrusted" or lacks a duration.
  */
 export async function readRevisionWarnings(mapPath: string): Promise<string[]> {
   const path = mapPath + METADATA_SUFFIX;
@@ -48,8 +47,8 @@ export async function readRevisionWarnings(mapPath: string): Promise<string[]> {
 }
 
 function looksFine(path: string): boolean {
-  // Opening a FIFO would wait for a writer, reading some files of /proc, which have no length, for
-  // whatever they tell of.
+  // Opening a FIFO would wait for a writer, and reading some files in /proc, whose size is 0, for
+  // an event.
   const { isFile, size } = Deno.statSync(path);
   if (!isFile || size === 0) return true;
   const bytes = readBeginning(path, GLANCE_MAX_BYTES);
@@ -57,10 +56,7 @@ function looksFine(path: string): boolean {
   return bytes.length < GLANCE_MAX_BYTES && !text.includes("distrusted") && DURATION.test(text);
 }
 
-/**
- * Says which of the revisions are unfinished or distrusted; one line for each of these, however
- * many there are.
- */
+/** Warns about unfinished and distrusted revisions: at most one line for each of the two. */
 export function warningsAbout(
   revisions: readonly { readonly name: string; readonly info: RevisionInfo }[],
 ): string[] {
@@ -86,19 +82,19 @@ export function warningsAbout(
   return warnings;
 }
 
-/** Says which revisions are not among those that a spec was applied to: no line or one. */
+/** Warns about revisions that a spec could not consider: at most one line. */
 export function warningAboutSkipped(skipped: readonly SkippedRevision[]): string[] {
   return warningAboutMissing(skipped, "could not be read");
 }
 
-/** Says which revisions a spec means that cannot be used: no line or one. */
+/** Warns about revisions that a spec means but that cannot be used: at most one line. */
 export function warningAboutLeftOut(leftOut: readonly SkippedRevision[]): string[] {
   return warningAboutMissing(leftOut, "cannot be used");
 }
 
 /**
- * Says which revisions could not be chosen by their place in the order because they have no time,
- * and which could be meant as well because they have the same one: a line each, or none.
+ * Warns about revisions that the order could not choose because they have no time, and about those
+ * that share the time of a chosen one: at most one line for each of the two.
  */
 export function warningsAboutOrder({ passedOver, tied }: Omit<ResolvedSpec, "entries">): string[] {
   const warnings: string[] = [];
@@ -117,17 +113,14 @@ export function warningsAboutOrder({ passedOver, tied }: Omit<ResolvedSpec, "ent
   return warnings;
 }
 
-/**
- * Says that a revision would be of the future: then a clock was wrong, and it may not be the
- * newest.
- */
+/** Warns about a revision from the future: a clock was wrong, and it may not be the newest. */
 export function warningAboutFuture(
   { name, time }: { readonly name: string; readonly time: Date | null },
   now: number,
 ): string[] {
   if (time === null || time.getTime() <= now + CLOCK_SKEW_MS) return [];
   return [
-    `Revision ${nameOf({ name })} is of ${time.toISOString()}, which is in the future: ` +
+    `Revision ${nameOf({ name })} is dated ${time.toISOString()}, which is in the future: ` +
     "a clock is or was wrong, and others may be newer",
   ];
 }
@@ -140,10 +133,7 @@ function warningAboutMissing(missing: readonly SkippedRevision[], state: string)
   return [`${subject} ${state} and ${verb} left out: ${describeRevisions(missing)}`];
 }
 
-/**
- * Writes a few revisions with what is said about each: `"a" (its map is missing), "b" (...) and 2
- * more`.
- */
+/** Lists a few revisions with reasons: `"a" (its map is missing), "b" (...) and 2 more`. */
 export function describeRevisions(revisions: readonly SkippedRevision[]): string {
   return listed(
     revisions.map((revision) =>

@@ -1,9 +1,9 @@
 /**
- * From what a user typed to revisions: a path, a backup directory and a spec
- * (`DIR/last(tag:daily)`), or the two apart.
+ * Finds the revisions that a user typed: a path, a directory with a spec (`DIR/last(tag:daily)`),
+ * or the two as separate arguments.
  *
- * A file at the path always wins, and leads where `store.ts` says. A restore by path neither lists
- * the directory nor loads the YAML parser, unless there is something to warn of.
+ * A file at the path always takes precedence; `store.ts` resolves it. A restore by path neither
+ * lists the directory nor loads the YAML parser, unless there is something to warn about.
  *
  * @module
  */
@@ -34,43 +34,37 @@ import { locateRevision, requireStore, type RevisionLocation } from "./store.ts"
 
 export type { SelectOptions } from "./revision_meaning.ts";
 
-/** A revision that was found, and whose map is a regular file. */
+/** A revision whose map is a regular file. */
 export interface FoundRevision extends RevisionLocation {
-  /**
-   * The revision in its directory's list; `null` if it was named by its path or its uuid, which
-   * reads no list.
-   */
+  /** Its catalog entry; `null` if it was named by path or uuid, for which no list is read. */
   readonly entry: CatalogEntry | null;
 }
 
 /** The one revision that was meant. */
 export interface SelectedRevision extends FoundRevision {
-  /**
-   * What the user should know, a line each: it is unfinished or distrusted, or others could not be
-   * read.
-   */
+  /** One line each: it is unfinished or distrusted, or others could not be read. */
   readonly warnings: readonly string[];
 }
 
 /** The revisions that were meant. */
 export interface SelectedRevisions {
   readonly basedir: string;
-  /** At least one; in the order of the spec. */
+  /** At least one, in the order of the spec. */
   readonly revisions: readonly FoundRevision[];
-  /** Those that were meant but cannot be used, as on another server, in the order of the spec. */
+  /** Those that were meant but cannot be used (on another server), in the order of the spec. */
   readonly leftOut: readonly SkippedRevision[];
-  /** As of {@linkcode SelectedRevision}, and what was left out. */
+  /** As in {@linkcode SelectedRevision}, and which revisions were left out. */
   readonly warnings: readonly string[];
 }
 
 /**
  * Finds the one revision that a user means.
  *
- * @param path `DIR/UUID` or what else `locateRevision` takes; else `DIR/SPEC`, or `SPEC` alone in
- *   the current directory; with `options.spec` a backup directory.
- * @throws {RevisionError} If there is none or more than one (then with `candidates`), or it cannot
+ * @param path `DIR/UUID` or any other path for `locateRevision`; or `DIR/SPEC`, or `SPEC` in the
+ *   current directory; with `options.spec` a backup directory.
+ * @throws {RevisionError} If there is none, or more than one (then with `candidates`), or it cannot
  *   be used.
- * @throws {StoreFormatError} If a spec's directory is no backup directory.
+ * @throws {StoreFormatError} If a spec's directory is not a backup directory.
  * @throws {UsageError} If a spec is not understood, or its directory is a file.
  */
 export async function selectRevision(
@@ -102,12 +96,11 @@ export async function selectRevision(
 }
 
 /**
- * Finds the revisions that a user means; a directory by itself means all.
+ * Finds the revisions that a user means. A directory by itself means all of its revisions.
  *
- * @param path As of {@linkcode selectRevision}.
+ * @param path As for {@linkcode selectRevision}.
  * @throws {RevisionError} If there is none, or none that can be used.
- * @throws {StoreFormatError} If it is a spec in, or itself, a directory that is no backup
- *   directory.
+ * @throws {StoreFormatError} If the directory is not a backup directory.
  * @throws {UsageError} If a spec is not understood, or its directory is a file.
  */
 export async function selectRevisions(
@@ -151,10 +144,11 @@ function allOf(dir: string): SpecMeaning {
 type ListedRevision = FoundRevision & { readonly entry: CatalogEntry };
 
 interface Resolved extends ResolvedSpec {
-  /** Of the entries, of which there is at least one, those that can be used, and the others. */
+  /** The entries that can be used. There is at least one entry. */
   readonly usable: readonly ListedRevision[];
+  /** The entries that cannot be used. */
   readonly leftOut: readonly SkippedRevision[];
-  /** Those of the directory of which nobody knows whether the spec means them. */
+  /** Unreadable revisions: whether the spec means them is unknown. */
   readonly skipped: readonly SkippedRevision[];
 }
 
@@ -163,7 +157,7 @@ async function resolve(
   signal: AbortSignal | undefined,
 ): Promise<Resolved> {
   requireStore(dir);
-  // With it comes the YAML parser, which takes 13 ms to load.
+  // Imported late because it brings the YAML parser, which takes 13 ms to load.
   const { readCatalogSteps, whyUnusable } = await import("./catalog.ts");
   const slices = new Slices({ signal });
   const { revisions, skipped } = await slices.run(readCatalogSteps(dir));
@@ -211,7 +205,7 @@ function ambiguous(
   );
 }
 
-/** Builds the error of a spec that means nothing but what is left out. */
+/** Builds the error of a spec that means only revisions that cannot be used. */
 function unusable(
   { dir, subject, path }: SpecMeaning,
   { entries, leftOut }: Resolved,
@@ -227,10 +221,10 @@ function unusable(
 }
 
 function nextStepFrom({ info, isLocal, hasMap }: CatalogEntry, dir: string): string {
-  if (!isLocal) return "restore it there, last(local) passes over such ones";
-  // A backup that is running has metadata, but no map as yet; "last" means it, as in backy.
+  if (!isLocal) return "restore it there; last(local) skips such revisions";
+  // A running backup has metadata but no map yet; "last" means it, as in backy.
   if (!info.isComplete && !hasMap) {
-    return "its backup has not finished, last(clean) passes over such ones";
+    return "its backup has not finished; last(clean) skips such revisions";
   }
   return listHint(dir);
 }

@@ -292,7 +292,7 @@ Deno.test("selectRevision() shows what a spec means if that is more than one rev
 Deno.test("selectRevision() refuses a revision that a spec means and that cannot be used", async () => {
   await withVm(async () => {
     const away = 'it is "away": it lives on server "backup7", only its metadata is here; ' +
-      "restore it there, last(local) passes over such ones";
+      "restore it there; last(local) skips such revisions";
     await assertRefused("vm0/last", away);
     await assertRefused("vm0", away, { spec: "0" });
     await assertRefused("vm0/remote", away);
@@ -300,7 +300,7 @@ Deno.test("selectRevision() refuses a revision that a spec means and that cannot
     await assertRefused(
       "vm0/tag:hourly",
       'it is "part": its map is missing, there is only its metadata; ' +
-        "its backup has not finished, last(clean) passes over such ones",
+        "its backup has not finished; last(clean) skips such revisions",
     );
     Deno.removeSync("vm0/good");
     new Deno.Command("mkfifo", { args: ["vm0/good"] }).outputSync();
@@ -570,7 +570,7 @@ Deno.test("selectRevisions() refuses what leaves nothing", async () => {
       await refused("vm0", "remote"),
       'Cannot open revision "remote" in "vm0": it is "away": ' +
         'it lives on server "backup7", only its metadata is here; ' +
-        "restore it there, last(local) passes over such ones",
+        "restore it there; last(local) skips such revisions",
     );
     Deno.removeSync("vm0/good");
     assertEquals(
@@ -620,7 +620,7 @@ Deno.test("selectRevision() warns of revisions that could be meant as well, or a
     addRevision("vm0", "late", [], { timestamp: "2999-01-01 00:00:00+00:00" });
     assertEquals(await selectedName("vm0/last"), "late");
     assertEquals(await warningsOf("last"), [
-      'Revision "late" is of 2999-01-01T00:00:00.000Z, which is in the future: ' +
+      'Revision "late" is dated 2999-01-01T00:00:00.000Z, which is in the future: ' +
       "a clock is or was wrong, and others may be newer",
     ]);
   });
