@@ -39,25 +39,25 @@ export interface KnownRange {
  * One worker's access to a target. Offsets and lengths are bytes of the target, of any alignment.
  *
  * Each worker has its own and calls it from one thread; together they write disjoint ranges, and no
- * worker reads a range before what it wrote there was drained.
+ * worker reads a range that it wrote before that is drained.
  *
- * **Writes in flight.** A call may return before its bytes are written, for an implementation that
- * keeps several writes in flight. Until {@linkcode drain} returns, the caller neither changes nor
- * frees the bytes it passed, and an error may be thrown by any later call: always a `TargetError`
- * with the byte at which *its* write failed.
+ * **Writes in flight.** An implementation may keep several writes in flight, so that
+ * {@linkcode write} returns before its bytes are written. Until {@linkcode drain} returns, the
+ * caller neither changes nor frees these bytes. Any later call may throw the error of an earlier
+ * write: a `TargetError` with the byte at which that write failed.
  */
 export interface BlockIo extends Disposable {
   /**
-   * Whether {@linkcode zero} does something better than writing zeros. If not, looking for zeros in
-   * decoded chunks is a waste: they are written like data.
+   * Whether {@linkcode zero} does better than writing zeros. If not, it is no use looking for zeros
+   * in decoded chunks: they are written like data.
    */
   readonly tellsZeros: boolean;
 
   /**
    * Writes bytes.
    *
-   * @param bytes Owned by the caller, unchanged until {@linkcode drain}; often a view of
-   *   WebAssembly memory, so not necessarily transferable.
+   * @param bytes Owned by the caller, who leaves them unchanged until {@linkcode drain}; may be a
+   *   view of WebAssembly memory.
    * @param offset Where in the target they go.
    * @throws {TargetError} If a write fails, with the byte at which it failed.
    * @throws {RangeError} If they do not lie within the extent.
@@ -65,8 +65,9 @@ export interface BlockIo extends Disposable {
   write(bytes: Uint8Array<ArrayBuffer>, offset: number): void;
 
   /**
-   * Makes sure that a range reads as zeros, by what the user wants (`--sparse`): writes or
-   * deallocates it, or leaves it alone where the target is new or promised to hold zeros.
+   * Makes sure that a range reads as zeros, in the way that `--sparse` asks for: writes or
+   * deallocates it, or leaves it alone if the target is new or the user promised that it holds
+   * zeros.
    *
    * @returns Bytes that count as written: `length`, or 0 where zeros are left out or deallocated.
    * @throws As {@linkcode write} does.
@@ -74,8 +75,8 @@ export interface BlockIo extends Disposable {
   zero(offset: number, length: number): number;
 
   /**
-   * As {@linkcode zero}, but does not rely on the user's promise that the target holds zeros: for
-   * ranges where it is known not to, or where the image has data that cannot be restored.
+   * Like {@linkcode zero}, but zeroes a range even under `--sparse=always`: the target was found to
+   * hold something else there, or the image has data there that cannot be restored.
    */
   clear(offset: number, length: number): number;
 
@@ -100,16 +101,18 @@ export interface BlockIo extends Disposable {
   ranges(offset: number, length: number): Iterable<KnownRange>;
 
   /**
-   * Waits until no write is in flight. The caller may then use the buffers of its writes again. It
-   * is called before a buffer is filled anew, and at the end of a worker's run.
+   * Waits for writes in flight. The caller does this before it fills a buffer again, and at the end
+   * of its run.
    *
-   * @throws {TargetError} If a write failed that has not been reported yet.
+   * @param buffer Wait only for writes from these bytes (an implementation may wait for more);
+   *   default: for all.
+   * @throws {TargetError} If a write failed and that has not been reported yet.
    */
-  drain(): void;
+  drain(buffer?: Uint8Array<ArrayBuffer>): void;
 
   /**
-   * Frees what the worker holds of the target, once no write is in flight any more; ignores their
-   * errors. The target itself stays open: it belongs to the main thread.
+   * Waits for writes in flight, ignores their errors, and frees what the worker holds of the
+   * target. The target itself belongs to the main thread and stays open.
    */
   [Symbol.dispose](): void;
 }

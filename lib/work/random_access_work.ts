@@ -133,7 +133,7 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
   #decode(chunk: WantedChunk, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
     // The first seq needs as much as any other: only the image's last seq may be short.
     const needed = bytesOfSeq(this.task.image.imageBytes, firstSeq);
-    this.#io.drain();
+    this.#io.drain(codec.outputs[OUTPUT]!);
     const isGood = this.decode(chunk, OUTPUT, needed) !== null;
     if (!isGood || !this.#io.tellsZeros) return { isGood, flags: null };
     const flags = codec.scanZeros(OUTPUT, { bytes: needed, granuleBytes: GRANULE_BYTES });

@@ -38,7 +38,7 @@ class OtherStore implements Disposable {
   }
 }
 
-Deno.test("describeHarm() knows all of a backup directory, what is not there yet too", () => {
+Deno.test("describeHarm() recognises everything in a backup directory, new files too", () => {
   using store = new OtherStore();
   const { basedir } = store;
   const inside = [`it lies in the backup directory "${Deno.realPathSync(basedir)}"`];
@@ -60,7 +60,7 @@ Deno.test("describeHarm() knows all of a backup directory, what is not there yet
   assertEquals(harmOf(store.scratch.file("beside")), []);
 });
 
-Deno.test("describeHarm() knows a backup's files by their names, where the store is elsewhere", () => {
+Deno.test("describeHarm() recognises a backup's files by their names outside of the store", () => {
   using scratch = new Scratch();
   const map = scratch.file("A", "moved here"), rev = scratch.file("A.rev", "metadata");
   const cases: [path: string, reasons: string[]][] = [
@@ -83,7 +83,7 @@ Deno.test("describeHarm() knows a backup's files by their names, where the store
   assertEquals(harmOf(scratch.file("new")), []);
 });
 
-Deno.test("describeHarm() knows a backup's files by what they hold, and counts names", () => {
+Deno.test("describeHarm() recognises a backup's files by their content, and counts names", () => {
   using store = new OtherStore();
   const { scratch } = store;
   const copy = (from: string, name: string) => {
@@ -100,7 +100,7 @@ Deno.test("describeHarm() knows a backup's files by what they hold, and counts n
     "it holds the map of a revision",
     "it has 2 names (hard links), and would change under all of them",
   ]);
-  // Of a file without a name only the content is left to tell.
+  // A file without a name is recognised by its content only.
   assertEquals(
     describeHarm({ path: copy(store.map, "n"), realPath: null, info: Deno.statSync(store.map) })[0],
     "it holds the map of a revision",
@@ -110,7 +110,7 @@ Deno.test("describeHarm() knows a backup's files by what they hold, and counts n
   }
 });
 
-testUnless(mountProblem(), "describeHarm() knows what is mounted elsewhere", () => {
+testUnless(mountProblem(), "describeHarm() recognises a backup that is mounted elsewhere", () => {
   using store = new OtherStore();
   const { scratch } = store;
   const folder = scratch.file("chunks elsewhere"), file = scratch.file("map", "");
@@ -149,7 +149,7 @@ Deno.test("preflightTarget() refuses files of any backup, and warns of them with
     using forced = preflightTarget(output, { ...options, force: true });
     assertEquals(forced.warnings, [`"${output}" is written although ${reason}`]);
   }
-  // By a descriptor that somebody opened; without a name it is known by what it holds.
+  // Named by a descriptor, it has no name and is recognised by its content.
   using open = Deno.openSync(store.map);
   const name = Deno.readDirSync("/proc/self/fd");
   const fd = [...name].find(({ name }) => {

@@ -19,7 +19,7 @@ Deno.test("DescriptorIo.write() goes on after short writes", () => {
   assertEquals(target.calls, ["pwrite 10+7", "pwrite 17+7", "pwrite 24+6"]);
 });
 
-Deno.test("DescriptorIo.write() names path and byte of a failure", () => {
+Deno.test("DescriptorIo.write() names the path and the byte of a failure", () => {
   const target = new FakeTarget(100);
   target.failAt = 50;
   const io = new DescriptorIo(target.device(), {
@@ -60,9 +60,9 @@ Deno.test("DescriptorIo.zero() does nothing under policies skip and trust", () =
   }
 });
 
-Deno.test("DescriptorIo.clear() makes zeros, but where there can be nothing else", () => {
+Deno.test("DescriptorIo.clear() zeroes, unless there can be nothing but zeros", () => {
   const calls: Readonly<Record<ZeroPolicy, string[]>> = {
-    // Nothing was written there, and punching would give allocated storage away.
+    // Nothing was written there, and punching would free allocated storage.
     skip: [],
     trust: ["pwrite 1000+24", "punch 1024+2560", "pwrite 3584+416"],
     deallocate: ["pwrite 1000+24", "punch 1024+2560", "pwrite 3584+416"],
@@ -189,7 +189,7 @@ Deno.test("DescriptorIo.zero() splits long ranges and stops between the pieces",
   assertEquals(target.calls, [`punch 0+${2 ** 30}`, `punch ${2 ** 30}+${2 ** 30}`]);
 });
 
-Deno.test("DescriptorIo brings any mix of data and zeros to any device", () => {
+Deno.test("DescriptorIo writes any mix of data and zeros to any device", () => {
   let seed = 1;
   const random = (below: number) => (seed = seed * 48_271 % 2_147_483_647) % below;
   for (let round = 0; round < 200; round++) {

@@ -53,14 +53,14 @@ const MADE: readonly [program: string, content: string, mib: number, ...commands
 ];
 
 for (const [program, content, mib, ...commands] of MADE) {
-  testUnless(programProblem(program), `describeContent() knows: ${content}`, () => {
+  testUnless(programProblem(program), `describeContent() recognises: ${content}`, () => {
     assertEquals(contentAfter(mib, ...commands), content);
   });
 }
 
 testUnless(
   programProblem("mkfs.ext4", "sfdisk"),
-  "describeContent() names all that it finds",
+  "describeContent() names everything that it finds",
   () => {
     const table = "printf '2048,8192,L\\n' | sfdisk -q -w never -W never";
     assertEquals(
@@ -70,7 +70,7 @@ testUnless(
   },
 );
 
-Deno.test("describeContent() knows marks behind the start, and nothing where there is none", () => {
+Deno.test("describeContent() finds marks behind the start, and nothing on an empty device", () => {
   using scratch = new Scratch();
   const bytes = 8 * MIB + 512;
   const withMark = (offset: number, ...mark: number[]) => {
@@ -95,7 +95,7 @@ Deno.test("describeContent() knows marks behind the start, and nothing where the
 
 testUnless(
   loopDeviceProblem() ?? programProblem("mkfs.ext4"),
-  "preflightTarget() says what of a device will be overwritten",
+  "preflightTarget() says what on a device will be overwritten",
   () => {
     using store = new StoreFixture();
     using device = new LoopDevice(8 * MIB);

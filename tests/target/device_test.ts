@@ -44,7 +44,7 @@ for (const sectorBytes of [512, 4096]) {
       async () => {
         using device = new LoopDevice(8 * MIB, { sectorBytes });
         const { image, handle } = await restoreTo(device.path, 5 * MIB + 777, sparse);
-        // At least a page: sectors of one page may be two workers' matter.
+        // At least a page, because two workers may write sectors of one page.
         assertEquals(handle.blockBytes, Math.max(sectorBytes, 4096));
         assertEquals(handle.zeroPolicy, sparse === "auto" ? "deallocate" : "write");
         const expected = new Uint8Array(8 * MIB).fill(0xaa);
@@ -55,7 +55,7 @@ for (const sectorBytes of [512, 4096]) {
   }
 }
 
-testUnless(problem, "--sparse=auto gives the storage of zeros back", async () => {
+testUnless(problem, "--sparse=auto frees the storage of zeros", async () => {
   using device = new LoopDevice(8 * MIB);
   await restoreTo(device.path, 8 * MIB, "auto");
   assert(Deno.statSync(device.backing).blocks! * 512 < 6.5 * MIB, "the backing file has no holes");
@@ -157,7 +157,7 @@ testUnless(
 );
 
 /**
- * Mounts a disk in spite of its partitions: without a partition table on it, but with the kernel's
+ * Mounts a disk although it has partitions: without a partition table on it, but with the kernel's
  * partitions.
  */
 function mountWholeDisk(path: string): Mount {

@@ -39,7 +39,7 @@ Deno.test("CheckedTarget.open() empties an existing file, longer or shorter", as
   }
 });
 
-Deno.test("CheckedTarget.open() refuses a file whose name leads elsewhere since it was checked", async () => {
+Deno.test("CheckedTarget.open() refuses a file whose name leads elsewhere by now", async () => {
   using store = new StoreFixture();
   const path = store.file("image"), moved = store.file("moved");
   const changes = [
@@ -158,7 +158,7 @@ testUnless(
 
 testUnless(
   mountProblem(),
-  "CheckedTarget.open() that fails does not remove what has taken its file's name",
+  "CheckedTarget.open() that fails does not remove another file that took the name",
   async () => {
     using store = new StoreFixture();
     using mount = new Mount("-t", "tmpfs", "-o", "size=2m", "tmpfs");
@@ -218,7 +218,7 @@ Deno.test("DescriptorIo reports the file size limit instead of dying of SIGXFSZ"
   assertEquals(code, 4);
 });
 
-Deno.test("Target.finish() lets the event loop run, and ends the target", async () => {
+Deno.test("Target.finish() does not block the event loop, and closes the target", async () => {
   using store = new StoreFixture();
   using checked = preflightTarget(store.file("image"), store.options({ imageBytes: 8 * MIB }));
   const target = await checked.open();
@@ -237,7 +237,7 @@ Deno.test("Target.finish() lets the event loop run, and ends the target", async 
   target.close();
 });
 
-Deno.test("CheckedTarget.open() takes a checked target once", async () => {
+Deno.test("CheckedTarget.open() can be called once", async () => {
   using store = new StoreFixture();
   using checked = preflightTarget(store.file("image", ""), store.options());
   (await checked.open()).close();

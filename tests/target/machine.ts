@@ -1,6 +1,6 @@
 /**
- * Things of the machine that target tests use: loop devices, small file systems, child processes.
- * Everything is made by the test that uses it, and disposing it undoes just that.
+ * What tests of targets need from the machine: loop devices, small file systems, child processes.
+ * Each test makes its own, and disposes of it.
  *
  * @module
  */

@@ -1,10 +1,10 @@
 /**
- * A target that is not behind a descriptor: memory that all threads share. It shows that a kind of
- * block target is a file of its own, a row of `BLOCK_KINDS` and a row of `NAMED_OUTPUTS`, and holds
- * whoever writes to it to the contract of `BlockIo`: all its writes are in flight until they are
- * drained, and their errors come late.
+ * A target that is not behind a descriptor: memory that all threads share. It shows that a new kind
+ * of block target is one file, a row of `BLOCK_KINDS` and a row of `NAMED_OUTPUTS`. It also holds
+ * its callers to the contract of `BlockIo`: all writes stay in flight until they are drained, and
+ * their errors come late.
  *
- * Workers that know it are those of `memory_worker.ts`.
+ * `memory_worker.ts` is a worker that knows it.
  *
  * @module
  */
@@ -94,10 +94,14 @@ class MemoryIo implements BlockIo {
     }
   }
 
-  drain(): void {
+  /** As late as allowed: all other writes stay in flight. */
+  drain(buffer?: Uint8Array<ArrayBuffer>): void {
     const { path, badByte } = this.#handle;
-    const writes = this.#inFlight;
-    this.#inFlight = [];
+    const isMeant = ({ bytes }: Write) =>
+      !buffer || (bytes.buffer === buffer.buffer && bytes.byteOffset >= buffer.byteOffset &&
+        bytes.byteOffset < buffer.byteOffset + buffer.byteLength);
+    const writes = this.#inFlight.filter(isMeant);
+    this.#inFlight = this.#inFlight.filter((write) => !isMeant(write));
     for (const { bytes, offset } of writes) {
       if (badByte !== null && offset <= badByte && badByte < offset + bytes.length) {
         throw new TargetError(`Cannot write "${path}" at byte ${badByte}: it is bad`, {

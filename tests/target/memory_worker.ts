@@ -1,5 +1,5 @@
 /**
- * A restore's worker (`lib/work/worker.ts`) that knows one kind of target more.
+ * A restore's worker (`lib/work/worker.ts`) that also knows the target in memory.
  *
  * @module
  */

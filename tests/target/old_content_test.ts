@@ -1,5 +1,5 @@
 /**
- * Files whose old content stays, in whole or in part, and what a target must have for that.
+ * Targets whose old content stays, in whole or in part, and what they must have for that.
  *
  * @module
  */
@@ -63,7 +63,7 @@ for (const [oldContent, oldBytes, bytes, kept] of FATES) {
         assertEquals(zeroPolicy, oldContent === "replaced" ? "skip" : KEPT_POLICIES[sparse]);
       });
       assertBytes(Deno.readFileSync(path), new Uint8Array(bytes).fill(7, 0, kept));
-      // Just what is written gets storage.
+      // Only what is written gets storage.
       const isFull = sparse === "never";
       const wanted = isFull ? Math.max(kept, EXTENT.end - EXTENT.start) : kept;
       assert(allocatedBytes(path) >= wanted, `${allocatedBytes(path)}`);
@@ -71,7 +71,7 @@ for (const [oldContent, oldBytes, bytes, kept] of FATES) {
   });
 }
 
-Deno.test("CheckedTarget.open() of a new file is alike, whatever becomes of old content", async () => {
+Deno.test("CheckedTarget.open() of a new file does the same for every treatment of old content", async () => {
   using store = new StoreFixture();
   for (const oldContent of ["replaced", "updated", "patched"] as const) {
     for (const sparse of ["auto", "always", "never"] as const) {
@@ -89,7 +89,7 @@ Deno.test("CheckedTarget.open() of a new file is alike, whatever becomes of old 
 
 testUnless(
   mountProblem(),
-  "CheckedTarget.open() that fails leaves an old file as long as it was",
+  "CheckedTarget.open() that fails leaves an old file its length",
   async () => {
     using store = new StoreFixture();
     using mount = new Mount("-t", "tmpfs", "-o", "size=3m", "tmpfs");
@@ -109,7 +109,7 @@ testUnless(
   },
 );
 
-testUnless(mountProblem(), "preflightTarget() asks for room for what is written only", () => {
+testUnless(mountProblem(), "preflightTarget() asks for room only for what is written", () => {
   using store = new StoreFixture();
   using mount = new Mount("-t", "tmpfs", "-o", "size=2m", "tmpfs");
   const options = (start: number, end: number) =>
@@ -119,7 +119,7 @@ testUnless(mountProblem(), "preflightTarget() asks for room for what is written 
   assertThrows(refused, TargetError, "the image needs 3145728 bytes (3 MiB)");
 });
 
-Deno.test("preflightTarget() opens for reading what is read", async () => {
+Deno.test("preflightTarget() opens a file for reading if it will be read", async () => {
   using store = new StoreFixture();
   for (const isRead of [false, true]) {
     for (const path of [store.file("new"), store.file("old", "old")]) {
@@ -133,7 +133,7 @@ Deno.test("preflightTarget() opens for reading what is read", async () => {
 
 testUnless(
   loopDeviceProblem(),
-  "preflightTarget() opens a device for reading that is read",
+  "preflightTarget() opens a device for reading if it will be read",
   async () => {
     using store = new StoreFixture();
     using device = new LoopDevice(MIB);
@@ -145,7 +145,7 @@ testUnless(
   },
 );
 
-Deno.test("preflightTarget() refuses a file that cannot hold what it is said to hold", () => {
+Deno.test("preflightTarget() refuses a file that is too short to hold the base", () => {
   using store = new StoreFixture();
   const options = (heldBytes: number) =>
     store.options({ imageBytes: 10, oldContent: "updated", heldBytes });
@@ -164,15 +164,23 @@ Deno.test("preflightTarget() refuses a file that cannot hold what it is said to 
   );
 });
 
-testUnless(loopDeviceProblem(), "preflightTarget() refuses a device that cannot hold it", () => {
-  using store = new StoreFixture();
-  using device = new LoopDevice(MIB);
-  const options = (heldBytes: number) => store.options({ imageBytes: 10, heldBytes });
-  preflightTarget(device.path, options(MIB))[Symbol.dispose]();
-  assertThrows(() => preflightTarget(device.path, options(MIB + 1)), TargetError, "the device has");
-});
+testUnless(
+  loopDeviceProblem(),
+  "preflightTarget() refuses a device that is too small to hold the base",
+  () => {
+    using store = new StoreFixture();
+    using device = new LoopDevice(MIB);
+    const options = (heldBytes: number) => store.options({ imageBytes: 10, heldBytes });
+    preflightTarget(device.path, options(MIB))[Symbol.dispose]();
+    assertThrows(
+      () => preflightTarget(device.path, options(MIB + 1)),
+      TargetError,
+      "the device has",
+    );
+  },
+);
 
-Deno.test("preflightTarget() refuses what takes bytes in order only where any order is needed", () => {
+Deno.test("preflightTarget() refuses a stream if bytes will come in any order", () => {
   using store = new StoreFixture();
   const fifo = store.file("fifo");
   run("mkfifo", fifo);

@@ -10,8 +10,8 @@ import { programProblem, run, testUnless } from "./machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 /**
- * A new file behind a link, with its folder moved and the link following it: its folder's old name
- * leads nowhere.
+ * Opens a new file behind a link, then moves its folder and lets the link follow. The folder's old
+ * name leads nowhere then.
  */
 async function withMovedFolder(
   store: StoreFixture,
@@ -33,9 +33,9 @@ async function withMovedFolder(
   }
 }
 
-Deno.test("Target.finish() flushes the directory of a new file, and of no other", async () => {
+Deno.test("Target.finish() flushes the directory of a new file, and no other", async () => {
   using store = new StoreFixture();
-  // A directory that is not found any more cannot be flushed: so it shows that it was tried.
+  // Flushing a directory that is gone fails, which shows that it was tried.
   await withMovedFolder(store, async (target, path) => {
     const error = await assertRejects(() => target.finish({ sync: true }), TargetError);
     assert(error.message.startsWith(`Cannot flush "${path}": `), error.message);
@@ -47,7 +47,7 @@ Deno.test("Target.flush() flushes as finish() does, and leaves the target open",
   using store = new StoreFixture();
   await withMovedFolder(store, async (target) => {
     await assertRejects(() => target.flush(), TargetError, "Cannot flush");
-    // After a failure nothing is left that could be flushed.
+    // After a failure the target is closed.
     assertThrows(
       () => Deno.statSync(`/proc/self/fd/${descriptorOf(target).fd}`),
       Deno.errors.NotFound,
@@ -94,7 +94,7 @@ for (const isNew of [true, false]) {
           try {
             Deno.removeSync(left);
           } catch {
-            // It is not there in all cases.
+            // It is there in some cases only.
           }
         }
       }
@@ -102,7 +102,7 @@ for (const isNew of [true, false]) {
   }
 }
 
-Deno.test("Target.finish() is content with any path that leads to the file", async () => {
+Deno.test("Target.finish() accepts any path that leads to the file", async () => {
   using store = new StoreFixture();
   const path = store.file("image"), moved = store.file("moved");
   using checked = preflightTarget(path, store.options());
@@ -113,7 +113,7 @@ Deno.test("Target.finish() is content with any path that leads to the file", asy
   assertEquals(Deno.statSync(path).size, 1);
 });
 
-testUnless(loopDeviceProblem(), "Target.finish() looks where a device's name leads", async () => {
+testUnless(loopDeviceProblem(), "Target.finish() checks where a device's name leads", async () => {
   using store = new StoreFixture();
   using device = new LoopDevice(1_048_576);
   using other = new LoopDevice(1_048_576);
@@ -152,7 +152,7 @@ testUnless(
     run("mount", "-o", "remount,abort", mount.path);
     const open = () =>
       new OpenedBlock({
-        // What has nothing to be flushed itself.
+        // Has nothing to flush itself.
         path: "/dev/null",
         fd: openFd("/dev/null", OpenFlag.O_WRONLY),
         zeroPolicy: "write",

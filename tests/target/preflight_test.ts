@@ -48,7 +48,7 @@ Deno.test("preflightTarget() refuses a directory", () => {
   assertRefused(store.file("new/"), store.options(), "the directory does not exist");
 });
 
-Deno.test("preflightTarget() refuses what has no directory to be in", () => {
+Deno.test("preflightTarget() refuses a file whose directory does not exist", () => {
   using store = new StoreFixture();
   const folder = store.file("missing");
   assertRefused(`${folder}/x`, store.options(), `the directory "${folder}" does not exist`);
@@ -115,7 +115,7 @@ Deno.test("preflightTarget() refuses the backup's own files", () => {
   assertRefused(link, store.options(), "it is one of the backup's own files");
 });
 
-Deno.test("preflightTarget() refuses any file in the backup directory, --force overrides that", () => {
+Deno.test("preflightTarget() refuses any file in the backup directory unless forced", () => {
   using store = new StoreFixture();
   const path = `${store.basedir}/image`;
   const reason = `it lies in the backup directory "${store.basedir}"`;
@@ -125,7 +125,7 @@ Deno.test("preflightTarget() refuses any file in the backup directory, --force o
   assertEquals(checked.warnings, [`"${path}" is written although ${reason}`]);
 });
 
-Deno.test("preflightTarget() refuses a file with other names, --force overrides that", () => {
+Deno.test("preflightTarget() refuses a file with other names unless forced", () => {
   using store = new StoreFixture();
   const path = store.file("image", "old");
   Deno.linkSync(path, store.file("second"));
@@ -175,7 +175,7 @@ Deno.test("preflightTarget() refuses files and directories without write permiss
   });
 });
 
-testUnless(chattrProblem(), "preflightTarget() says what makes a file immutable", () => {
+testUnless(chattrProblem(), "preflightTarget() says why a file cannot be changed", () => {
   using store = new StoreFixture();
   const path = store.file("image", "x"), folder = store.file("folder");
   Deno.mkdirSync(folder);
@@ -237,12 +237,16 @@ testUnless(
   },
 );
 
-testUnless(mountProblem(), "preflightTarget() accepts a file system that keeps no count", () => {
-  using store = new StoreFixture();
-  using mount = new Mount("-t", "tmpfs", "-o", "size=0", "tmpfs");
-  const options = store.options({ imageBytes: 2 ** 40, sparse: "never" });
-  preflightTarget(`${mount.path}/image`, options)[Symbol.dispose]();
-});
+testUnless(
+  mountProblem(),
+  "preflightTarget() accepts a file system that does not count its room",
+  () => {
+    using store = new StoreFixture();
+    using mount = new Mount("-t", "tmpfs", "-o", "size=0", "tmpfs");
+    const options = store.options({ imageBytes: 2 ** 40, sparse: "never" });
+    preflightTarget(`${mount.path}/image`, options)[Symbol.dispose]();
+  },
+);
 
 /** Prints what becomes of an output, in a process of its own. */
 const tryOutput = (output: string) =>

@@ -62,7 +62,7 @@ Deno.test("The records are those of rbd diff v1, byte for byte", () => {
   assertEquals(hex(RBD_DIFF_END), "65");
 });
 
-Deno.test("The records refuse what is no size and no range", () => {
+Deno.test("The records refuse what is not a size or a range", () => {
   for (const bytes of [-1, 0.5, NaN, Infinity, MAX + 1]) {
     assertThrows(() => rbdDiffPrologue(bytes), RangeError, `${bytes}`);
     for (const build of [rbdDataHeader, rbdZeroRecord]) {
@@ -77,7 +77,7 @@ Deno.test("The records refuse what is no size and no range", () => {
   }
 });
 
-Deno.test("A stream makes of any image the one it describes", () => {
+Deno.test("A stream turns any image into the one that it describes", () => {
   assertEquals(readRbdDiff(join(rbdDiffPrologue(0), RBD_DIFF_END)), { imageBytes: 0, records: [] });
   const stream = join(rbdDiffPrologue(6), data(1, 7, 8), rbdZeroRecord(4, 1), RBD_DIFF_END);
   assertEquals([...applyRbdDiff(stream)], [0, 7, 8, 0, 0, 0]);
@@ -88,7 +88,7 @@ Deno.test("A stream makes of any image the one it describes", () => {
   }
 });
 
-Deno.test("The reader that tests use refuses what is no right stream", () => {
+Deno.test("The tests' own reader refuses a malformed stream", () => {
   const start = rbdDiffPrologue(10);
   const end = RBD_DIFF_END;
   const snapshot = Uint8Array.of(0x74, 1, 0, 0, 0, 0x61);
@@ -118,7 +118,7 @@ Deno.test("The reader that tests use refuses what is no right stream", () => {
 const rbdProblem = programProblem("rbd");
 
 /**
- * Has Ceph's own program merge two streams; it needs neither a cluster nor a configuration for
+ * Merges two streams by Ceph's own program, which needs neither a cluster nor a configuration for
  * that.
  */
 function mergeDiff(scratch: Scratch, first: Uint8Array, second: Uint8Array): Uint8Array {
@@ -132,7 +132,7 @@ function mergeDiff(scratch: Scratch, first: Uint8Array, second: Uint8Array): Uin
 
 testUnless(
   rbdProblem,
-  "rbd merge-diff leaves a stream as it is when it merges an empty one",
+  "rbd merge-diff does not change a stream when it merges an empty one",
   () => {
     using scratch = new Scratch();
     for (let seed = 0; seed < 5; seed++) {
@@ -145,7 +145,7 @@ testUnless(
   },
 );
 
-testUnless(rbdProblem, "rbd merge-diff makes of two streams one that does what both do", () => {
+testUnless(rbdProblem, "rbd merge-diff turns two streams into one that does what both do", () => {
   using scratch = new Scratch();
   for (let seed = 0; seed < 20; seed++) {
     const first = randomStream(2 * seed, 100_000, 0xaa).stream;

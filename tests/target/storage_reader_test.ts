@@ -38,9 +38,9 @@ function pattern(length: number): Uint8Array<ArrayBuffer> {
 
 const RANGES: readonly [offset: number, length: number][] = [
   ...[[0, MIB], [4096, 4096], [0, 1], [65_536, 100_001]] as [number, number][],
-  // What begins in the middle of a sector, or of a page.
+  // From the middle of a sector, or of a page.
   ...[[1, 1], [511, 2], [512, 512], [4095, 2], [777, 1_000_000]] as [number, number][],
-  // Over the end of a file, up to it, at it, and behind it.
+  // Across the end of a file, up to it, at it, and behind it.
   ...[[MIB, MIB], [MIB + 4096, 1], [MIB + 50_000, 5000], [MIB + 50_001, 1]] as [number, number][],
   ...[[MIB + 54_999, 10], [MIB + 60_000, 100], [3 * MIB, 10]] as [number, number][],
 ];
@@ -67,7 +67,7 @@ for (const sectorBytes of [512, 4096]) {
     loopDeviceProblem(),
     `StorageReader.read() reads any range of a device with sectors of ${sectorBytes} bytes`,
     () => {
-      // With 512-byte sectors the end is no multiple of a page.
+      // With 512-byte sectors the end is not a multiple of a page.
       using device = new LoopDevice(MIB + 14 * sectorBytes, { sectorBytes });
       const content = pattern(device.bytes);
       Deno.writeFileSync(device.path, content);
@@ -102,7 +102,7 @@ function lockPages(path: string, bytes: number): Disposable {
 
 testUnless(
   loopDeviceProblem(),
-  "StorageReader.read() asks the storage, also where pages are locked in memory",
+  "StorageReader.read() asks the storage even if pages are locked in memory",
   () => {
     using device = new LoopDevice(MIB);
     const backing = run("losetup", "-n", "-O", "BACK-FILE", device.path);
@@ -117,14 +117,14 @@ testUnless(
       return buffer[5000];
     };
     assertEquals(read(true), 0x11);
-    // This is what dropping pages is worth.
+    // Dropping pages does not help.
     assertEquals(read(false), 0xaa);
   },
 );
 
 testUnless(
   mountProblem(),
-  "Target.comparable() does without direct reads where they are refused",
+  "Target.comparable() does without direct reads if they are refused",
   async () => {
     using store = new StoreFixture();
     using mount = new Mount("-t", "ramfs", "ramfs");
@@ -147,7 +147,7 @@ testUnless(
 
 testUnless(
   loopDeviceProblem() ?? mountProblem() ?? programProblem("mkfs.ext4"),
-  "Target.comparable() opens what was opened, whatever became of its name, and closes it again",
+  "Target.comparable() reads the open file whatever happened to its name, and is closed again",
   async () => {
     using store = new StoreFixture();
     using disk = new LoopDevice(16 * MIB);

@@ -1,5 +1,5 @@
 /**
- * A directory that looks like a backup directory from outside, for tests that only look at names.
+ * A directory that looks like a backup directory, for tests that only look at names.
  *
  * @module
  */

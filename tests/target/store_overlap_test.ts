@@ -16,7 +16,7 @@ function overlap(path: string, ...stores: StoreInUse[]): string | null {
   return storeOverlap({ realPath: path, info }, { stores });
 }
 
-Deno.test("storeOverlap() keeps all directories that are read from being written", () => {
+Deno.test("storeOverlap() protects all directories that are read", () => {
   using first = new StoreFixture();
   using second = new StoreFixture();
   const own = { basedir: first.basedir, revisionPath: first.revisionPath };
@@ -42,7 +42,7 @@ Deno.test("storeOverlap() keeps all directories that are read from being written
   assertEquals(overlap(first.revisionPath), null);
 });
 
-Deno.test("storeOverlap() knows a revision by any name, of each directory that has one", () => {
+Deno.test("storeOverlap() recognises a revision of each directory by any name", () => {
   using first = new StoreFixture();
   using second = new StoreFixture();
   const stores = [first, second].map(({ basedir, revisionPath }) => ({ basedir, revisionPath }));
@@ -55,7 +55,7 @@ Deno.test("storeOverlap() knows a revision by any name, of each directory that h
 
 testUnless(
   mountProblem(),
-  "storeOverlap() knows the files of a backup directory that is mounted elsewhere too",
+  "storeOverlap() recognises the files of a backup directory that is also mounted elsewhere",
   () => {
     using store = new StoreFixture();
     using mount = new Mount("--bind", store.basedir);
@@ -67,7 +67,7 @@ testUnless(
   },
 );
 
-Deno.test("storeOverlap() of a file without a name looks at what it is", () => {
+Deno.test("storeOverlap() recognises a revision that has lost its name", () => {
   using store = new StoreFixture();
   const { basedir, revisionPath } = store;
   const of = (path: string) =>

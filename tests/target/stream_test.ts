@@ -12,8 +12,8 @@ import { StoreFixture } from "./store_fixture.ts";
 const MIB = 1_048_576;
 
 /**
- * Starts copying a FIFO to a file, by a child that needs no event loop here: writing to the FIFO
- * blocks this thread.
+ * Starts copying a FIFO to a file in a child process, because writing to the FIFO blocks this
+ * thread.
  */
 function startReader(fifo: string): { output: () => Promise<Uint8Array> } {
   const child = new Deno.Command("sh", { args: ["-c", 'exec cat "$0" > "$0.out"', fifo] }).spawn();
@@ -45,7 +45,7 @@ Deno.test("A FIFO takes the image once it has a reader", async () => {
   assertBytes(await reader.output(), new Uint8Array(3 * MIB).fill(5, 0, MIB));
 });
 
-Deno.test("A FIFO whose descriptor is nonblocking takes the image, too", async () => {
+Deno.test("A FIFO with a nonblocking descriptor takes the image too", async () => {
   using store = new StoreFixture();
   const path = store.file("fifo");
   run("mkfifo", path);
@@ -58,7 +58,7 @@ Deno.test("A FIFO whose descriptor is nonblocking takes the image, too", async (
   assertBytes(await reader!.output(), new Uint8Array(5 * MIB).fill(5));
 });
 
-Deno.test("CheckedTarget.open() gives the wait for a reader up when the signal says so", async () => {
+Deno.test("CheckedTarget.open() stops waiting for a reader when the signal is aborted", async () => {
   using store = new StoreFixture();
   const path = store.file("fifo");
   run("mkfifo", path);

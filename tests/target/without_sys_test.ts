@@ -1,6 +1,6 @@
 /**
- * The guards where /sys, or /proc too, is not mounted, as in many a chroot of a rescue system: in a
- * mount namespace of its own.
+ * The checks of targets without /sys, or without /proc too, as in many a chroot of a rescue system.
+ * Runs in a mount namespace of its own.
  *
  * @module
  */
@@ -29,8 +29,8 @@ function namespaceProblem(): string | null {
 }
 
 /**
- * What preflight says where some file systems are not mounted: that the target is refused, and why,
- * or its warnings.
+ * What the preflight says if some file systems are not mounted: why the target is refused, or its
+ * warnings.
  */
 async function lookAt(
   output: string,
@@ -59,7 +59,7 @@ const refused = (path: string, reason: string) => [
   `Cannot restore to "${path}": ${reason} (--force overrides this)`,
 ];
 
-testUnless(problem, "Without /sys a read-only device is known as such", async () => {
+testUnless(problem, "Without /sys a read-only device is recognised", async () => {
   using _lock = lockMounts("alone");
   using device = new LoopDevice(MIB, { isReadOnly: true });
   for (const without of [["/sys"], ["/sys", "/proc"]]) {
@@ -135,7 +135,7 @@ testUnless(problem, "Without /sys and /proc a loop device guards its backing fil
 
 testUnless(
   problem,
-  "Where it cannot be told whether a target is in use, a warning says so",
+  "A warning says if it cannot be found out whether a target is in use",
   async () => {
     using _lock = lockMounts("alone");
     using device = new LoopDevice(MIB);
@@ -146,7 +146,7 @@ testUnless(
     assertEquals(await lookAt(path, { without: ["/sys", "/proc"] }), [
       `whether "${path}" is in use cannot be told for certain: /proc is not mounted`,
     ]);
-    // Of a file the kernel itself tells whether it is written.
+    // The kernel itself says whether a file has writers.
     assertEquals(await lookAt(file, { without: ["/sys", "/proc"] }), []);
     using writer = Deno.openSync(file, { write: true });
     assertEquals(
@@ -159,7 +159,7 @@ testUnless(
 
 testUnless(
   problem,
-  "Without nodes of loop devices nothing tells what they stand on, and a warning does",
+  "Without nodes of loop devices a warning says that their backing is unknown",
   async () => {
     using _lock = lockMounts("alone");
     using device = new LoopDevice(MIB);
@@ -167,7 +167,7 @@ testUnless(
     const setup = "mount -t tmpfs tmpfs /dev";
     const reason = `it is behind the loop device "${device.path}"`;
     assertEquals(await lookAt(backing, { without: [], setup }), refused(backing, reason));
-    // That somebody writes it is known all the same.
+    // It is known all the same that somebody writes it.
     const written = "another program has it open for writing";
     assertEquals(await lookAt(backing, { without: ["/sys"], setup }), refused(backing, written));
     for (const without of [["/sys"], ["/sys", "/proc"]]) {
@@ -180,7 +180,7 @@ testUnless(
   },
 );
 
-testUnless(problem, "Without /proc standard output is looked at as well", async () => {
+testUnless(problem, "Without /proc standard output is checked too", async () => {
   using _lock = lockMounts("alone");
   using device = new LoopDevice(MIB);
   using scratch = new Scratch();

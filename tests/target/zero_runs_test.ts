@@ -9,7 +9,7 @@ import {
 
 const MIB = 1_048_576;
 
-Deno.test("zeroRuns() joins neighbours of a kind", () => {
+Deno.test("zeroRuns() joins neighbours of the same kind", () => {
   assertEquals([...zeroRuns(Uint8Array.of(0, 0, 1, 1, 1, 0), 6 * GRANULE_BYTES)], [
     { offset: 0, length: 2 * GRANULE_BYTES, isZero: false },
     { offset: 2 * GRANULE_BYTES, length: 3 * GRANULE_BYTES, isZero: true },

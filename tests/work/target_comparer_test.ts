@@ -76,7 +76,7 @@ Deno.test("TargetComparer.holdsChunk() and holdsBytes() compare bytes at a place
       assert(!comparer.holdsBytes(other, partAt(1000, part.length)), `${at}`);
       assert(!comparer.holdsChunk(idOf(other), partAt(1000, part.length)), `${at}`);
     }
-    // What the target ends before it does not hold, even if stale bytes of a buffer would fit.
+    // The target ends before these, even if stale bytes in a buffer would match.
     assert(comparer.holdsBytes(content.slice(100_000), partAt(100_000, 200_000)));
     assert(!comparer.holdsBytes(content.slice(100_000), partAt(100_001, 200_000)));
     assert(!comparer.holdsBytes(part, partAt(400_000, part.length)));
@@ -106,14 +106,14 @@ Deno.test("TargetComparer.comparedToZeros() tells zeros from data, granule by gr
   assertEquals<unknown>(granulesOf(target.comparer(), 0, 128), expected);
   assertEquals<unknown>(granulesOf(target.comparer(), 4, 2), [[4, 1, false], [5, 1, true]]);
   assertEquals([...target.comparer().comparedToZeros(5, 0)], []);
-  // Granules begin where the range does.
+  // Granules are counted from the start of the range.
   assertEquals([...target.comparer().comparedToZeros(5 * GRANULE - 1, GRANULE + 1)], [
     { offset: 5 * GRANULE - 1, length: GRANULE, isZero: false, isHole: false },
     { offset: 6 * GRANULE - 1, length: 1, isZero: true, isHole: false },
   ]);
 });
 
-Deno.test("TargetComparer.comparedToZeros() reads no holes, and takes them for zeros or not", () => {
+Deno.test("TargetComparer.comparedToZeros() does not read holes, and accepts them as zeros or not", () => {
   using scratch = new Scratch();
   const path = scratch.file("target", new Uint8Array(16 * GRANULE).fill(1));
   for (const mayHaveHoles of [true, false]) {
@@ -130,13 +130,13 @@ Deno.test("TargetComparer.comparedToZeros() reads no holes, and takes them for z
     assertEquals<unknown>(granulesOf(comparer, 5, 2), [[5, 2, mayHaveHoles]]);
     const holes = [...comparer.comparedToZeros(0, 16 * GRANULE)].map(({ isHole }) => isHole);
     assertEquals(holes, [false, true, false]);
-    // Behind the end there is nothing, no zeros either.
+    // Behind the end there is nothing, not even zeros.
     assertEquals<unknown>(granulesOf(comparer, 16, 2), [[16, 2, false]]);
   }
 });
 
-Deno.test("TargetComparer takes what cannot be read for what is to be written", () => {
-  // Reading the first page of one's own memory fails with EIO.
+Deno.test("TargetComparer takes an unreadable range as one to be written", () => {
+  // Reading the first page of the process's own memory fails with EIO.
   using target = new Opened("/proc/self/mem", OpenFlag.O_RDONLY);
   const comparer = target.comparer();
   assertEquals(comparer.holdsChunk("0".repeat(32), partAt(0, 4096)), false);
@@ -146,7 +146,7 @@ Deno.test("TargetComparer takes what cannot be read for what is to be written", 
   ]);
 });
 
-Deno.test("TargetComparer reports other failures than of the storage", () => {
+Deno.test("TargetComparer reports failures that are not of the storage", () => {
   using target = new Opened("/dev/null", OpenFlag.O_WRONLY);
   const error = assertThrows(
     () => target.comparer().holdsChunk("0".repeat(32), partAt(0, 1)),
@@ -156,7 +156,7 @@ Deno.test("TargetComparer reports other failures than of the storage", () => {
   assertEquals([error.path, error.offset], ["/dev/null", 0]);
 });
 
-testUnless(loopDeviceProblem(), "TargetComparer reads a device, which has no holes", () => {
+testUnless(loopDeviceProblem(), "TargetComparer reads all of a device, which has no holes", () => {
   using device = new LoopDevice(MIB);
   using target = new Opened(device.path);
   const comparer = target.comparer();

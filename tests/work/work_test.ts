@@ -125,7 +125,7 @@ class Stopper implements Disposable {
   }
 }
 
-Deno.test("StreamWork gives its turn to nobody when what it writes is cut short", async () => {
+Deno.test("StreamWork passes its turn to nobody when its write is cut short", async () => {
   using scene = new Scene();
   const path = makeFifo(scene.file());
   // Nobody reads: the pipe takes what it has room for, and no more.
@@ -151,7 +151,7 @@ Deno.test("StreamWork gives its turn to nobody when what it writes is cut short"
   closeFd(fd);
 });
 
-Deno.test("StreamWork writes in its turn, and hands it on", () => {
+Deno.test("StreamWork writes in its turn and passes it on", () => {
   using scene = new Scene();
   const path = scene.file(new Uint8Array(0));
   const fd = openFd(path, OpenFlag.O_WRONLY);
