@@ -44,6 +44,14 @@ export interface Loss {
 
 type BadChunkNote = Extract<Note, { type: "bad-chunk" }>;
 
+/** A chunk is bad, and the work goes on. */
+export interface BadChunkEvent {
+  readonly type: "bad-chunk";
+  readonly chunkId: string;
+  /** One line. */
+  readonly detail: string;
+}
+
 /** Ranges that are kept. */
 const RANGES_MAX = 100_000;
 
@@ -72,9 +80,16 @@ export class DamageCollector {
     this.#bad = new Uint32Array(Math.ceil((endSeq - firstSeq) / 32));
   }
 
-  /**
-   * Takes a note; what is known already changes nothing. @returns Whether the chunk is a new one.
-   */
+  /** Returns a function that takes workers' notes, and tells of each bad chunk once. */
+  listener(onEvent: (event: BadChunkEvent) => void): (note: Note) => void {
+    return (note) => {
+      if (note.type !== "bad-chunk") return;
+      const { chunkId, detail } = note;
+      if (this.add(note)) onEvent({ type: "bad-chunk", chunkId, detail });
+    };
+  }
+
+  /** Takes a note, again if need be. @returns Whether the chunk is a new one. */
   add(note: BadChunkNote): boolean {
     const chunks = this.#chunks.size;
     this.#chunks.add(wordsOf(chunkIdFromHex(note.chunkId)), 0);

@@ -44,11 +44,7 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
       chunks: plan.chunks,
       readsEachSeq: prepared.target.access === "stream",
     },
-    onNote(note) {
-      if (note.type !== "bad-chunk") return;
-      const { chunkId, detail } = note;
-      if (damage.add(note)) onEvent({ type: "bad-chunk", chunkId, detail });
-    },
+    onNote: damage.listener(onEvent),
   });
   const progress = () => pool.progress();
   onEvent({

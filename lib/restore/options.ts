@@ -10,6 +10,7 @@ import type { SparseMode, TargetHandle } from "../target/target.ts";
 import type { LockEvent } from "../store/purge_lock.ts";
 import type { MapProgress } from "../store/revision_map.ts";
 import type { OnError } from "../work/messages.ts";
+import type { BadChunkEvent } from "./damage.ts";
 import type { PlanSummary } from "./plan.ts";
 import type { PoolProgress } from "../work/pool.ts";
 
@@ -34,8 +35,7 @@ export type RestoreEvent =
   | ({ readonly type: "reading-back"; readonly round: 1 | 2 } & TargetWork)
   /** A dry run looks for the chunk files. */
   | ({ readonly type: "surveying" } & RunningWork)
-  /** A chunk is bad, and the work goes on. */
-  | { readonly type: "bad-chunk"; readonly chunkId: string; readonly detail: string }
+  | BadChunkEvent
   /** Something that need not worry anybody, in one line. */
   | { readonly type: "notice"; readonly text: string }
   | { readonly type: "warning"; readonly text: string };

@@ -1,7 +1,7 @@
 /**
- * Steps 1 to 3 of a restore: which revision of which backup directory, the purge locks, the map,
- * the plan, and whether the target may be written. Nothing is changed here, but for lock files that
- * were absent.
+ * What comes before a restore's first write: finds the revision, takes the purge locks, reads the
+ * map, makes the plan (`plan.ts`) and has the target checked (`target_check.ts`). Changes nothing,
+ * except that it creates lock files that are absent.
  *
  * @module
  */
@@ -19,54 +19,33 @@ import {
 } from "../store/revision_map.ts";
 import { selectRevision } from "../store/select_revision.ts";
 import { requireStore } from "../store/store.ts";
-import { preflightTarget } from "../target/preflight.ts";
-import { STREAM_FORMATS } from "../target/stream_format.ts";
-import {
-  type CheckedTarget,
-  GRANULE_BYTES,
-  type OldContent,
-  type SparseMode,
-} from "../target/target.ts";
-import { refusal } from "../target/wording.ts";
+import type { CheckedTarget } from "../target/target.ts";
 import { quote } from "../wording.ts";
-import {
-  type ImageExtent,
-  rangeOfImage,
-  targetEndOf,
-  targetOffsetOf,
-  wholeImage,
-} from "../work/extent.ts";
+import { type ImageExtent, rangeOfImage, wholeImage } from "../work/extent.ts";
 import type { RestoreEvent, RestoreOptions } from "./options.ts";
 import { type PlanOptions, planSteps, type RestorePlan } from "./plan.ts";
+import { checkTarget, type FoundMap, hasRecords } from "./target_check.ts";
 
-/**
- * A restore that could begin. Disposing it gives the locks back, and the target as it was unless it
- * was opened.
- */
+/** A restore that can begin. Disposing it releases the locks, and the target if it is not open. */
 export interface PreparedRestore extends Disposable {
   /** The revision's name. */
   readonly name: string;
   readonly plan: RestorePlan;
-  /** Makes a plan of all that the target will hold, without regard to a base. */
+  /** Makes a plan of all that the target will hold, whether the base has it or not. */
   readonly planAll: () => Promise<RestorePlan>;
   /** Backup directories to read chunks from, the revision's own first. */
   readonly sources: readonly string[];
   readonly target: CheckedTarget;
-  /**
-   * @throws {RevisionError} If the revision's map is not the one any more that the plan was made
-   *   from.
-   */
+  /** @throws {RevisionError} If the revision's map has changed since the plan was made. */
   readonly requireSameMap: () => Promise<void>;
 }
 
-/** A plan of less, 4 TiB, is made within a second. */
+/** Planning is an event from here on: 4 TiB, which take up to a second. */
 const PLANNING_TOLD_SEQS = 1_048_576;
 
-/** Where a revision is read from. */
-interface Found {
+/** A revision to read from. */
+interface Found extends FoundMap {
   readonly name: string;
-  readonly basedir: string;
-  readonly mapPath: string;
 }
 
 /**
@@ -100,7 +79,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
   const baseMap = base ? await readMap(base, { slices, onEvent }) : undefined;
   const extent = await extentOf(map, options, { sources, onEvent });
   if (baseMap && options.partition !== undefined) {
-    // The target holds what the base has there, which is the same only where it is the same place.
+    // The target holds the base's partition, which helps only if it lies at the same offset.
     const held = await extentOf(baseMap, options, {
       sources: [...sources, base!.basedir],
       onEvent,
@@ -112,30 +91,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     return await slices.run(planSteps(map, planOptions));
   };
   const plan = await makePlan({ extent, base: baseMap, asRecords });
-  const target = preflightTarget(options.output, {
-    extent: { start: extent.targetStart, end: targetEndOf(extent) },
-    sparse: sparseModeOf(options),
-    force: options.force ?? false,
-    stores: [
-      { basedir: found.basedir, revisionPath: found.mapPath },
-      ...(base ? [{ basedir: base.basedir, revisionPath: base.mapPath }] : []),
-      ...also.map((basedir) => ({ basedir })),
-    ],
-    oldContent: oldContentOf(options),
-    needsRandomAccess: needsRandomAccess(options),
-    isRead: Boolean(options.update || options.verifyTarget),
-    heldBytes: baseMap && !asRecords ? heldBytesOf(baseMap, extent) : 0,
-    data: { atLeast: leastDataBytes(plan, options), atMost: plan.summary.dataBytes },
-    areZerosRecords: asRecords,
-  });
-  stack.use(target);
-  if (target.content) {
-    const text = `What is on ${quote(target.path)} will be overwritten: ${target.content}`;
-    onEvent({ type: "notice", text });
-  }
-  if (asRecords && target.access === "random") {
-    throw refusal(target.path, "a diff is a stream, for a pipe or standard output only");
-  }
+  const target = stack.use(checkTarget(options, { found, base, baseMap, plan }));
   const locks = stack.move();
   return {
     name: found.name,
@@ -148,7 +104,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
   };
 }
 
-/** Finds a revision, and warns of what is known against it. */
+/** Finds a revision, and warns if it is unfinished or distrusted. */
 async function findRevision(
   path: string,
   options: {
@@ -198,9 +154,7 @@ async function extentOf(
   return partitionOfImage(map, partition, { sectorBytes, sources, onWarning });
 }
 
-/**
- * @throws {UsageError} If parts of the image are asked for that no restore brings to the target.
- */
+/** @throws {UsageError} If the parts of the image that are asked for contradict each other. */
 function requireConsistent(options: RestoreOptions): void {
   const { range, partition } = options;
   if (range && partition !== undefined) {
@@ -218,40 +172,4 @@ function requireSameExtent(extent: ImageExtent, held: ImageExtent, partition: nu
     `Cannot restore partition ${partition} with that base: there it has bytes ${held.start} to ` +
       `${held.end - 1}, here ${extent.start} to ${extent.end - 1}`,
   );
-}
-
-/**
- * Bytes that will be written whatever the chunks hold besides. One that is not the chunk of zeros
- * has a granule at least of something else; of the first and the last one that part may lie outside
- * of what is restored.
- */
-function leastDataBytes({ summary }: RestorePlan, { update, onError }: RestoreOptions): number {
-  return update || onError === "zero" ? 0 : Math.max(0, summary.dataSeqs - 2) * GRANULE_BYTES;
-}
-
-/** Bytes that a target must have to hold what the base has of an extent. */
-function heldBytesOf(base: RevisionMap, extent: ImageExtent): number {
-  return Math.max(0, targetOffsetOf(extent, Math.min(base.imageBytes, extent.end)));
-}
-
-/**
- * Whether a target may be trusted to hold zeros: one that holds a base, or will be looked at, holds
- * other things too.
- */
-function sparseModeOf({ sparse = "auto", update, base }: RestoreOptions): SparseMode {
-  return sparse === "always" && (update || base !== undefined) ? "auto" : sparse;
-}
-
-function needsRandomAccess(options: RestoreOptions): boolean {
-  const { update, base, verifyTarget } = options;
-  return Boolean(update || verifyTarget || (base !== undefined && !hasRecords(options)));
-}
-
-function hasRecords({ format = "raw" }: RestoreOptions): boolean {
-  return STREAM_FORMATS[format].hasRecords;
-}
-
-function oldContentOf({ range, update, base }: RestoreOptions): OldContent {
-  if (range) return "patched";
-  return update || base !== undefined ? "updated" : "replaced";
 }

@@ -1,19 +1,13 @@
 /**
- * Step 1 of a restore, and the one to read first: brings a revision's image to a target.
+ * Brings a revision's image to a target. Read this first.
  *
- * 1. this file; `prepare.ts` finds the store and the revision, takes the purge lock and reads the
- *    map;
- * 2. `plan.ts`: which chunk is decoded when, which ranges are zeros (`extent.ts`: which part of the
- *    image goes where);
- * 3. `../target/preflight.ts`: may the target be written? Up to here nothing is changed;
- * 4. `crew.ts`, `pool.ts`, `messages.ts`: workers are started, then the target is opened; how they
- *    share the work;
- * 5. `worker.ts`, `work/`: chunk file -> decoded -> verified (`../chunk/`) -> written (6:
- *    `../target/block_io.ts`, `stream_writer.ts`);
- * 7. flush, `read_back.ts` on request, and `report.ts`.
+ * `prepare.ts` finds the revision, takes the purge lock, reads the map, makes the plan (`plan.ts`)
+ * and has the target checked. Then workers are started (`../work/crew.ts`), the target is opened,
+ * and the workers do their task (`../work/tasks.ts`). After a flush, `read_back.ts` compares the
+ * target if that is wanted, and `report.ts` says what was done.
  *
  * Reads the backup directory, where it creates at most an absent lock file, and writes the target.
- * It neither prints nor exits. A dry run (`dry_run.ts`) ends behind step 3.
+ * It neither prints nor exits. `dry_run.ts` does all that comes before the target is opened.
  *
  * @module
  */
@@ -43,18 +37,17 @@ export type { RestoreEvent, RestoreOptions } from "./options.ts";
 /**
  * Restores a revision.
  *
- * The process ignores SIGPIPE and SIGXFSZ from here on, so that a target that fails says so by an
- * error.
+ * From here on the process ignores SIGPIPE and SIGXFSZ, so that a target that fails is an error.
  *
- * @returns What was done. When it returns, the image is complete, but for `badRanges`, and, with
- *   `sync`, on disk.
+ * @returns What was done. The image is then complete, except for `badRanges`, and on disk if `sync`
+ *   is set.
  * @throws {StoreFormatError} If a directory is not a backup directory that is understood.
  * @throws {RevisionError} If there is no such revision, its map is not valid, or changes before the
  *   end.
  * @throws {UsageError} If there is no such range or partition.
  * @throws {LockError} If the purge lock could not be taken.
- * @throws {ResourceError} If the system gives less than one worker needs; the target is untouched
- *   then.
+ * @throws {ResourceError} If there is not enough memory, descriptors or threads for one worker; the
+ *   target is untouched then.
  * @throws {TargetError} If the target is refused (it is untouched then), or fails, or does not hold
  *   what was written, or its name leads elsewhere at the end.
  * @throws {ChunkMissingError} If a chunk cannot be read; the target is incomplete then.
@@ -68,12 +61,10 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
 
   using prepared = await prepareRestore(options);
   const { name, plan, sources } = prepared;
-  const { imageBytes, extent } = plan.image;
-  // An update may not need it: the target may hold it already.
+  // An update may not need the chunk: the target may hold it already.
   if (onError === "abort" && !options.update) requireFirstChunk(plan, sources);
   for (const text of prepared.target.warnings) onEvent({ type: "warning", text });
-  // A signal that came while the map was read or the workers were started must find the target
-  // untouched.
+  // A signal that comes while the map is read or the workers start must leave the target untouched.
   using crew = await WorkerCrew.start({
     threads: options.threads,
     onNotice: (text) => onEvent({ type: "notice", text }),
@@ -89,9 +80,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     onEmptied: () => onEvent({ type: "emptied", target: prepared.target.path }),
   });
   try {
-    const { handle } = target;
-    const { path, access } = handle;
-    const damage = new DamageCollector(extent);
+    const { path, access } = target.handle;
+    const damage = new DamageCollector(plan.image.extent);
     const rate = options.readBytesPerSecond;
     const work: Omit<PoolOptions, "task"> = {
       crew,
@@ -99,24 +89,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       verify,
       onError,
       throttle: rate === undefined ? null : createThrottle(rate),
-      onNote(note) {
-        if (note.type !== "bad-chunk") return;
-        const { chunkId, detail } = note;
-        if (damage.add(note)) onEvent({ type: "bad-chunk", chunkId, detail });
-      },
+      onNote: damage.listener(onEvent),
     };
-    if (options.update) {
-      onEvent({ type: "flushing", target: path });
-      const reason = await orAborted(target.settle(), signal);
-      if (reason !== null) {
-        onEvent({
-          type: "warning",
-          text:
-            `earlier writes to ${quote(path)} were lost: ${reason}; what its storage lacks is ` +
-            "written now",
-        });
-      }
-    }
+    if (options.update) await settle(target, options);
     const task = taskFor(plan, target, options);
     const pool = new WorkerPool({ ...work, task });
     const running = { revision: name, target: path, access, threads, plan: plan.summary };
@@ -126,14 +101,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       ...running,
       progress: () => pool.progress(),
     });
-    const { head, tail } = STREAM_FORMATS[options.format ?? "raw"];
-    if (access === "stream") {
-      await writeStreamPart(handle, head(imageBytes), { offset: extent.start, signal });
-    }
-    await pool.run(signal);
-    if (access === "stream") {
-      await writeStreamPart(handle, tail, { offset: extent.end, signal });
-    }
+    await write(pool, plan, target, options);
     const flush = async (store: () => Promise<void>) => {
       // A pipe has nothing to flush.
       if (sync && access === "random") onEvent({ type: "flushing", target: path });
@@ -143,7 +111,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     let rewrittenBytes: number | null = null;
     if (options.verifyTarget) {
       await flush(() => target.flush());
-      // The base is part of what is compared: that the target holds it was a promise.
+      // What the base has is compared too: that the target holds it was only a promise.
       rewrittenBytes = await readBack(work, {
         plan: await prepared.planAll(),
         target,
@@ -157,8 +125,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     } else {
       await flush(() => target.finish({ sync }));
     }
-    // A backup that was running has written its map by now, perhaps: what was restored is not its
-    // image then.
+    // If a running backup has written its map meanwhile, what was restored is not its image.
     await prepared.requireSameMap();
     return makeReport(plan, pool.progress(), {
       elapsedMs: performance.now() - startMs,
@@ -171,6 +138,31 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   } finally {
     target.close();
   }
+}
+
+/** Brings earlier writes to the storage before the target is compared; warns if some were lost. */
+async function settle(target: Target, { signal, onEvent }: RestoreOptions): Promise<void> {
+  const { path } = target.handle;
+  onEvent?.({ type: "flushing", target: path });
+  const reason = await orAborted(target.settle(), signal);
+  if (reason === null) return;
+  const text = `earlier writes to ${quote(path)} were lost: ${reason}; what its storage lacks is ` +
+    "written now";
+  onEvent?.({ type: "warning", text });
+}
+
+/** Has the workers write; a stream's format may have something before and after that. */
+async function write(
+  pool: WorkerPool,
+  { image: { imageBytes, extent } }: RestorePlan,
+  { handle }: Target,
+  { format = "raw", signal }: RestoreOptions,
+): Promise<void> {
+  if (handle.access !== "stream") return await pool.run(signal);
+  const { head, tail } = STREAM_FORMATS[format];
+  await writeStreamPart(handle, head(imageBytes), { offset: extent.start, signal });
+  await pool.run(signal);
+  await writeStreamPart(handle, tail, { offset: extent.end, signal });
 }
 
 /** Chooses what the workers do. */
@@ -186,10 +178,7 @@ function taskFor(plan: RestorePlan, target: Target, options: RestoreOptions): Ta
   return { kind: "update", target: comparable, mayWrite: true, image, chunks, zeroRanges };
 }
 
-/**
- * Fails if the chunk that is decoded first cannot be opened: a target is not touched for a store
- * without chunks.
- */
+/** Fails if the first chunk cannot be opened, so that a store without chunks costs no target. */
 function requireFirstChunk({ image, chunks }: RestorePlan, sources: readonly string[]): void {
   const seq = chunks.firstSeqs[0];
   if (seq === undefined) return;
