@@ -9,6 +9,6 @@ import { beginProcess } from "./lib/cli/process_start.ts";
 if (import.meta.main) {
   beginProcess();
   // What is imported here takes much longer to load, and a signal may come meanwhile.
-  const { runFuse } = await import("./lib/cli/fuse.ts");
+  const { runFuse } = await import("./lib/cli/mount_command.ts");
   Deno.exit(await runFuse(Deno.args));
 }

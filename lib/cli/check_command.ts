@@ -27,7 +27,6 @@
 import type { CheckedState, CheckEvent, CheckReport } from "../check/check.ts";
 import { reasonOf } from "../linux/errno.ts";
 import { printable, quote } from "../wording.ts";
-import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
 import { parsePercent } from "./byte_values.ts";
 import { type CommandOf, defineCommand } from "./command.ts";
 import { beginRun } from "./command_run.ts";
@@ -35,7 +34,7 @@ import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { candidateLines } from "./failure.ts";
 import { formatBytes, formatCount, formatDuration, formatQuantity, formatRate } from "./format.ts";
 import { atLeastOne, flag, valued } from "./option.ts";
-import type { Reporter } from "./reporter.ts";
+import { BadChunkWarnings, type Reporter } from "./reporter.ts";
 import {
   defaultThreads,
   LOCK_TIMEOUT,

@@ -20,6 +20,7 @@ import { ParentWatch } from "./parent_watch.ts";
 import { ProgressReporter } from "./progress.ts";
 import { defaultThreads, LOCK_TIMEOUT, THREADS, VERIFY } from "./shared_options.ts";
 import { type Sink, stderrDisplay } from "./terminal.ts";
+import { runTool } from "./tool.ts";
 
 const MIB = 1_048_576;
 
@@ -105,6 +106,16 @@ export const MOUNT = defineCommand({
   options: OPTIONS,
   run: runMount,
 });
+
+/**
+ * Runs `backy-fuse`.
+ *
+ * @param args Command line without the program's name.
+ * @returns The exit code, when the mount is gone; everything there is to say was printed.
+ */
+export function runFuse(args: readonly string[]): Promise<ExitCode> {
+  return runTool(MOUNT.name, MOUNT, args);
+}
 
 /**
  * Chooses the size of each of a mount's two caches: both together take at most half of the memory

@@ -11,6 +11,7 @@
  */
 
 import type { ProgressCounts } from "./activity.ts";
+import { formatQuantity } from "./format.ts";
 import type { JsonFields } from "./json_line.ts";
 
 /** What a run was asked for. */
@@ -89,4 +90,36 @@ export interface Reporter extends Disposable {
 
   /** Ends the current step, if there is one. */
   stop(): void;
+}
+
+const TOLD_MAX = 10;
+
+/**
+ * Warns of the first bad chunks or maps while a run goes on, so that a person sees what is going
+ * on; the report at the end has all of them.
+ */
+export class BadChunkWarnings {
+  readonly #reporter: Reporter;
+  readonly #noun: string;
+  #count = 0;
+
+  /** @param noun What is bad, such as "chunk". */
+  constructor(reporter: Reporter, noun = "chunk") {
+    this.#reporter = reporter;
+    this.#noun = noun;
+  }
+
+  /** Takes what is wrong with one more chunk, in a line. */
+  tell(detail: string): void {
+    if (++this.#count <= TOLD_MAX) this.#reporter.warn(detail);
+  }
+
+  /** Says how many there were beyond those that were told. */
+  end(): void {
+    const more = this.#count - TOLD_MAX;
+    if (more > 0) {
+      this.#reporter.warn(`${formatQuantity(more, `more ${this.#noun}`)} missing or corrupt`);
+    }
+    this.#count = 0;
+  }
 }

@@ -7,10 +7,9 @@
 import type { RunningWork, TargetWork } from "../restore/options.ts";
 import type { RestoreEvent } from "../restore/restore.ts";
 import { quote } from "../wording.ts";
-import { BadChunkWarnings } from "./bad_chunk_warnings.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
 import { nameOfTarget, type TouchedTarget } from "./next_step.ts";
-import type { Reporter } from "./reporter.ts";
+import { BadChunkWarnings, type Reporter } from "./reporter.ts";
 
 /** Tells events to a reporter, and keeps what the end needs. */
 export class RestoreEventReporter {

@@ -2,8 +2,9 @@
  * Sets rows in columns, for a terminal's width or in full. Pure.
  *
  * Widths are those of the package `string-width`: two cells for East Asian wide characters and
- * emoji, none for combining marks. Loading it takes a few milliseconds, so whoever needs this file
- * imports it when a table is due.
+ * emoji, none for combining marks. (`unicodeWidth` of `@std/cli` would do, but its build for npm
+ * lacks the table of widths that it imports.) Loading it takes a few milliseconds, so a command
+ * imports this file only when a table is due.
  *
  * @module
  */

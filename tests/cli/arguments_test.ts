@@ -12,9 +12,12 @@ import type { RestoreCommand } from "../../lib/cli/restore_command.ts";
 import { defaultThreads } from "../../lib/cli/shared_options.ts";
 import { UsageError } from "../../lib/errors.ts";
 
+const COMMANDS: readonly CommandSpec[] = [EXTRACT, ...EXTRACT.commands!, MOUNT];
+
 const parseFuseArguments = (args: readonly string[]) => parseCommand(MOUNT, args);
 
 const DEFAULTS: RestoreCommand = {
+  ...parseCommand(EXTRACT, ["REV"]) as RestoreCommand,
   kind: "restore",
   revision: "REV",
   output: "-",
@@ -108,12 +111,29 @@ const EACH_OPTION: Readonly<
 
 Deno.test("parseExtractArguments() reads each option of the table, and nothing else changes", () => {
   const names = Object.values(EXTRACT.options).map(({ long }) => long);
-  assertEquals(Object.keys(EACH_OPTION).sort(), names.toSorted());
+  const withValue = Object.values(EXTRACT.options).filter(({ value }) => value !== undefined);
+  assertEquals(Object.keys(EACH_OPTION).filter((name) => !names.includes(name)), []);
+  assertEquals(withValue.filter(({ long }) => !Object.hasOwn(EACH_OPTION, long)), []);
   for (const [args, expected] of Object.values(EACH_OPTION)) {
     const output = expected.output === undefined ? ["OUT"] : [];
     assertParses([...args, "REV", ...output], { output: "OUT", ...expected });
   }
 });
+
+for (const command of COMMANDS) {
+  Deno.test(`${command.name} reads each flag of its table, and nothing else changes`, () => {
+    const args = Object.values(command.arguments).map(({ name }) => name);
+    const plain = parseCommand(command, args);
+    for (const [field, { long, short, value }] of Object.entries(command.options)) {
+      if (value !== undefined) continue;
+      const { [field]: absent, ...others }: Record<string, unknown> = { ...plain };
+      for (const flag of [`--${long}`, ...short === undefined ? [] : [`-${short}`]]) {
+        const given = parseCommand(command, [...args, flag, flag]);
+        assertEquals<unknown>(given, { ...others, [field]: !absent }, flag);
+      }
+    }
+  });
+}
 
 Deno.test("parseExtractArguments() takes the last of an option given twice, but all of --also", () => {
   const args = ["--on-error=zero", "--on-error=abort", "--range=1:", "--range=:2", "-ra", "-rb"];
@@ -519,8 +539,6 @@ Deno.test("defaultThreads() is one per CPU, from 2 to 24", () => {
   assertEquals([1, 2, 3, 24, 25, 512].map(defaultThreads), [2, 2, 3, 24, 24, 24]);
   assertEquals([0, -1, NaN].map(defaultThreads), [2, 2, 2]);
 });
-
-const COMMANDS: readonly CommandSpec[] = [EXTRACT, ...EXTRACT.commands!, MOUNT];
 
 for (const command of COMMANDS) {
   Deno.test(`${command.name} names each option once`, () => assertNames(optionsOf(command)));

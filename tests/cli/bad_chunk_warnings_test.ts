@@ -1,5 +1,4 @@
-import { BadChunkWarnings } from "../../lib/cli/bad_chunk_warnings.ts";
-import type { Reporter } from "../../lib/cli/reporter.ts";
+import { BadChunkWarnings, type Reporter } from "../../lib/cli/reporter.ts";
 import { assertEquals } from "../assert.ts";
 
 /** Warnings that so many bad chunks lead to. */

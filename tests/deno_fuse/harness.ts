@@ -9,6 +9,7 @@
  * @module
  */
 
+import { TextLineStream } from "@std/streams/text-line-stream";
 import { assert } from "../assert.ts";
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
@@ -74,11 +75,10 @@ export class Driver {
   }
 
   async #read(): Promise<void> {
-    let rest = "";
-    for await (const text of this.process.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + text).split("\n");
-      rest = lines.pop()!;
-      this.lines.push(...lines);
+    const lines: ReadableStream<string> = this.process.stdout
+      .pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
+    for await (const line of lines) {
+      this.lines.push(line);
       this.#wake.resolve();
       this.#wake = Promise.withResolvers();
     }
