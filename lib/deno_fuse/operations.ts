@@ -44,7 +44,7 @@ import {
 } from "./parameters.ts";
 import type { Replier, RequestPointer } from "./reply.ts";
 
-/** A kind of request. */
+/** One kind of request. */
 export interface Operation<Op, Result> {
   /** What C passes behind `fuse_req_t req`. */
   readonly parameters: readonly Parameter<Op>[];

@@ -145,7 +145,7 @@ export const DATA_ONLY = parameter(
   "int datasync",
   (op: { dataOnly: boolean }, datasync) => op.dataOnly = datasync !== 0,
 );
-/** Not a copy: a view of libfuse's memory. */
+/** A view of libfuse's memory, not a copy. */
 export const LENT_DATA = parameter(
   "const char *buf, size_t size",
   (op: { data: Uint8Array<ArrayBuffer> }, buf, size) => op.data = viewBytes(buf, size),
@@ -165,7 +165,7 @@ export const HANDLE = parameter(
   "struct fuse_file_info *fi",
   (op: { handle: number }, fi) => op.handle = readHandle(viewOf(fi)),
 );
-/** For requests by a path or by an open file: NULL is a path. */
+/** NULL if the request is not about an open file. */
 export const OPTIONAL_HANDLE = parameter(
   "struct fuse_file_info *fi",
   (op: { handle: number | null }, fi) => op.handle = fi && readHandle(viewOf(fi)),
@@ -183,16 +183,13 @@ export const HANDLE_AND_FLAGS = parameter(
   },
 );
 
-/** Of `ioctl`, which is refused whatever it asks. */
+/** The arguments of `ioctl`, which is always refused. */
 export const IOCTL_ARGUMENTS = parameter(
   "unsigned int cmd, void *arg, struct fuse_file_info *fi, unsigned flags, const void *in_buf, size_t in_bufsz, size_t out_bufsz",
   () => {},
 );
 
-/**
- * Views memory of C. @throws {TypeError} If the pointer is NULL, which libfuse's documentation
- * excludes.
- */
+/** Views memory of C. @throws {TypeError} If it is NULL, against libfuse's documentation. */
 function viewOf(pointer: Deno.PointerValue): Deno.UnsafePointerView {
   if (pointer === null) throw new TypeError("Cannot read an argument of libfuse: it is NULL");
   return new Deno.UnsafePointerView(pointer);

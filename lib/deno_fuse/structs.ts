@@ -3,8 +3,8 @@
  *
  * Values are those of 64-bit Linux with glibc; where x86_64 and aarch64 differ, both are given.
  * Names are C's. A test compiles a probe against the installed headers (fuse3/fuse_lowlevel.h,
- * sys/stat.h, sys/statvfs.h) and compares. Neighbours: `request.ts` reads such structs, `reply.ts`
- * writes them.
+ * sys/stat.h, sys/statvfs.h) and compares. `parameters.ts` reads such structs, `reply.ts` writes
+ * them.
  *
  * @module
  */
@@ -13,8 +13,8 @@
 export const FUSE_ROOT_ID = 1;
 
 /**
- * Members of `struct fuse_lowlevel_ops` in their order, each a pointer of 8 bytes. Later versions
- * append only: `copy_file_range` came with 3.4, `lseek` with 3.8, `tmpfile` with 3.17, `statx` with
+ * Members of `struct fuse_lowlevel_ops` in their order, each a pointer of 8 bytes. Releases only
+ * append: `copy_file_range` came with 3.4, `lseek` with 3.8, `tmpfile` with 3.17, `statx` with
  * 3.18.
  */
 export const LOWLEVEL_OPS = [
@@ -106,7 +106,7 @@ const STAT_AARCH64 = {
 export const STAT: { readonly [K in keyof typeof STAT_X86_64]: number } =
   Deno.build.arch === "aarch64" ? STAT_AARCH64 : STAT_X86_64;
 
-/** `struct timespec`, which `st_atim` and its like are. */
+/** `struct timespec`: the type of `st_atim`, `st_mtim` and `st_ctim`. */
 export const TIMESPEC = { tv_sec: 0, tv_nsec: 8, bytes: 16 } as const;
 
 /** `struct fuse_entry_param`. Source: fuse_lowlevel.h; its size follows that of `struct stat`. */
@@ -120,10 +120,9 @@ export const ENTRY_PARAM = {
 } as const;
 
 /**
- * `struct fuse_file_info`. Source: fuse_common.h. C has no offsets for bit fields: they begin at
- * `bits`, see
- * {@linkcode fileInfoBits}. The size is that of 3.17, which appended members (3.14: 40 bytes); what
- * is given to an older library may be longer than it reads.
+ * `struct fuse_file_info`. Source: fuse_common.h. C has no offsets of bit fields: they begin at
+ * `bits`, see {@linkcode fileInfoBits}. The size is that of 3.17, which appended members (3.14: 40
+ * bytes); an older library reads less of it.
  */
 export const FILE_INFO = {
   flags: 0,
@@ -141,7 +140,7 @@ export interface FileInfoBits {
   readonly nonseekable: number;
   readonly cache_readdir: number;
   readonly noflush: number;
-  /** `null` where the library does not know it. */
+  /** `null` if the library does not know it. */
   readonly parallel_direct_writes: number | null;
 }
 
@@ -173,7 +172,7 @@ export function fileInfoBits(version: LibraryVersion): FileInfoBits {
   return { ...fixed, nonseekable: 4, cache_readdir: 6, noflush: 7, parallel_direct_writes: null };
 }
 
-/** `struct fuse_conn_info`, the part that is the same in all releases. Source: fuse_common.h. */
+/** `struct fuse_conn_info`: what is the same in all releases. Source: fuse_common.h. */
 export const CONN_INFO = {
   proto_major: 0,
   proto_minor: 4,
@@ -189,8 +188,8 @@ export const CONN_INFO = {
 } as const;
 
 /**
- * `struct fuse_buf`. Source: fuse_common.h. 3.17 appended `mem_size`, for which there is room:
- * `bytes` is more than the 40 of 3.14.
+ * `struct fuse_buf`. Source: fuse_common.h. 3.14 has 40 bytes; more are given here, because 3.17
+ * appended `mem_size`.
  */
 export const FUSE_BUF = { size: 0, flags: 8, mem: 16, fd: 24, pos: 32, bytes: 64 } as const;
 
@@ -203,7 +202,7 @@ export const FUSE_CTX = { uid: 0, gid: 4, pid: 8, umask: 12, bytes: 16 } as cons
 /** `struct fuse_forget_data`. Source: fuse_lowlevel.h. */
 export const FORGET_DATA = { ino: 0, nlookup: 8, bytes: 16 } as const;
 
-/** `struct libfuse_version` (3.17 and later): the interface that the program was written for. */
+/** `struct libfuse_version` (3.17 and later): the interface that a program was written for. */
 export const LIBFUSE_VERSION = { major: 0, minor: 4, hotfix: 8, padding: 12, bytes: 16 } as const;
 
 /** `struct statvfs` of glibc. Source: bits/statvfs.h. */

@@ -4,7 +4,7 @@ import { programProblem } from "../target/machine.ts";
 import { mountTest, run, sh } from "./harness.ts";
 import { fillPattern } from "./pattern.ts";
 
-/** Not on this thread: it must not wait for a file system that may hang. */
+/** Called on another thread, because the file system may hang. */
 const { getxattr } = Deno.dlopen("libc.so.6", {
   getxattr: {
     // path, name, value, size
@@ -21,13 +21,13 @@ async function ok(script: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-mountTest("Writes arrive, whether the handler is done at once or later", async ({ path }) => {
+mountTest("Writes arrive, whether the handler finishes at once or later", async ({ path }) => {
   const data = fillPattern(new Uint8Array(3 * 1_048_576 + 17));
   for (const name of ["new", "late", "hoarder"]) {
     await Deno.writeFile(`${path}/${name}`, data);
     assert(equal(await Deno.readFile(`${path}/${name}`), data), name);
   }
-  // Writers at a time, whose data lies in libfuse's memory until they are done.
+  // Two writers at once, whose data stays in libfuse's memory until they are done.
   await Promise.all(["late", "late"].map((name, half) =>
     ok(
       'head -c 1500000 /dev/zero | tr "\\0" "$2" | dd of="$1" bs=300000 iflag=fullblock oflag=seek_bytes seek="$3" conv=notrunc status=none',
@@ -93,7 +93,7 @@ mountTest("Attributes are changed and shown", async ({ path }) => {
   assert(Math.abs(mtime!.getTime() - now) < 20_000);
 });
 
-mountTest("Errors of changing reach the caller", async ({ path }) => {
+mountTest("Errors of changes reach the caller", async ({ path }) => {
   const expectations = [
     ['echo x > "$1/full"', /No space left on device/],
     ['echo x > "$1/protected"', /Read-only file system/],
@@ -104,7 +104,7 @@ mountTest("Errors of changing reach the caller", async ({ path }) => {
   for (const [script, pattern] of expectations) {
     assertMatch((await sh(script, path)).stderr, pattern, script);
   }
-  // A name that is not UTF-8 would become another one.
+  // Decoding would turn a name that is not UTF-8 into another one.
   assertMatch((await sh("touch \"$1/\"$'\\xff'", path)).stderr, /Invalid argument/);
 });
 
@@ -136,7 +136,7 @@ function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
-mountTest("Directories of any length are listed completely, once", async ({ path }) => {
+mountTest("Directories of any length are listed in full, each name once", async ({ path }) => {
   const names = (await ok('ls -f "$1/many"', path)).trim().split("\n").sort();
   const expected = [".", "..", ...Array.from({ length: 10_000 }, (_, i) => `revision-${i}`)];
   assertEquals(names, expected.sort());
@@ -146,12 +146,12 @@ mountTest("Directories of any length are listed completely, once", async ({ path
   assert(found.includes("Straße, 日本") && found.includes("many"));
 });
 
-mountTest("References of names are counted and forgotten", async ({ path }) => {
+mountTest("References to inodes are counted and forgotten", async ({ path }) => {
   const lookups = async () => Number(await getAttribute(`${path}/many/revision-5`, "user.lookups"));
   await ok('ls -l "$1/many"; stat "$1/many/revision-5"', path);
   assert(await lookups() >= 1);
   await ok("echo 2 > /proc/sys/vm/drop_caches; sleep 0.2", path);
-  // Just now it was looked up, once; all others are forgotten.
+  // Only the lookup of this call is left; all others are forgotten.
   assertEquals(await lookups(), 1);
 });
 

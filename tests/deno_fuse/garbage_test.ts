@@ -1,8 +1,8 @@
 import { assertEquals } from "../assert.ts";
 import { mountTest, sh } from "./harness.ts";
 
-// What C holds on to must survive: collected callbacks or tables would crash the driver or change
-// its answers.
+// What C refers to must survive: if callbacks or tables were collected, the driver would crash or
+// give other answers.
 mountTest("A mount works while garbage is collected all the time", async ({ path, lines }) => {
   const { code, stderr } = await sh(
     `set -e; cd "$1"

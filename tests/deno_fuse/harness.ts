@@ -1,10 +1,8 @@
 /**
- * Mounts `memory_fs.ts` for a test, as a process of its own, and sees to it that nothing is left
- * behind.
+ * Mounts `memory_fs.ts` for a test, as a process of its own, and leaves nothing behind.
  *
- * The file system must not run in the process that looks at it: should it hang, this process would
- * hang with it. Each test has a deadline, after which the file system's process is killed: the
- * kernel then fails all its requests.
+ * The file system must not run in the process that uses it: if it hangs, so does that process. At a
+ * test's deadline the file system's process is killed, and the kernel fails all its requests.
  *
  * @module
  */
@@ -54,7 +52,7 @@ export async function run(command: string, ...args: string[]): Promise<Output> {
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** Runs a shell script as {@linkcode run} does, in which `$1` and so on are arguments. */
+/** Runs a shell script like {@linkcode run}; `$1` and so on are the arguments. */
 export function sh(script: string, ...args: string[]): Promise<Output> {
   return run("bash", "-c", script, "bash", ...args);
 }
@@ -86,7 +84,7 @@ export class Driver {
     this.#wake.resolve();
   }
 
-  /** Waits until the program has said a line that matches. Throws if it ends before. */
+  /** Waits until the program has printed a line that matches. Throws if it ends without one. */
   async waitFor(pattern: RegExp): Promise<string> {
     for (;;) {
       const line = this.lines.find((line) => pattern.test(line));
@@ -109,21 +107,21 @@ export class Driver {
 
 /** Options of {@linkcode startDriver}. */
 export interface StartOptions {
-  /** What to start instead of `memory_fs.ts`. */
+  /** Program to start instead of `memory_fs.ts`. */
   readonly program?: string;
   readonly options?: ProgramOptions;
   /** Options of `deno run`. */
   readonly flags?: readonly string[];
-  /** Options of `deno run` that permit something; default: everything is permitted. */
+  /** Permission options of `deno run`; default `-A`. */
   readonly permissions?: readonly string[];
-  /** Command that runs the program, such as `setpriv`. */
+  /** Command to run the program with, such as `setpriv`. */
   readonly prefix?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Where to mount, if not at the test's directory. */
+  /** Where to mount; default the test's directory. */
   readonly at?: string;
 }
 
-/** Starts the program; it may not be ready yet, or refuse. */
+/** Starts the program. It is not ready yet, and may refuse to mount. */
 export function startDriver(path: string, start: StartOptions = {}): Driver {
   const {
     program = PROGRAM,
@@ -150,8 +148,8 @@ export function startDriver(path: string, start: StartOptions = {}): Driver {
 }
 
 /**
- * Runs the program behind a script in a mount namespace of its own; the script ends with `exec
- * "$@"`.
+ * A prefix that runs a script in a mount namespace of its own; the script ends with `exec "$@"`,
+ * which is the program.
  */
 export function inNamespace(script: string): string[] {
   return ["unshare", "-m", "--propagation", "private", "bash", "-c", script, "bash"];
@@ -166,13 +164,13 @@ export interface TestMount {
 /**
  * Defines a test that gets an empty directory. Whatever was mounted or started is gone afterwards.
  *
- * @param body Is ended when it hangs.
+ * @param body Fails if it takes too long.
  */
 export function directoryTest(
   name: string,
   body: (mount: TestMount) => Promise<void>,
   options: {
-    /** Why this test cannot run here, if mounts as such can. */
+    /** Why this test cannot run here, although others that mount can. */
     readonly problem?: string | null;
     /** Whether it makes mount namespaces. */
     readonly hasNamespaces?: boolean;
@@ -208,7 +206,7 @@ export function directoryTest(
   });
 }
 
-/** Defines a test with a mounted file system, which must end by itself when it is unmounted. */
+/** Defines a test with a mounted file system, whose process must end when it is unmounted. */
 export function mountTest(
   name: string,
   body: (driver: Driver) => Promise<void>,

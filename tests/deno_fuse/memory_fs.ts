@@ -1,9 +1,8 @@
 /**
- * A file system in memory, as an example and as what the tests mount: they start this file as a
- * program, `memory_fs.ts MOUNTPOINT [OPTIONS AS JSON]`, and talk to it by lines on stdout and by
- * signals.
+ * The file system that the tests mount, in memory: they start this file as a program,
+ * `memory_fs.ts MOUNTPOINT [OPTIONS AS JSON]`, read its lines on stdout and send it signals.
  *
- * Some names behave in ways that tests need, see `read` and `write`.
+ * Some file names behave in special ways, see `open`, `read` and `write`.
  *
  * @module
  */
@@ -214,7 +213,7 @@ class MemoryFs implements Handlers {
     from.delete(name);
   }
 
-  /** "tardy" takes a second to be opened. */
+  /** "tardy" takes a second to open. */
   async open({ ino, flags }: Op<"open">) {
     if (this.#nameOf(ino) === "tardy") await sleep(1000);
     return this.#open(ino, flags);
@@ -239,8 +238,8 @@ class MemoryFs implements Handlers {
 
   /**
    * Answers with views of up to 64 KiB each. "slow" takes 1.5 s, "stuck" for ever; "damaged" fails
-   * behind its first 64 KiB; "rejecting" has a bug; "status" tells what is open; "greedy" answers
-   * with too much.
+   * after its first 64 KiB; "rejecting" has a bug; "status" tells how many files are open; "greedy"
+   * answers with too much.
    */
   async read({ ino, offset, size, handle }: Op<"read">): Promise<Uint8Array | Uint8Array[]> {
     const { data } = this.#inode(ino);
@@ -277,8 +276,8 @@ class MemoryFs implements Handlers {
   }
 
   /**
-   * "full" has no space, "protected" is not to be written, "late" looks at the data after a while,
-   * "hoarder" keeps looking at it after the answer (which must find it gone).
+   * "full" has no space, "protected" must not be written, "late" reads the data after a while, and
+   * "hoarder" reads it after the answer, when it must be gone.
    */
   write({ ino, offset, data }: Op<"write">) {
     const inode = this.#inode(ino);
@@ -374,7 +373,7 @@ function createTestFs(): MemoryFs {
 export interface ProgramOptions extends Partial<Omit<MountOptions, "onError">> {
   /** Collect garbage every few milliseconds, which needs `--v8-flags=--expose-gc`. */
   readonly collectGarbage?: boolean;
-  /** Mount a file system without any handler that is not required. */
+  /** Mount a file system with the required handlers only. */
   readonly isBare?: boolean;
 }
 
@@ -403,7 +402,7 @@ if (import.meta.main) {
     if (!gc) throw new Error("--expose-gc is missing");
     Deno.unrefTimer(setInterval(gc, 10));
   }
-  // When handlers that came too late have finished as well.
+  // Printed after handlers that were too late have finished, too.
   globalThis.addEventListener("unload", () => say(`open files: ${full.openFiles}`));
   let signals = 0;
   const stop = async () => {

@@ -1,5 +1,5 @@
 /**
- * Bytes of which each can be told from its place, for comparing what was read.
+ * Bytes that depend on their offset, to compare with what was read.
  *
  * @module
  */

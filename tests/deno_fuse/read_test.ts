@@ -4,7 +4,7 @@ import { fillPattern } from "./pattern.ts";
 
 const SIZE = 8 * 1_048_576 + 123;
 
-/** Reads with one system call where the kernel allows it. */
+/** Reads with one system call if the kernel allows it. */
 async function readAt(path: string, offset: number, size: number): Promise<Uint8Array> {
   using file = await Deno.open(path);
   await file.seek(offset, Deno.SeekMode.Start);
@@ -63,7 +63,7 @@ mountTest("Several processes read at a time, with and without the page cache", a
   }
 });
 
-mountTest("A slow read delays no other", async ({ path }) => {
+mountTest("A slow read does not delay others", async ({ path }) => {
   const started = performance.now();
   const order: string[] = [];
   const read = async (name: string) => {
@@ -95,7 +95,7 @@ mountTest("Errors of handlers reach the caller, bugs as EIO with a report", asyn
   await driver.waitFor(/^error in read: TypeError: a bug in read/);
   assertMatch((await run("cat", `${path}/greedy`)).stderr, /Input\/output error/);
   await driver.waitFor(/^error in read: RangeError: Cannot answer with/);
-  // It goes on after all this.
+  // The file system still works after all this.
   assertEquals((await run("cat", `${path}/Straße, 日本`)).stdout, "name");
 });
 

@@ -28,7 +28,7 @@ directoryTest(
 directoryTest(
   "mount() fails if libfuse ends the mount when the kernel has been asked",
   async (mount) => {
-    // One option, in two parts, of which nothing but libfuse knows.
+    // Only libfuse sees that this one option is two.
     const driver = mount.start({ options: { mountOptions: ["noatime,max_read=8192"] } });
     assertMatch(
       await driver.waitFor(/^(ready|refused)/),
@@ -65,11 +65,11 @@ directoryTest(
       driver.process.kill("SIGTERM");
       await driver.waitFor(/^busy/);
       assertEquals(driver.mounts().length, 1);
-      // It is as alive as before.
+      // It works as before.
       assertEquals((await run("stat", `${mount.path}/data`)).code, 0);
       driver.process.kill("SIGTERM");
       while (driver.mounts().length > 0) await new Promise((r) => setTimeout(r, 10));
-      // Who has a file open goes on reading.
+      // A file that is open can still be read.
       await user.seek(5_000_000, Deno.SeekMode.Start);
       assert(await user.read(new Uint8Array(100)));
       assert(!driver.lines.includes("closed"));
@@ -88,7 +88,7 @@ directoryTest("An aborted connection ends the session, whatever is pending", asy
   await new Promise((resolve) => setTimeout(resolve, 300));
   driver.process.kill("SIGTERM");
   await driver.waitFor(/^busy/);
-  // It is busy, so the mount stays, but nobody is served any more; the session clears it away.
+  // The mount is busy, so it stays, but answers nobody; the session clears it away.
   await run("umount", "-f", mount.path);
   await driver.waitFor(/^closed/);
   assertEquals(await driver.ended(), 0);
@@ -96,7 +96,7 @@ directoryTest("An aborted connection ends the session, whatever is pending", asy
   assertMatch((await reading).stderr, /abort|not connected|Input\/output/i);
 });
 
-directoryTest("What was opened for nobody is released", async (mount) => {
+directoryTest("A file that was opened too late for its caller is released", async (mount) => {
   const driver = mount.start();
   await driver.waitFor(/^ready/);
   const opening = run("cat", `${mount.path}/tardy`);
@@ -114,7 +114,7 @@ directoryTest("mount() explains a stale mount, and how to clear it", async (moun
   killed.process.kill("SIGKILL");
   await killed.ended();
   let command = "";
-  // In the file system that has died it is that one's mount point that is to be cleared.
+  // Below the dead mount, too, the command names its mount point.
   for (const at of [`${mount.path}/in/it`, mount.path]) {
     const refused = mount.start({ at });
     const line = await refused.waitFor(/^refused/);
@@ -128,7 +128,7 @@ directoryTest("mount() explains a stale mount, and how to clear it", async (moun
   await driver.waitFor(/^ready/);
 });
 
-directoryTest("mount() refuses what is no directory", async ({ path, start }) => {
+directoryTest("mount() refuses what is not a directory", async ({ path, start }) => {
   const absent = start({ at: `${path}/absent dir` });
   assertEquals(
     await absent.waitFor(/^(refused|ready)/),
@@ -139,7 +139,7 @@ directoryTest("mount() refuses what is no directory", async ({ path, start }) =>
   assertMatch(await file.waitFor(/^(refused|ready)/), /"\/etc\/passwd": it is not a directory$/);
 });
 
-directoryTest("mount() hands on what libfuse says", async ({ start }) => {
+directoryTest("mount() passes on what libfuse says", async ({ start }) => {
   const driver = start({ options: { mountOptions: ["no_such_option"] } });
   assertMatch(
     await driver.waitFor(/^(refused|ready)/),
@@ -176,7 +176,7 @@ directoryTest("mount() explains what the system lacks", async ({ start }) => {
   );
 }, { hasNamespaces: true });
 
-mountTest("unmount() leaves a mount alone that lies over its own", async (driver) => {
+mountTest("unmount() leaves alone a mount that lies over its own", async (driver) => {
   assertEquals((await run("mount", "-t", "tmpfs", "cover", driver.path)).code, 0);
   driver.process.kill("SIGTERM");
   await driver.waitFor(/^busy/);

@@ -32,7 +32,7 @@ async function canCompile(): Promise<boolean> {
 
 const ignore = !await canCompile();
 
-/** Structs by their C type, with those values that are not the C compiler's for a reason. */
+/** Structs by their C type, with the members that differ from the C compiler's on purpose. */
 const STRUCTS: readonly (readonly [string, Readonly<Record<string, number>>, readonly string[]])[] =
   [
     ["struct stat", structs.STAT, []],
@@ -75,7 +75,7 @@ Deno.test({
       expect(name, name, value);
     }
     expect("FUSE_ROOT_ID", "FUSE_ROOT_ID", structs.FUSE_ROOT_ID);
-    // Longer is allowed, shorter is not.
+    // They may be longer, but not shorter.
     expect("file_info", `sizeof(struct fuse_file_info) <= ${structs.FILE_INFO.bytes}`, 1);
     expect("buf", `sizeof(struct fuse_buf) <= ${structs.FUSE_BUF.bytes}`, 1);
     const text = compileAndRun(`int main(void) { ${lines.join("\n")} return 0; }`);

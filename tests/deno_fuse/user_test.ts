@@ -5,9 +5,9 @@ import { directoryTest, inNamespace, sh, type StartOptions, type TestMount } fro
 const ROOT = new URL("../../", import.meta.url).pathname;
 
 /**
- * Runs the program as a user who is not root, in a mount namespace of its own: there sources and
- * runtime are readable, the device is open to all, as distributions have it, and what is mounted
- * vanishes with the process.
+ * Runs the program as a user other than root, in a mount namespace of its own: there sources and
+ * runtime are readable, the device is open to all, as in distributions, and mounts vanish with the
+ * process.
  */
 const AS_USER = `set -e
   mount -t tmpfs -o mode=755 none /mnt
@@ -39,7 +39,7 @@ function asUser(
 directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
   const driver = mount.start(asUser(mount, { readAheadBytes: 1_048_576 }));
   assertMatch(await driver.waitFor(/^(ready|refused)/), /^ready \S+ null$/);
-  // Only the same user and group may look into it.
+  // Only the user and group that mounted may use the mount.
   const holder = sh(
     `exec nsenter -t "$1" -m -r setpriv --reuid=nobody --regid=nogroup --clear-groups \\
       sh -c 'exec 3<"$1"; sleep 1.5' sh "$2"`,
@@ -70,7 +70,7 @@ for (const changes of ["-u PATH", "LD_LIBRARY_PATH=/nowhere"]) {
   );
 }
 
-/** Why users may share mounts here; `null` if they may not. */
+/** Why users may share mounts here; `null` if they must not. */
 function sharingConfigured(): string | null {
   try {
     const config = Deno.readTextFileSync("/etc/fuse.conf");
