@@ -1,4 +1,4 @@
-/** Chunks and revisions that are missing, damaged, and put right again while they are mounted. */
+/** Chunks and revisions that are missing or damaged, and are repaired while mounted. */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
@@ -28,15 +28,14 @@ function addSample(site: Site) {
   return { image, id, path: chunkFile(site.basedir, id), chunks };
 }
 
-/** Puts another file, or none, in a chunk file's place. */
+/** Replaces a chunk file by another, or removes it. */
 function replaceFile(path: string, content: Uint8Array | null): void {
-  // Chunk files are read-only, and what was read of them may be cached: a new file is what a repair
-  // makes as well.
+  // A new file, as a repair makes one: chunk files are read-only, and their content may be cached.
   Deno.removeSync(path);
   if (content !== null) Deno.writeFileSync(path, content, { mode: 0o440 });
 }
 
-/** Asserts that the bad chunk's bytes, and none but those, cannot be read. */
+/** Asserts that the bytes of the bad chunk, and only those, cannot be read. */
 async function assertOnlyBadChunkFails(mount: FuseMount, image: Uint8Array): Promise<void> {
   const path = mount.file("Sample");
   const start = BAD_SEQ * CHUNK_BYTES;
@@ -72,7 +71,7 @@ for (const [name, damage] of DAMAGES) {
       const mount = await site.mount();
       await assertOnlyBadChunkFails(mount, image);
       await mount.tool.untilSaid(id);
-      // Once, though it was asked for again and again.
+      // Reported once, though it was requested many times.
       assertEquals(mount.messages.length, 1, mount.tool.said);
       const line = mount.messages[0]!;
       const start = BAD_SEQ * CHUNK_BYTES;
@@ -164,7 +163,7 @@ fuseTest("A damaged map spoils its own revision only, until it is put right", as
   await mount.end();
 });
 
-/** Metadata files that nothing can be served from: name, text, what is said. */
+/** Metadata files of revisions that cannot be served: name, text, message. */
 const BAD_METADATA: readonly [name: string, text: string, reason: RegExp][] = [
   ["yaml", "uuid: [yaml\n", /./],
   ["empty", "", /./],
@@ -182,7 +181,7 @@ fuseTest("Revisions that cannot be served are left out with a warning each", asy
     Deno.writeTextFileSync(`${site.basedir}/${name}.rev`, text);
     if (name !== "mapless") Deno.writeTextFileSync(`${site.basedir}/${name}`, map);
   }
-  // Of old versions, which had one format only.
+  // Metadata of old versions, which had only one format.
   const metadata = Deno.readTextFileSync(`${site.basedir}/Sample.rev`);
   Deno.writeTextFileSync(
     `${site.basedir}/Untyped.rev`,

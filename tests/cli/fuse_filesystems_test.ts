@@ -23,7 +23,7 @@ function makeTree(site: Site): string {
   return tree;
 }
 
-/** Makes a file that is an ext4 file system with the content of a folder. */
+/** Makes an ext4 file system with the content of a folder, in a file. */
 async function makeExt4(
   site: Site,
   options: { tree?: string; mib?: number } = {},
@@ -59,7 +59,7 @@ fuseTest("Every file of an ext4 image is right when it is mounted ro,loop", asyn
   assertEquals(await hashesBelow(site.basedir), before);
 }, EXT4);
 
-/** Changes files of a mounted file system, and a copy of them in the same way. */
+/** Changes files of a mounted file system, and their copy in the same way. */
 async function changeFiles(...folders: string[]): Promise<void> {
   for (const folder of folders) {
     await sh(
@@ -100,7 +100,7 @@ fuseTest(
     await mount.end();
     assertEquals(await hashesBelow(site.basedir), before);
 
-    // Changes end with the mount.
+    // Changes are gone with the mount.
     const again = await site.mount();
     assertEquals(await digestOf(again.file("Ext4")), original.slice(0, 64));
     await again.end();
@@ -193,7 +193,7 @@ async function firstPartition(site: Site, ...args: string[]): Promise<string> {
   const number = `/sys/class/block/${name}/dev`;
   // Kernels for small virtual machines are built without partition tables; then partx reads them.
   await sh('[ -e "$1" ] || partx -a "$2"', number, device);
-  // In containers nothing (udev) makes the node by itself.
+  // In containers no udev makes the device node.
   const [major = "", minor = ""] = (await Deno.readTextFile(number)).trim().split(":");
   await sh('[ -b "$1" ] || mknod "$1" b "$2" "$3"', `/dev/${name}`, major, minor);
   return `/dev/${name}`;

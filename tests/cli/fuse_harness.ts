@@ -1,5 +1,5 @@
 /**
- * Runs `backy-fuse` as users do: as a process of its own, with real mounts, and sees to it that
+ * Runs `backy-fuse` as users do, as a process of its own with real mounts, and makes sure that
  * nothing is left behind.
  *
  * The program is `fuse.ts` under the runtime that runs the tests, or the executable that the
@@ -29,7 +29,7 @@ import { lockMounts } from "../support/mount_lock.ts";
 import { programProblem, Scratch, testUnless } from "../target/machine.ts";
 import { assertImage, type Outcome, RunningTool, type RunOptions } from "./harness.ts";
 
-/** Far more than any command on a mount needs, even on a busy machine: what takes longer hangs. */
+/** Far more than any command on a mount takes, even on a busy machine: beyond it, it hangs. */
 const COMMAND_LIMIT_SECONDS = "120";
 /** How long a process may take to unmount when a test is over, before it is killed. */
 const FAREWELL_MS = 30_000;
@@ -69,9 +69,9 @@ export function fuseTest(
   body: (site: Site) => Promise<void>,
   options: {
     readonly programs?: readonly string[];
-    /** Why it cannot be for another reason. */
+    /** Another reason why the test is ignored. */
     readonly reason?: string | null;
-    /** Whether it makes mount namespaces. */
+    /** Whether the test makes mount namespaces. */
     readonly hasNamespaces?: boolean;
   } = {},
 ): void {
@@ -166,7 +166,7 @@ export class Site implements AsyncDisposable {
     return device;
   }
 
-  /** Has something disposed of before whatever was made earlier. */
+  /** Registers something to be disposed of, before whatever was made earlier. */
   use<T extends AsyncDisposable | Disposable>(resource: T): T {
     return this.#undo.use(resource);
   }
@@ -207,7 +207,7 @@ export class FuseMount implements AsyncDisposable {
     return await this.ended();
   }
 
-  /** Waits for the end. Asserts that it was as it should be. */
+  /** Waits for the end. Asserts that nothing went wrong. */
   async ended(): Promise<Outcome> {
     const outcome = await this.tool.outcome();
     assertEquals([outcome.code, outcome.signal], [0, null], outcome.stderr);
@@ -223,7 +223,7 @@ export class FuseMount implements AsyncDisposable {
       const end = performance.now() + FAREWELL_MS;
       while (!this.tool.hasEnded && performance.now() < end) await pause(POLL_MS);
     }
-    // The process is ended by whoever has started it.
+    // Whoever started the process ends it.
     await unmountIfMounted(this.path);
   }
 }
@@ -263,17 +263,16 @@ export function mountsAt(path: string): Mount[] {
   return readMountTable().filter(({ mountpoint }) => mountpoint === path);
 }
 
-/** Takes away whatever is mounted at a path, used or not. */
+/** Removes all mounts at a path, in use or not. */
 async function unmountIfMounted(path: string): Promise<void> {
   while (mountsAt(path).length > 0) {
-    // Asking nicely first: a file system on a loop device should be gone before the next step, not
-    // some time later.
+    // Not lazily at first: a file system on a loop device should be gone before the next step.
     const { code } = await tryRun("umount", path);
     if (code !== 0) await run("umount", "-l", path);
   }
 }
 
-/** Waits until a condition that takes time to find out holds. */
+/** Waits until an asynchronous condition holds. */
 export async function untilAsync(
   condition: () => Promise<boolean>,
   what: string,
@@ -291,14 +290,14 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** The lines that begin with the tool's name, without that: warnings and failures. */
+/** The warnings and failures: lines that begin with the tool's name, without it. */
 export function messagesOf(stderr: string): string[] {
   const prefix = "backy-fuse: ";
   return stderr.split("\n").filter((line) => line.startsWith(prefix))
     .map((line) => line.slice(prefix.length));
 }
 
-/** Asserts that a run came to nothing: one line, the exit code, and nothing mounted. */
+/** Asserts that a run failed: one line, the exit code, and nothing mounted. */
 export async function assertRefused(
   tool: RunningTool,
   expected: { code: number; says: string | RegExp; at?: string },
@@ -313,7 +312,7 @@ export async function assertRefused(
   if (expected.at !== undefined) assertEquals(mountsAt(expected.at).length, 0);
 }
 
-/** Asserts that what was said shows neither a stack nor a bug. */
+/** Asserts that the output shows neither a stack nor a bug. */
 export function assertNoInternals(stderr: string): void {
   for (const sign of ["    at ", "file:///", "Uncaught", "internal error"]) {
     assert(!stderr.includes(sign), stderr);
@@ -333,13 +332,13 @@ export async function errnoOf(operation: Promise<unknown>): Promise<number> {
   }
 }
 
-/** Reads bytes of a file by one descriptor of its own. Fewer only at the file's end. */
+/** Reads bytes of a file by a descriptor of its own; fewer only at the file's end. */
 export async function readAt(path: string, at: number, length: number): Promise<Uint8Array> {
   using file = await Deno.open(path);
   return await readFrom(file, at, length);
 }
 
-/** Reads bytes of an open file. Fewer only at the file's end. */
+/** Reads bytes of an open file; fewer only at the file's end. */
 export async function readFrom(
   file: Deno.FsFile,
   at: number,
@@ -356,7 +355,7 @@ export async function readFrom(
   return bytes.subarray(0, done);
 }
 
-/** Writes bytes into a file that exists, by one descriptor of its own. */
+/** Writes bytes to an existing file, by a descriptor of its own. */
 export async function writeAt(path: string, at: number, bytes: Uint8Array): Promise<void> {
   using file = await Deno.open(path, { read: true, write: true });
   await file.seek(at, Deno.SeekMode.Start);
@@ -368,7 +367,7 @@ export async function assertContent(path: string, image: Uint8Array): Promise<vo
   assertImage(await Deno.readFile(path), image);
 }
 
-/** Makes the kernel forget what it has read of all files that nobody changes. */
+/** Makes the kernel drop its clean caches of all files. */
 export async function dropPageCache(): Promise<void> {
   await Deno.writeTextFile("/proc/sys/vm/drop_caches", "1");
 }
@@ -378,7 +377,7 @@ export async function hashesBelow(folder: string): Promise<string> {
   return await sh('cd "$1"; find . -type f -print0 | sort -z | xargs -0 -r sha256sum', folder);
 }
 
-/** Cuts a file into chunks; zeros are left out of the map. */
+/** Cuts a file into chunks; chunks of zeros are absent. */
 export function* chunksOfFile(path: string): Generator<ChunkContent> {
   using file = Deno.openSync(path);
   const zeros = new Uint8Array(CHUNK_BYTES);

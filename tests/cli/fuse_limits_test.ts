@@ -1,6 +1,6 @@
 /**
- * Limits of the process: fewer workers, or a refusal that leaves no mount behind, and never a panic
- * with one.
+ * Limits of the process lead to fewer workers, or to a refusal that leaves no mount behind; never
+ * to a panic that leaves one.
  */
 
 import { assert, assertEquals } from "../assert.ts";
@@ -10,7 +10,7 @@ import { assertContent, FuseMount, fuseTest, mountsAt, type Site } from "./fuse_
 
 const GIB = 2 ** 30;
 
-/** Mounts under limits that prlimit(1) sets, and reads the image. @returns What was said. */
+/** Mounts under limits that prlimit(1) sets, and reads the image. @returns The output. */
 async function mountUnder(
   site: Site,
   limits: string,
@@ -22,7 +22,7 @@ async function mountUnder(
     shell: `ulimit -c 0; exec prlimit ${limits} -- "$@"`,
     env: denoDir.env,
   });
-  // It ends without that where it is refused.
+  // If the mount is refused, the process ends by itself.
   await tool.untilSaid("To unmount: ").catch(() => {});
   if (tool.said.includes("To unmount: ")) {
     await using mount = new FuseMount(path, tool);
@@ -32,7 +32,7 @@ async function mountUnder(
   }
   const { code, stderr } = await tool.outcome();
   assertEquals(mountsAt(path), [], `${limits}: ${stderr}`);
-  // Before it has begun the runtime has the say.
+  // If this was not printed, the runtime failed before the tool began.
   if (stderr.includes("Obtaining purge lock")) {
     assert(code === 1 && !stderr.includes("panicked"), `${limits}: ${code} ${stderr}`);
   }

@@ -1,6 +1,6 @@
 /**
- * Each mount option either works, or is refused in one line: none leads to a mount that is not
- * there.
+ * Each mount option either works or is refused in one line: with none does the tool report a mount
+ * that does not exist.
  */
 
 import { assert, assertEquals } from "../assert.ts";
@@ -26,7 +26,7 @@ async function optionsAt(path: string): Promise<string[]> {
   return [...fields[5]!.split(","), ...fields.at(-1)!.split(",")];
 }
 
-/** What works, and how that shows. */
+/** Options that work, and what they change. */
 const WORKING: readonly [options: string, shown: string][] = [
   ["max_read=131072", "max_read=131072"],
   ["max_read=4096,noatime", "max_read=4096"],
@@ -65,7 +65,7 @@ fuseTest(
   },
 );
 
-/** What does not work: it belongs to the kernel's protocol, to mount(8), or to block devices. */
+/** Options that are refused: they belong to the kernel's protocol, mount(8) or block devices. */
 const REFUSED: readonly (readonly [option: string, code: number, says: RegExp])[] = [
   ["max_read=0", USAGE, /^Cannot use mount option "max_read=0": it takes a number of bytes/],
   ["max_read=1M", USAGE, /^Cannot use mount option "max_read=1M"/],
@@ -86,7 +86,7 @@ for (const [option, code, says] of REFUSED) {
 
 const LIBRARIES = "/usr/lib/x86_64-linux-gnu";
 
-/** Hides libfuse in a mount namespace of its own, and starts what is behind. */
+/** Hides libfuse in a mount namespace of its own; a command follows, which it runs. */
 const HIDING = `
   set -e; mkdir "$PWD/t"; mount -t tmpfs t "$PWD/t"; mkdir "$PWD/t/u" "$PWD/t/w"
   mount -t overlay -o "lowerdir=${LIBRARIES},upperdir=$PWD/t/u,workdir=$PWD/t/w" o ${LIBRARIES}

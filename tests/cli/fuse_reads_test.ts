@@ -24,8 +24,7 @@ import {
 const ENOENT = 2, EPERM = 1, EEXIST = 17, ENOTDIR = 20, EFBIG = 27;
 
 /**
- * A bit of everything: chunks that repeat, absent and zero ones, and an end that no block size
- * divides.
+ * A bit of everything: repeated, absent and zero chunks, and a size that is no multiple of a block.
  */
 function mixedChunks(): ChunkContent[] {
   const first = sampleBytes(1);
@@ -260,7 +259,7 @@ fuseTest("10,000 revisions are mounted and listed with their sizes", async (site
   await mount.end();
 });
 
-/** Operations that would change the directory or what a revision is. */
+/** Operations that would change the directory or a revision's attributes. */
 const REFUSED: readonly [
   name: string,
   operation: (mount: FuseMount) => Promise<unknown>,
@@ -313,7 +312,7 @@ fuseTest(
     assertMatch(said[0]!, /Not a directory/);
     assertMatch(said[1]!, /Operation not permitted/);
     assertMatch(said[2]!, /not supported/);
-    // What changes nothing is no offence.
+    // Setting an attribute to the value it has is allowed.
     await Deno.utime(mount.file("Mixed"), 0, 0);
     await Deno.chmod(mount.file("Mixed"), 0o644);
     await Deno.truncate(mount.file("Mixed"), image.length);

@@ -1,6 +1,6 @@
 /**
- * Runs the commands that README.md and docs/mounting.md show, on images of machines that were
- * running: what they need was in the journals only.
+ * Runs the commands that README.md and docs/mounting.md show, on images of running machines, whose
+ * latest files are in the journal only.
  *
  * @module
  */
@@ -21,8 +21,8 @@ const PROGRAMS = ["mkfs.ext4", "mkfs.xfs", "xfs_io", "sfdisk", "partx", "fdisk"]
 const PARTITION = { start: 2048, sectors: 81_920 } as const;
 
 /**
- * Makes an image of a file system that was in use: files were written and flushed, so they are in
- * the journal, and then the machine stopped.
+ * Makes an image of a file system in use: files were written and flushed, so they are in the
+ * journal, and then the machine stopped.
  */
 async function makeDirty(
   site: Site,
@@ -64,8 +64,8 @@ async function makeDisk(site: Site, partition: string): Promise<string> {
 /**
  * Runs commands with this site's folders in place of those that they name.
  *
- * @param at.revision What is taken for the newest one.
- * @returns What they brought to /root.
+ * @param at.revision The revision to use as the newest one.
+ * @returns The folder that stood for /root.
  */
 async function follow(
   site: Site,
@@ -81,7 +81,7 @@ async function follow(
       .replaceAll("/srv/backy/vm0", shellQuote(site.basedir))
       .replaceAll("/mnt/restore", shellQuote(restore))
       .replaceAll("/root/", `${shellQuote(home)}/`);
-    // Where the kernel knows no partition tables, and where nothing makes device nodes.
+    // For kernels without partition tables, and where no udev makes device nodes.
     return / -P /.test(command) ? [here, "make_partition_nodes"] : [here];
   });
   await sh(

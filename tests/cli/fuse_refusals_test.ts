@@ -1,4 +1,4 @@
-/** What is refused: one line, an exit code, nothing mounted. And the waiting for a purge. */
+/** Refusals: one line, an exit code, nothing mounted. And waiting for a purge. */
 
 import { optionsOf } from "../../lib/cli/command.ts";
 import { MOUNT } from "../../lib/cli/mount_command.ts";
@@ -91,7 +91,7 @@ fuseTest(
       await assertRefused(site.start([at]), { code: FAILURE, says });
     }
     assertEquals(mountsAt(basedir).length, 0);
-    // The same goes for the spill directory, and for names relative to where one is.
+    // The same holds for the spill directory, and for relative paths.
     const spill = site.folder("spill");
     await assertRefused(site.start(["--spill", spill, spill]), {
       code: FAILURE,
@@ -180,7 +180,7 @@ async function holdLock(
   mode: "-x" | "-s",
 ): Promise<{ pid: number; end: () => Promise<void> }> {
   const child = new Deno.Command("flock", {
-    // One process, so that ending it ends the lock.
+    // A single process, so that killing it releases the lock.
     args: ["--no-fork", mode, `${site.basedir}/.purge`, "sh", "-c", "echo held; exec sleep 60"],
     stdout: "piped",
   }).spawn();
@@ -261,7 +261,7 @@ fuseTest(
       cwd: site.folder("cwd"),
     });
     const file = (name: string) => Deno.readTextFileSync(site.file(`cwd/${name}`));
-    // With that bash, the parent, has become cat, whose input is at its end.
+    // The parent, bash, has become cat, which ends because its input has ended.
     await tool.outcome();
     await until(() => file("err").includes("Cannot mount"), "the end of the wait");
     assertMatch(

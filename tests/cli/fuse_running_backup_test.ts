@@ -1,7 +1,7 @@
 /**
- * A mount beside a running backup. backy copies the parent's map under the new name, and when it
- * ends rewrites that file in place and then replaces the metadata; nothing of the old content may
- * be seen under the name from then on.
+ * A mount beside a running backup. backy copies the parent's map to the new name. At its end it
+ * rewrites that file in place and then replaces the metadata: from then on nothing of the old
+ * content may be seen under that name.
  */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
@@ -38,10 +38,10 @@ const [A, B, D] = [1, 2, 3].map((seed) => sampleBytes(seed)) as [
 const PARENT: ChunkContent[] = [A, A, D];
 const LATER = { timestamp: "2026-02-02 02:00:00+00:00" };
 
-/** Adds a finished revision, and one whose backup has just begun. Returns how that ends. */
+/** Adds a finished revision, and one whose backup has just begun. Returns a way to finish it. */
 function addRunning(site: Site, chunks: ChunkContent[]): { image: Uint8Array; finish: () => void } {
   const { image } = site.add("Done", chunks);
-  // Chunks come first, the map at the end.
+  // The chunks are written first, the map last.
   const end = site.add("End", chunks, LATER);
   const metadata = Deno.readTextFileSync(`${site.basedir}/End.rev`).replace("End", "Running");
   for (const name of ["End", "End.rev", "Done", "Done.rev"]) {
@@ -57,7 +57,7 @@ function addRunning(site: Site, chunks: ChunkContent[]): { image: Uint8Array; fi
   return { image, finish };
 }
 
-/** Waits until a finished backup shows. */
+/** Waits until the finished backup is visible. */
 async function untilLastIs(mount: FuseMount, name: string): Promise<void> {
   await untilAsync(async () => await Deno.readLink(mount.file("last")) === name, `last -> ${name}`);
 }
@@ -83,7 +83,7 @@ fuseTest("A backup that finishes is another file, of its own bytes", async (site
   await assertContent(mount.file("last"), image);
   await assertContent(running, image);
   assertNotEquals((await Deno.stat(running)).ino, ino);
-  // Who has the old one open keeps it, and what it has not read yet.
+  // Whoever has the old file open can read all of it.
   assertEquals((await open.stat()).ino, ino);
   assertImage(await readFrom(open, 0, 3 * C), parent);
   assertEquals(mount.messages, []);
@@ -100,7 +100,7 @@ fuseTest("A file that is open has its map from when it was opened", async (site)
   const mount = await site.mount();
   using open = await Deno.open(mount.file("Running"));
   Deno.writeTextFileSync(`${site.basedir}/Running`, "{");
-  // Nothing of it was read before.
+  // Nothing of this file was read before.
   assertImage(await readFrom(open, C, C), A);
   await closeAndEnd(open, mount);
 });
@@ -202,7 +202,7 @@ fuseTest(
     const mount = await site.mount();
     await assertContent(mount.file("Sample"), imageOf([A, B]));
     for (const map of maps) {
-      // The kernel still remembers the name's file, for a second.
+      // The kernel remembers the file of the name for one second.
       await Deno.stat(mount.file("Sample"));
       writeMap(site.basedir, "Sample", map);
       await assertContent(mount.file("Sample"), map.image);

@@ -1,5 +1,5 @@
 /**
- * Surroundings in which `backy-fuse` is started: its working directory, environment and arguments.
+ * How `backy-fuse` starts with unusual working directories, environments and arguments.
  */
 
 import { assertEquals } from "../assert.ts";
@@ -8,7 +8,7 @@ import { testUnless } from "../target/machine.ts";
 import { assertContent, fuseTest, messagesOf, mountsAt, TOOL } from "./fuse_harness.ts";
 import { RunningTool, survivesUsr1, until } from "./harness.ts";
 
-/** Why something is not so from source, where the runtime has its say first. */
+/** Why a test is ignored when running from source. */
 const fromSource = TOOL.length === 1 ? null : "from source the runtime fails first";
 
 const SURROUNDINGS: readonly [name: string, shell: string, reason: string | null][] = [

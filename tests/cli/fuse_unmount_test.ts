@@ -1,4 +1,4 @@
-/** How a mount ends: by signals, from outside, in the midst of work, by force. */
+/** How a mount ends: by signals, by others, while it is used, by force. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { chunkFile, sampleBytes } from "../support/store_builder.ts";
@@ -28,12 +28,12 @@ function addSample(site: Site): Uint8Array<ArrayBuffer> {
   return site.add("Sample", [1, 2, 3, 4].map((seed) => sampleBytes(seed))).image;
 }
 
-/** Whether a purge could start now. */
+/** Whether the purge lock is free. */
 async function canPurge(site: Site): Promise<boolean> {
   return (await tryRun("flock", "-n", "-x", `${site.basedir}/.purge`, "true")).code === 0;
 }
 
-/** Starts a process that holds something until the test is over or `end` is called. */
+/** Starts a process that uses something until the test is over or `end` is called. */
 function startHolder(
   site: Site,
   options: { cwd?: string; script: string; args?: string[] },
@@ -100,8 +100,8 @@ fuseTest("Two SIGHUPs, from the kernel and a shell, do not detach a mount in use
   mount.tool.signal("SIGHUP");
   await mount.tool.untilSaid("a second signal");
   mount.tool.signal("SIGHUP");
-  // Signals are heeded in turn: once the answer to the mount's last request is there, the second
-  // was.
+  // Signals are handled in order: when the last request to the mount is answered, the second signal
+  // has been handled.
   assertEquals((await run("ls", mount.path)).trim(), "Sample\nlast");
   assertEquals(mount.messages.length, 1, mount.tool.said);
   await user.end();
@@ -137,7 +137,7 @@ fuseTest(
       args: [mount.file("Sample")],
     });
     for (const { pid } of [inside, reader]) {
-      // Before that it is bash, which has not opened the file yet.
+      // Until then it is bash, which has not opened the file.
       const hasBegun = () => Deno.readTextFileSync(`/proc/${pid}/cmdline`).startsWith("sleep\0");
       await until(hasBegun, `process ${pid}`);
     }
@@ -296,7 +296,7 @@ fuseTest("Signals while reads are in flight: all are answered, exit 0", async (s
     }
   });
   await Promise.all(readers);
-  // It looks for the mount's users first, which may take longer than the reading.
+  // It first looks for the mount's users, which may take longer than the read.
   await mount.tool.untilSaid("warning: ");
   assertEquals(mount.messages.length, 1, mount.tool.said);
   assertMatch(mount.messages[0]!, /^warning: the mount is in use by /);
@@ -309,8 +309,7 @@ fuseTest("A mount whose standard error nobody reads any more serves on: exit 0",
   const { ids } = site.add("Bad", [sampleBytes(9)]);
   Deno.removeSync(chunkFile(site.basedir, ids[0]!));
   const at = site.folder();
-  // The pipe's reader ends after the first line; descriptor 3 tells the harness that the tool has
-  // not ended.
+  // The pipe's reader ends after the first line; descriptor 3 shows the harness that the tool runs.
   const shell = 'exec 3>&2; exec "$@" 2> >(exec head -n 1 >/dev/null 2>&1 3>&-)';
   const tool = site.start([at], { shell });
   const mount = site.use(new FuseMount(at, tool));
@@ -333,7 +332,7 @@ fuseTest("Directory listings do not get in the way of SIGTERM", async (site) => 
     mount.path,
   );
   await new Promise((resolve) => setTimeout(resolve, 300));
-  // A listing of that very moment makes the mount busy: then it is said, and the next signal ends
+  // A listing at that very moment makes the mount busy: the tool says so, and the next signal ends
   // it.
   mount.tool.signal("SIGTERM");
   await until(() => mount.tool.hasEnded || mount.messages.length > 0, "an answer to the signal");

@@ -1,4 +1,4 @@
-/** Writes to images, with more changes than there is memory for. */
+/** Writes to images, with more changes than fit in memory. */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
@@ -22,7 +22,7 @@ import {
 const EIO = 5, ENOSPC = 28, EROFS = 30;
 const MIB = 1_048_576;
 
-/** Bytes that no codec makes smaller. */
+/** Incompressible bytes. */
 function noise(seed: number, length: number): Uint8Array<ArrayBuffer> {
   const random = randomFrom(seed);
   const words = new Uint32Array(Math.ceil(length / 4));
@@ -41,8 +41,7 @@ fuseTest(
     const mount = await site.mount(["-c", "16", "-t", "2"]);
     const changed = image.slice();
     const source = noise(3, 8 * MIB);
-    // Pieces that cross borders, from a place that is on none, and a second round over some of the
-    // first's.
+    // Unaligned pieces that cross chunk borders, and a second round over some of the first.
     const pieceBytes = 3 * MIB + 333;
     for (const [from, to] of [[12_345, 300 * MIB], [50 * MIB + 7, 62 * MIB]] as const) {
       for (let at = from; at < to; at += pieceBytes) {
@@ -57,7 +56,7 @@ fuseTest(
     await dropPageCache();
     await assertContent(mount.file("Disk"), changed);
     assertEquals(mount.messages, []);
-    // 150 MiB, 28 MiB a worker and both caches.
+    // 150 MiB, and 28 MiB for each worker and both caches.
     const peakKib = Number(
       /^VmHWM:\s+(\d+) kB$/m.exec(
         await Deno.readTextFile(`/proc/${mount.tool.pid}/status`),
@@ -65,7 +64,7 @@ fuseTest(
     );
     assert(peakKib < (150 + 2 * 28 + 2 * 16) * 1024, `${peakKib} KiB`);
 
-    // They were stored as chunks, beside those of the revision, which did not change.
+    // They were stored as chunks beside those of the revision, which did not change.
     const after = await hashesBelow(site.basedir);
     const added = after.split("\n").filter((line) => !before.includes(line));
     for (const line of before.split("\n")) assert(after.includes(line), line);
@@ -177,7 +176,7 @@ fuseTest(
     assert(at >= 16 * MIB, `${at}`);
     await mount.tool.untilSaid("Cannot write to ");
     assertMatch(mount.messages[0]!, /^warning: Cannot write to .*revision "Disk": .*ENOSPC/);
-    // What is in memory can still be changed.
+    // Chunks in memory can still be changed.
     await writeAt(path, at - 100, image.subarray(0, 100));
     image.copyWithin(at - 100, 0, 100);
     await dropPageCache();
@@ -189,7 +188,7 @@ fuseTest(
     image.set(rest, at);
     await dropPageCache();
     await assertContent(path, image);
-    // Nothing half-written was left behind.
+    // No partial file was left behind.
     assertEquals(await sh('find "$1" -type f ! -name "*.chunk.lzo" ! -name store', spill), "");
     await mount.end();
   },

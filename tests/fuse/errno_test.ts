@@ -16,7 +16,7 @@ function systemError(errno: number): OsError {
   return new OsError("Cannot", { errno, errnoName: errnoName(errno), syscall: "write", path: "" });
 }
 
-Deno.test("errnoFor() passes on what concerns the caller, and makes the rest EIO", () => {
+Deno.test("errnoFor() passes on errno values that concern the caller, and turns others into EIO", () => {
   const table: [name: keyof typeof Errno, reading: string, writing: string][] = [
     ["ENOSPC", "ENOSPC", "ENOSPC"],
     ["EROFS", "EROFS", "EROFS"],
@@ -35,7 +35,7 @@ Deno.test("errnoFor() passes on what concerns the caller, and makes the rest EIO
   }
 });
 
-Deno.test("errnoFor() makes EIO of every other error", () => {
+Deno.test("errnoFor() turns every other error into EIO", () => {
   const fields = { chunkId: "", seqs: [], path: "", reason: "hash" as const };
   const errors = [
     missing("ab"),
@@ -50,7 +50,7 @@ Deno.test("errnoFor() makes EIO of every other error", () => {
   for (const error of errors) assertEquals(errnoFor(error, { isWrite: true }), Errno.EIO);
 });
 
-Deno.test("toOsError() keeps the errno of a failure of Deno's functions", () => {
+Deno.test("toOsError() keeps the errno of errors of Deno's functions", () => {
   try {
     Deno.mkdirSync("/proc/backy/x");
     assert(false);

@@ -7,7 +7,7 @@
 import type { CatalogEntry } from "../../lib/store/catalog.ts";
 import { parseRevisionInfo } from "../../lib/store/revision_info.ts";
 
-/** Makes the entry of a revision that can be read, save for what `fields` says. */
+/** Makes the entry of a readable revision; `fields` replaces some of its fields. */
 export function fakeEntry(
   name: string,
   day: number,

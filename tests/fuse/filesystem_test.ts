@@ -17,7 +17,7 @@ const NUMBERS = [0, 1, null];
 const SIZE = 2 * C + 777;
 const O_RDWR = 2, O_TRUNC = 0o1000;
 
-/** Makes a file system with the revisions "a" and "b", the newest. */
+/** Makes a file system with the revisions "a" and "b"; "b" is newer. */
 function setUp(mount = new FakeImages()) {
   const world = {
     revisions: [
@@ -49,7 +49,7 @@ function setUp(mount = new FakeImages()) {
   return { filesystem, world, mount, open };
 }
 
-/** Asserts that a request fails with an errno, whether at once or later. */
+/** Asserts that a request fails with an errno, at once or later. */
 async function assertFails(run: () => unknown, name: keyof typeof Errno): Promise<void> {
   try {
     await run();
@@ -61,7 +61,7 @@ async function assertFails(run: () => unknown, name: keyof typeof Errno): Promis
   throw new Error(`Expected ${name}`);
 }
 
-Deno.test("Filesystem shows revisions as files of their size and time", () => {
+Deno.test("Filesystem shows revisions as files with their size and time", () => {
   const { filesystem, mount } = setUp();
   const entry = filesystem.lookup({ parent: ROOT_INO, name: "b" })!;
   assertEquals(entry.attributes, {
@@ -116,7 +116,7 @@ Deno.test("Filesystem.readdir() keeps its offsets while revisions come and go", 
   assertThrows(() => read(0), FuseError);
 });
 
-Deno.test("Filesystem.readdir() lists 10,000 revisions in parts without much ado", () => {
+Deno.test("Filesystem.readdir() lists 10,000 revisions in parts, quickly", () => {
   const { filesystem, world } = setUp();
   const model = fakeEntry("x", 1);
   world.revisions = Array.from(
@@ -163,10 +163,10 @@ Deno.test("Filesystem reads and writes images, and keeps the kernel's cache", as
   await assertFails(() => filesystem.write({ ino, handle, offset: 0, data }), "EBADF");
 });
 
-Deno.test("Filesystem keeps answers as they are until they were sent", async () => {
+Deno.test("Filesystem does not change answers before they are sent", async () => {
   const { filesystem, mount, open } = setUp(new FakeImages({ cachePages: 1 }));
   const { ino, handle } = await open();
-  // The second read takes the only page that there is room for, in the same turn of the event loop.
+  // The second read needs the only page of the cache, in the same turn of the event loop.
   const first = await filesystem.read({ ino, handle, offset: 0, size: C });
   const second = await filesystem.read({ ino, handle, offset: C, size: C });
   assert(isSame(join(first), modelOf([0])) && isSame(join(second), modelOf([1])));
@@ -175,7 +175,7 @@ Deno.test("Filesystem keeps answers as they are until they were sent", async () 
   assertEquals(mount.chunks.loaded, [0, 1].map(fakeId));
 });
 
-Deno.test("Filesystem gives answers' memory back once they were sent", async () => {
+Deno.test("Filesystem reuses the memory of answers that were sent", async () => {
   const { filesystem, mount, open } = setUp(new FakeImages({ cachePages: 1 }));
   const { ino, handle } = await open();
   for (let count = 0; count < 10; count++) {
@@ -183,7 +183,7 @@ Deno.test("Filesystem gives answers' memory back once they were sent", async () 
     await nextTurn();
     await nextTurn();
   }
-  // Each read took the one page over from the read before it.
+  // Each read reused the page of the read before it.
   assertEquals(mount.pool.allocatedBytes, C);
 });
 
@@ -196,7 +196,7 @@ Deno.test("Filesystem.write() ends at the image's end, and fails behind it", asy
   await assertFails(() => filesystem.write({ ino, handle, offset: SIZE + C, data }), "EFBIG");
 });
 
-Deno.test("Filesystem tells failures of reads and writes by errno, and throws bugs as they are", async () => {
+Deno.test("Filesystem turns failures of reads and writes into errno values, and throws bugs as they are", async () => {
   const { filesystem, mount, open } = setUp(new FakeImages({ dirtyPages: 2 }));
   const { ino, handle } = await open();
   const other = await open("b");
@@ -220,7 +220,7 @@ Deno.test("Filesystem tells failures of reads and writes by errno, and throws bu
   await nextTurn();
 });
 
-Deno.test("Filesystem fails where the size cannot be found, until it can", async () => {
+Deno.test("Filesystem fails as long as an image's size cannot be read", async () => {
   const { filesystem, mount, world } = setUp();
   const broken = mount.image("c", NUMBERS, SIZE);
   let isBroken = true;
@@ -258,7 +258,7 @@ Deno.test("Filesystem.setattr() accepts what changes nothing", async () => {
   }
 });
 
-Deno.test("Filesystem gives the errno that fits to what cannot be", async () => {
+Deno.test("Filesystem refuses what is impossible with the fitting errno", async () => {
   const { filesystem, open } = setUp();
   const { ino } = await open();
   await assertFails(() => filesystem.lookup({ parent: ino, name: "x" }), "ENOTDIR");
@@ -269,7 +269,7 @@ Deno.test("Filesystem gives the errno that fits to what cannot be", async () => 
   await assertFails(() => filesystem.open({ ino, flags: O_RDWR | O_TRUNC }), "EPERM");
   await assertFails(() => filesystem.getattr({ ino: 99 }), "ENOENT");
   await assertFails(() => filesystem.readlink({ ino }), "EINVAL");
-  // deno-fuse answers these with EPERM where there is a handler for writing.
+  // deno-fuse answers these with EPERM if there is a handler for writing.
   const absent = ["create", "mknod", "mkdir", "unlink", "rmdir", "symlink", "rename", "link"];
   assertEquals(absent.filter((name) => name in filesystem), []);
 });

@@ -3,10 +3,10 @@ import { assertEquals } from "../assert.ts";
 import { Scratch } from "../target/machine.ts";
 import "../support/libraries.ts";
 
-Deno.test("describeKeepers() takes no user of a later mount of the same number for one", () => {
+Deno.test("describeKeepers() does not list users of a later mount with the same number", () => {
   using scratch = new Scratch();
   const root = scratch.path;
-  // More than the kernel gives to a process.
+  // Larger than any pid.
   const pid = "99999999";
   for (const process of ["self", pid]) {
     Deno.mkdirSync(`${root}/proc/${process}/ns`, { recursive: true });

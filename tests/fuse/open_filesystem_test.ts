@@ -80,7 +80,7 @@ class Fixture implements Disposable {
     };
   }
 
-  /** Names of all files of the store's, and by what one can tell that they were changed. */
+  /** All files of the store, with what shows that a file was changed. */
   snapshot(): Map<string, string> {
     const files = new Map<string, string>();
     const visit = (dir: string) => {
@@ -108,7 +108,7 @@ async function assertFails(run: () => Promise<unknown>, name: string): Promise<v
   assertEquals(errnoName(error.errno), name);
 }
 
-Deno.test("A mount's files hold what was backed up, several readers at once", async () => {
+Deno.test("A mount's files hold what was backed up, for several readers at once", async () => {
   const chunks: ChunkContent[] = [A, "absent", B, "zero", D, A, sampleBytes(9, 54321)];
   const size = 6 * C + 54321;
   using fixture = new Fixture({ r1: chunks, r2: [A, B] });
@@ -165,7 +165,7 @@ Deno.test("A damaged or missing chunk gives EIO and a line, until it is whole ag
   assert(isSame(await read(C, C), B));
 });
 
-Deno.test("With verify: false a chunk of another content is taken, a shorter one is not", async () => {
+Deno.test("With verify: false a chunk with other content is accepted, a shorter one is not", async () => {
   using fixture = new Fixture({ r1: [A, B] });
   const replace = (content: Uint8Array, other: Uint8Array) => {
     const path = chunkFile(fixture.basedir, encodeChunk(content).id);
@@ -180,7 +180,7 @@ Deno.test("With verify: false a chunk of another content is taken, a shorter one
   await assertFails(() => read(C, 1), "EIO");
 });
 
-Deno.test("Changes are stored as chunks when there is no room, and the store stays as it was", async () => {
+Deno.test("Changes beyond the bound are stored as chunks, and no file of the store changes", async () => {
   const chunks = [A, B, D, E, F, "zero", "absent"] as const;
   using fixture = new Fixture({ r1: chunks, r2: chunks });
   const before = fixture.snapshot();
@@ -209,7 +209,7 @@ Deno.test("Changes are stored as chunks when there is no room, and the store sta
   assertEquals(fixture.lines, []);
 });
 
-Deno.test("Changes go to another directory if it is named, zeros nowhere", async () => {
+Deno.test("Changes go to the spill directory if one is named, zeros nowhere", async () => {
   using fixture = new Fixture({ r1: [A, B, D, E] });
   using spill = new Scratch();
   const before = fixture.snapshot();
@@ -234,7 +234,7 @@ Deno.test("Changes go to another directory if it is named, zeros nowhere", async
   );
 });
 
-Deno.test("A change whose chunk is in the store already is not stored again, if that is whole", async () => {
+Deno.test("A change whose chunk is in the store already is not stored again, unless that is damaged", async () => {
   for (const isWhole of [true, false]) {
     using fixture = new Fixture({ r1: [A, B, D], r2: [E] });
     const path = chunkFile(fixture.basedir, encodeChunk(E).id);
@@ -253,12 +253,12 @@ Deno.test("A change whose chunk is in the store already is not stored again, if 
     assert(isSame(await read(0, 3 * C), image));
     const after = fixture.snapshot();
     assert(after.get(path) === before.get(path));
-    // Instead of the chunk that has a damaged one in its way another one was stored.
+    // Another chunk was stored instead of the one whose id has a damaged file.
     assertEquals(after.size - before.size, isWhole ? 0 : 1);
   }
 });
 
-Deno.test("A spill directory that is not there fails the write with EIO and is not made", async () => {
+Deno.test("A missing spill directory fails the write with EIO and is not created", async () => {
   using fixture = new Fixture({ r1: [A, B, D] });
   const spillDir = `${fixture.basedir}/none`;
   fixture.open({ cacheBytes: 2 * C, spillDir });
@@ -300,7 +300,7 @@ for (
       image[5] = 9;
       assert(isSame(await read(0, 4 * C), image));
       const left = [...Deno.readDirSync(spill.path)].length === 0 ? "" : `${spill.path}/chunks`;
-      // No temporary file is left to take up room.
+      // No temporary file was left behind.
       if (left) {
         for (const { name } of Deno.readDirSync(left)) {
           assertEquals([...Deno.readDirSync(`${left}/${name}`)], []);
@@ -310,7 +310,7 @@ for (
   );
 }
 
-Deno.test("Revisions that cannot be served are named, new ones are found", async () => {
+Deno.test("Revisions that cannot be served are reported, and new ones are found", async () => {
   using fixture = new Fixture({ r1: [A] });
   Deno.writeTextFileSync(`${fixture.basedir}/bad.rev`, "[");
   addRevision(fixture.basedir, "away", [], { server: "other" });

@@ -14,7 +14,7 @@ function setUp() {
     failure: null as Error | null,
     told: [] as string[],
     failures: 0,
-    /** Versions of files; others have the first. */
+    /** Versions of files; all others have "first". */
     versions: new Map<string, string>(),
     isSettled: true,
     replaced: [] as string[],
@@ -42,7 +42,7 @@ function setUp() {
   return { world, open };
 }
 
-Deno.test("RevisionDirectory serves what can be read, and tells once of what cannot", () => {
+Deno.test("RevisionDirectory serves readable revisions, and reports others once", () => {
   const { world, open } = setUp();
   world.revisions = [
     fakeEntry("a", 1),
@@ -74,14 +74,14 @@ Deno.test("RevisionDirectory lists anew only when the backup directory was modif
   assertEquals(world.listings, 1);
   world.revisions.push(fakeEntry("b", 2));
   world.modifiedMs = 1;
-  // What is there needs no look.
+  // A known name needs no listing.
   assert(directory.find("a"));
   assertEquals(world.listings, 1);
   assertEquals(directory.find("b")?.ino, 4);
   assertEquals(world.listings, 2);
 });
 
-Deno.test("RevisionDirectory does not trust a modification time that is almost now", () => {
+Deno.test("RevisionDirectory does not rely on a very recent modification time", () => {
   const { world, open } = setUp();
   world.modifiedMs = world.now - 100;
   const directory = open();
@@ -92,7 +92,7 @@ Deno.test("RevisionDirectory does not trust a modification time that is almost n
   assertEquals(world.listings, 2);
 });
 
-Deno.test("RevisionDirectory keeps inode numbers and images, also of what has gone", () => {
+Deno.test("RevisionDirectory keeps inode numbers and images, also of deleted revisions", () => {
   const { world, open } = setUp();
   world.revisions = [fakeEntry("a", 1), fakeEntry("b", 2)];
   const directory = open();
@@ -120,7 +120,7 @@ Deno.test("RevisionDirectory.last is the newest finished revision that is served
   assertEquals(open().last, null);
 });
 
-Deno.test("RevisionDirectory serves what it knows when listing fails", () => {
+Deno.test("RevisionDirectory serves the revisions that it knows when listing fails", () => {
   const { world, open } = setUp();
   world.revisions = [fakeEntry("a", 1)];
   const directory = open();
@@ -148,7 +148,7 @@ Deno.test("RevisionDirectory serves another file when a map has changed", async 
   const next = directory.find("b")!;
   assertEquals([b.ino, next.ino], [4, 5]);
   assert(directory.last === next && directory.find("b") === next && directory.at(5) === next);
-  // The old one lasts as long as somebody has it open, and its number is never another's.
+  // The old file exists as long as somebody has it open, and its number is never reused.
   assert(directory.at(4) === b);
   file.close();
   assertEquals([directory.at(4), directory.wasGiven(4), directory.wasGiven(6)], [
@@ -161,7 +161,7 @@ Deno.test("RevisionDirectory serves another file when a map has changed", async 
   assertEquals(world.replaced, []);
 });
 
-Deno.test("RevisionDirectory serves another file when metadata have changed, unless it was written to", async () => {
+Deno.test("RevisionDirectory serves another file when metadata have changed, unless the file was written to", async () => {
   const { world, open } = setUp();
   const [a, b] = [fakeEntry("a", 1), fakeEntry("b", 2)];
   world.revisions = [a, b];
@@ -178,14 +178,14 @@ Deno.test("RevisionDirectory serves another file when metadata have changed, unl
   assertEquals(directory.find("a")!.ino, 5);
   assert(directory.find("b") === written);
   assertEquals(written.entry.info.trust, "distrusted");
-  // The map was written anew, and says the same as before.
+  // The map was rewritten with the same content.
   world.versions.set("b", "second");
   await written.image.loadBase(0);
   assert(directory.find("b") === written);
   assertEquals(world.replaced, []);
 });
 
-Deno.test("RevisionDirectory.findLast() sees that a backup has finished, by its metadata alone", () => {
+Deno.test("RevisionDirectory.findLast() notices a finished backup by its metadata alone", () => {
   const { world, open } = setUp();
   const entry = fakeEntry("b", 2, {}, false);
   world.revisions = [fakeEntry("a", 1), entry];
@@ -200,7 +200,7 @@ Deno.test("RevisionDirectory.findLast() sees that a backup has finished, by its 
   assertEquals(directory.last?.ino, 5);
 });
 
-Deno.test("RevisionDirectory reads metadata again that may have been changed unnoticed", () => {
+Deno.test("RevisionDirectory reads metadata again that may have changed unnoticed", () => {
   const { world, open } = setUp();
   world.revisions = [fakeEntry("a", 1, { metadataVersion: null })];
   const directory = open();
@@ -213,7 +213,7 @@ Deno.test("RevisionDirectory reads metadata again that may have been changed unn
   assertEquals(world.listings, 2);
 });
 
-Deno.test("RevisionDirectory.last is never a revision whose time is unknown, which is served all the same", () => {
+Deno.test("RevisionDirectory.last is never a revision without a time, though that is served", () => {
   const { world, open } = setUp();
   const undated = fakeEntry("undated", 1, { time: null });
   world.revisions = [undated, fakeEntry("a", 2), fakeEntry("running", 3, {}, false)];

@@ -33,7 +33,7 @@ Deno.test("FailureLog names bytes, seq, revision and cause in one line", () => {
   ]);
 });
 
-Deno.test("FailureLog repeats a line after a minute only, or when the place was read meanwhile", () => {
+Deno.test("FailureLog repeats a line after a minute, or when the part was read meanwhile", () => {
   const { lines, clock, log } = setUp();
   for (const ms of [0, 1, 59_999, 60_000, 60_001]) {
     clock.ms = ms;
@@ -45,7 +45,7 @@ Deno.test("FailureLog repeats a line after a minute only, or when the place was 
   assertEquals(lines.length, 3);
 });
 
-Deno.test("FailureLog does not tell of a write that failed because of a read that it told of", () => {
+Deno.test("FailureLog does not report a write that failed because of a reported read", () => {
   const { lines, log } = setUp();
   const error = missing("ab");
   log.reportRead(part(1), error);
@@ -53,7 +53,7 @@ Deno.test("FailureLog does not tell of a write that failed because of a read tha
   assertEquals(lines.length, 1);
 });
 
-Deno.test("FailureLog counts what is too much to be told", () => {
+Deno.test("FailureLog counts what is too much to report", () => {
   const { lines, clock, log } = setUp();
   for (let seq = 0; seq < 50; seq++) log.reportRead(part(seq), missing("ab"));
   assertEquals(lines.length, 20);

@@ -15,7 +15,7 @@ import { PagePool } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { FakeChunks, fakeContent, fakeId, fakeMap, join } from "../pages/fake_chunks.ts";
 
-/** How big things are. */
+/** Sizes and limits. */
 export interface FakeImagesOptions {
   readonly cachePages?: number;
   readonly dirtyPages?: number;
@@ -23,7 +23,7 @@ export interface FakeImagesOptions {
   readonly idleMapsBytes?: number;
 }
 
-/** The parts of a mount that all its images share. */
+/** What all images share, as `ImageAccess` puts it together, and a way to make images. */
 export class FakeImages {
   readonly chunks = new FakeChunks();
   readonly lines: string[] = [];
@@ -34,7 +34,7 @@ export class FakeImages {
   readonly dirty: DirtyChunks;
   /** The state of each map's file. */
   state: FileState = { isFile: true, size: 1, version: "first", isSettled: true };
-  /** Is called before a map is read. */
+  /** Called before a map is read. */
   beforeMap: () => void = () => {};
   readonly #idleMaps: IdleMaps;
   readonly #aheadChunks: number;
@@ -100,7 +100,7 @@ export class FakeImages {
   }
 }
 
-/** What an image of {@linkcode FakeImages.image} holds. */
+/** Returns the content of an image of {@linkcode FakeImages.image}. */
 export function modelOf(
   numbers: readonly (number | null | "zero")[],
   size = numbers.length * CHUNK_BYTES,
@@ -112,7 +112,7 @@ export function modelOf(
   return model.subarray(0, size);
 }
 
-/** Reads bytes out of an image, copies them and lets go of them. */
+/** Reads bytes of an image into a copy, and releases them. */
 export async function readOut(
   image: { read(offset: number, length: number): ReadBytes | Promise<ReadBytes> },
   offset: number,

@@ -51,7 +51,7 @@ Deno.test("ImageAccess reads and overwrites an image at any offset, without a mo
   model.set(data, C - 100);
   assert(isSame(await readOut(file, 0, 3 * C), model));
   file.close();
-  // Another image of the same revision has none of that, and a missing chunk fails its reads only.
+  // Other images of that revision have no changes, and a missing chunk fails reads of it only.
   Deno.removeSync(chunkFile(basedir, encodeChunk(b).id));
   using others = new ImageAccess({
     basedir,

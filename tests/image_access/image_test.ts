@@ -16,8 +16,8 @@ const C = CHUNK_BYTES;
 Deno.test("Image.read() is exact across chunk borders, over zeros and at the end", async () => {
   const numbers = [0, null, 1, "zero", 2] as const;
   const size = 4 * C + 1234;
-  const mount = new FakeImages();
-  const image = mount.image("r", numbers, size);
+  const images = new FakeImages();
+  const image = images.image("r", numbers, size);
   const model = modelOf(numbers, size);
   const ranges = [
     [0, 1],
@@ -39,9 +39,9 @@ Deno.test("Image.read() is exact across chunk borders, over zeros and at the end
   }
 });
 
-Deno.test("Image.read() answers at once what is cached or zeros", async () => {
-  const mount = new FakeImages();
-  const image = await mount.image("r", [0, null]).open();
+Deno.test("Image.read() returns at once what is cached or zeros", async () => {
+  const images = new FakeImages();
+  const image = await images.image("r", [0, null]).open();
   await readOut(image, 0, 1);
   const bytes = image.read(C - 1, 2);
   assert(!(bytes instanceof Promise));
@@ -49,95 +49,95 @@ Deno.test("Image.read() answers at once what is cached or zeros", async () => {
   bytes.release();
 });
 
-Deno.test("Image reads its map when it is opened, once, and not for its size", async () => {
-  const mount = new FakeImages();
-  const image = mount.image("r", [0, 1]);
-  mount.chunks.pause = nextTurn;
+Deno.test("Image reads its map once, when it is opened, and not for its size", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [0, 1]);
+  images.chunks.pause = nextTurn;
   assertEquals(image.size, 2 * C);
-  assertEquals(mount.mapsRead, []);
+  assertEquals(images.mapsRead, []);
   const [open] = await Promise.all([image.open(), image.open()]);
-  assertEquals(mount.mapsRead, ["r"]);
+  assertEquals(images.mapsRead, ["r"]);
   await Promise.all([readOut(open!, 0, 1), readOut(open!, C, 1), readOut(open!, 9, 1)]);
-  assertEquals(mount.mapsRead, ["r"]);
+  assertEquals(images.mapsRead, ["r"]);
 });
 
 Deno.test("Image keeps its map while it is open, and drops it when there is no room", async () => {
-  const mount = new FakeImages({ idleMapsBytes: 32 });
-  const [a, b] = [mount.image("a", [0, 1]), mount.image("b", [0])];
+  const images = new FakeImages({ idleMapsBytes: 32 });
+  const [a, b] = [images.image("a", [0, 1]), images.image("b", [0])];
   const [first, second] = [await a.open(), await a.open()];
   await readOut(first, 0, 1);
   first.close();
   await readOut(second, 0, 1);
   second.close();
   await readOut(await a.open(), 0, 1);
-  assertEquals(mount.mapsRead, ["a"]);
+  assertEquals(images.mapsRead, ["a"]);
   a.close();
   const other = await b.open();
   await readOut(other, 0, 1);
   other.close();
   await readOut(a, 0, 1);
-  assertEquals(mount.mapsRead, ["a", "b", "a"]);
+  assertEquals(images.mapsRead, ["a", "b", "a"]);
 });
 
-Deno.test("Image drops a map that comes when it is not open", async () => {
-  const mount = new FakeImages();
-  const image = mount.image("r", [0]);
-  mount.chunks.pause = nextTurn;
+Deno.test("Image drops a map that arrives when it is not open", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [0]);
+  images.chunks.pause = nextTurn;
   await readOut(image, 0, 1);
   await readOut(await image.open(), 0, 1);
-  assertEquals(mount.mapsRead, ["r", "r"]);
+  assertEquals(images.mapsRead, ["r", "r"]);
 });
 
-Deno.test("Image tries again to read a map that could not be read", async () => {
-  const mount = new FakeImages();
-  const image = mount.image("r", [0]);
-  mount.beforeMap = () => {
+Deno.test("Image tries again to read a map after a failure", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [0]);
+  images.beforeMap = () => {
     throw new RevisionError("Cannot read revision map", { path: "r" });
   };
   await assertRejects(async () => await image.open(), RevisionError);
-  assertEquals(mount.lines, ['Cannot read revision "r": Cannot read revision map']);
-  mount.beforeMap = () => {};
+  assertEquals(images.lines, ['Cannot read revision "r": Cannot read revision map']);
+  images.beforeMap = () => {};
   assertEquals((await readOut(image, 0, 10)).length, 10);
 });
 
-Deno.test("Images share the chunks that they have in common", async () => {
-  const mount = new FakeImages();
-  await readOut(mount.image("a", [7, 8]), 0, 2 * C);
-  await readOut(mount.image("b", [9, 7]), 0, 2 * C);
-  assertEquals(mount.chunks.loaded, [7, 8, 9].map(fakeId));
+Deno.test("Images share the pages of common chunks", async () => {
+  const images = new FakeImages();
+  await readOut(images.image("a", [7, 8]), 0, 2 * C);
+  await readOut(images.image("b", [9, 7]), 0, 2 * C);
+  assertEquals(images.chunks.loaded, [7, 8, 9].map(fakeId));
 });
 
 Deno.test("Image.read() fails where a chunk is missing, and nowhere else, until it is there", async () => {
   const numbers = [0, 1, 2];
-  const mount = new FakeImages();
-  const image = mount.image("r", numbers);
-  const content = mount.chunks.contents.get(fakeId(1))!;
-  mount.chunks.contents.delete(fakeId(1));
+  const images = new FakeImages();
+  const image = images.image("r", numbers);
+  const content = images.chunks.contents.get(fakeId(1))!;
+  images.chunks.contents.delete(fakeId(1));
   for (const [offset, length] of [[C, 1], [C - 1, 2], [0, 3 * C]] as const) {
     await assertRejects(async () => await image.read(offset, length), ChunkMissingError);
   }
-  assertEquals(mount.lines, [
+  assertEquals(images.lines, [
     `Cannot read image bytes ${C} to ${2 * C - 1} (seq 1) of revision "r": ` +
     `Cannot read chunk "${fakeId(1)}": there is no file "x"`,
   ]);
   const model = modelOf(numbers);
   assert(isSame(await readOut(image, 0, C), model.subarray(0, C)));
   assert(isSame(await readOut(image, 2 * C, C), model.subarray(2 * C)));
-  mount.chunks.contents.set(fakeId(1), content);
+  images.chunks.contents.set(fakeId(1), content);
   assert(isSame(await readOut(image, 0, 3 * C), model));
-  // All pages that the failures held have been let go.
+  // The failed reads hold no page any more.
   for (const id of numbers.map(fakeId)) {
-    const page = mount.cache.get({ dir: "/base", id }, 1)!;
+    const page = images.cache.get({ dir: "/base", id }, 1)!;
     page.release();
     assert(page.isHeldOnce);
   }
 });
 
 Deno.test("Image.read() never gives bytes from behind a short chunk's end", async () => {
-  const mount = new FakeImages();
-  const image = mount.image("r", [0, 1, 2], 2 * C + 100);
-  mount.chunks.contents.set(fakeId(1), fakeContent(1, C - 1));
-  mount.chunks.contents.set(fakeId(2), fakeContent(2, 100));
+  const images = new FakeImages();
+  const image = images.image("r", [0, 1, 2], 2 * C + 100);
+  images.chunks.contents.set(fakeId(1), fakeContent(1, C - 1));
+  images.chunks.contents.set(fakeId(2), fakeContent(2, 100));
   for (let round = 0; round < 2; round++) {
     const error = await assertRejects(async () => await image.read(C, 1), ChunkCorruptError);
     assertEquals([error.reason, error.chunkId], ["size", fakeId(1)]);
@@ -145,9 +145,9 @@ Deno.test("Image.read() never gives bytes from behind a short chunk's end", asyn
   assert(isSame(await readOut(image, 2 * C, 1000), fakeContent(2, 100)));
 });
 
-Deno.test("Image.read() keeps its bytes as they are until they are released", async () => {
-  const mount = new FakeImages({ cachePages: 2 });
-  const image = mount.image("r", [0, 1, 2, 3, 4]);
+Deno.test("Image.read() returns bytes that do not change until they are released", async () => {
+  const images = new FakeImages({ cachePages: 2 });
+  const image = images.image("r", [0, 1, 2, 3, 4]);
   const held = await image.read(C - 100, 200);
   const before = join(held.views);
   await readOut(image, 2 * C, 3 * C);
@@ -157,84 +157,84 @@ Deno.test("Image.read() keeps its bytes as they are until they are released", as
 });
 
 Deno.test("OpenImage.read() loads chunks ahead of a sequential reader, zeros left out", async () => {
-  const mount = new FakeImages({ cachePages: 8, aheadChunks: 2 });
-  const image = mount.image("r", [0, null, "zero", 1, 2, 3, 4, 5]);
+  const images = new FakeImages({ cachePages: 8, aheadChunks: 2 });
+  const image = images.image("r", [0, null, "zero", 1, 2, 3, 4, 5]);
   const open = await image.open();
   for (let offset = 0; offset < 1024 * 1024; offset += 256 * 1024) {
     await readOut(open, offset, 256 * 1024);
   }
-  assertEquals(mount.chunks.ahead, [1].map(fakeId));
+  assertEquals(images.chunks.ahead, [1].map(fakeId));
   await readOut(open, 1024 * 1024, 3 * 1024 * 1024);
-  assertEquals(mount.chunks.ahead, [1, 2].map(fakeId));
+  assertEquals(images.chunks.ahead, [1, 2].map(fakeId));
   await nextTurn();
   await readOut(open, C, 2 * C);
-  assertEquals(mount.chunks.loaded.length, 3);
-  // Another program that reads here and there.
+  assertEquals(images.chunks.loaded.length, 3);
+  // Another program reads here and there.
   const other = await image.open();
   await readOut(other, 7 * C, 4096);
   await readOut(other, 5 * C, 4096);
-  assertEquals(mount.chunks.ahead, [1, 2].map(fakeId));
+  assertEquals(images.chunks.ahead, [1, 2].map(fakeId));
 });
 
-Deno.test("Image.write() refuses what lies behind the end", () => {
+Deno.test("Image.write() refuses bytes behind the end", () => {
   const image = new FakeImages().image("r", [0], 100);
   assertThrows(() => image.write(99, new Uint8Array(2)), RangeError, "behind the end of 100 bytes");
 });
 
-Deno.test("Image.open() refuses a map that is not the one that the image stands for", async () => {
-  const mount = new FakeImages();
-  const image = mount.image("r", [0]);
-  assert(image.map.accept(mount.state));
-  mount.state = { ...mount.state, version: "second" };
+Deno.test("Image.open() refuses a map in another state than the one it stands for", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [0]);
+  assert(image.map.accept(images.state));
+  images.state = { ...images.state, version: "second" };
   await assertRejects(async () => await image.open(), MapChangedError);
   assert(!image.isOpen);
-  assertEquals([image.map.accept(mount.state), mount.lines], [false, []]);
+  assertEquals([image.map.accept(images.state), images.lines], [false, []]);
 });
 
-Deno.test("Image.open() waits until a map has been left alone", async () => {
-  const mount = new FakeImages();
-  const image = mount.image("r", [0]);
-  mount.state = { ...mount.state, version: "second", isSettled: false };
+Deno.test("Image.open() waits until a map is not being written any more", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [0]);
+  images.state = { ...images.state, version: "second", isSettled: false };
   const opening = image.open();
   await nextTurn();
-  assertEquals(mount.mapsRead, []);
-  mount.state = { ...mount.state, isSettled: true };
+  assertEquals(images.mapsRead, []);
+  images.state = { ...images.state, isSettled: true };
   await opening;
-  assertEquals(mount.mapsRead, ["r"]);
+  assertEquals(images.mapsRead, ["r"]);
 });
 
-Deno.test("Image.open() reads a map again that changed just before it was read", async () => {
-  const mount = new FakeImages();
-  const image = mount.image("r", [0]);
-  mount.beforeMap = () => {
-    mount.beforeMap = () => {};
-    mount.state = { ...mount.state, version: "second", isSettled: false };
-    setTimeout(() => mount.state = { ...mount.state, isSettled: true });
+Deno.test("Image.open() reads a map again if it changed just before it was read", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [0]);
+  images.beforeMap = () => {
+    images.beforeMap = () => {};
+    images.state = { ...images.state, version: "second", isSettled: false };
+    setTimeout(() => images.state = { ...images.state, isSettled: true });
   };
   (await image.open()).close();
-  assertEquals(mount.mapsRead, ["r", "r"]);
+  assertEquals(images.mapsRead, ["r", "r"]);
   assert(image.map.isSettled);
 });
 
-Deno.test("Image says at the first write after retire() that changes will be lost", async () => {
-  const mount = new FakeImages();
-  const image = mount.image("r", [0, 1]);
+Deno.test("Image reports at the first write after retire() that changes will be lost", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [0, 1]);
   const file = await image.open();
   image.retire();
   await Promise.all([image.write(0, new Uint8Array(1)), image.write(C, new Uint8Array(1))]);
   await image.write(1, new Uint8Array(1));
-  assertEquals(mount.lines.length, 1);
-  assertStringIncludes(mount.lines[0]!, "is lost when those who have it open close it");
+  assertEquals(images.lines.length, 1);
+  assertStringIncludes(images.lines[0]!, "is lost when those who have it open close it");
   file.close();
 });
 
-Deno.test("Image.retire() lets changes go when the last reader has closed it", async () => {
-  const mount = new FakeImages();
-  const image = mount.image("r", [0, 1]);
+Deno.test("Image.retire() drops changes when the last reader has closed the image", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [0, 1]);
   const file = await image.open();
   await image.write(0, new Uint8Array(1));
   image.retire();
-  assertEquals([mount.dirty.count, image.hasChanges], [1, true]);
+  assertEquals([images.dirty.count, image.hasChanges], [1, true]);
   file.close();
-  assertEquals([mount.dirty.count, image.hasChanges], [0, false]);
+  assertEquals([images.dirty.count, image.hasChanges], [0, false]);
 });

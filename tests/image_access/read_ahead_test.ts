@@ -29,7 +29,7 @@ Deno.test("ReadAhead.follow() tolerates requests that overtake each other", () =
   ]);
 });
 
-Deno.test("ReadAhead.follow() does not take reading the same place for a run", () => {
+Deno.test("ReadAhead.follow() does not count bytes that are read again", () => {
   const ahead = new ReadAhead(4);
   for (let round = 0; round < 50; round++) assertEquals(ahead.follow(8 * MIB, 128 * KIB), 0);
 });
@@ -45,6 +45,6 @@ Deno.test("ReadAhead.follow() follows several runs at a time", () => {
   }
 });
 
-Deno.test("ReadAhead.follow() loads nothing ahead if it may not", () => {
+Deno.test("ReadAhead.follow() loads nothing ahead if its limit is 0", () => {
   assertEquals(new ReadAhead(0).follow(0, 8 * MIB), 0);
 });

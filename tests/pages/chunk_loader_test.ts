@@ -9,10 +9,10 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { missing } from "./fake_chunks.ts";
 
-// The C library is opened once a process: not by one of the tests.
+// Opens the C library, once a process, before any test does: a test would count as leaking it.
 adviseHugePages(new Uint8Array());
 
-/** A worker whose answers the test gives. */
+/** A worker whose answers come from the test. */
 class FakeWorker implements JobWorker {
   onmessage: JobWorker["onmessage"] = null;
   onerror: JobWorker["onerror"] = null;
@@ -71,17 +71,17 @@ function setUp(threads: number) {
   return { loader, workers, pool, load };
 }
 
-/** Waits for workers, between which the loader pauses. */
+/** Waits until a number of workers were created: the loader pauses between them. */
 async function created(workers: readonly FakeWorker[], count: number): Promise<void> {
   while (workers.length < count) await new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-Deno.test("ChunkLoader starts workers when there is work for them, as many as it may", () => {
+Deno.test("ChunkLoader starts workers when there is work for them, up to its limit", () => {
   const { workers, load } = setUp(2);
   assertEquals(workers.length, 0);
   for (const id of ["a", "b"]) load(id);
   assertEquals(workers.map((worker) => worker.paths), [["a"], ["b"]]);
-  // Two behind it for each, no more, and first for the one that has fewer.
+  // Each may have two more, and the one with fewer jobs gets the next.
   for (const id of ["c", "d"]) load(id);
   assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b", "d"]]);
   for (const id of ["e", "f", "g"]) load(id);
@@ -90,7 +90,7 @@ Deno.test("ChunkLoader starts workers when there is work for them, as many as it
   assertEquals(workers.map((worker) => worker.paths), [["a", "c", "e"], ["b", "d", "f", "g"]]);
 });
 
-Deno.test("ChunkLoader lets nothing wait behind what may take long", () => {
+Deno.test("ChunkLoader lets no job wait behind one that may take long", () => {
   const { workers, load, loader, pool } = setUp(2);
   loader.store("/spill", pool.take(), 1).catch(() => {});
   load("a");
@@ -111,7 +111,7 @@ Deno.test("ChunkLoader takes a page when the work begins, not before", () => {
   assertEquals(pool.allocatedBytes / CHUNK_BYTES, 4);
 });
 
-Deno.test("ChunkLoader does what is waited for before what is loaded ahead", () => {
+Deno.test("ChunkLoader loads chunks that somebody waits for before those loaded ahead", () => {
   const { workers, load } = setUp(1);
   for (const id of ["first", "second", "third"]) load(id);
   load("ahead1", true);
@@ -124,7 +124,7 @@ Deno.test("ChunkLoader does what is waited for before what is loaded ahead", () 
   assertEquals(rest, ["demanded", "ahead2", "ahead1"]);
 });
 
-Deno.test("ChunkLoader refuses to load ahead when much is waiting", () => {
+Deno.test("ChunkLoader refuses to load ahead when too much is waiting", () => {
   const { workers, load } = setUp(1);
   for (const id of ["first", "second", "third"]) load(id);
   assert(load("ahead1", true) && load("ahead2", true) && load("ahead3", true));
@@ -133,7 +133,7 @@ Deno.test("ChunkLoader refuses to load ahead when much is waiting", () => {
   assert(load("ahead4", true));
 });
 
-Deno.test("ChunkLoader returns what workers answer, errors in their classes", async () => {
+Deno.test("ChunkLoader returns results, and throws errors in their classes", async () => {
   const { workers, load, loader, pool } = setUp(1);
   const first = load("a")!;
   workers[0]!.finish(17);
@@ -150,7 +150,7 @@ Deno.test("ChunkLoader returns what workers answer, errors in their classes", as
   assertEquals(await stored, "id");
 });
 
-Deno.test("ChunkLoader loses one job with a worker that dies, and starts another", async () => {
+Deno.test("ChunkLoader loses one job when a worker dies, and starts another worker", async () => {
   const { workers, load, pool } = setUp(2);
   const loadings = ["a", "b", "c"].map((id) => load(id)!);
   assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b"]]);
@@ -158,7 +158,7 @@ Deno.test("ChunkLoader loses one job with a worker that dies, and starts another
   await assertRejects(() => loadings[0]!.done, WorkerError, "gone");
   assert(workers[0]!.isTerminated);
   assertEquals(workers.map((worker) => worker.paths), [["a", "c"], ["b"], ["c"]]);
-  // The page that had been taken for it is used.
+  // The page that was taken for it before is used.
   assertEquals(pool.allocatedBytes / 4 / 2 ** 20, 3);
   const [, second] = workers[0]!.jobs as DecodeJob[];
   assert(second!.page === (workers[2]!.jobs[0] as DecodeJob).page);
@@ -167,7 +167,7 @@ Deno.test("ChunkLoader loses one job with a worker that dies, and starts another
   assertEquals(await loadings[1]!.done + await loadings[2]!.done, 2);
 });
 
-Deno.test("ChunkLoader has chunks decoded into the worker's own memory, once it is known", async () => {
+Deno.test("ChunkLoader has chunks decoded into the worker's own memory once that is known", async () => {
   const { workers, loader } = setUp(2);
   const pool = new PagePool(8 * CHUNK_BYTES);
   const load = (id: string) => {
@@ -184,7 +184,7 @@ Deno.test("ChunkLoader has chunks decoded into the worker's own memory, once it 
   const [[a, c], [b, d]] = workers.map(pages) as [DecodeJob["page"][], DecodeJob["page"][]];
   assert(a instanceof Uint8Array && b instanceof Uint8Array);
   assertEquals([c, d], [2, 2]);
-  // To another worker that memory is memory elsewhere.
+  // For another worker that memory is foreign.
   workers[0]!.die();
   const [again] = pages(workers[2]!);
   assert(again instanceof Uint8Array && again.byteOffset > 0);
@@ -203,7 +203,7 @@ Deno.test("ChunkLoader goes on when there is no memory for a page", async () => 
   await next.done;
 });
 
-Deno.test("ChunkLoader fails all that is left when it is closed", async () => {
+Deno.test("ChunkLoader fails all remaining jobs when it is closed", async () => {
   const { workers, load, loader } = setUp(1);
   const loadings = ["a", "b"].map((id) => load(id)!);
   loadings.push(load("c", true)!);
@@ -214,7 +214,7 @@ Deno.test("ChunkLoader fails all that is left when it is closed", async () => {
   assertEquals(workers.length, 1);
 });
 
-Deno.test("ChunkLoader tells when no worker can be started", async () => {
+Deno.test("ChunkLoader fails with the reason when no worker can be started", async () => {
   const createWorker = (): never => {
     throw new TypeError("no threads");
   };
@@ -227,7 +227,7 @@ Deno.test("ChunkLoader tells when no worker can be started", async () => {
   );
 });
 
-Deno.test("ChunkLoader starts with the workers that do not end at once", async () => {
+Deno.test("ChunkLoader.start() does without workers that end at once", async () => {
   const { workers, loader } = setUp(3);
   const started = loader.start();
   await created(workers, 3);
@@ -241,7 +241,7 @@ Deno.test("ChunkLoader starts with the workers that do not end at once", async (
   await assertRejects(() => failed, ResourceError, "Cannot start a worker: a worker ended: gone");
 });
 
-Deno.test("ChunkLoader heeds a signal while workers start, and while they get ready", async () => {
+Deno.test("ChunkLoader.start() heeds a signal while workers are created and while they get ready", async () => {
   for (const count of [1, 40, 100]) {
     const { workers, loader } = setUp(100);
     const controller = new AbortController();
@@ -255,7 +255,7 @@ Deno.test("ChunkLoader heeds a signal while workers start, and while they get re
   }
 });
 
-Deno.test("ChunkLoader starts no more workers than it may, also where they end at once", async () => {
+Deno.test("ChunkLoader.start() stays within its limit when workers end at once", async () => {
   const { workers, loader } = setUp(5);
   const started = loader.start();
   for (let count = 1; count <= 5; count++) {

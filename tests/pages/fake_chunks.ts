@@ -1,6 +1,6 @@
 /**
- * Chunks that exist in memory only, for the parts of a mount that know nothing of files: they are
- * loaded and stored after a while, or fail when they are told to.
+ * Chunks that exist in memory only, for code that does not touch files itself. Loading and storing
+ * them takes time and fails on demand.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Page } from "../../lib/pages/page_pool.ts";
 import { CHUNK_BYTES, chunkIdFromHex } from "../../lib/store/layout.ts";
 import type { RevisionMap } from "../../lib/store/revision_map.ts";
 
-/** Makes an id out of a number. */
+/** Makes a chunk id from a number. */
 export function fakeId(number: number): string {
   return (number + 1).toString(16).padStart(32, "a");
 }
@@ -24,21 +24,21 @@ export function fakeMap(ids: readonly (string | null)[], size: number): Revision
   return { imageBytes: size, seqCount: ids.length, ids: bytes, mappedCount };
 }
 
-/** Lets other things happen, until the next turn of the event loop. */
+/** Waits for the next turn of the event loop. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-/** A loader and a place to store in. */
+/** A loader and a store. */
 export class FakeChunks implements PageLoader {
   readonly contents = new Map<string, Uint8Array>();
-  /** Ids in the order in which they were loaded, those that failed included. */
+  /** Ids in the order in which they were loaded, failures included. */
   readonly loaded: string[] = [];
-  /** Ids of those that were asked for ahead. */
+  /** Ids that were to be loaded ahead. */
   readonly ahead: string[] = [];
-  /** Says whether the next loading or storing fails. */
+  /** Whether the next load or store fails. */
   shouldFail: () => boolean = () => false;
-  /** Is waited for before anything is done. */
+  /** Awaited before each step. */
   pause: () => Promise<void> = () => Promise.resolve();
   acceptsAhead = true;
   #storedCount = 0;
@@ -84,7 +84,7 @@ export function missing(chunkId: string): BackyError {
   });
 }
 
-/** The error of a place that is full. */
+/** The error of a full file system. */
 export function noSpace(): OsError {
   return new OsError('Cannot store chunk in "x": No space left on device (ENOSPC)', {
     errno: 28,
@@ -94,7 +94,7 @@ export function noSpace(): OsError {
   });
 }
 
-/** Content that is cheap to make and tells chunks and places in them apart. */
+/** Content that is cheap to make and differs between chunks and offsets. */
 export function fakeContent(number: number, bytes = CHUNK_BYTES): Uint8Array {
   const words = new Uint32Array(CHUNK_BYTES / 4);
   for (let index = 0; index < words.length; index++) {
@@ -103,7 +103,7 @@ export function fakeContent(number: number, bytes = CHUNK_BYTES): Uint8Array {
   return new Uint8Array(words.buffer, 0, bytes);
 }
 
-/** Tells whether two views hold the same bytes, faster than a deep comparison. */
+/** Whether two views hold the same bytes; faster than a deep comparison. */
 export function isSame(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let index = 0; index < a.length; index++) {

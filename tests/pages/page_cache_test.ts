@@ -14,14 +14,14 @@ function setUp(pages: number, chunks: number) {
   }
   const cache = new PageCache({ pool, loader, capacityBytes: pages * CHUNK_BYTES });
   const at = (number: number, dir = "/a") => ({ dir, id: fakeId(number) });
-  /** Loads a chunk and lets go of it. */
+  /** Loads a chunk and releases it. */
   const visit = async (number: number) => {
     (cache.get(at(number), 1) ?? await cache.load(at(number), 1)).release();
   };
   return { pool, loader, cache, at, visit };
 }
 
-Deno.test("PagePool uses memory again, but only what nobody holds", () => {
+Deno.test("PagePool reuses memory that nobody holds, and no other", () => {
   const pool = new PagePool(2 * CHUNK_BYTES);
   const first = pool.take();
   first.retain();
@@ -42,7 +42,7 @@ Deno.test("PagePool keeps no more memory than it may", () => {
   assertEquals(pool.allocatedBytes, 2 * CHUNK_BYTES);
 });
 
-Deno.test("PageCache loads a chunk once for all who ask meanwhile", async () => {
+Deno.test("PageCache loads a chunk once for all who ask for it meanwhile", async () => {
   const { cache, loader, at } = setUp(2, 1);
   loader.pause = nextTurn;
   const pages = await Promise.all([1, 2, 3].map(() => cache.load(at(0), 1)));
@@ -54,14 +54,14 @@ Deno.test("PageCache loads a chunk once for all who ask meanwhile", async () => 
   assertEquals(cache.counts.hits, 1);
 });
 
-Deno.test("PageCache tells the same chunk of two directories apart", async () => {
+Deno.test("PageCache keeps the same chunk of two directories apart", async () => {
   const { cache, loader, at } = setUp(2, 1);
   await cache.load(at(0, "/a"), 1);
   await cache.load(at(0, "/b"), 1);
   assertEquals(loader.loaded.length, 2);
 });
 
-Deno.test("PageCache evicts what was used least recently and stays in its bounds", async () => {
+Deno.test("PageCache evicts the least recently used page and stays in its bounds", async () => {
   const { cache, loader, pool, at, visit } = setUp(2, 3);
   for (const number of [0, 1, 0, 2, 0, 1]) await visit(number);
   assertEquals(loader.loaded, [0, 1, 2, 1].map(fakeId));
@@ -69,7 +69,7 @@ Deno.test("PageCache evicts what was used least recently and stays in its bounds
   assertEquals(pool.allocatedBytes, 2 * CHUNK_BYTES);
 });
 
-Deno.test("PageCache evicts others than those that somebody holds", async () => {
+Deno.test("PageCache does not evict pages that somebody holds", async () => {
   const { cache, loader, at, visit } = setUp(2, 4);
   const held = await cache.load(at(0), 1);
   for (const number of [1, 2, 3, 0]) await visit(number);
@@ -87,7 +87,7 @@ Deno.test("PageCache does not remember failures", async () => {
   loader.shouldFail = () => false;
   const page = await cache.load(at(0), 1);
   assert(isSame(page.bytes, fakeContent(0)));
-  // The page of the failure was used again.
+  // The page of the failed load was reused.
   assertEquals(pool.allocatedBytes, CHUNK_BYTES);
 });
 
@@ -99,11 +99,11 @@ Deno.test("PageCache refuses a chunk that is too short for one reader, and serve
   assertThrows(() => cache.get(at(0), 1001), ChunkCorruptError, "holds 1000 bytes");
   const page = cache.get(at(0), 1000)!;
   page.release();
-  // None of the refusals holds it any more.
+  // The refused readers do not hold it.
   assert(page.isHeldOnce);
 });
 
-Deno.test("PageCache prefetches what is not there, as long as the loader takes it", async () => {
+Deno.test("PageCache prefetches what it does not have, as long as the loader accepts it", async () => {
   const { cache, loader, at } = setUp(2, 3);
   assert(cache.prefetch(at(0)));
   assert(cache.prefetch(at(0)));

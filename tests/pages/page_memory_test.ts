@@ -6,14 +6,14 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { fakeId } from "./fake_chunks.ts";
 
-// The C library is opened once a process: not by one of the tests.
+// Opens the C library, once a process, before any test does: a test would count as leaking it.
 adviseHugePages(new Uint8Array());
 
 const WASM_PAGE_BYTES = 65_536;
 const SPAN = CHUNK_BYTES + 4096;
 const START_PAGES = 3;
 
-/** A worker's memory with two output buffers of its own, that may grow to some length. */
+/** A worker's memory with two output buffers of its own, which can grow by some blocks. */
 function newMemory(maxBlocks: number): PageMemory {
   const maximum = START_PAGES + Math.ceil(maxBlocks * SPAN / WASM_PAGE_BYTES);
   const memory = new WebAssembly.Memory({ initial: START_PAGES, maximum, shared: true });
@@ -25,7 +25,7 @@ function newMemory(maxBlocks: number): PageMemory {
   });
 }
 
-Deno.test("PageMemory hands out blocks that lie apart, until the memory cannot grow", () => {
+Deno.test("PageMemory hands out separate blocks until the memory cannot grow", () => {
   const memory = newMemory(32);
   const blocks = Array.from({ length: 32 }, () => memory.takeBlock()!);
   blocks.forEach(({ bytes, home }, index) => {
@@ -33,14 +33,14 @@ Deno.test("PageMemory hands out blocks that lie apart, until the memory cannot g
     assertEquals([bytes.length, home?.output], [CHUNK_BYTES, 2 + index]);
     assert(bytes.buffer instanceof SharedArrayBuffer && home?.memory === memory);
   });
-  // Views from before a growth see what is written later.
+  // Views made before the memory grew see later writes.
   blocks[0]!.bytes[0] = 7;
   const whole = new Uint8Array(blocks[31]!.bytes.buffer);
   assertEquals(whole[blocks[0]!.bytes.byteOffset], 7);
   assertEquals(memory.takeBlock(), null);
 });
 
-Deno.test("PagePool takes pages of the memory that is wanted, and grows none that has no need", () => {
+Deno.test("PagePool takes pages in the wanted memory, and grows none without need", () => {
   const pool = new PagePool(100 * CHUNK_BYTES);
   const [one, two] = [newMemory(16), newMemory(16)];
   const a = pool.take(one);
@@ -52,13 +52,13 @@ Deno.test("PagePool takes pages of the memory that is wanted, and grows none tha
   for (const page of [a, b, c]) page.release();
   assert(pool.take(two).bytes === bytes);
   assertEquals(pool.take(one).outputIn(one), 2);
-  // There is a page in memory of its own, so neither grows.
+  // A page in memory of its own is free, so neither memory grows.
   assertEquals(pool.take(one).outputIn(one), null);
   assertEquals(pool.take(one).outputIn(one), 3);
   assertEquals(pool.allocatedBytes, 4 * CHUNK_BYTES);
 });
 
-Deno.test("PagePool goes on elsewhere when a memory cannot grow, or was not to be kept", () => {
+Deno.test("PagePool allocates elsewhere when a memory cannot grow, or must not", () => {
   const full = newMemory(16);
   for (let block = 0; block < 16; block++) full.takeBlock();
   assertEquals(new PagePool(CHUNK_BYTES).take(full).outputIn(full), null);
@@ -66,7 +66,7 @@ Deno.test("PagePool goes on elsewhere when a memory cannot grow, or was not to b
   assertEquals(new PagePool(0).take(fresh).outputIn(fresh), null);
 });
 
-Deno.test("PageCache evicts a page in the memory that is wanted, if it is among the oldest", async () => {
+Deno.test("PageCache evicts a page in the wanted memory if one is among the oldest", async () => {
   const capacity = 16;
   const pool = new PagePool(2 * capacity * CHUNK_BYTES);
   const memories = [newMemory(32), newMemory(32)] as const;
@@ -93,7 +93,7 @@ Deno.test("PageCache evicts a page in the memory that is wanted, if it is among 
     page?.release();
     return page !== null;
   };
-  // Chunk 0 is older, but lies in the other memory.
+  // Chunk 0 is older, but in the other memory.
   wanted = memories[1];
   await visit(100);
   assertEquals([0, 1].map(isThere), [true, false]);
@@ -101,7 +101,7 @@ Deno.test("PageCache evicts a page in the memory that is wanted, if it is among 
   // Now chunks 2 and 3 are the oldest.
   await visit(101);
   assertEquals([2, 3].map(isThere), [true, false]);
-  // Where none of the oldest fits, the very oldest goes: 4 was looked for by nobody.
+  // If none of the oldest is in the wanted memory, the oldest of all goes, which is chunk 4.
   wanted = newMemory(16);
   await visit(102);
   assertEquals([4, 5].map(isThere), [false, true]);
