@@ -1,27 +1,28 @@
 /**
- * Recognises files that belong to a backup, so that they are not overwritten by mistake: by the
+ * Keeps a restore from overwriting backups: the one that it reads, which no option overrides, and
+ * any other, by mistake, which `--force` overrides. Files of other backups are recognised by the
  * directory they lie in, by their name, and by their content (a hard link or bind mount may have
- * any name). `--force` overrides this.
- *
- * `store_overlap.ts` is about the directories that are being read, which are never written.
+ * any name).
  *
  * @module
  */
 
 import { basename, dirname } from "node:path";
 
-import { type FileStatus, isFileAt, statOrNull } from "../linux/file_status.ts";
-import { readBeginning, readTextOrNull } from "../linux/paths.ts";
+import { type FileStatus, isFileAt, isSameFile, statOrNull } from "../linux/file_status.ts";
+import { pathIn, readBeginning, readTextOrNull } from "../linux/paths.ts";
 import {
   CHUNK_BYTES,
   CHUNK_ENCODINGS,
   CHUNK_HEADER_BYTES,
+  CHUNKS_DIR,
   isChunkId,
   METADATA_SUFFIX,
   PURGE_LOCK_FILE,
   STORE_TAG_FILE,
 } from "../store/layout.ts";
 import { quote } from "../wording.ts";
+import type { StoreInUse } from "./target.ts";
 
 /** A file that is to be written. */
 export interface FileToWrite {
@@ -39,8 +40,50 @@ const SAMPLE_BYTES = 4096;
 /** Lock file of a running backup, in the backup directory. */
 const BACKUP_LOCK_FILE = ".backup";
 
+/** Files of a backup directory that do not belong to a revision. */
+const OWN_NAMES: ReadonlySet<string> = new Set([PURGE_LOCK_FILE, BACKUP_LOCK_FILE, "config"]);
+
 /** Longest version tag: "v2" or the like, with some white space. */
 const TAG_MAX_CHARS = 16;
+
+/**
+ * Says why a restore must not write to a file at all.
+ *
+ * @param options.stores The backup directories that are read.
+ * @returns The reason; `null` if there is none.
+ */
+export function storeOverlap(
+  file: FileToWrite,
+  { stores }: { stores: readonly StoreInUse[] },
+): string | null {
+  for (const store of stores) {
+    const overlap = overlapWith(store, file);
+    if (overlap !== null) return overlap;
+  }
+  return null;
+}
+
+function overlapWith(store: StoreInUse, { realPath, info }: FileToWrite): string | null {
+  const revision = store.revisionPath === undefined ? null : statOrNull(store.revisionPath);
+  if (info && revision && isSameFile(info, revision)) return "it is the revision to be restored";
+  if (realPath === null) return null;
+  // Compared by what they are, because a bind mount may give a folder a second name.
+  const folders = foldersAbove(realPath);
+  const isAt = (path: string, folder: string) => {
+    const wanted = statOrNull(path), found = statOrNull(folder);
+    return wanted !== null && found !== null && isSameFile(wanted, found);
+  };
+  const chunks = pathIn(store.basedir, CHUNKS_DIR);
+  if (folders.some((folder) => isAt(chunks, folder))) {
+    return "it lies inside the chunks directory of the backup";
+  }
+  if (!isAt(store.basedir, folders[0]!)) return null;
+  const name = basename(realPath);
+  const isMap = statOrNull(realPath + METADATA_SUFFIX) !== null;
+  return isMap || name.endsWith(METADATA_SUFFIX) || OWN_NAMES.has(name)
+    ? "it is one of the backup's own files"
+    : null;
+}
 
 /**
  * Says why a file should not be written: it belongs to a backup, or has other names.

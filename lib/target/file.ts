@@ -10,7 +10,7 @@ import { describeErrno, Errno } from "../linux/errno.ts";
 import { type FileStatus, statFd, statOrNull } from "../linux/file_status.ts";
 import { AccessMode, nearestFolder, realPathOrNull, tryAccess } from "../linux/paths.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
-import { describeHarm } from "./backup_files.ts";
+import { describeHarm, storeOverlap } from "./backup_files.ts";
 import { CheckedFile, tryClaim } from "./checked_file.ts";
 import {
   describeBarriers,
@@ -18,7 +18,6 @@ import {
   isWrittenByOthers,
   whyNotOpened,
 } from "./file_users.ts";
-import { storeOverlap } from "./store_overlap.ts";
 import { amountOfFile, forecastRoom } from "./room.ts";
 import type { CheckedTarget, PreflightOptions } from "./target.ts";
 import { quote } from "../wording.ts";

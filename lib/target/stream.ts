@@ -11,13 +11,12 @@ import { type FileStatus, isSameFile, statFd, statOrNull } from "../linux/file_s
 import { isReadableFd, isTerminalFd, isWritableFd, setNonblocking } from "../linux/descriptors.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { enlargePipe } from "../linux/pipes.ts";
-import { describeHarm } from "./backup_files.ts";
+import { describeHarm, storeOverlap } from "./backup_files.ts";
 import { checkDevice } from "./device.ts";
 import { describeFileUse } from "./file_users.ts";
 import { fdPath, listNames, realPathOrNull } from "../linux/paths.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import { amountOfStream, forecastRoom } from "./room.ts";
-import { storeOverlap } from "./store_overlap.ts";
 import {
   type CheckedTarget,
   type OpenOptions,

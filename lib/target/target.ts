@@ -10,8 +10,8 @@
  * and block devices), by `stream_writer.ts` and `stream_format.ts` where they go in order.
  *
  * The checks are in `file.ts`, `device.ts` and `stream.ts`. They ask `file_users.ts` who uses the
- * output, `store_overlap.ts` and `backup_files.ts` whether it belongs to a backup, `room.ts`
- * whether the image fits, and `device_content.ts` what is lost.
+ * output, `backup_files.ts` whether it belongs to a backup, `room.ts` whether the image fits, and
+ * `device_content.ts` what is lost.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-import { storeOverlap } from "../../lib/target/store_overlap.ts";
+import { storeOverlap } from "../../lib/target/backup_files.ts";
 import type { StoreInUse } from "../../lib/target/target.ts";
 import { assertEquals } from "../assert.ts";
 import { Mount, mountProblem, testUnless } from "./machine.ts";
