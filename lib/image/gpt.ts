@@ -1,9 +1,8 @@
 /**
  * Reads GUID partition tables (UEFI specification, chapter 5). Pure.
  *
- * There are two copies, one at the image's beginning and one at its end, each a header and an array
- * of entries, with checksums over both. A copy that is whole is used, the first one rather than the
- * second.
+ * There are two copies, at the image's start and at its end, each with a header, an array of
+ * entries and checksums of both. An intact copy is used, preferably the first.
  *
  * @module
  */
@@ -22,7 +21,7 @@ import {
 /** "EFI PART", as two little-endian words. */
 const SIGNATURE = [0x20494645, 0x54524150] as const;
 
-/** Offsets in the header; LBA: number of a sector. */
+/** Offsets in the header. LBA: number of a sector. */
 const Header = {
   HEADER_BYTES: 12,
   HEADER_CRC: 16,
@@ -40,19 +39,19 @@ const Entry = { TYPE: 0, FIRST_LBA: 32, LAST_LBA: 40, NAME: 56, END: 128 } as co
 
 const NO_TYPE = "00000000-0000-0000-0000-000000000000";
 
-/** Most bytes that the entries may have together, so that a false number cannot fill the memory. */
+/** Limit for the array of entries, so that a wrong number cannot exhaust memory. */
 const MAX_ENTRIES_BYTES = PARTITION_NUMBERS.max * Entry.END;
 
-/** Sector in which the first copy's header lies. */
+/** Sector of the first copy's header. */
 const PRIMARY_LBA = 1;
 
-/** Where a header may lie. */
-interface Place {
+/** Where a header may be. */
+interface HeaderPosition {
   readonly lba: number;
   readonly sectorBytes: SectorBytes;
 }
 
-/** A header whose own checksum is right. */
+/** A header whose own checksum matches. */
 interface GptHeader {
   readonly alternateLba: number;
   readonly entriesOffset: number;
@@ -61,8 +60,8 @@ interface GptHeader {
   readonly entriesCrc: number;
 }
 
-/** A copy of the table that is whole. */
-interface Copy extends Place {
+/** An intact copy of the table. */
+interface Copy extends HeaderPosition {
   readonly header: GptHeader;
   readonly entries: Uint8Array;
 }
@@ -70,20 +69,19 @@ interface Copy extends Place {
 /**
  * Reads the partitions of an image that should have a GPT.
  *
- * Where its header lies tells how long a sector is. Remains of a table in other sectors, from
- * before the disk was partitioned anew, count only if there is nothing better: a first copy goes
- * before all second ones.
+ * The position of the header tells the sector size. Remains of an older table in sectors of another
+ * size count only if there is nothing better: any first copy precedes all second ones.
  *
- * @param knownSectorBytes How long a sector is; without it, it is found out.
- * @throws {UsageError} If no copy of it is whole.
+ * @param knownSectorBytes The sector size; default: it is found by the header's position.
+ * @throws {UsageError} If no copy is intact.
  */
 export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): PartitionTable {
   const sizes = knownSectorBytes === undefined ? SECTOR_SIZES : [knownSectorBytes];
-  // Two places may be the same.
+  // A set, because two positions may coincide.
   const faults = new Set<string>();
-  const alternates: Place[] = [];
-  const readCopies = (places: readonly Place[]) =>
-    places.map((place) => readCopy(image, place, { faults, alternates }))
+  const alternates: HeaderPosition[] = [];
+  const readCopies = (positions: readonly HeaderPosition[]) =>
+    positions.map((position) => readCopy(image, position, { faults, alternates }))
       .filter((copy) => copy !== null);
 
   let copies = readCopies(sizes.map((sectorBytes) => ({ lba: PRIMARY_LBA, sectorBytes })));
@@ -93,8 +91,7 @@ export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): Par
       lba: Math.floor(image.bytes / sectorBytes) - 1,
       sectorBytes,
     }));
-    // The second copy does not lie in the last sector if the disk has grown since it was
-    // partitioned.
+    // The second copy is not in the last sector if the disk has grown since it was partitioned.
     copies = readCopies([...alternates, ...last]);
   }
   const [copy] = copies;
@@ -125,20 +122,20 @@ export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): Par
 }
 
 /**
- * Reads the copy whose header lies at a place; `null` if it is not there or damaged.
+ * Reads the copy whose header is at a position; `null` if there is none or it is damaged.
  *
- * @param notes.faults Gets what is damaged.
- * @param notes.alternates Gets the place of the other copy, where a first copy's header names it.
+ * @param notes.faults Receives what is damaged.
+ * @param notes.alternates Receives the position of the other copy if a first copy's header has it.
  */
 function readCopy(
   image: ImageSource,
-  place: Place,
-  notes: { faults: Set<string>; alternates: Place[] },
+  position: HeaderPosition,
+  notes: { faults: Set<string>; alternates: HeaderPosition[] },
 ): Copy | null {
-  const { lba, sectorBytes } = place;
-  const sector = readHeaderSector(image, place);
+  const { lba, sectorBytes } = position;
+  const sector = readHeaderSector(image, position);
   if (sector === null) return null;
-  const header = parseHeader(sector, place);
+  const header = parseHeader(sector, position);
   const entries = header && readEntries(image, header);
   if (header && entries) return { lba, sectorBytes, header, entries };
   notes.faults.add(`${header ? "entries of the header" : "header"} at byte ${lba * sectorBytes}`);
@@ -148,20 +145,23 @@ function readCopy(
   return null;
 }
 
-/** Reads the sector of a header; `null` if it does not lie in the image or has no signature. */
-function readHeaderSector(image: ImageSource, { lba, sectorBytes }: Place): DataView | null {
+/** Reads the sector of a header; `null` if it is outside of the image or has no signature. */
+function readHeaderSector(
+  image: ImageSource,
+  { lba, sectorBytes }: HeaderPosition,
+): DataView | null {
   const offset = lba * sectorBytes;
   if (offset < sectorBytes || offset + sectorBytes > image.bytes) return null;
   const sector = viewOf(image.read(offset, sectorBytes));
   return SIGNATURE.every((word, i) => sector.getUint32(i * 4, true) === word) ? sector : null;
 }
 
-/** Takes a header apart; `null` if it is damaged or was meant for another place. */
-function parseHeader(sector: DataView, { lba, sectorBytes }: Place): GptHeader | null {
+/** Parses a header; `null` if it is damaged or belongs to another position. */
+function parseHeader(sector: DataView, { lba, sectorBytes }: HeaderPosition): GptHeader | null {
   const headerBytes = sector.getUint32(Header.HEADER_BYTES, true);
   if (headerBytes < Header.END || headerBytes > sectorBytes) return null;
   const header = new Uint8Array(sector.buffer, sector.byteOffset, headerBytes).slice();
-  // The checksum is taken with its own field being zero.
+  // The checksum is computed with its own field set to zero.
   header.fill(0, Header.HEADER_CRC, Header.HEADER_CRC + 4);
   if (crc32(header) !== sector.getUint32(Header.HEADER_CRC, true)) return null;
   if (readUint64(sector, Header.MY_LBA) !== lba) return null;
@@ -174,7 +174,7 @@ function parseHeader(sector: DataView, { lba, sectorBytes }: Place): GptHeader |
   };
 }
 
-/** Reads the array of entries; `null` if it is damaged, too large or does not lie in the image. */
+/** Reads the array of entries; `null` if it is damaged, too large or outside of the image. */
 function readEntries(image: ImageSource, header: GptHeader): Uint8Array | null {
   const { entriesOffset, entryCount, entryBytes, entriesCrc } = header;
   const bytes = entryCount * entryBytes;
@@ -217,7 +217,7 @@ function readGuid(view: DataView, at: number): string {
   ].join("-").toUpperCase();
 }
 
-/** Reads a name: UTF-16, ended by a zero or by its field. */
+/** Reads a name: UTF-16, up to a zero or the end of its field. */
 function readName(view: DataView, start: number, end: number): string {
   let name = "";
   for (let at = start; at < end; at += 2) {
@@ -228,7 +228,7 @@ function readName(view: DataView, start: number, end: number): string {
   return name;
 }
 
-/** Reads 64 bits; a number above 2^53 is not exact. */
+/** Reads 64 bits; numbers above 2^53 are not exact. */
 function readUint64(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
 }
@@ -237,7 +237,7 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** CRC-32 of a byte, bits reflected, polynomial 0x04C11DB7. */
+/** CRC-32 of each byte: bits reflected, polynomial 0x04C11DB7. */
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;
   for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);

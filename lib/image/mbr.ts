@@ -1,8 +1,8 @@
 /**
- * Reads partition tables of the kind that PCs have had since DOS: four entries in the master boot
- * record (MBR), and a chain of extended boot records (EBR) with the logical partitions. Pure.
+ * Reads the partition tables that PCs have had since DOS: four entries in the master boot record
+ * (MBR), and a chain of extended boot records (EBR) with the logical partitions. Pure.
  *
- * Nothing in it says how long a sector is: `sector_size.ts` finds that out.
+ * They do not state the sector size; `sector_size.ts` finds it.
  *
  * @module
  */
@@ -15,20 +15,19 @@ import {
   type SectorBytes,
 } from "./partition.ts";
 import { findSectorSize, type SectorRun } from "./sector_size.ts";
+import { BOOT_RECORD_BYTES, hasBootSignature } from "./signatures.ts";
 
-/** A boot record's part that counts; it is no longer where sectors are. */
-const RECORD_BYTES = 512;
 const ENTRIES_OFFSET = 446;
 const ENTRY_BYTES = 16;
 const ENTRIES = 4;
 
-/** The type of the entry that keeps programs which know no GPT from taking the disk for empty. */
+/** Type of the entry that makes the disk look used to programs that know no GPT. */
 const PROTECTIVE_TYPE = 0xee;
 
 /** Extended partitions: of DOS, of Windows 95 (LBA), of Linux. */
 const EXTENDED_TYPES: readonly number[] = [0x05, 0x0f, 0x85];
 
-/** The kernel knows no more than 256 partitions of a disk. */
+/** The kernel supports at most 256 partitions per disk. */
 const MAX_CHAIN_RECORDS = 256;
 
 const FIRST_LOGICAL_NUMBER = 5;
@@ -37,7 +36,7 @@ const FIRST_LOGICAL_NUMBER = 5;
 export interface MbrEntry {
   /** 0 for an unused entry. */
   readonly type: number;
-  /** Number of the first sector; what it is counted from depends on the record and the type. */
+  /** Number of the first sector, counted from a sector that depends on the record and the type. */
   readonly start: number;
   readonly sectors: number;
 }
@@ -45,8 +44,8 @@ export interface MbrEntry {
 /**
  * Reads the entries of a master boot record.
  *
- * @returns All four, used or not; `null` if there are none: without the signature, or where a file
- *   system's boot record, which has it too, holds code or text.
+ * @returns All four, used or not; `null` if there is no table: the signature is missing, or it is
+ *   the boot record of a file system, which has the signature but code or text instead of entries.
  */
 export function readMbr(image: ImageSource): readonly MbrEntry[] | null {
   const record = readRecord(image, 0);
@@ -58,17 +57,15 @@ export function readMbr(image: ImageSource): readonly MbrEntry[] | null {
   return entriesOf(record);
 }
 
-/**
- * Whether the entries only say that the disk has a GPT; other entries beside that one do not count.
- */
+/** Whether an entry says that the disk has a GPT. Then the other entries do not count. */
 export function isProtectiveMbr(entries: readonly MbrEntry[]): boolean {
   return entries.some(({ type }) => type === PROTECTIVE_TYPE);
 }
 
 /**
- * Reads the partitions that the entries of a master boot record name, and the logical ones.
+ * Reads the partitions in the entries of a master boot record, and the logical ones.
  *
- * @param knownSectorBytes Unit of the entries' numbers; without it, it is found out.
+ * @param knownSectorBytes The sector size; default: it is found by the image's content.
  */
 export function readMbrPartitions(
   image: ImageSource,
@@ -77,7 +74,7 @@ export function readMbrPartitions(
 ): PartitionTable {
   const extended = entries.filter(isExtended);
   const { sectorBytes, doubt } = knownSectorBytes === undefined
-    ? findSectorSize(image, entries.filter(isUsed).map(placeOf))
+    ? findSectorSize(image, entries.filter(isUsed).map(sectorsOf))
     : { sectorBytes: knownSectorBytes, doubt: null };
   const unit = { sectorBytes, imageBytes: image.bytes };
   const partitions: Partition[] = [];
@@ -102,9 +99,9 @@ export function readMbrPartitions(
 /**
  * Follows the chain of boot records in an extended partition.
  *
- * @param extendedStart Number of the extended partition's first sector.
- * @returns The logical partitions, `start` counted from the image's start; `fault` says why there
- *   may be more.
+ * @param extendedStart Number of the first sector of the extended partition.
+ * @returns The logical partitions, `start` counted from the image's start; `fault` says why some
+ *   may be missing.
  */
 function readChain(
   image: ImageSource,
@@ -124,24 +121,23 @@ function readChain(
     seen.add(at);
     const record = readRecord(image, at * sectorBytes);
     if (record === null) return broken(at, "there is no boot record");
-    // Usually the first entry is the partition and the second the link. Others have been seen the
-    // other way round.
+    // Usually the first entry is the partition and the second the link, but the opposite occurs.
     const used = entriesOf(record).filter(isUsed);
     const logical = used.find((entry) => !isExtended(entry));
     const link = used.find(isExtended);
-    // A partition is counted from its own boot record, the next record from the extended
-    // partition's start.
+    // A logical partition is counted from its boot record, the next record from the start of the
+    // extended partition.
     if (logical) logicals.push({ ...logical, start: at + logical.start });
     if (!link) return { logicals, fault: null };
     at = extendedStart + link.start;
   }
 }
 
-/** Reads a boot record; `null` if it would not lie in the image or has no signature. */
+/** Reads a boot record; `null` if it is beyond the image's end or has no signature. */
 function readRecord(image: ImageSource, offset: number): Uint8Array | null {
-  if (offset + RECORD_BYTES > image.bytes) return null;
-  const record = image.read(offset, RECORD_BYTES);
-  return record[510] === 0x55 && record[511] === 0xaa ? record : null;
+  if (offset + BOOT_RECORD_BYTES > image.bytes) return null;
+  const record = image.read(offset, BOOT_RECORD_BYTES);
+  return hasBootSignature(record) ? record : null;
 }
 
 function entriesOf(record: Uint8Array): MbrEntry[] {
@@ -160,8 +156,8 @@ function isUsed({ type, sectors }: MbrEntry): boolean {
   return type !== 0 && sectors > 0;
 }
 
-/** Where an entry's partition lies, and how one sees that it begins there. */
-function placeOf(entry: MbrEntry): SectorRun {
+/** The sectors of an entry's partition, and what they start with. */
+function sectorsOf(entry: MbrEntry): SectorRun {
   const { start, sectors } = entry;
   return { start, sectors, beginsWith: isExtended(entry) ? "boot record" : "signature" };
 }

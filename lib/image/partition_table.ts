@@ -1,11 +1,11 @@
 /**
- * Finds the partitions of an image, so that one of them can be restored alone. Read this first:
- * `mbr.ts` and `gpt.ts` read the two kinds of tables, `sector_size.ts` finds out in which unit an
- * MBR counts, `partition.ts` says what they find. Pure.
+ * Finds the partitions of an image, so that one of them can be restored alone. Read this file
+ * first: `mbr.ts` and `gpt.ts` read the two kinds of tables, `sector_size.ts` finds the unit of an
+ * MBR, and `partition.ts` has the result's types. Pure.
  *
- * A table is what a virtual machine wrote, and so is not to be trusted: whatever it says, reading
- * it ends, asks for few bytes and throws {@linkcode UsageError} only. An entry that makes no sense
- * spoils no other.
+ * The table was written by a virtual machine and is untrusted: whatever it contains, reading it
+ * ends, asks for few bytes and throws only {@linkcode UsageError}. A nonsensical entry does not
+ * affect the others.
  *
  * @module
  */
@@ -18,15 +18,15 @@ import type { ImageSource, Partition, PartitionTable, SectorBytes } from "./part
 export type { ImageSource, Partition, PartitionTable, SectorBytes } from "./partition.ts";
 export { PARTITION_NUMBERS, SECTOR_SIZES } from "./partition.ts";
 
-/** Most numbers, or runs of numbers, that a message lists. */
+/** How many numbers, or runs of numbers, a message lists at most. */
 const MAX_LISTED = 16;
 
 /**
  * Reads the partition table of an image: a GPT if the MBR says that there is one, else the MBR's
  * own, as Linux does.
  *
- * @param sectorBytes How long a sector is; without it, it is found out.
- * @throws {UsageError} If there is no table, or a GPT without a whole copy.
+ * @param sectorBytes The sector size; default: it is found by the image's content.
+ * @throws {UsageError} If there is no table, or no intact copy of a GPT.
  */
 export function readPartitionTable(image: ImageSource, sectorBytes?: SectorBytes): PartitionTable {
   const entries = readMbr(image);
@@ -44,8 +44,8 @@ export function readPartitionTable(image: ImageSource, sectorBytes?: SectorBytes
 /**
  * Finds a partition that can be restored.
  *
- * @returns A partition without a fault: at least one byte, all within the image.
- * @throws {UsageError} If the table has none of that number, or one that does not lie in the image.
+ * @returns A partition without a fault: it has at least one byte and lies within the image.
+ * @throws {UsageError} If there is no such number, or the partition has a fault.
  */
 export function findPartition(table: PartitionTable, number: number): Partition {
   const partition = table.partitions.find((candidate) => candidate.number === number);
@@ -59,7 +59,7 @@ export function findPartition(table: PartitionTable, number: number): Partition 
   return partition;
 }
 
-/** Lists the numbers there are: "there are 1, 2 and 5 to 7". */
+/** Lists the numbers of a table: "there are 1, 2 and 5 to 7". */
 function listNumbers({ partitions }: PartitionTable): string {
   const runs: { first: number; last: number }[] = [];
   for (const { number } of partitions) {

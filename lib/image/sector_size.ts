@@ -1,57 +1,55 @@
 /**
- * Finds out how long the sectors are in which an MBR counts, which it does not say itself. Pure.
+ * Finds the sector size in which an MBR counts, because the MBR does not state it. Pure.
  *
- * Virtual disks have sectors of 512 bytes, disks that were copied from hardware may have 4096. A
- * wrong guess gives bytes that lie elsewhere in the image, so a guess is never taken for more: what
- * tells is where the partitions' file systems begin, and where the image ends; where partitioning
- * tools put partitions is a hint only.
+ * Virtual disks have sectors of 512 bytes, disks copied from hardware may have 4096. A wrong guess
+ * yields bytes from elsewhere in the image, so a guess is always reported as one. The evidence is
+ * where the file systems of the partitions start, and where the image ends; where partitioning
+ * tools put partitions is only a hint.
  *
  * @module
  */
 
 import { isChunkFault } from "../errors.ts";
 import { type ImageSource, SECTOR_SIZES, type SectorBytes } from "./partition.ts";
-import { findSignature, SIGNATURE_BYTES } from "./signatures.ts";
+import {
+  BOOT_RECORD_BYTES,
+  findSignature,
+  hasBootSignature,
+  SIGNATURE_BYTES,
+} from "./signatures.ts";
 
-/** Sectors of a disk in which a partition lies. */
+/** The sectors of a partition. */
 export interface SectorRun {
-  /** Number of the first one. */
+  /** Number of the first sector. */
   readonly start: number;
-  /** How many there are, > 0. */
+  /** Number of sectors, > 0. */
   readonly sectors: number;
-  /**
-   * What is at its start if it is used: a file system or the like, or the first boot record of a
-   * chain.
-   */
+  /** What is at its start if it is used: a file system and so on, or the first boot record. */
   readonly beginsWith: "signature" | "boot record";
 }
 
-/** A sector size. */
+/** A sector size, and how certain it is. */
 export interface SectorSize {
   readonly sectorBytes: SectorBytes;
-  /** Why it is no more than the likelier one: a phrase; `null` if it is certain. */
+  /** Why it is only the likelier one: a phrase; `null` if it is certain. */
   readonly doubt: string | null;
 }
 
 const [SMALL, LARGE] = SECTOR_SIZES;
 
-/** Multiples of this are where partitioning tools begin a partition, the first one at once. */
+/** Partitioning tools start partitions at multiples of this, and the first at this offset. */
 const ALIGNMENT_BYTES = 1_048_576;
 
-/** Where partitions began when disks had cylinders, heads and 63 sectors. */
+/** Where the first partition started when disks had cylinders, heads and 63 sectors. */
 const DOS_FIRST_START = 63;
 
-/** A boot record ends with this. */
-const BOOT_RECORD_BYTES = 512;
-const BOOT_SIGNATURE = [0x55, 0xaa] as const;
-
 /**
- * Finds the sector size of an image from the partitions of its MBR.
+ * Finds the sector size of an image by the partitions of its MBR.
  *
- * Reads at most two pieces of {@linkcode SIGNATURE_BYTES} for each run; chunks that cannot be read
- * tell nothing.
+ * Reads at most two pieces of {@linkcode SIGNATURE_BYTES} per run; unreadable chunks count as
+ * inconclusive.
  *
- * @param runs Those of the four entries that are used.
+ * @param runs The used ones of the four entries.
  */
 export function findSectorSize(image: ImageSource, runs: readonly SectorRun[]): SectorSize {
   if (runs.length === 0) return { sectorBytes: SMALL, doubt: null };
@@ -79,7 +77,7 @@ export function findSectorSize(image: ImageSource, runs: readonly SectorRun[]): 
   };
 }
 
-/** Whether the image holds at a byte what a partition begins with. */
+/** Whether the image has at an offset what the partition should start with. */
 function isFoundAt(image: ImageSource, run: SectorRun, offset: number): boolean {
   const length = Math.min(SIGNATURE_BYTES, image.bytes - offset);
   if (length < BOOT_RECORD_BYTES) return false;
@@ -90,19 +88,18 @@ function isFoundAt(image: ImageSource, run: SectorRun, offset: number): boolean 
     if (isChunkFault(error)) return false;
     throw error;
   }
-  if (run.beginsWith === "signature") return findSignature(bytes) !== null;
-  return BOOT_SIGNATURE.every((byte, i) => bytes[BOOT_RECORD_BYTES - 2 + i] === byte);
+  return run.beginsWith === "signature" ? findSignature(bytes) !== null : hasBootSignature(bytes);
 }
 
-/** Whether a partition lies in the image with small sectors only. */
+/** Whether some partition fits into the image only with small sectors. */
 function isLimitedTo(imageBytes: number, runs: readonly SectorRun[]): boolean {
   const ends = runs.map(({ start, sectors }) => start + sectors);
   return ends.some((end) => end * SMALL <= imageBytes && end * LARGE > imageBytes);
 }
 
 /**
- * Whether all partitions begin where tools begin them, or the last one ends where the image does,
- * but only with large sectors.
+ * Whether, only with large sectors, all partitions start where tools start them, or the last one
+ * ends where the image does.
  */
 function looksLarge(imageBytes: number, runs: readonly SectorRun[]): boolean {
   const first = Math.min(...runs.map(({ start }) => start));

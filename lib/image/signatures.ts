@@ -1,36 +1,38 @@
 /**
  * Recognises what a disk, partition or volume holds by the signature at its start: a file system,
- * swap space, a volume of LVM or the like. Pure.
+ * swap space, an LVM volume and so on. Pure.
  *
- * Only what marks a *start* counts. Copies of a superblock that lie elsewhere in a file system are
- * told from the first one where they look alike. Places and values are those of libblkid, with
- * which a test compares.
+ * Only what marks a *start* counts: copies of a superblock inside a file system are told apart from
+ * the first one. Offsets and values are those of libblkid; a test compares with it.
  *
  * @module
  */
 
-/**
- * How many bytes from the start on {@linkcode findSignature} looks at; fewer will do if there are
- * no more.
- */
+/** How many bytes {@linkcode findSignature} looks at; fewer will do if there are no more. */
 export const SIGNATURE_BYTES = 0x11000;
 
-/** A text at a place, and what else must hold. */
+/** Length of a boot record: of a disk's first sector, or of a partition's. */
+export const BOOT_RECORD_BYTES = 512;
+
+/** Whether bytes start with a boot record, which ends with 0x55 0xAA. */
+export function hasBootSignature(bytes: Uint8Array): boolean {
+  return bytes[BOOT_RECORD_BYTES - 2] === 0x55 && bytes[BOOT_RECORD_BYTES - 1] === 0xaa;
+}
+
+/** A text at an offset, and what else must be true. */
 interface Signature {
   readonly name: string;
   readonly offset: number;
-  /** Its characters are bytes. */
+  /** Each character is a byte. */
   readonly text: string;
   readonly isStart?: (view: DataView) => boolean;
 }
 
-const BOOT_SIGNATURE = { offset: 510, bytes: [0x55, 0xaa] } as const;
-
 const SIGNATURES: readonly Signature[] = [
   { name: "ext file system", offset: 0x438, text: "\x53\xef", isStart: isExtStart },
-  // mkfs.xfs marks the copies of the superblock, one in each allocation group, as unfinished.
+  // mkfs.xfs marks the copies of the superblock, one per allocation group, as in progress.
   { name: "XFS file system", offset: 0, text: "XFSB", isStart: isXfsStart },
-  // A superblock says at which byte it lies.
+  // A superblock contains its own offset.
   {
     name: "btrfs file system",
     offset: 0x10040,
@@ -62,7 +64,7 @@ const SIGNATURES: readonly Signature[] = [
   })),
   { name: "RAID member", offset: 0, text: "\xfc\x4e\x2b\xa9" },
   { name: "RAID member", offset: 4096, text: "\xfc\x4e\x2b\xa9" },
-  // At the end of the first page, whose size is the machine's.
+  // At the end of the first page, whose size depends on the machine.
   ...[4096, 16_384, 65_536].map((pageBytes) => ({
     name: "swap space",
     offset: pageBytes - 10,
@@ -71,10 +73,10 @@ const SIGNATURES: readonly Signature[] = [
 ];
 
 /**
- * Recognises what begins with some bytes.
+ * Recognises what starts with some bytes.
  *
- * @param bytes The first {@linkcode SIGNATURE_BYTES}, or fewer if there are no more.
- * @returns What it is, such as "XFS file system" or "swap space"; `null` if nothing is recognised.
+ * @param bytes The first {@linkcode SIGNATURE_BYTES}, or all if there are fewer.
+ * @returns Such as "XFS file system" or "swap space"; `null` if nothing is recognised.
  */
 export function findSignature(bytes: Uint8Array): string | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -89,9 +91,9 @@ export function findSignature(bytes: Uint8Array): string | null {
 }
 
 /**
- * Whether an ext superblock is the first one: two bytes are little to go by, and the copies in file
- * systems with blocks of 1 KiB lie 1 KiB behind multiples of 8 MiB, as the first one lies 1 KiB
- * behind the start.
+ * Whether an ext superblock is the first one. The two bytes of its signature prove little, and with
+ * blocks of 1 KiB the copies lie 1 KiB after multiples of 8 MiB, just as the first one lies 1 KiB
+ * after the start.
  */
 function isExtStart(view: DataView): boolean {
   const superblock = 1024;
@@ -104,13 +106,11 @@ function isExtStart(view: DataView): boolean {
   return inodes > 0 && blocks > 0 && logBlockKib <= 6 && revision <= 1 && groupNumber === 0;
 }
 
-/** Whether an XFS superblock is the first one, which is not in progress (`sb_inprogress`). */
+/** Whether an XFS superblock is the first one: only copies are in progress (`sb_inprogress`). */
 function isXfsStart(view: DataView): boolean {
   return view.byteLength > 126 && view.getUint8(126) === 0;
 }
 
 function isBootSector(view: DataView): boolean {
-  const { offset, bytes } = BOOT_SIGNATURE;
-  return view.byteLength >= offset + bytes.length &&
-    bytes.every((byte, i) => view.getUint8(offset + i) === byte);
+  return hasBootSignature(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
 }
