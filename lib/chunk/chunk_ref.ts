@@ -1,46 +1,39 @@
 /**
- * Says in words where in the image a chunk belongs, for error messages.
+ * Refers to a chunk that is to be read, and describes it in error messages by where it belongs in
+ * the image.
  *
  * @module
  */
 
 import { CHUNK_BYTES } from "../store/layout.ts";
 
-/** Seqs, of which there may be millions. */
+/** A list of seqs, possibly millions. */
 export interface SeqList {
-  /** The first of them, ascending. */
+  /** The first few seqs, ascending. */
   readonly first: readonly number[];
-  /** Number of all. */
+  /** Number of all seqs. */
   readonly count: number;
 }
 
-/** A chunk that is to be read, and where its content belongs. */
+/** A chunk to be read, and where its content belongs. */
 export interface ChunkRef {
   /** 32 lower-case hex digits. */
   readonly id: string;
-  /**
-   * Lists the numbers of the chunk's places in the image, ascending; called only to describe a
-   * failure.
-   */
+  /** Lists the seqs of the chunk in the image, ascending; called only to describe a failure. */
   readonly seqs: () => SeqList | readonly number[];
-  /**
-   * Size of the image in bytes, which ends the range of its last chunk; default: all chunks count
-   * in full.
-   */
+  /** Size of the image, where its last seq ends; default: all seqs count in full. */
   readonly imageBytes?: number;
 }
 
-/** More places than this are counted, not listed. */
-const LISTED_PLACES = 4;
+/** How many seqs a message lists; it counts the others. */
+const LISTED_SEQS = 4;
 
-/**
- * Renders a chunk with its places: `"4db6…" (seq 17, image bytes 71303168 to 75497471)`.
- */
+/** Describes a chunk with its seqs: `"4db6…" (seq 17, image bytes 71303168 to 75497471)`. */
 export function describeChunk(chunk: ChunkRef): string {
   const { imageBytes = Infinity } = chunk;
   const { first, count } = seqListOf(chunk);
   if (count === 0) return `"${chunk.id}"`;
-  const listed = first.slice(0, LISTED_PLACES);
+  const listed = first.slice(0, LISTED_SEQS);
   const more = count - listed.length;
   const ranges = listed.map((seq) =>
     `${seq * CHUNK_BYTES} to ${Math.min((seq + 1) * CHUNK_BYTES, imageBytes) - 1}`
@@ -57,7 +50,7 @@ function seqListOf(chunk: ChunkRef): SeqList {
   return "count" in seqs ? seqs : { first: seqs, count: seqs.length };
 }
 
-/** The fields of an error that say where a chunk belongs. */
+/** Returns the fields of an error that say where a chunk belongs. */
 export function seqFields(chunk: ChunkRef): { seqs: readonly number[]; seqCount: number } {
   const { first, count } = seqListOf(chunk);
   return { seqs: first, seqCount: count };

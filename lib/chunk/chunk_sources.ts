@@ -1,8 +1,7 @@
 /**
- * Where chunks are read from: the revision's own backup directory first, then others that may hold
- * a good copy.
+ * Reads chunks from the revision's own backup directory, or from others that may have a good copy.
  *
- * A chunk is named after its content, so a file from anywhere will do if it has the right content.
+ * A chunk is named after its content, so a file from any directory will do if its content is right.
  * Runs in a worker.
  *
  * @module
@@ -12,20 +11,20 @@ import { fromFirstGood } from "./chunk_file.ts";
 import { ChunkDecoder, type DecodedChunk, type PageCachePolicy } from "./decoder.ts";
 import type { ChunkRef } from "./chunk_ref.ts";
 
-/** A decoded chunk and where it came from. */
+/** A decoded chunk and its source. */
 export interface FoundChunk extends DecodedChunk {
-  /** Index of the backup directory. */
+  /** Index of the backup directory that had a good copy. */
   readonly source: number;
 }
 
-/** Reads and decodes the chunks of a revision from one or several backup directories. */
+/** Reads and decodes the chunks of a revision from one or more backup directories. */
 export class ChunkSources {
   readonly #decoders: readonly ChunkDecoder[];
 
   /**
    * @param dirs Backup directories, the revision's own first.
-   * @param options.verify Whether the content of the first one's chunks is compared with their ids;
-   *   that of others always is.
+   * @param options.verify Whether chunks from the first directory are compared with their ids;
+   *   chunks from the others always are.
    */
   constructor(dirs: readonly string[], options: { verify: boolean; pageCache: PageCachePolicy }) {
     const { verify, pageCache } = options;
@@ -34,7 +33,7 @@ export class ChunkSources {
     );
   }
 
-  /** Asks the kernel to begin reading a chunk's file in the first directory. */
+  /** Asks the kernel to start reading a chunk's file in the first directory. */
   prefetch(id: string): void {
     this.#decoders[0]!.prefetch(id);
   }
@@ -43,10 +42,8 @@ export class ChunkSources {
    * Decodes a chunk from the first directory that has a good copy.
    *
    * @param output Index of the output buffer, as for {@linkcode ChunkDecoder.decode}.
-   * @throws {ChunkMissingError | ChunkCorruptError} What is wrong in the first directory, if no
-   *   other one has a good copy.
-   * @throws {OsError} If one cannot be read for what says nothing of the chunk, and no other one
-   *   has a good copy.
+   * @throws {OsError} If none has, and one of them could not be read: its copy may be good.
+   * @throws {ChunkMissingError | ChunkCorruptError} Otherwise what is wrong in the first directory.
    */
   decode(chunk: ChunkRef, output: number, needed: number): FoundChunk {
     return fromFirstGood(this.#decoders, (decoder, source) => ({

@@ -109,7 +109,7 @@ export class ChunkDecoder {
       const room = input.subarray(0, encoding.maxFileBytes);
       const fileBytes = readFull(fd, room, path);
       if (fileBytes === room.length && readFull(fd, this.#probe, path) > 0) {
-        const detail = `its file is longer than ${fileBytes} bytes, as none can be`;
+        const detail = `its file is longer than ${fileBytes} bytes; no valid chunk file is`;
         throw corruptChunk(chunk, { path, reason: "size", detail });
       }
       if (this.#pageCache === "drop") adviseFd(fd, FileAdvice.DONTNEED);

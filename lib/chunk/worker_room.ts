@@ -1,9 +1,9 @@
 /**
- * How many workers fit into what the system gives this process.
+ * How many workers the limits of the system allow.
  *
- * The runtime aborts the process where it gets no descriptor, thread or memory for a worker, so
- * that has to be known before. It is asked before a target is emptied or a mount made; the workers
- * are started (and have said so) before that too.
+ * The runtime aborts the process if it gets no descriptor, thread or memory for a worker, so this
+ * is checked beforehand. Both the check and the start of the workers come before a target is
+ * emptied or a mount made.
  *
  * @module
  */
@@ -15,16 +15,16 @@ import { hasAddressSpace, spareDescriptors, spareThreads } from "../linux/headro
 const MIB = 1_048_576;
 const GIB = 1024 * MIB;
 
-/** What one worker takes, and all of a run beside its workers; each with a little to spare. */
+/** What one worker needs, and what the rest of the process needs; each with a little to spare. */
 interface Need {
   readonly worker: number;
   readonly beside: number;
 }
 
 /**
- * Measured with Deno 2.6.8 (x86_64, 1 to 64 workers; the highest values of /proc/PID/fd and
- * /proc/PID/status): 7 descriptors, 2 threads, 4.6 GiB of address space (4 of them for the codec's
- * memory to grow into) and 13 to 15 MiB of memory a worker.
+ * Measured with Deno 2.6.8 (x86_64, 1 to 64 workers; peaks in /proc/PID/fd and /proc/PID/status),
+ * per worker: 7 descriptors, 2 threads, 4.6 GiB of address space (4 GiB for the codec's memory to
+ * grow into) and 13 to 15 MiB of memory.
  */
 const NEEDS = {
   descriptors: { worker: 8, beside: 8 },
@@ -33,12 +33,12 @@ const NEEDS = {
   memoryBytes: { worker: 20 * MIB, beside: 16 * MIB },
 } as const satisfies Record<string, Need>;
 
-/** What the system has left; each function gets how much is wanted, and need not look for more. */
+/** What the system has left. Each function is told how much is wanted and need not look further. */
 export interface Headroom {
   readonly descriptors: (wanted: number) => number;
   readonly threads: (wanted: number) => number;
   readonly addressBytes: (wanted: number) => number;
-  /** Bytes of memory, `null` if unknown. */
+  /** Bytes of free memory; `null` if unknown. */
   readonly memoryBytes: () => number | null;
 }
 
@@ -49,11 +49,11 @@ const SYSTEM: Headroom = {
   memoryBytes: freeMemoryBytes,
 };
 
-/** How many workers fit. */
+/** How many workers can be started. */
 export interface WorkerRoom {
-  /** 1 to the number that was asked for. */
+  /** At least 1, at most the number that was wanted. */
   readonly threads: number;
-  /** Why it is less than that, in a line for people; `null` if it is not. */
+  /** Says in one line why it is less; `null` if it is not. */
   readonly notice: string | null;
 }
 
@@ -61,8 +61,8 @@ export interface WorkerRoom {
  * Finds out how many workers can be started.
  *
  * @param wanted Number of workers, >= 1.
- * @param system Default: the system.
- * @throws {ResourceError} If there is no room for one; the message names the limit.
+ * @param system Default: the real system.
+ * @throws {ResourceError} If there is not enough for one; the message names the limit.
  */
 export function roomForWorkers(wanted: number, system: Headroom = SYSTEM): WorkerRoom {
   const limits = [
@@ -99,7 +99,7 @@ function limitOf(
   return { workers: Math.min(wanted, Math.floor((amount - beside) / worker)), name };
 }
 
-/** Looks for the most address space that there is for some workers. */
+/** Finds the most address space, up to `wanted` bytes, by trying. */
 function spareAddressBytes(wanted: number): number {
   const { worker } = NEEDS.addressBytes;
   let bytes = wanted;

@@ -11,14 +11,14 @@ function failureOf(errno: number): unknown {
   return unreadable(PATH, CHUNK, osError(errno, { syscall: "read", path: PATH }));
 }
 
-Deno.test("unreadable() makes a chunk missing for what says that it is not there or unreadable", () => {
+Deno.test("unreadable() reports a missing chunk if the file is absent or unreadable", () => {
   const { ENOENT, ENOTDIR, ELOOP, EISDIR, EIO, EUCLEAN, EBADMSG, EREMOTEIO, ENODATA } = Errno;
   for (const errno of [ENOENT, ENOTDIR, ELOOP, EISDIR, EIO, EUCLEAN, EBADMSG, EREMOTEIO, ENODATA]) {
     assertInstanceOf(failureOf(errno), ChunkMissingError, errnoName(errno));
   }
 });
 
-Deno.test("unreadable() makes nothing of what says nothing of the chunk, but a next step", () => {
+Deno.test("unreadable() gives a next step if the error says nothing about the chunk", () => {
   const cases: [advice: string, errnos: number[]][] = [
     ["run this as a user who may read it (see ls -l)", [Errno.EACCES, Errno.EPERM]],
     ["unlock its encrypted directory", [Errno.ENOKEY]],
@@ -46,11 +46,11 @@ Deno.test("unreadable() leaves other errors as they are", () => {
   }
 });
 
-Deno.test("inFile() names a file as messages end with it", () => {
+Deno.test("inFile() names a file for the end of a message", () => {
   assertEquals(inFile("/a\nb"), ' (file "/a\\nb")');
 });
 
-Deno.test("fromFirstGood() prefers what could not be looked at to what is damaged", () => {
+Deno.test("fromFirstGood() reports an unreadable copy rather than a damaged one", () => {
   const fields = { chunkId: CHUNK.id, seqs: [], path: PATH };
   const missing = new ChunkMissingError("missing", fields);
   const corrupt = new ChunkCorruptError("corrupt", { ...fields, reason: "hash" });

@@ -39,7 +39,7 @@ class Scene implements Disposable {
   }
 }
 
-Deno.test("ChunkSources.decode() takes the first good copy, and says whose it is", () => {
+Deno.test("ChunkSources.decode() takes the first good copy, and says from which directory", () => {
   using scene = new Scene();
   for (const [at, reason] of [[0, "hash"], [1, "encoding"]] as const) {
     const { source, bytes, fileBytes } = scene.decode();
@@ -50,7 +50,7 @@ Deno.test("ChunkSources.decode() takes the first good copy, and says whose it is
   }
   assertEquals(scene.decode().source, 2);
   damageChunk(scene.path(2), "missing");
-  // What is wrong in the first directory is what is told.
+  // The error is that of the first directory.
   const error = assertThrows(() => scene.decode(), ChunkCorruptError);
   assertEquals([error.path, error.reason, error.seqs], [scene.path(0), "hash", [7]]);
 });

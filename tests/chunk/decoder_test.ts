@@ -8,7 +8,7 @@ import "../support/libraries.ts";
 import { assertBytes, Scratch } from "../target/machine.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 
-/** Where the chunks of these tests are said to stand. */
+/** Where the chunks of these tests belong. */
 const SEQS: readonly number[] = [3, 7];
 
 /** A store of two chunks, one full and one short. */
@@ -58,7 +58,7 @@ Deno.test("ChunkDecoder.decode() brings a chunk to the output buffer that is ask
   }
 });
 
-Deno.test("ChunkDecoder.decode() takes a chunk that is longer than needed, and says how long it is", () => {
+Deno.test("ChunkDecoder.decode() accepts a chunk that is longer than needed, and returns its length", () => {
   using scene = new Scene();
   for (const needed of [1, 99_999, 100_000]) {
     const { bytes } = scene.decoder().decode(scene.chunk(1), 0, needed);
@@ -97,7 +97,7 @@ function withStream(...stream: number[]): (content: Content) => Content {
   return (content) => Uint8Array.of(...content.subarray(0, HEADER_BYTES), ...stream);
 }
 
-/** What may stand in the file of the short chunk, and what is said of it. */
+/** What the file of the short chunk contains, and how the error describes it. */
 const FAULTS: readonly [
   name: string,
   damage: (content: Content) => Uint8Array,
@@ -130,7 +130,7 @@ const FAULTS: readonly [
     "more bytes than any chunk file",
     () => new Uint8Array(codec.input.length + 1).fill(0xf0),
     "size",
-    `its file is longer than ${codec.input.length} bytes, as none can be`,
+    `its file is longer than ${codec.input.length} bytes; no valid chunk file is`,
   ],
   [
     "no stream",
@@ -190,7 +190,7 @@ function assertCorrupt(
   const start = `Cannot use chunk "${id}" (seqs 3, 7, image bytes 12582912 to 16777215, ` +
     "29360128 to 33554431): ";
   assert(error.message.startsWith(start), error.message);
-  // Whoever looks into it needs to know which file, of several directories.
+  // With several directories, the user needs to know which file it is.
   const end = ` (file "${path}")`;
   assert(error.message.endsWith(end), error.message);
   const rest = error.message.slice(start.length, -end.length);
@@ -264,7 +264,7 @@ Deno.test("ChunkDecoder.prefetch() is silent about what decode() will report", (
   decoder.prefetch(id);
 });
 
-Deno.test("ChunkDecoder takes nothing but a chunk id as part of a path", () => {
+Deno.test("ChunkDecoder accepts only a chunk id as part of a path", () => {
   using scene = new Scene();
   const chunk = { id: "../../../../../../../etc/passwd", seqs: () => [0] };
   assertThrows(() => scene.decoder().decode(chunk, 0, 1), RangeError, "as a chunk id");

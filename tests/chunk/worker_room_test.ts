@@ -4,7 +4,7 @@ import { assertEquals, assertThrows } from "../assert.ts";
 
 const MIB = 2 ** 20, GIB = 2 ** 30;
 
-/** A system with room for everything but what is said. */
+/** A system without limits except for the given ones. */
 function system(limits: Partial<Record<keyof Headroom, number>>): Headroom {
   const spare = (name: keyof Headroom) => (wanted: number) =>
     Math.min(wanted, limits[name] ?? Infinity);
@@ -16,7 +16,7 @@ function system(limits: Partial<Record<keyof Headroom, number>>): Headroom {
   };
 }
 
-Deno.test("roomForWorkers() takes all workers where there is room", () => {
+Deno.test("roomForWorkers() allows all workers if there is room", () => {
   const all = { threads: 24, notice: null };
   assertEquals(roomForWorkers(24, system({})), all);
   assertEquals(roomForWorkers(24, system({ descriptors: 200, threads: 52 })), all);
@@ -39,7 +39,7 @@ const CASES: readonly [
 ];
 
 for (const [limits, threads, name] of CASES) {
-  Deno.test(`roomForWorkers() takes fewer workers and says why: ${JSON.stringify(limits)}`, () => {
+  Deno.test(`roomForWorkers() allows fewer workers and says why: ${JSON.stringify(limits)}`, () => {
     assertEquals(roomForWorkers(24, system(limits)), {
       threads,
       notice: `Using ${threads} of 24 workers: the limit of ${name} leaves no room for more`,

@@ -66,7 +66,7 @@ Deno.test("readPartitionTable() reads entries that are longer, and a header that
   assertEquals(rangesOf(readPartitionTable(image)), [[3, 51_200, 1024]]);
 });
 
-Deno.test("readPartitionTable() refuses a GPT of which no copy is whole, and says what is damaged", () => {
+Deno.test("readPartitionTable() refuses a GPT without an intact copy, and says what is damaged", () => {
   const image = gptImage(MIB, []).write(1024, Uint8Array.of(1)).write(MIB - 512 + 40, PROTECTIVE);
   assertThrows(
     () => readPartitionTable(image),

@@ -42,7 +42,7 @@ for (const sectorBytes of [512, 4096]) {
         100 * sectorBytes,
         bootRecord({ type: 0x83, start: 10, sectors: 20 }, { type: 5, start: 200, sectors: 50 }),
       )
-      // A record whose partition is empty, and then one whose entries stand the other way round.
+      // A record whose partition is empty, then one with its entries in the opposite order.
       .write(
         300 * sectorBytes,
         bootRecord({ type: 0x83, start: 1, sectors: 0 }, { type: 5, start: 400, sectors: 50 }),

@@ -63,7 +63,7 @@ Deno.test("findPartition() names the partitions there are", () => {
   assert(many.length < 150 && many.endsWith("32, …"), many);
 });
 
-Deno.test("findPartition() refuses what does not lie in the image, and nothing else for it", () => {
+Deno.test("findPartition() refuses what is outside of the image, and only that", () => {
   const mbr = new FakeImage(MIB).write(
     0,
     bootRecord(
@@ -100,7 +100,7 @@ Deno.test("findPartition() refuses what does not lie in the image, and nothing e
   }
 });
 
-Deno.test("readPartitionTable() ends with a table or a UsageError, whatever the bytes are", () => {
+Deno.test("readPartitionTable() ends with a table or a UsageError for any bytes", () => {
   const seeds = [
     gptImage(MIB, [{ number: 1, first: 100n, last: 200n }]),
     new FakeImage(MIB)
@@ -117,7 +117,7 @@ Deno.test("readPartitionTable() ends with a table or a UsageError, whatever the 
     const image = new FakeImage(MIB);
     for (const [at, content] of seeds[seed % seeds.length]!.pieces) {
       const copy = content.slice();
-      // Mostly where the numbers stand.
+      // Mostly where the numbers are.
       for (let i = random(4); i > 0; i--) {
         const inEntries = content.length === 512 && random(2) === 0;
         const where = inEntries ? 446 + random(64) : random(Math.min(content.length, 512));

@@ -23,7 +23,7 @@ function judge({ sectorBytes, doubt }: PartitionTable): [SectorBytes, string | n
   return [sectorBytes, doubt];
 }
 
-Deno.test("readPartitionTable() tells the sectors of an MBR by where its file systems begin", () => {
+Deno.test("readPartitionTable() finds the sector size of an MBR by where file systems start", () => {
   const record = bootRecord(linux(2048, 4096), linux(8192, 4096));
   for (const sectorBytes of [512, 4096] as const) {
     for (const start of [2048, 8192]) {
@@ -36,7 +36,7 @@ Deno.test("readPartitionTable() tells the sectors of an MBR by where its file sy
   }
 });
 
-Deno.test("readPartitionTable() tells small sectors by a partition that would not lie in the image", () => {
+Deno.test("readPartitionTable() finds small sectors by a partition that would not fit otherwise", () => {
   // Reaches to the image's end, and one sector less than what 4096 bytes leave room for.
   for (const [end, expected] of [[131_072, null], [16_385, null], [16_384, UNTOLD]] as const) {
     const image = new FakeImage(64 * MIB).write(0, bootRecord(linux(2048, end - 2048)));
@@ -44,7 +44,7 @@ Deno.test("readPartitionTable() tells small sectors by a partition that would no
   }
 });
 
-Deno.test("readPartitionTable() goes by what tools do where nothing tells, and says so", () => {
+Deno.test("readPartitionTable() goes by what tools do if nothing else tells, and says so", () => {
   const cases: [SectorBytes, ...[start: number, sectors: number][]][] = [
     [4096, [256, 5120]],
     [4096, [256, 256], [2048, 256]],
@@ -81,7 +81,7 @@ Deno.test("readPartitionTable() believes file systems more than the end of an im
   );
 });
 
-Deno.test("readPartitionTable() takes the sector size that it is told", () => {
+Deno.test("readPartitionTable() takes the sector size that it is given", () => {
   const image = new FakeImage(64 * MIB).write(0, bootRecord(linux(2048, 4096))).write(MIB, XFS);
   for (const sectorBytes of [512, 4096] as const) {
     const table = readPartitionTable(image, sectorBytes);
@@ -90,7 +90,7 @@ Deno.test("readPartitionTable() takes the sector size that it is told", () => {
   }
 });
 
-Deno.test("readPartitionTable() needs no chunk but the table's to tell the sector size", () => {
+Deno.test("readPartitionTable() finds the sector size even if only the table's chunk is readable", () => {
   const image = new FakeImage(64 * MIB).write(0, bootRecord(linux(2048, 2048)));
   const read = (offset: number, length: number) => {
     if (offset < 512) return image.read(offset, length);
@@ -109,7 +109,7 @@ Deno.test("readPartitionTable() is not misled by remains of a GPT in other secto
     const image = new FakeImage(64 * MIB);
     for (const [at, piece] of remains.pieces) image.write(at, piece);
     for (const [at, piece] of gptImage(64 * MIB, current, sectorBytes).pieces) {
-      // Old pieces lie below new ones.
+      // Newer pieces hide older ones.
       image.pieces.delete(at);
       image.write(at, piece);
     }

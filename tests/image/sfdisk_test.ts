@@ -1,5 +1,5 @@
 /**
- * Compares what is read from tables that sfdisk made with what sfdisk reads.
+ * Reads tables that sfdisk made, and compares the result with what sfdisk reads.
  *
  * @module
  */

@@ -24,7 +24,7 @@ export interface GptFields {
   readonly name?: string;
 }
 
-/** What a header of a GPT may say in place of what is right. */
+/** Fields of a GPT header that replace the right ones. */
 export interface GptHeaderFields {
   readonly headerBytes?: number;
   readonly myLba?: bigint;
@@ -34,11 +34,11 @@ export interface GptHeaderFields {
   readonly entryBytes?: number;
 }
 
-/** "Linux filesystem", as it is written and as it lies on a disk. */
+/** "Linux filesystem", as text and as bytes on a disk. */
 export const LINUX_GUID = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 const LINUX_GUID_BYTES = Uint8Array.fromHex("af3dc60f838472478e793d69d8477de4");
 
-/** An image that only has bytes where they were written, and counts what is read. */
+/** A sparse image that counts what is read. */
 export class FakeImage implements ImageSource {
   readonly bytes: number;
   readonly pieces = new Map<number, Uint8Array>();
@@ -107,7 +107,7 @@ export function gptEntries(
   return array;
 }
 
-/** A header of a GPT, its checksums right whatever its fields are. */
+/** A GPT header whose checksums are right for any fields. */
 export function gptHeader(
   array: Uint8Array,
   fields: GptHeaderFields = {},

@@ -61,7 +61,7 @@ Deno.test("readCatalog() lists revisions by time, oldest first", () => {
   });
 });
 
-Deno.test("readCatalog() leaves out metadata that goes away while it is read", () => {
+Deno.test("readCatalog() leaves out metadata that vanishes while it is read", () => {
   withDir({ "a.rev": metadata("a", 1), "a": "{}" }, (dir) => {
     const { statSync } = Deno;
     // The last look before the file is opened.
@@ -134,7 +134,7 @@ Deno.test("readCatalog() skips bad metadata, with a reason, and lists the others
   });
 });
 
-Deno.test("readCatalog() takes no symbolic link for a revision, but for a map", () => {
+Deno.test("readCatalog() accepts a symbolic link as a map, not as a revision", () => {
   withDir({ "a.rev": metadata("a", 1), "real": "{}" }, (dir) => {
     Deno.symlinkSync("a.rev", `${dir}/last.rev`);
     Deno.symlinkSync("real", `${dir}/a`);
@@ -155,7 +155,7 @@ Deno.test("readCatalog() gives no time to a revision whose metadata has none, an
     "unreal.rev": "uuid: unreal\ntimestamp: 2026-02-31 12:00:00+00:00",
     "list.rev": "uuid: list\ntimestamp: [2026-01-01]",
   }, (dir) => {
-    // Whatever the file's own time is.
+    // The file's own time does not matter.
     Deno.utimeSync(`${dir}/absent.rev`, 4_000_000_000, 4_000_000_000);
     const { revisions, skipped } = readCatalog(dir);
     assertEquals(revisions.map(({ name, time }) => [name, time === null]), [
@@ -171,7 +171,7 @@ Deno.test("readCatalog() gives no time to a revision whose metadata has none, an
   });
 });
 
-Deno.test("newestComplete() passes over backups that did not finish", () => {
+Deno.test("newestComplete() skips backups that did not finish", () => {
   withDir({
     "a.rev": metadata("a", 1),
     "b.rev": metadata("b", 2),
@@ -182,7 +182,7 @@ Deno.test("newestComplete() passes over backups that did not finish", () => {
   });
 });
 
-Deno.test("newestComplete() passes over revisions of unknown time, even if there are no others", () => {
+Deno.test("newestComplete() skips revisions of unknown time, even if there are no others", () => {
   withDir({
     "a.rev": metadata("a", 1),
     "z.rev": "uuid: z\ntimestamp: null\nstats: {duration: 1}",
@@ -193,7 +193,7 @@ Deno.test("newestComplete() passes over revisions of unknown time, even if there
   });
 });
 
-Deno.test("readCatalog() refuses what is no directory", () => {
+Deno.test("readCatalog() refuses what is not a directory", () => {
   withDir({ "file": "" }, (dir) => {
     assertThrows(() => readCatalog(`${dir}/none`), StoreFormatError, "Cannot list");
     assertThrows(() => readCatalog(`${dir}/file`), StoreFormatError, "Cannot list");

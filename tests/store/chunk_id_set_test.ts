@@ -50,7 +50,7 @@ Deno.test("ChunkIdSet agrees with a plain model while it grows, many times", () 
   }
 });
 
-Deno.test("ChunkIdSet tells ids apart that hash alike: few bits, same sums, permuted words", () => {
+Deno.test("ChunkIdSet tells similar ids apart: few bits, same sums, permuted words", () => {
   const ids: Words[] = [];
   for (let number = 0; number < 3000; number++) {
     const words: [number, number, number, number] = [0, 0, 0, 0];

@@ -10,7 +10,7 @@ function readerOf(text: string, blockBytes: number): JsonReader {
   });
 }
 
-/** Skips one value and what is after it; the same must come out for all block sizes. */
+/** Skips one value and what follows; all block sizes must give the same result. */
 function skipAll(text: string): void {
   const outcomes = BLOCK_SIZES.map((blockBytes) => {
     const reader = readerOf(text, blockBytes);
@@ -26,7 +26,7 @@ function skipAll(text: string): void {
   if (outcomes[0] !== "") throw new SyntaxError(outcomes[0]);
 }
 
-Deno.test("JsonReader.skipValue() agrees with JSON.parse on what is JSON", () => {
+Deno.test("JsonReader.skipValue() accepts and refuses the same texts as JSON.parse", () => {
   const valid = [
     "0",
     "-0",

@@ -15,7 +15,7 @@ Deno.test("CHUNK_ENCODINGS limits LZO1X files to the header and the worst expans
   assertEquals(CHUNK_ENCODINGS[0].maxFileBytes, 5 + 4194304 + 262144 + 67);
 });
 
-Deno.test("isChunkId() takes 32 lower-case hex digits only", () => {
+Deno.test("isChunkId() accepts only 32 lower-case hex digits", () => {
   assert(isChunkId(ZERO_CHUNK_ID));
   const wrong = [
     "",
@@ -36,7 +36,7 @@ Deno.test("chunkRelativePath() puts a chunk into the folder of its first two dig
   );
 });
 
-Deno.test("chunkRelativePath() refuses what is no chunk id", () => {
+Deno.test("chunkRelativePath() refuses what is not a chunk id", () => {
   assertThrows(() => chunkRelativePath("../../../../../../../etc/passwd0"), RangeError);
 });
 

@@ -8,7 +8,7 @@ import { randomFrom } from "../support/random.ts";
 import { writeMap } from "../support/store_builder.ts";
 import { Scratch } from "../target/machine.ts";
 
-Deno.test("MapFactsReader counts as a plan does, whatever maps it has read before", () => {
+Deno.test("MapFactsReader counts as a plan does, regardless of the maps that it read before", () => {
   using scratch = new Scratch();
   const random = randomFrom(4711);
   const reader = new MapFactsReader();

@@ -61,7 +61,7 @@ uuid: 12e03
   });
 });
 
-Deno.test("parseRevisionInfo() takes absent and odd fields for their defaults", () => {
+Deno.test("parseRevisionInfo() uses defaults for absent and odd fields", () => {
   const plain = {
     uuid: "VNzWKjnMqd6w58nzJwUZ98",
     timestamp: null,
@@ -92,7 +92,7 @@ Deno.test("parseRevisionInfo() reads all forms of a timestamp, without a zone as
   assertEquals(timestampOf("2020-02-29"), "2020-02-29T00:00:00.000Z");
 });
 
-Deno.test("parseRevisionInfo() gives null for what is no point in time", () => {
+Deno.test("parseRevisionInfo() returns null for what is not a point in time", () => {
   for (
     const text of [
       "2019-02-29",
@@ -115,7 +115,7 @@ Deno.test("parseRevisionInfo() refuses a uuid that leads out of the directory", 
   }
 });
 
-Deno.test("parseRevisionInfo() refuses what is no YAML mapping, in one short line", () => {
+Deno.test("parseRevisionInfo() refuses what is not a YAML mapping, in one short line", () => {
   const long = "x".repeat(10_000);
   const wrong = [
     "",
@@ -148,7 +148,7 @@ Deno.test("parseRevisionInfo() survives alias bombs and deep nesting", () => {
   assertThrows(() => parseRevisionInfo("[".repeat(20_000), PATH), RevisionError);
 });
 
-Deno.test("parseRevisionInfo() takes a list that is an alias", () => {
+Deno.test("parseRevisionInfo() accepts a list that is an alias", () => {
   const info = parseRevisionInfo("orig_tags: &id001 [daily]\nstats:\ntags: *id001\n", PATH);
   assertEquals(info.tags, ["daily"]);
 });

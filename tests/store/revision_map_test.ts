@@ -56,7 +56,7 @@ Deno.test("parseRevisionMap() reads what backy writes", () => {
   assert(map.ids.buffer instanceof SharedArrayBuffer);
 });
 
-Deno.test("parseRevisionMap() takes keys in any order and any white space", () => {
+Deno.test("parseRevisionMap() accepts keys in any order and any white space", () => {
   const expected = parse(`{"mapping":{"0":"${A}","1":"${B}"},"size":8388608}`);
   const space = " \n\r\t".repeat(40);
   const texts = [
@@ -78,7 +78,7 @@ Deno.test("parseRevisionMap() skips unknown keys with any value", () => {
   assertEquals([map.imageBytes, ...idsOf(map)], [4194304, A]);
 });
 
-Deno.test("parseRevisionMap() takes an empty image, an unmapped one and a partial last seq", () => {
+Deno.test("parseRevisionMap() accepts an empty image, an unmapped one and a partial last seq", () => {
   assertEquals(parse('{"mapping": {}, "size": 0}').ids.length, 0);
   const unmapped = parse('{"mapping": {}, "size": 12582912}');
   assertEquals([unmapped.seqCount, unmapped.mappedCount], [3, 0]);
@@ -211,7 +211,7 @@ Deno.test("parseRevisionMap() refuses every truncation of a map", () => {
   }
 });
 
-Deno.test("parseRevisionMap() refuses what is not JSON of a map", () => {
+Deno.test("parseRevisionMap() refuses what is not the JSON of a map", () => {
   const other = "not a chunked revision map (another backup format?)";
   assertRefused("", 0, "the file is empty");
   assertRefused(" \n ", 3, "the file is empty");
@@ -320,7 +320,7 @@ async function withFile(
   }
 }
 
-Deno.test("readRevisionMap() reads a file of several blocks and tells its progress", async () => {
+Deno.test("readRevisionMap() reads a file of several blocks and reports progress", async () => {
   const seqCount = 60_000;
   await withFile(bigMapText(seqCount), (path) => {
     const { size: length } = Deno.statSync(path);
@@ -353,7 +353,7 @@ Deno.test("readRevisionMap() refuses a file that changes while it is read", asyn
   }
 });
 
-Deno.test("readRevisionMap() refuses what is no readable file, without a path's control characters", () => {
+Deno.test("readRevisionMap() refuses what is not a readable file, and escapes its path", () => {
   assertThrows(
     () => readRevisionMap("/nonexistent\x1b"),
     RevisionError,

@@ -93,7 +93,7 @@ function inZone(zone: string, run: () => void): void {
   }
 }
 
-Deno.test("resolveRevisionSpec() takes single revisions", () => {
+Deno.test("resolveRevisionSpec() finds single revisions", () => {
   assertMeans({
     "last": "e",
     "latest": "e",
@@ -111,13 +111,13 @@ Deno.test("resolveRevisionSpec() takes single revisions", () => {
   });
 });
 
-Deno.test("resolveRevisionSpec() takes a uuid of digits that is no number counting back", () => {
+Deno.test("resolveRevisionSpec() takes a uuid of digits that cannot count back as a uuid", () => {
   const entries = [entryOf("1", { time: "2026-01-01" }), entryOf("77", { time: "2026-01-02" })];
   const noSuch = '!there is no revision "76", the oldest is 1';
   assertMeans({ "77": "77", "1": "1", "0": "77", "76": noSuch }, entries);
 });
 
-Deno.test("resolveRevisionSpec() takes properties", () => {
+Deno.test("resolveRevisionSpec() finds revisions by their properties", () => {
   assertMeans({
     "all": "a b c d e",
     "clean": "a b c d",
@@ -196,7 +196,7 @@ Deno.test("parseRevisionSpec() ignores white space around signs and words", () =
   });
 });
 
-Deno.test("resolveRevisionSpec() takes ranges, whichever end is older", () => {
+Deno.test("resolveRevisionSpec() finds ranges, whichever end is older", () => {
   assertMeans({
     "b..d": "b c d",
     "d..b": "b c d",
@@ -216,7 +216,7 @@ Deno.test("resolveRevisionSpec() takes ranges, whichever end is older", () => {
   });
 });
 
-Deno.test("resolveRevisionSpec() takes dates as ends of ranges for instants", () => {
+Deno.test("resolveRevisionSpec() treats dates at the ends of ranges as instants", () => {
   assertMeans({
     "2026-01-09T12:00Z..2026-01-10T12:00:00Z": "b c",
     "2026-01-09T12:00:00.001Z..2026-01-10T11:59:59.999Z": "",
@@ -239,7 +239,7 @@ Deno.test("resolveRevisionSpec() takes dates as ends of ranges for instants", ()
     "2027-01-01T00:00Z..": "",
   });
   inZone("UTC", () => {
-    // Midnight, at which the day begins, as in backy.
+    // The midnight at which the day begins, as in backy.
     assertMeans({
       "2026-01-09..2026-01-11": "b c",
       "..2026-01-11": "a b c",
@@ -249,7 +249,7 @@ Deno.test("resolveRevisionSpec() takes dates as ends of ranges for instants", ()
   });
 });
 
-Deno.test("resolveRevisionSpec() takes a date by itself for the newest revision that is no later", () => {
+Deno.test("resolveRevisionSpec() takes a date by itself as the newest revision that is not later", () => {
   assertMeans({
     "2026-01-11T17:45:25.666Z": "d",
     "2026-01-11T17:45:25.665Z": "c",
@@ -268,7 +268,7 @@ Deno.test("resolveRevisionSpec() takes a date by itself for the newest revision 
   });
 });
 
-Deno.test("resolveRevisionSpec() takes a date by itself for all that it names, as listings show it", () => {
+Deno.test("resolveRevisionSpec() lets a date by itself cover all that it names, as listings show it", () => {
   assertMeans({
     "2026-01-11T17:45:25Z": "d",
     "2026-01-11T17:45:24Z": "c",
@@ -282,7 +282,7 @@ Deno.test("resolveRevisionSpec() takes a date by itself for all that it names, a
   });
 });
 
-Deno.test("parseRevisionSpec() takes a date without a zone for one in the host's zone", () => {
+Deno.test("parseRevisionSpec() takes a date without a zone as one in the host's zone", () => {
   inZone("America/New_York", () => {
     assertMeans({
       "2026-01-11 12:45": "d",
@@ -319,7 +319,7 @@ Deno.test("parseRevisionSpec() knows days of 23 and 25 hours", () => {
   });
 });
 
-Deno.test("resolveRevisionSpec() takes all revisions of one time into a range that ends there", () => {
+Deno.test("resolveRevisionSpec() includes all revisions of the time at which a range ends", () => {
   const time = "2026-01-02 00:00:00+00:00";
   const entries = [
     entryOf("a", { time: "2026-01-01 00:00:00+00:00" }),
@@ -335,7 +335,7 @@ Deno.test("resolveRevisionSpec() takes all revisions of one time into a range th
   }, entries);
 });
 
-Deno.test("resolveRevisionSpec() refuses a name that does not exist, wherever it stands", () => {
+Deno.test("resolveRevisionSpec() refuses a name that does not exist anywhere in the spec", () => {
   for (
     const spec of [
       "typo",
@@ -364,7 +364,7 @@ Deno.test("resolveRevisionSpec() refuses a name that does not exist, wherever it
   assertMeans({ [long]: `!there is no revision "${"x".repeat(64)}…"` });
 });
 
-Deno.test("resolveRevisionSpec() refuses to choose from nothing, wherever that stands", () => {
+Deno.test("resolveRevisionSpec() refuses to choose from nothing anywhere in the spec", () => {
   for (
     const spec of [
       "last(tag:none)",
@@ -382,7 +382,7 @@ Deno.test("resolveRevisionSpec() refuses to choose from nothing, wherever that s
   assertMeans({ "first(trust:verified & remote)": nothingFor("first(...)") });
 });
 
-Deno.test("resolveRevisionSpec() takes an empty set for what it is", () => {
+Deno.test("resolveRevisionSpec() accepts empty sets", () => {
   assertMeans({
     "tag:none": "",
     "server:other": "",
@@ -398,14 +398,14 @@ Deno.test("resolveRevisionSpec() takes an empty set for what it is", () => {
   });
 });
 
-Deno.test("resolveRevisionSpec() passes over revisions without a time unless they are named", () => {
+Deno.test("resolveRevisionSpec() skips revisions without a time unless they are named", () => {
   const entries = [
     entryOf("x", { time: "null", tags: ["daily", "odd"] }),
     entryOf("y", { time: "someday", isComplete: false }),
     ...HISTORY,
   ];
   const all = "x y a b c d e";
-  // What each spec means, and what it passes over.
+  // What each spec means, and what it skips.
   const cases: Record<string, [string, string]> = {
     "last": ["e", "x y"],
     "first": ["a", "x y"],
@@ -470,7 +470,7 @@ Deno.test("resolveRevisionSpec() finds sets empty and all else missing in an emp
   }
 });
 
-/** Asserts that a spec is refused with what is said after the quoted spec. */
+/** Asserts that a spec is refused with a text after the quoted spec. */
 function assertRefused(spec: string, says: string): void {
   const { message } = assertThrows(() => parseRevisionSpec(spec), UsageError);
   assertEquals(message.split("\n").length, 1);
@@ -591,7 +591,7 @@ Deno.test("parseRevisionSpec() bounds length and nesting, and what it quotes", (
   assert(message.length < 200);
 });
 
-Deno.test("parseRevisionSpec() refuses or takes any text, in bounded time", () => {
+Deno.test("parseRevisionSpec() refuses or accepts any text in bounded time", () => {
   const parts = [
     "a",
     "(",

@@ -57,7 +57,7 @@ function withVm(run: (dir: string) => Promise<void>): Promise<void> {
   });
 }
 
-/** The next step of whoever did not find a revision. */
+/** The next step after a revision was not found. */
 const LIST_HINT = '; "backy-extract list vm0" shows what there is';
 
 async function refusal(path: string, options?: SelectOptions): Promise<RevisionError> {
@@ -75,7 +75,7 @@ async function selectedName(path: string, options?: SelectOptions): Promise<stri
   return (await selectRevision(path, options)).name;
 }
 
-Deno.test("selectRevision() takes a path as locateRevision() does, without the list", async () => {
+Deno.test("selectRevision() resolves a path like locateRevision(), without the list", async () => {
   await withVm(async (dir) => {
     Deno.symlinkSync("good", "vm0/last");
     Deno.symlinkSync("vm0/good", "shortcut");
@@ -101,7 +101,7 @@ Deno.test("selectRevision() takes a path as locateRevision() does, without the l
   });
 });
 
-Deno.test("selectRevision() takes a path also outside a backup directory", async () => {
+Deno.test("selectRevision() accepts a path outside of a backup directory", async () => {
   await withDir(async () => {
     Deno.writeTextFileSync("loose", "{}");
     assertEquals(await selectedName("loose"), "loose");
@@ -180,7 +180,7 @@ Deno.test("selectRevision() asks for a revision where it is given a directory", 
   });
 });
 
-Deno.test("selectRevision() takes DIR/SPEC, and SPEC in the current directory", async () => {
+Deno.test("selectRevision() accepts DIR/SPEC, and SPEC in the current directory", async () => {
   await withVm(async (dir) => {
     const specs: [spec: string, name: string][] = [
       ["first", "old"],
@@ -214,7 +214,7 @@ Deno.test("selectRevision() takes DIR/SPEC, and SPEC in the current directory", 
   });
 });
 
-Deno.test("selectRevision() takes a name given as a spec for a file, whatever its metadata", async () => {
+Deno.test("selectRevision() takes a name given as a spec as a file, regardless of its metadata", async () => {
   await withVm(async () => {
     Deno.writeTextFileSync("vm0/good.rev", "\0: [");
     Deno.removeSync("vm0/odd.rev");
@@ -397,7 +397,7 @@ Deno.test("selectRevision() warns of revisions that are unfinished or distrusted
   });
 });
 
-Deno.test("selectRevision() reads warnings from metadata in any form, and none from what is broken", async () => {
+Deno.test("selectRevision() reads warnings from metadata in any form, but none from broken metadata", async () => {
   await withVm(async () => {
     const warningsOf = async (metadata: string) => {
       Deno.writeTextFileSync("vm0/good.rev", metadata);
@@ -523,7 +523,7 @@ Deno.test("selectRevisions() returns all that a spec means, and warns of what it
   });
 });
 
-Deno.test("selectRevisions() takes the path of one revision", async () => {
+Deno.test("selectRevisions() accepts the path of one revision", async () => {
   await withVm(async () => {
     assertEquals(await selectRevisions("vm0/odd"), {
       basedir: "vm0",

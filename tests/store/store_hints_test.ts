@@ -25,7 +25,7 @@ class Server implements Disposable {
   }
 }
 
-Deno.test("listHint() writes a command as a shell takes it", () => {
+Deno.test("listHint() quotes a command for a shell", () => {
   assertEquals(listHint("/srv/vm0"), '"backy-extract list /srv/vm0" shows what there is');
   assertEquals(listHint("it's a"), "\"backy-extract list 'it'\\''s a'\" shows what there is");
 });
@@ -63,7 +63,7 @@ Deno.test("describeNoStore() tells missing chunks from a missing format", () => 
   assertEquals(describeNoStore(store), missing);
 });
 
-Deno.test("hintNear() names what lies in, below, above or beside a directory", () => {
+Deno.test("hintNear() names what is in, below, above or beside a directory", () => {
   using server = new Server(["vm0"]);
   const { dir } = server;
   const list = `"backy-extract list ${dir}/vm0" shows what there is`;
@@ -81,7 +81,7 @@ Deno.test("hintNear() names what lies in, below, above or beside a directory", (
   assertEquals(hintBeside(`${dir}/no/vm0`), undefined);
 });
 
-Deno.test("hintForList() takes a path as a restore takes it apart", () => {
+Deno.test("hintForList() splits a path as a restore does", () => {
   using server = new Server(["vm0"]);
   const store = `${server.dir}/vm0`;
   const looksFor = (spec: string) => `for a revision, use "backy-extract list ${store} ${spec}"`;

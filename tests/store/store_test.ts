@@ -24,7 +24,7 @@ function assertRefused(path: string, state: string): void {
   assertEquals(error.message.split("\n").length, 1);
 }
 
-Deno.test("requireStore() takes a directory with tag v2, white space around it ignored", () => {
+Deno.test("requireStore() accepts a directory with tag v2, ignoring white space around it", () => {
   for (const tag of ["v2", "v2\n", " \tv2\r\n\n"]) {
     withDir({ "chunks/store": tag }, (dir) => {
       requireStore(dir);
@@ -57,7 +57,7 @@ Deno.test("requireStore() names another format, but shows no text that is not a 
   }
 });
 
-Deno.test("requireStore() refuses what is no backup directory", () => {
+Deno.test("requireStore() refuses what is not a backup directory", () => {
   withDir({ "file": "", "chunks/other": "" }, (dir) => {
     assertThrows(() => requireStore(dir), StoreFormatError, 'no "chunks/store" in it');
     assertThrows(() => requireStore(`${dir}/none`), StoreFormatError, "no such directory");
@@ -85,7 +85,7 @@ Deno.test("locateRevision() finds a revision by its path", () => {
   });
 });
 
-Deno.test("locateRevision() takes a bare name as one in the current directory", () => {
+Deno.test("locateRevision() looks up a bare name in the current directory", () => {
   const before = Deno.cwd();
   withDir({ "rev1": "{}", "chunks/store": "v2" }, (dir) => {
     try {
@@ -133,7 +133,7 @@ Deno.test("locateRevision() follows a link from elsewhere to the backup director
   });
 });
 
-Deno.test("locateRevision() keeps the directory given if that has chunks, and the map lies elsewhere", () => {
+Deno.test("locateRevision() keeps the given directory if it has chunks and the map is elsewhere", () => {
   withDir({ "maps/rev1": "{}", "maps/chunks/store": "v2", "vm0/chunks/store": "v2" }, (dir) => {
     Deno.symlinkSync("../maps/rev1", `${dir}/vm0/rev1`);
     assertEquals(locateRevision(`${dir}/vm0/rev1`), {
@@ -144,7 +144,7 @@ Deno.test("locateRevision() keeps the directory given if that has chunks, and th
   });
 });
 
-Deno.test("locateRevision() refuses what is no revision map and says what it is", () => {
+Deno.test("locateRevision() refuses what is not a revision map and says what it is", () => {
   withDir({ "rev1": "{}", "rev1.rev": "uuid: rev1\n", "chunks/store": "v2" }, (dir) => {
     Deno.symlinkSync("rev1.rev", `${dir}/last.rev`);
     Deno.symlinkSync("rev1.rev", `${dir}/odd`);
@@ -162,7 +162,7 @@ Deno.test("locateRevision() refuses what is no revision map and says what it is"
   });
 });
 
-Deno.test("locateRevision() says where a revision of which only metadata is here lives", () => {
+Deno.test("locateRevision() says where a revision lives that has only metadata here", () => {
   const metadata = (server: string) => `parent: ''\n${server}tags: [daily]\nuuid: x\n`;
   const files = {
     "a.rev": metadata("server: backup7\n"),
