@@ -102,7 +102,8 @@ export function spareThreads(wanted: number): number {
 
 /** Tells whether that much address space, which `ulimit -v` limits, can be reserved now. */
 export function hasAddressSpace(bytes: number): boolean {
-  const PROT_NONE = 0, MAP_PRIVATE = 0x02, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000; // mman-common.h
+  // Source: asm-generic/mman-common.h.
+  const PROT_NONE = 0, MAP_PRIVATE = 0x02, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   const MAP_FAILED = 2n ** 64n - 1n;
   const address = libc.mmap(null, BigInt(bytes), PROT_NONE, flags, -1, 0n);

@@ -12,32 +12,35 @@
  * @module
  */
 
-// open, fcntl, ioctl and syscall are variadic in C. The System V ABI of x86_64 and the Linux ABI of
-// aarch64 pass integer arguments of variadic functions like fixed ones, so a fixed arity is sound
-// on Linux (not on macOS).
-//
-// A nonblocking call loses its errno, which is set on another thread.
-const functions = {
-  // int *__errno_location(void)
+/**
+ * The functions, each below its C declaration; a test compares both with the compiler's.
+ *
+ * `open`, `fcntl`, `ioctl` and `syscall` are variadic in C. The System V ABI of x86_64 and the
+ * Linux ABI of aarch64 pass integer arguments of variadic functions like fixed ones, so a fixed
+ * arity is sound on Linux (not on macOS). A nonblocking call loses its errno, which is set on
+ * another thread.
+ */
+export const libcFunctions = {
+  // int *__errno_location(void);
   __errno_location: { parameters: [], result: "pointer" },
-  // char *strerror(int errnum)
+  // char *strerror(int errnum);
   strerror: { parameters: ["i32"], result: "pointer" },
 
-  // int open(const char *pathname, int flags, mode_t mode)
+  // int open(const char *pathname, int flags, mode_t mode);
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
-  // int close(int fd)
+  // int close(int fd);
   close: { parameters: ["i32"], result: "i32" },
-  // ssize_t read(int fd, void *buf, size_t count)
+  // ssize_t read(int fd, void *buf, size_t count);
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-  // ssize_t pread(int fd, void *buf, size_t count, off_t offset)
+  // ssize_t pread(int fd, void *buf, size_t count, off_t offset);
   pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
-  // ssize_t write(int fd, const void *buf, size_t count)
+  // ssize_t write(int fd, const void *buf, size_t count);
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
-  // ssize_t pwrite(int fd, const void *buf, size_t count, off_t offset)
+  // ssize_t pwrite(int fd, const void *buf, size_t count, off_t offset);
   pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
-  // off_t lseek(int fd, off_t offset, int whence)
+  // off_t lseek(int fd, off_t offset, int whence);
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
-  // int ftruncate(int fd, off_t length)
+  // int ftruncate(int fd, off_t length);
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   ftruncateAsync: {
     name: "ftruncate",
@@ -45,7 +48,7 @@ const functions = {
     result: "i32",
     nonblocking: true,
   },
-  // int fallocate(int fd, int mode, off_t offset, off_t len)
+  // int fallocate(int fd, int mode, off_t offset, off_t len);
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
   fallocateAsync: {
     name: "fallocate",
@@ -53,44 +56,45 @@ const functions = {
     result: "i32",
     nonblocking: true,
   },
-  // int posix_fadvise(int fd, off_t offset, off_t len, int advice): returns the error number, errno
-  // is not set
+  // Returns the error number; errno is not set.
+  // int posix_fadvise(int fd, off_t offset, off_t len, int advice);
   posix_fadvise: { parameters: ["i32", "i64", "i64", "i32"], result: "i32" },
-  // int fsync(int fd)
+  // int fsync(int fd);
   fsync: { parameters: ["i32"], result: "i32" },
-  // int fdatasync(int fd)
+  // int fdatasync(int fd);
   fdatasync: { parameters: ["i32"], result: "i32" },
-  // int aio_fsync(int op, struct aiocb *aiocbp)
+  // int aio_fsync(int op, struct aiocb *aiocbp);
   aio_fsync: { parameters: ["i32", "pointer"], result: "i32" },
-  // int aio_error(const struct aiocb *aiocbp): returns EINPROGRESS while the operation runs, then 0
-  // or the error number; errno is not set
+  // Returns EINPROGRESS while the operation runs, then 0 or the error number; errno is not set.
+  // int aio_error(const struct aiocb *aiocbp);
   aio_error: { parameters: ["pointer"], result: "i32" },
-  // ssize_t aio_return(struct aiocb *aiocbp)
+  // ssize_t aio_return(struct aiocb *aiocbp);
   aio_return: { parameters: ["pointer"], result: "isize" },
-  // int access(const char *pathname, int mode)
+  // int access(const char *pathname, int mode);
   access: { parameters: ["buffer", "i32"], result: "i32" },
-  // long syscall(SYS_statx, int dirfd, const char *pathname, int flags, unsigned int mask,
-  //              struct statx *statxbuf)
+  // glibc has a function of its own from 2.28 on; 2.27 is supported.
+  // long syscall(long number, int dirfd, const char *pathname, int flags, unsigned int mask,
+  //              struct statx *statxbuf);
   statx: {
     name: "syscall",
     parameters: ["i64", "i32", "buffer", "i32", "u32", "buffer"],
     result: "i64",
   },
-  // int statfs(const char *path, struct statfs *buf)
+  // int statfs(const char *path, struct statfs *buf);
   statfs: { parameters: ["buffer", "buffer"], result: "i32" },
-  // int fstatfs(int fd, struct statfs *buf)
+  // int fstatfs(int fd, struct statfs *buf);
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
-  // int flock(int fd, int operation)
+  // int flock(int fd, int operation);
   flock: { parameters: ["i32", "i32"], result: "i32" },
-  // int fcntl(int fd, int cmd, long arg)
+  // int fcntl(int fd, int cmd, long arg);
   fcntl: { parameters: ["i32", "i32", "i64"], result: "i32" },
-  // int fcntl(int fd, int cmd, struct flock *lock)
+  // int fcntl(int fd, int cmd, struct flock *lock);
   fcntlLock: { name: "fcntl", parameters: ["i32", "i32", "buffer"], result: "i32" },
-  // int ioctl(int fd, unsigned long request, void *argp)
+  // int ioctl(int fd, unsigned long request, void *argp);
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
-  // int isatty(int fd)
+  // int isatty(int fd);
   isatty: { parameters: ["i32"], result: "i32" },
-  // int poll(struct pollfd *fds, nfds_t nfds, int timeout)
+  // int poll(struct pollfd *fds, nfds_t nfds, int timeout);
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
   pollAsync: {
     name: "poll",
@@ -98,28 +102,28 @@ const functions = {
     result: "i32",
     nonblocking: true,
   },
-  // ssize_t vmsplice(int fd, const struct iovec *iov, size_t nr_segs, unsigned int flags)
+  // ssize_t vmsplice(int fd, const struct iovec *iov, size_t nr_segs, unsigned int flags);
   vmsplice: { parameters: ["i32", "buffer", "usize", "u32"], result: "isize" },
 
-  // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+  // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
   mmap: { parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"], result: "usize" },
-  // int munmap(void *addr, size_t length)
+  // int munmap(void *addr, size_t length);
   munmap: { parameters: ["usize", "usize"], result: "i32" },
-  // int madvise(void *addr, size_t length, int advice)
+  // int madvise(void *addr, size_t length, int advice);
   madvise: { parameters: ["buffer", "usize", "i32"], result: "i32" },
-  // void free(void *ptr)
+  // void free(void *ptr);
   free: { parameters: ["pointer"], result: "void" },
-  // int vsnprintf(char *str, size_t size, const char *format, va_list ap). A va_list is an array on
-  // x86_64 and a large struct on aarch64: both ABIs pass its address.
+  // A va_list is an array on x86_64 and a large struct on aarch64: both ABIs pass its address.
+  // int vsnprintf(char *str, size_t size, const char *format, va_list ap);
   vsnprintf: { parameters: ["buffer", "usize", "pointer", "pointer"], result: "i32" },
 
-  // uid_t geteuid(void)
+  // uid_t geteuid(void);
   geteuid: { parameters: [], result: "u32" },
-  // char *getcwd(char *buf, size_t size)
+  // char *getcwd(char *buf, size_t size);
   getcwd: { parameters: ["buffer", "usize"], result: "pointer" },
-  // int chdir(const char *path)
+  // int chdir(const char *path);
   chdir: { parameters: ["buffer"], result: "i32" },
-  // int umount2(const char *target, int flags)
+  // int umount2(const char *target, int flags);
   umount2: { parameters: ["buffer", "i32"], result: "i32" },
   umount2Async: {
     name: "umount2",
@@ -127,37 +131,37 @@ const functions = {
     result: "i32",
     nonblocking: true,
   },
-  // int getrlimit(int resource, struct rlimit *rlim)
-  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
-  // int setrlimit(int resource, const struct rlimit *rlim)
-  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
-  // int sigaction(int signum, const struct sigaction *act, struct sigaction *oldact)
+  // int getrlimit(__rlimit_resource_t resource, struct rlimit *rlim);
+  getrlimit: { parameters: ["u32", "buffer"], result: "i32" },
+  // int setrlimit(__rlimit_resource_t resource, const struct rlimit *rlim);
+  setrlimit: { parameters: ["u32", "buffer"], result: "i32" },
+  // int sigaction(int signum, const struct sigaction *act, struct sigaction *oldact);
   sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
-  // sighandler_t signal(int signum, sighandler_t handler)
+  // sighandler_t signal(int signum, sighandler_t handler);
   signal: { parameters: ["i32", "pointer"], result: "pointer" },
 
-  // Those of pthread_* return the error number; errno is not set.
-  // int pthread_attr_init(pthread_attr_t *attr)
+  // Functions of pthread_* return the error number; errno is not set.
+  // int pthread_attr_init(pthread_attr_t *attr);
   pthread_attr_init: { parameters: ["buffer"], result: "i32" },
-  // int pthread_attr_setstacksize(pthread_attr_t *attr, size_t stacksize)
+  // int pthread_attr_setstacksize(pthread_attr_t *attr, size_t stacksize);
   pthread_attr_setstacksize: { parameters: ["buffer", "usize"], result: "i32" },
   // int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
-  //                    void *(*start_routine)(void *), void *arg)
+  //                    void *(*start_routine)(void *), void *arg);
   pthread_create: { parameters: ["buffer", "buffer", "pointer", "buffer"], result: "i32" },
-  // int pthread_join(pthread_t thread, void **retval)
+  // int pthread_join(pthread_t thread, void **retval);
   pthread_join: { parameters: ["u64", "pointer"], result: "i32" },
-  // int sem_init(sem_t *sem, int pshared, unsigned int value)
+  // int sem_init(sem_t *sem, int pshared, unsigned int value);
   sem_init: { parameters: ["buffer", "i32", "u32"], result: "i32" },
-  // int sem_post(sem_t *sem)
+  // int sem_post(sem_t *sem);
   sem_post: { parameters: ["buffer"], result: "i32" },
-  // int sem_destroy(sem_t *sem)
+  // int sem_destroy(sem_t *sem);
   sem_destroy: { parameters: ["buffer"], result: "i32" },
-  // The address of int sem_wait(sem_t *sem), to be run by a thread: it takes one pointer, and its
-  // result is not looked at.
+  // Its address, for threads to run: it takes one pointer, and its result is not looked at.
+  // int sem_wait(sem_t *sem);
   semWait: { name: "sem_wait", type: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-type Libc = Deno.StaticForeignLibraryInterface<typeof functions>;
+type Libc = Deno.StaticForeignLibraryInterface<typeof libcFunctions>;
 
 /**
  * Where functions may be: `pthread_*`, `sem_*` and `aio_*` moved into libc with glibc 2.34 only.
@@ -171,7 +175,7 @@ const SONAMES = ["libc.so.6", "libpthread.so.0", "librt.so.1"];
 export const libc: Libc = Object.create(Object.defineProperties(
   {},
   Object.fromEntries(
-    (Object.keys(functions) as (keyof Libc)[]).map((name) => [name, {
+    (Object.keys(libcFunctions) as (keyof Libc)[]).map((name) => [name, {
       enumerable: true,
       get() {
         const value = openFunction(name);
@@ -188,7 +192,7 @@ function openFunction<Name extends keyof Libc>(name: Name): Libc[Name] {
   for (const soname of SONAMES) {
     try {
       // Never closed: calls through a closed library still run, into unmapped memory.
-      const { symbols } = Deno.dlopen(soname, { [name]: functions[name] });
+      const { symbols } = Deno.dlopen(soname, { [name]: libcFunctions[name] });
       const value = symbols[name] as Libc[Name];
       Object.defineProperty(libc, name, { value, enumerable: true });
       return value;

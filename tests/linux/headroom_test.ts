@@ -9,6 +9,7 @@ import { assert, assertEquals } from "../assert.ts";
 import "../support/libraries.ts";
 import { testUnless } from "../support/test_unless.ts";
 import { programProblem, run, scriptCommand } from "../target/machine.ts";
+import { compilerProblem, runC } from "./c_program.ts";
 
 const GIB = 2 ** 30;
 
@@ -66,19 +67,19 @@ testUnless(prlimit, "hasAddressSpace() knows its limit", () => {
   assertEquals(underLimits(`--as=${200 * GIB}`, code), "true,false");
 });
 
-testUnless(programProblem("cc"), "Sizes of C types are no less than the compiler's", () => {
-  const source = "#include <pthread.h>\n#include <semaphore.h>\n#include <limits.h>\n" +
-    '#include <stdio.h>\nint main(void) { printf("%zu %zu %ld", sizeof(pthread_attr_t), ' +
-    "sizeof(sem_t), (long)PTHREAD_STACK_MIN); }\n";
-  const program = Deno.makeTempFileSync();
-  try {
-    run("sh", "-c", `printf '%s' '${source}' | cc -x c -o '${program}' -`);
-    const [attributes = NaN, semaphore = NaN, stack = NaN] = run(program).split(" ").map(Number);
-    assert(attributes <= ThreadLayout.pthread_attr_t && semaphore <= ThreadLayout.sem_t);
-    assert(stack <= 262_144);
-  } finally {
-    Deno.removeSync(program);
-  }
+testUnless(compilerProblem, "Sizes of C types are no less than the compiler's", () => {
+  const output = runC(`
+    #include <pthread.h>
+    #include <semaphore.h>
+    #include <limits.h>
+    #include <stdio.h>
+    int main(void) {
+      printf("%zu %zu %ld", sizeof(pthread_attr_t), sizeof(sem_t), (long)PTHREAD_STACK_MIN);
+    }
+  `);
+  const [attributes = NaN, semaphore = NaN, stack = NaN] = output.split(" ").map(Number);
+  assert(attributes <= ThreadLayout.pthread_attr_t && semaphore <= ThreadLayout.sem_t);
+  assert(stack <= 262_144);
 });
 
 Deno.test("raiseDescriptorLimit() can be called again", () => {

@@ -1,4 +1,6 @@
 import { assertEquals } from "../assert.ts";
+import { testUnless } from "../support/test_unless.ts";
+import { compilerProblem, runC } from "./c_program.ts";
 import { AIOCB_LAYOUT } from "../../lib/linux/aio.ts";
 import { LOOP_INFO64 } from "../../lib/linux/loop_devices.ts";
 import { FLOCK } from "../../lib/linux/locks.ts";
@@ -7,34 +9,28 @@ import { STATFS } from "../../lib/linux/file_space.ts";
 import { POLLFD } from "../../lib/linux/descriptors.ts";
 import { SIGACTION_LAYOUT } from "../../lib/linux/signals.ts";
 
-const hasCompiler = new Deno.Command("sh", { args: ["-c", "command -v cc"], stdout: "null" })
-  .outputSync().success;
-
-Deno.test({
-  name: `Struct layouts are the C compiler's${hasCompiler ? "" : " [ignored: no cc]"}`,
-  ignore: !hasCompiler,
-  fn() {
-    const structs = [
-      { type: "struct statfs", layout: STATFS },
-      { type: "struct statx", layout: STATX },
-      { type: "struct flock", layout: FLOCK },
-      { type: "struct loop_info64", layout: LOOP_INFO64 },
-      { type: "struct pollfd", layout: POLLFD },
-      { type: "struct sigaction", layout: SIGACTION_LAYOUT },
-      { type: "struct aiocb", layout: AIOCB_LAYOUT },
-    ];
-    const expected: [string, number][] = [];
-    const lines: string[] = [];
-    for (const { type, layout } of structs) {
-      for (const [name, value] of Object.entries(layout)) {
-        // The signal event is a member of the control block.
-        const member = name === "sigev_notify" ? "aio_sigevent.sigev_notify" : name;
-        const formula = name === "bytes" ? `sizeof(${type})` : `offsetof(${type}, ${member})`;
-        lines.push(`printf("${type}.${name} %zu\\n", ${formula});`);
-        expected.push([`${type}.${name}`, value]);
-      }
+testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
+  const structs = [
+    { type: "struct statfs", layout: STATFS },
+    { type: "struct statx", layout: STATX },
+    { type: "struct flock", layout: FLOCK },
+    { type: "struct loop_info64", layout: LOOP_INFO64 },
+    { type: "struct pollfd", layout: POLLFD },
+    { type: "struct sigaction", layout: SIGACTION_LAYOUT },
+    { type: "struct aiocb", layout: AIOCB_LAYOUT },
+  ];
+  const expected: string[] = [];
+  const lines: string[] = [];
+  for (const { type, layout } of structs) {
+    for (const [name, value] of Object.entries(layout)) {
+      // The signal event is a member of the control block.
+      const member = name === "sigev_notify" ? "aio_sigevent.sigev_notify" : name;
+      const formula = name === "bytes" ? `sizeof(${type})` : `offsetof(${type}, ${member})`;
+      lines.push(`printf("${type}.${name} %zu\\n", ${formula});`);
+      expected.push(`${type}.${name} ${value}`);
     }
-    const source = `
+  }
+  const text = runC(`
       #define _GNU_SOURCE
       #include <aio.h>
       #include <fcntl.h>
@@ -46,18 +42,6 @@ Deno.test({
       #include <sys/stat.h>
       #include <sys/vfs.h>
       int main(void) { ${lines.join("\n")} return 0; }
-    `;
-    const folder = Deno.makeTempDirSync();
-    try {
-      Deno.writeTextFileSync(`${folder}/probe.c`, source);
-      const cc = new Deno.Command("cc", { args: ["-o", `${folder}/probe`, `${folder}/probe.c`] });
-      const { success, stderr } = cc.outputSync();
-      assertEquals(success, true, new TextDecoder().decode(stderr));
-      const { stdout } = new Deno.Command(`${folder}/probe`).outputSync();
-      const text = expected.map(([name, value]) => `${name} ${value}\n`).join("");
-      assertEquals(new TextDecoder().decode(stdout), text);
-    } finally {
-      Deno.removeSync(folder, { recursive: true });
-    }
-  },
+    `);
+  assertEquals(text.split("\n"), expected);
 });
