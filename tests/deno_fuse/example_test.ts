@@ -4,7 +4,8 @@ import { directoryTest, sh } from "./harness.ts";
 const NOTEPAD = new URL("../../lib/deno_fuse/examples/notepad.ts", import.meta.url).pathname;
 
 directoryTest("The example keeps files in memory until Ctrl+C", async ({ path, start }) => {
-  const driver = start({ program: NOTEPAD });
+  const permissions = ["--no-prompt", "--allow-ffi", "--allow-read", "--allow-sys=uid"];
+  const driver = start({ program: NOTEPAD, permissions });
   await driver.waitFor(/^Mounted/);
   const { code, stdout, stderr } = await sh(
     `set -e; cd "$1"

@@ -2,7 +2,7 @@
  * A directory in memory: its files can be created, written, read and removed.
  *
  * ```sh
- * deno run --allow-all lib/deno_fuse/examples/notepad.ts /mnt/notepad
+ * deno run --allow-ffi --allow-read --allow-sys=uid lib/deno_fuse/examples/notepad.ts /mnt/notepad
  * ```
  *
  * @module
