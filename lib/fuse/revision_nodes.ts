@@ -8,11 +8,12 @@
  * @module
  */
 
+import { FUSE_ROOT_ID } from "deno-fuse";
 import type { Image } from "../image_access/image.ts";
 import type { CatalogEntry } from "../store/catalog.ts";
 
-/** Inode number of the root directory; FUSE's. */
-export const ROOT_INO = 1;
+/** Inode number of the root directory. */
+export const ROOT_INO = FUSE_ROOT_ID;
 
 /** Inode number of the symbolic link `last`. */
 export const LAST_INO = 2;

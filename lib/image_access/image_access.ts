@@ -28,8 +28,8 @@ const IDLE_MAPS_BYTES = 16 * 1024 * 1024;
 export interface ImageAccessOptions {
   /** The backup directory. */
   readonly basedir: string;
-  /** Where changed chunks go that there is no room for: an existing directory. */
-  readonly spillDir: string;
+  /** Where changed chunks are stored when memory runs out. Default: the backup directory. */
+  readonly spillDir?: string;
   /** Bound of the read cache, and of the changes in memory; at least 2 chunks, 8 MiB. */
   readonly cacheBytes: number;
   /** Number of decoding workers, at least 1. */
@@ -60,7 +60,7 @@ export class ImageAccess implements Disposable {
 
   /** Reads nothing, and starts no worker before it is needed. */
   constructor(options: ImageAccessOptions) {
-    const { basedir, spillDir, cacheBytes, threads } = options;
+    const { basedir, spillDir = basedir, cacheBytes, threads } = options;
     this.basedir = basedir;
     this.spillDir = spillDir;
     this.failures = new FailureLog(options.onFailure);

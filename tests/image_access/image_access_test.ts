@@ -32,7 +32,6 @@ Deno.test("ImageAccess reads and overwrites an image at any offset, without a mo
   const lines: string[] = [];
   using images = new ImageAccess({
     basedir,
-    spillDir: basedir,
     cacheBytes: 4 * C,
     threads: 2,
     verify: true,
@@ -55,7 +54,6 @@ Deno.test("ImageAccess reads and overwrites an image at any offset, without a mo
   Deno.removeSync(chunkFile(basedir, encodeChunk(b).id));
   using others = new ImageAccess({
     basedir,
-    spillDir: basedir,
     cacheBytes: 4 * C,
     threads: 1,
     verify: true,
