@@ -63,7 +63,7 @@ export class Slices {
   }
 }
 
-/** Waits for a promise, or throws the signal's reason if that is aborted before. */
+/** Waits for a promise. @throws What it is rejected with; the signal's reason if aborted first. */
 export async function orAborted<T>(
   promise: Promise<T>,
   signal: AbortSignal | undefined,

@@ -1,9 +1,9 @@
 /**
  * Reads, decodes and verifies each distinct chunk of some revisions once, and says what is damaged
- * and where that matters. Read this first.
+ * and which parts of the images that affects. Read this first.
  *
- * This file finds the revisions and adds up what is found; `directory_check.ts` checks those of one
- * backup directory. Where the check is interrupted it says what is known so far.
+ * This file finds the revisions and adds up the results; `directory_check.ts` checks the revisions
+ * of one backup directory. An interrupted check reports what is known so far.
  *
  * Reads backup directories, where it creates at most an absent lock file. It neither prints nor
  * exits.
@@ -23,7 +23,7 @@ export type { CheckedRevision, CheckedState, CheckReport } from "./report.ts";
 /**
  * Checks revisions.
  *
- * @returns What was found; neither damage nor an interruption is an error here.
+ * @returns What was found. Neither damage nor an interruption is an error here.
  * @throws {StoreFormatError} If a directory is not a backup directory that is understood.
  * @throws {RevisionError} If there is no such revision.
  * @throws {UsageError} If a spec is not understood.
@@ -65,9 +65,7 @@ interface FoundInDirectory {
   readonly found: Map<string, FoundMap>;
 }
 
-/**
- * Finds the revisions, each once, by backup directory; a directory may be named in several ways.
- */
+/** Finds the revisions, each once, by backup directory; one may be named in several ways. */
 async function findRevisions(
   { revisions, spec, signal, onEvent }: CheckOptions,
 ): Promise<FoundInDirectory[]> {

@@ -1,6 +1,6 @@
 /**
- * The distinct chunks of several revisions. Of each map only new ids are
- * kept, so that the memory does not grow with the number of revisions that share their chunks.
+ * The distinct chunks of several revisions. Only new ids are kept of each map, so that memory does
+ * not grow with the number of revisions that share their chunks.
  *
  * @module
  */
@@ -11,25 +11,24 @@ import { ZeroTest } from "../store/chunk_ids.ts";
 import { CHUNK_ID_BYTES } from "../store/layout.ts";
 import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
 
-/** Chunks that are chosen between two pauses. */
+/** Chunks between two pauses. */
 const CHUNKS_PER_STEP = 0x1_0000;
 
-/** Words of a chunk id. */
+/** Number of u32 words of a chunk id. */
 const CHUNK_ID_WORDS = CHUNK_ID_BYTES / 4;
 
 /** Collects chunk ids. */
 export class ChunkUnion {
   readonly #ids = new ChunkIdSet();
 
-  /** Number of distinct chunks so far, without that of zeros. */
+  /** Number of distinct chunks so far, without the all-zero one. */
   get size(): number {
     return this.#ids.size;
   }
 
   /**
-   * Adds the chunks of a revision, all or none of them. Steps that are not driven to their end
-   * leave some: a check that is interrupted needs them no more, and must not wait until millions
-   * are removed.
+   * Adds the chunks of a revision: all of them, or none if the map is not valid. Steps that are
+   * abandoned leave some behind: an interrupted check must not wait until millions are removed.
    *
    * @returns Size of its image in bytes.
    * @throws {RevisionError} As `readRevisionMap` does.
@@ -99,8 +98,7 @@ function* chooseSome(
   let found = 0;
   for (let number = 0; number < below && found < count; number++) {
     if (number % CHUNKS_PER_STEP === 0) yield;
-    // As likely as places are still to be filled, among the numbers that are left (Knuth, selection
-    // sampling).
+    // Selection sampling (Knuth): the chance is what is still wanted over what is left.
     if ((below - number) * Math.random() < count - found) onChosen(number, found++);
   }
 }

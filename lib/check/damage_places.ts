@@ -1,10 +1,9 @@
 /**
- * Finds the places in images at which bad chunks stand, by reading the maps
- * again.
+ * Finds the places of bad chunks in images, by reading the maps again.
  *
- * A chunk may stand at millions of places, and millions of chunks may be bad. Neighbouring places
- * of a chunk are one range. What is known of a bad chunk is kept of the first ones only, and so are
- * ranges; the totals of a revision are complete.
+ * A chunk may stand at millions of seqs, and millions of chunks may be bad. Neighbouring seqs of a
+ * chunk are one place. Details are kept only of the first bad chunks and places; the totals of a
+ * revision are complete.
  *
  * @module
  */
@@ -19,7 +18,7 @@ import type { MapBatch, MappedImage, MapVisitor } from "../store/map_parser.ts";
 import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
 import { quote } from "../wording.ts";
 
-/** A range of places of a bad chunk. */
+/** A range of an image that is lost because of a bad chunk. */
 export interface DamagedPlace {
   /** The revision's name. */
   readonly revision: string;
@@ -42,9 +41,9 @@ export interface DamagedChunk {
   readonly places: readonly DamagedPlace[];
 }
 
-/** What bad chunks cost a revision. */
+/** What a revision loses because of bad chunks. */
 export interface RevisionDamage {
-  /** Number of its chunks that are bad. */
+  /** Number of its bad chunks. */
   readonly chunks: number;
   /** Number of its bytes that are lost. */
   readonly bytes: number;
@@ -52,7 +51,7 @@ export interface RevisionDamage {
   readonly ranges: number;
 }
 
-/** What is known against a chunk. */
+/** A chunk that workers reported. */
 interface Suspect {
   readonly chunkId: string;
   readonly reason: ChunkReason;
@@ -60,21 +59,21 @@ interface Suspect {
   readonly places: DamagedPlace[];
 }
 
-/** Number of bad chunks for which more than the id is kept. */
+/** Number of bad chunks of which more than the id is kept. */
 const SUSPECTS_MAX = 50_000;
 
-/** Ranges that are kept in all. */
+/** Most places that are kept. */
 export const DAMAGED_PLACES_MAX = 100_000;
 
-/** Collects what workers tell of chunks. */
+/** Collects what workers report of chunks, and finds their places. */
 export class DamageFinder {
   readonly #basedir: string;
   readonly #ids = new ChunkIdSet();
   /** By the number of the chunk in the set. */
   readonly #suspects: Suspect[] = [];
-  /** Bytes that short chunks have, by number; places that need no more are not damaged. */
+  /** Length of short chunks, by number. Seqs that need no more than that are not damaged. */
   readonly #shortBytes = new Map<number, number>();
-  /** Those that stand somewhere where they are missed. */
+  /** Chunks of which some image lacks bytes, by number. */
   readonly #missed = new BitSet();
   #places = 0;
 
@@ -82,25 +81,22 @@ export class DamageFinder {
     this.#basedir = basedir;
   }
 
-  /** Number of chunks that workers told of. */
+  /** Number of chunks that workers reported. */
   get suspectCount(): number {
     return this.#ids.size;
   }
 
-  /** Number of chunks that are bad at some place that was found so far. */
+  /** Number of chunks of which some image lacks bytes, as far as places were looked up. */
   get damagedCount(): number {
     return this.#missed.count;
   }
 
-  /**
-   * Number of chunks that are bad wherever they stand; before their places are known, the least
-   * that is damaged.
-   */
+  /** Number of chunks that are bad wherever they stand: at least so many are damaged. */
   get badCount(): number {
     return this.#ids.size - this.#shortBytes.size;
   }
 
-  /** Takes a note. */
+  /** Takes a worker's note. */
   add(note: Note): void {
     if (note.type === "bad-chunk") {
       const { chunkId, reason, detail } = note;
@@ -145,8 +141,8 @@ export class DamageFinder {
   }
 
   /**
-   * Lists the bad chunks with the places that were found; a short one only if some place needs more
-   * of it.
+   * Lists the bad chunks with their places, as far as they were looked up. Leaves out short ones
+   * that are long enough for all images.
    */
   damaged(): DamagedChunk[] {
     return this.#suspects.filter(({ places }) => places.length > 0).map(
@@ -162,7 +158,7 @@ export class DamageFinder {
   }
 }
 
-/** Neighbouring places of one chunk, in bytes of the image. */
+/** Neighbouring seqs of one chunk, in bytes of the image. */
 interface ChunkRange {
   /** Of the chunk. */
   readonly number: number;
@@ -170,24 +166,24 @@ interface ChunkRange {
   readonly length: number;
 }
 
-/** Collects the ranges in which some chunks stand in an image. */
+/** Collects the ranges of an image that some chunks cover. */
 class RangeCollector implements MapVisitor {
   readonly #ids: ChunkIdSet;
   readonly #shortBytes: ReadonlyMap<number, number>;
   readonly #room: number;
   readonly #kept: ChunkRange[] = [];
   #imageBytes = 0;
-  // The range that may go on: its chunk, its first seq, and the seq behind its last.
+  // The range that may still grow: its chunk, its first seq, and the seq after its last one.
   #number = -1;
   #firstSeq = 0;
   #endSeq = 0;
-  /** Bytes, and number of ranges, all of them. */
+  /** Bytes and number of all ranges. */
   bytes = 0;
   ranges = 0;
-  /** The chunks by their numbers. */
+  /** Their chunks, by number. */
   readonly missed = new BitSet();
 
-  /** @param options.room Ranges that are kept at most. */
+  /** @param options.room Most ranges that are kept. */
   constructor(
     options: { ids: ChunkIdSet; shortBytes: ReadonlyMap<number, number>; room: number },
   ) {
@@ -207,7 +203,7 @@ class RangeCollector implements MapVisitor {
     }
   }
 
-  /** Ends the last range. */
+  /** Ends the range that may still grow. */
   end(): void {
     if (this.#number < 0) return;
     const offset = this.#firstSeq * CHUNK_BYTES;
@@ -219,7 +215,7 @@ class RangeCollector implements MapVisitor {
     this.#number = -1;
   }
 
-  /** The first ranges in the file's order, in the order of the image. */
+  /** The ranges that come first in the map's file, in the order of the image. */
   kept(): readonly ChunkRange[] {
     return this.#kept.sort((a, b) => a.offset - b.offset);
   }
@@ -238,10 +234,10 @@ class RangeCollector implements MapVisitor {
   }
 }
 
-/** A set of small numbers, a bit for each. */
+/** A set of small numbers, one bit each. */
 class BitSet {
   #bits = new Uint32Array(64);
-  /** Number of them. */
+  /** How many there are. */
   count = 0;
 
   add(number: number): void {

@@ -1,10 +1,9 @@
 /**
- * The check of one backup directory, under its purge lock.
+ * Checks one backup directory, under its purge lock.
  *
- * The maps are read and their distinct chunks collected (`chunk_union.ts`); workers tell which of
- * them are bad, or shorter than a full one (`../work/check_work.ts`); the maps are read again, to
- * find the places of those chunks (`damage_places.ts`). A map that cannot be read is damage like
- * any other.
+ * Reads the maps and collects their distinct chunks (`chunk_union.ts`). Workers report which are
+ * bad, or shorter than a full chunk (`../work/check_work.ts`). If any are, the maps are read once
+ * more to find their places (`damage_places.ts`). A map that cannot be read is damage as well.
  *
  * @module
  */
@@ -25,16 +24,13 @@ import { DamageFinder, type RevisionDamage } from "./damage_places.ts";
 import type { CheckEvent, CheckOptions } from "./options.ts";
 import type { CheckReport } from "./report.ts";
 
-/** A revision of a backup directory. */
+/** A revision, and where its map lies. */
 export interface FoundMap {
   readonly name: string;
   readonly mapPath: string;
 }
 
-/**
- * How long the places of bad chunks are looked up after an interruption: the user does not want to
- * wait.
- */
+/** How long places are looked up after an interruption: the user does not want to wait. */
 const LAST_WORDS_MS = 400;
 
 const NO_DAMAGE: RevisionDamage = { chunks: 0, bytes: 0, ranges: 0 };
@@ -47,9 +43,9 @@ interface RevisionProgress extends FoundMap {
   imageBytes: number | null;
   reason: string | null;
   damage: RevisionDamage;
-  /** State of the map's file before it was read; `null` if it was not, or that cannot be told. */
+  /** State of the map's file before it was read; `null` if unknown or not read. */
   mapVersion: string | null;
-  /** Whether the map names other chunks by now than those that were checked. */
+  /** Whether the map has changed and names chunks that were not checked. */
   isChanged: boolean;
 }
 
@@ -64,7 +60,7 @@ export class DirectoryCheck {
   #pool: WorkerPool | null = null;
   /** Whether each chunk of the revisions was checked. */
   #isWhole = false;
-  /** Whether the places of all bad chunks were looked for. */
+  /** Whether the places of all bad chunks were looked up. */
   #hasPlaces = false;
 
   constructor(basedir: string, found: readonly FoundMap[], options: CheckOptions) {
@@ -83,8 +79,8 @@ export class DirectoryCheck {
   }
 
   /**
-   * Checks. @throws What {@linkcode check} throws, and the signal's reason; {@linkcode report} says
-   * what is known then.
+   * Runs the check. @throws What `check` throws, and the signal's reason; even then
+   * {@linkcode report} says what is known.
    */
   async run(): Promise<void> {
     const { signal, lockTimeoutMs: timeoutMs, share = 1 } = this.#options;
@@ -118,14 +114,12 @@ export class DirectoryCheck {
     await this.#lookForChanges(slices);
   }
 
-  /**
-   * Looks for maps that running backups have written meanwhile, with chunks that were not checked.
-   */
+  /** Looks for maps that a running backup rewrote meanwhile, with chunks that were not checked. */
   async #lookForChanges(slices: Slices): Promise<void> {
     for (const revision of this.#revisions) {
       const { name, mapPath, mapVersion, reason } = revision;
       const version = versionOf(mapPath);
-      // One that is gone has expired.
+      // A map that is gone has expired.
       if (reason !== null || version === null || version === mapVersion) continue;
       revision.isChanged = !await slices.run(this.#union.covers(mapPath)).catch((error) => {
         if (error instanceof RevisionError) return false;
@@ -200,7 +194,7 @@ export class DirectoryCheck {
     return pool;
   }
 
-  /** Finds the places of bad chunks, as far as there is time for it. */
+  /** Finds the places of bad chunks, as far as there is time. */
   async #findPlaces(finder: DamageFinder, isInterrupted: boolean): Promise<void> {
     if (finder.suspectCount === 0) return;
     const { signal } = this.#options;
@@ -218,8 +212,8 @@ export class DirectoryCheck {
   }
 
   /**
-   * Reads the maps that can be read, one after another. What is wrong with one is its revision's
-   * reason.
+   * Reads the maps one after another, but not those that turned out to be unreadable. If one is,
+   * that becomes its revision's reason.
    */
   async #readMaps(
     purpose: "chunks" | "places",
@@ -250,12 +244,12 @@ export class DirectoryCheck {
       bytesBefore += sizes[index]!;
       ownBytes = 0;
     }
-    // Also where there is nothing to read: a signal has its say.
+    // Heeds a signal even if there was nothing to read.
     await slices.rest();
   }
 }
 
-/** By what one can tell that a file has changed; `null` if that cannot be told. */
+/** Returns what differs once a file has changed; `null` if it cannot be read. */
 function versionOf(path: string): string | null {
   try {
     return fileState(path).version;
@@ -264,7 +258,7 @@ function versionOf(path: string): string | null {
   }
 }
 
-/** Returns the length of a file, 0 if it cannot be told: reading it will say why. */
+/** Returns the length of a file; 0 if unknown: reading it will say why. */
 function sizeOf(path: string): number {
   try {
     return Deno.statSync(path).size;

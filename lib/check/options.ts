@@ -1,5 +1,5 @@
 /**
- * What a check is asked for, and what it tells while it runs.
+ * The options of a check, and the events that it reports while it runs.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import type { PoolProgress } from "../work/pool.ts";
 /** What {@linkcode CheckOptions.onEvent} is called with. */
 export type CheckEvent =
   | LockEvent
-  /** Maps are read, for the first time or, once bad chunks are known, to find their places. */
+  /** Maps are read: first to collect chunks, then to find the places of bad ones. */
   | {
     readonly type: "reading-maps";
     readonly purpose: "chunks" | "places";
     readonly maps: number;
-    /** Returns how far the reading has come; valid until the next event. */
+    /** Returns how much has been read; valid until the next event. */
     readonly progress: () => MapProgress;
   }
   | {
@@ -26,7 +26,7 @@ export type CheckEvent =
     readonly threads: number;
     /** Number of the chunks that are checked. */
     readonly distinctChunks: number;
-    /** Their bytes, if all are as long as a full one. */
+    /** Their bytes, if each is as long as a full one. */
     readonly distinctBytes: number;
     /** Returns how far the work has come. */
     readonly progress: () => CheckProgress;
@@ -42,7 +42,8 @@ export type CheckProgress = Pick<PoolProgress, "jobs" | "readBytes" | "decodedBy
 /** What to check, and how. */
 export interface CheckOptions {
   /**
-   * Revisions or specs, as a restore takes them; a spec may stand for several, a directory for all.
+   * Revisions or specs, as a restore takes them. A spec may mean several revisions, a directory
+   * means all.
    */
   readonly revisions: readonly string[];
   /** Chooses the revisions where `revisions` names backup directories. */
@@ -51,9 +52,9 @@ export interface CheckOptions {
   readonly share?: number;
   /** Decoding workers, >= 1; a limit of the system may make them fewer. */
   readonly threads: number;
-  /** Bound of the rate at which chunk files are read, in bytes a second. */
+  /** Most bytes of chunk files that are read in a second. */
   readonly readBytesPerSecond?: number | undefined;
-  /** How long to wait for the purge lock; default for ever, 0: not at all. */
+  /** How long to wait for the purge lock; default: for ever, 0: not at all. */
   readonly lockTimeoutMs?: number | undefined;
   /**
    * Aborting it stops the check, which returns what it knows; see

@@ -1,5 +1,5 @@
 /**
- * What a check found, of one backup directory or of all.
+ * What a check found.
  *
  * @module
  */
@@ -21,9 +21,9 @@ export interface CheckedRevision {
   readonly state: CheckedState;
   /** `null` if the map was not read. */
   readonly imageBytes: number | null;
-  /** What is wrong with the map, a line; otherwise `null`. */
+  /** What is wrong with the map, one line; `null` if nothing is. */
   readonly reason: string | null;
-  /** What bad chunks cost. */
+  /** What is lost because of bad chunks. */
   readonly damage: RevisionDamage;
 }
 
@@ -31,17 +31,18 @@ export interface CheckedRevision {
 export interface CheckReport {
   readonly revisions: readonly CheckedRevision[];
   /**
-   * Distinct chunks of the revisions other than zeros; one in two backup directories counts twice.
+   * Number of distinct chunks other than the all-zero one. A chunk in two backup directories counts
+   * twice.
    */
   readonly distinctChunks: number;
   /** How many of them were checked. */
   readonly checkedChunks: number;
   /** How many of these are bad. */
   readonly damagedChunks: number;
-  /** Bytes of chunk files read, and what they were decoded to. */
+  /** Bytes of chunk files that were read, and number of bytes they were decoded to. */
   readonly readBytes: number;
   readonly decodedBytes: number;
-  /** The first bad chunks, with their first places. */
+  /** The bad chunks that were found first, with their first places. */
   readonly damaged: readonly DamagedChunk[];
   readonly elapsedMs: number;
   /** The reason of the signal that ended the check early; `null` if it came to its end. */

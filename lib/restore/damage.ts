@@ -1,9 +1,8 @@
 /**
- * Collects what workers tell of bad chunks, and says which ranges of the image they touch. Pure.
+ * Collects what workers report of bad chunks, and says which ranges of the image are lost. Pure.
  *
- * A chunk may stand at millions of places, and millions of chunks may be bad: neighbouring places
- * of a chunk are one range, and only the first ranges are kept. What they come to is counted in
- * full.
+ * A chunk may stand at millions of seqs, and millions of chunks may be bad. So neighbouring seqs of
+ * a chunk are one range, and only the first ranges are kept; the totals are complete.
  *
  * @module
  */
@@ -14,10 +13,7 @@ import { chunkIdFromHex } from "../store/layout.ts";
 import { type ImageExtent, partOfSeq, seqsOfExtent } from "../work/extent.ts";
 import type { ChunkReason, Note } from "../work/messages.ts";
 
-/**
- * A range of the image that could not be restored: neighbouring places of a chunk of which no good
- * copy was found.
- */
+/** A range of the image that could not be restored: no good copy of its chunk was found. */
 export interface BadRange {
   /** First byte of the image. */
   readonly offset: number;
@@ -30,15 +26,15 @@ export interface BadRange {
   readonly detail: string;
 }
 
-/** What bad chunks come to. */
+/** What is lost because of bad chunks. */
 export interface Loss {
-  /** The first ranges that were found, in the order of the image; 100,000 at most. */
+  /** The ranges that were found first, at most 100,000, in the order of the image. */
   readonly badRanges: readonly BadRange[];
   /** Number of all ranges. */
   readonly badRangeCount: number;
-  /** Number of bytes of the image in all of them. */
+  /** Number of bytes in all ranges. */
   readonly badBytes: number;
-  /** Number of chunks. */
+  /** Number of bad chunks. */
   readonly badChunks: number;
 }
 
@@ -52,10 +48,10 @@ export interface BadChunkEvent {
   readonly detail: string;
 }
 
-/** Ranges that are kept. */
+/** Most ranges that are kept. */
 const RANGES_MAX = 100_000;
 
-/** Neighbouring places of a chunk. */
+/** Neighbouring seqs of a chunk. */
 interface Run {
   readonly note: BadChunkNote;
   readonly firstSeq: number;
@@ -66,7 +62,7 @@ interface Run {
 export class DamageCollector {
   readonly #extent: ImageExtent;
   readonly #firstSeq: number;
-  /** A bit for each seq of the extent; memory only for what is bad. */
+  /** One bit for each seq of the extent; takes memory only where bits are set. */
   readonly #bad: Uint32Array;
   readonly #chunks = new ChunkIdSet();
   readonly #runs: Run[] = [];
@@ -89,7 +85,7 @@ export class DamageCollector {
     };
   }
 
-  /** Takes a note, again if need be. @returns Whether the chunk is a new one. */
+  /** Takes a note; taking it again changes nothing. @returns Whether the chunk is a new one. */
   add(note: BadChunkNote): boolean {
     const chunks = this.#chunks.size;
     this.#chunks.add(wordsOf(chunkIdFromHex(note.chunkId)), 0);
@@ -110,12 +106,12 @@ export class DamageCollector {
     return (this.#bad[index >>> 5]! >>> (index & 31) & 1) !== 0;
   }
 
-  /** Says what it all comes to. */
+  /** Returns what is lost. */
   loss(): Loss {
     const runs: Run[] = [];
     for (const run of this.#runs.toSorted((a, b) => a.firstSeq - b.firstSeq)) {
       const last = runs.at(-1);
-      // Told of one by one, as of a stream.
+      // A stream reports neighbours one by one.
       if (last && last.endSeq === run.firstSeq && last.note.chunkId === run.note.chunkId) {
         last.endSeq = run.endSeq;
       } else runs.push({ ...run });
@@ -134,7 +130,7 @@ export class DamageCollector {
     };
   }
 
-  /** Adds those of neighbouring seqs that are new. */
+  /** Adds neighbouring seqs, without those that are known. */
   #addRun(note: BadChunkNote, firstSeq: number, endSeq: number): void {
     let start = firstSeq;
     for (let seq = firstSeq; seq < endSeq; seq++) {
@@ -154,7 +150,7 @@ export class DamageCollector {
     if (firstSeq >= endSeq) return;
     const first = partOfSeq(this.#extent, firstSeq), last = partOfSeq(this.#extent, endSeq - 1);
     this.#bytes += last.imageOffset + last.length - first.imageOffset;
-    // The rest of the note would cost as much as its runs.
+    // The note's runs may take a lot of memory, and are not needed any more.
     const kept = { ...note, runs: NO_RUNS };
     if (this.#runs.length < RANGES_MAX) this.#runs.push({ note: kept, firstSeq, endSeq });
     else this.#droppedRuns++;

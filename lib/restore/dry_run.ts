@@ -1,5 +1,5 @@
 /**
- * A restore up to its first write: everything is looked at, nothing is changed.
+ * A restore that ends before its first write: everything is checked, nothing is changed.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { prepareRestore } from "./prepare.ts";
 import { type DryRunReport, makeDryRunReport } from "./report.ts";
 
 /**
- * Finds out what a restore would do, as far as that can be known without decoding a chunk or
- * reading the target.
+ * Finds out what a restore would do, as far as that is possible without decoding chunks or reading
+ * the target.
  *
- * @returns What is to be read and written, and which chunks have no file.
+ * @returns What would be read and written, and which chunks have no file.
  * @throws What `restore` throws before it touches the target.
  */
 export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
@@ -37,7 +37,6 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
     verify: true,
     onError: "zero",
     throttle: null,
-    // From a stream's plan a chunk is read for each of its places.
     task: {
       kind: "survey",
       image: plan.image,

@@ -1,5 +1,5 @@
 /**
- * What a restore is asked for, and what it tells while it runs.
+ * The options of a restore, and the events that it reports while it runs.
  *
  * @module
  */
@@ -20,23 +20,23 @@ export type RestoreEvent =
   | {
     readonly type: "reading-map";
     readonly path: string;
-    /** Returns how far the reading has come; valid until the next event. */
+    /** Returns how much has been read; valid until the next event. */
     readonly progress: () => MapProgress;
   }
-  /** A plan is made of an image so large that this takes a while. */
+  /** Planning begins, and takes a while because the image is large. */
   | { readonly type: "planning" }
   /** A FIFO has no reader yet; the restore waits. */
   | { readonly type: "reader-wait"; readonly target: string }
-  /** A file has been emptied: what it held before is gone. */
+  /** A file was emptied: its old content is gone. */
   | { readonly type: "emptied"; readonly target: string }
   | ({ readonly type: "restoring"; readonly isUpdate: boolean } & TargetWork)
   | { readonly type: "flushing"; readonly target: string }
-  /** The target is read back; in the second round after what differed was written again. */
+  /** The target is read back; a second time after what differed was written again. */
   | ({ readonly type: "reading-back"; readonly round: 1 | 2 } & TargetWork)
   /** A dry run looks for the chunk files. */
   | ({ readonly type: "surveying" } & RunningWork)
   | BadChunkEvent
-  /** Something that need not worry anybody, in one line. */
+  /** Something harmless, in one line. */
   | { readonly type: "notice"; readonly text: string }
   | { readonly type: "warning"; readonly text: string };
 
@@ -69,48 +69,37 @@ export interface RestoreOptions {
   readonly output: string;
   /** Decoding workers, >= 1; a limit of the system may make them fewer. */
   readonly threads: number;
-  /** What becomes of zeros; default "auto". */
+  /** How zeros are written; default "auto". */
   readonly sparse?: SparseMode;
   /** Whether each chunk's content is compared with its id; default true. */
   readonly verify?: boolean;
   /** Whether the target is flushed to disk at the end; default true. */
   readonly sync?: boolean;
-  /** Whether a target that is in use is written; default false. */
+  /** Whether to write a target that is in use; default false. */
   readonly force?: boolean;
-  /**
-   * Other backup directories that may hold good copies of chunks, in the order in which they are
-   * asked.
-   */
+  /** Other backup directories that may have good copies of chunks, in the order of their use. */
   readonly also?: readonly string[];
-  /** What becomes of a chunk without a good copy; default "abort". */
+  /** What to do about a chunk without a good copy; default "abort". */
   readonly onError?: OnError;
-  /**
-   * Whether the target is compared with the revision, and only what differs is written; default
-   * false.
-   */
+  /** Whether to compare the target with the revision and write only what differs; default false. */
   readonly update?: boolean;
-  /**
-   * The revision that the target is known to hold, as `revision`, or its name in the same
-   * directory.
-   */
+  /** The revision that the target already holds: as `revision`, or a name in its directory. */
   readonly base?: string | undefined;
-  /**
-   * Whether the target is read back after the flush and compared with the revision; default false.
-   */
+  /** Whether to read the target back after the flush and compare it; default false. */
   readonly verifyTarget?: boolean;
-  /** Restores a part of the image only, to its own offsets; `length` `null`: to the end. */
+  /** Restores only this part of the image, to the same offsets; `length` `null`: to the end. */
   readonly range?: { readonly offset: number; readonly length: number | null } | undefined;
-  /** Restores a partition of the image only, to the target's start. */
+  /** Restores only this partition of the image, to the target's start. */
   readonly partition?: number | undefined;
-  /** Length of the sectors in which the partition table counts; default: it is found out. */
+  /** Sector size that the partition table counts in; default: found out from the table. */
   readonly sectorBytes?: SectorBytes | undefined;
   /** What is written to a stream; default "raw". */
   readonly format?: StreamFormat;
-  /** Bound of the rate at which chunk files are read, in bytes a second. */
+  /** Most bytes of chunk files that are read in a second. */
   readonly readBytesPerSecond?: number | undefined;
-  /** How long to wait for the purge lock; default for ever, 0: not at all. */
+  /** How long to wait for the purge lock; default: for ever, 0: not at all. */
   readonly lockTimeoutMs?: number | undefined;
-  /** Aborting it stops the restore; its reason is thrown. */
+  /** Aborting it stops the restore, which then throws its reason. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: RestoreEvent) => void;
 }

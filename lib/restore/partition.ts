@@ -1,5 +1,5 @@
 /**
- * Finds a partition in an image, for which it reads the few chunks that hold the partition table.
+ * Finds a partition in an image. Reads only the few chunks that hold the partition table.
  *
  * @module
  */
@@ -24,10 +24,9 @@ import { chunkAt, SeqRuns } from "../work/seq_runs.ts";
 /**
  * The extent of a partition, which goes to the target's start.
  *
- * @param options.sectorBytes Unit in which the table counts; without it, it is found out.
+ * @param options.sectorBytes Unit that the table counts in; default: found out from the table.
  * @param options.sources Backup directories to read chunks from.
- * @param options.onWarning Called with what is wrong with the table beside, and if it is uncertain
- *   what it says.
+ * @param options.onWarning Called with minor faults of the table, and if its meaning is uncertain.
  * @throws {UsageError} If the image has no partition table, or no such partition.
  * @throws {ChunkMissingError | ChunkCorruptError} If a chunk with a part of the table is bad.
  */
@@ -68,7 +67,7 @@ function describeExtent({ start, end }: ImageExtent): string {
   return `bytes ${start} to ${end - 1}`;
 }
 
-/** Says what the option for the other sector size would give. */
+/** Says what would be restored with the other sector size. */
 function describeOther(image: ImageSource, number: number, taken: SectorBytes): string {
   const other = SECTOR_SIZES.find((sectorBytes) => sectorBytes !== taken)!;
   try {
@@ -80,7 +79,7 @@ function describeOther(image: ImageSource, number: number, taken: SectorBytes): 
   }
 }
 
-/** Reads an image here and there. Keeps the last chunk only. */
+/** Reads pieces of an image. Keeps only the last decoded chunk. */
 class ImageReader {
   readonly #map: RevisionMap;
   readonly #zeroTest: ZeroTest;
@@ -93,7 +92,7 @@ class ImageReader {
     this.#sources = new ChunkSources(sources, { verify: true, pageCache: "keep" });
   }
 
-  /** Returns a copy of bytes of the image, which must reach as far. */
+  /** Returns a copy of bytes of the image, which must all lie within it. */
   read(offset: number, length: number): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(length);
     for (let at = offset; at < offset + length;) {

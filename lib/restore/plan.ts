@@ -1,6 +1,6 @@
 /**
- * Decides which chunks a restore decodes, which ranges it zeroes, and what it leaves alone because
- * the target has it. Pure: no file is touched. Workers get parts of the plan with their tasks
+ * Plans a restore: which chunks are decoded, which ranges are zeroed, and what is left alone since
+ * the target has it already. Pure. Workers get what they need of it with their task
  * (`../work/tasks.ts`).
  *
  * @module
@@ -21,16 +21,16 @@ import {
 } from "../work/jobs.ts";
 import { SeqClassifier } from "./seq_classifier.ts";
 
-/** Zero ranges are cut to 1 GiB, so that workers share them and notice a request to stop. */
+/** Zero ranges are at most 1 GiB, so that workers share them and notice a request to stop. */
 const ZERO_RANGE_BYTES = 1_073_741_824;
 
 /** How a restore is planned. */
 export interface PlanOptions {
-  /** What of the image is restored; default: all. */
+  /** Which part of the image is restored; default: all. */
   readonly extent?: ImageExtent;
-  /** What the target is known to hold; what is the same there is left out. */
+  /** What the target already holds; seqs that are the same in it are left out. */
   readonly base?: RevisionMap | undefined;
-  /** Whether the plan is for a stream of records, which says where its data belongs. */
+  /** Whether the plan is for a stream of records that say where their data belongs. */
   readonly asRecords?: boolean;
 }
 
@@ -39,21 +39,21 @@ export interface PlanSummary {
   /** Size of the whole image. */
   readonly imageBytes: number;
   readonly extent: ImageExtent;
-  /** Places of the extent that hold data, and their bytes. */
+  /** Number of seqs that hold data, and their bytes in the extent. */
   readonly dataSeqs: number;
   readonly dataBytes: number;
   /**
-   * Places that hold zeros, mapped to the all-zero chunk or not mapped at all; chunks may hold more
-   * zeros.
+   * Seqs of zeros: mapped to the all-zero chunk, or not mapped at all. Other chunks may hold zeros
+   * too.
    */
   readonly zeroSeqs: number;
   readonly zeroBytes: number;
-  /** Places at which the target is known to hold the same already. */
+  /** Seqs that the target already holds. */
   readonly keptSeqs: number;
   readonly keptBytes: number;
-  /** Chunks with other content than zeros, each counted once. */
+  /** Number of distinct chunks other than the all-zero one. */
   readonly distinctChunks: number;
-  /** Decoded bytes of the distinct chunks, as far as the image needs them. */
+  /** Bytes of these that the image needs. */
   readonly distinctBytes: number;
 }
 
@@ -65,8 +65,8 @@ export interface RestorePlan {
   /** Ranges of zeros as pairs: first byte of the image, number of bytes. */
   readonly zeroRanges: Float64Array<SharedArrayBuffer>;
   /**
-   * For a stream of records, what it consists of, in the order of the image: seqs of data, and zero
-   * ranges as {@linkcode ZERO_RANGE_ITEM} plus their index. `null`: all seqs of the extent.
+   * The items of a stream of records, in the order of the image: seqs of data, and zero ranges as
+   * {@linkcode ZERO_RANGE_ITEM} plus their index. `null`: all seqs of the extent.
    */
   readonly streamItems: Uint32Array<SharedArrayBuffer> | null;
 }
@@ -100,8 +100,7 @@ export function* planSteps(map: RevisionMap, options: PlanOptions = {}): Steps<R
   }
 
   const distinctChunks = chunks.firstSeqs.length;
-  // Only the image's last seq may be short, and then it is the only seq of which its chunk's job is
-  // short.
+  // Only the image's last seq may be short. Its chunk's job is short only if no other seq needs it.
   const lastJob = chunks.firstSeqs[distinctChunks - 1];
   const missing = lastJob === undefined ? 0 : CHUNK_BYTES - bytesOfSeq(imageBytes, lastJob);
   const zeroRanges = yield* sharedZeroRanges(classifier, extent);
@@ -125,7 +124,7 @@ export function* planSteps(map: RevisionMap, options: PlanOptions = {}): Steps<R
   };
 }
 
-/** Puts seqs of data and ranges of zeros into the order of the image. */
+/** Merges seqs of data and ranges of zeros, in the order of the image. */
 function* streamItems(
   classifier: SeqClassifier,
   { firstSeq, endSeq }: { firstSeq: number; endSeq: number },
@@ -136,7 +135,7 @@ function* streamItems(
   let count = 0, range = 0;
   for (let seq = firstSeq; seq < endSeq; seq++) {
     if (seq % SEQS_PER_STEP === 0) yield;
-    // A range begins at a seq, or in the first one; the seqs behind are part of it.
+    // A range begins at the start of a seq, or inside the first one, and covers the seqs after it.
     while (2 * range < ranges.length && ranges[2 * range]! < (seq + 1) * CHUNK_BYTES) {
       items[count++] = ZERO_RANGE_ITEM + range++;
     }
@@ -145,10 +144,7 @@ function* streamItems(
   return items;
 }
 
-/**
- * Collects the ranges of zeros. Counts them first: a list that grows would cost a huge image more
- * than the result.
- */
+/** Collects the ranges of zeros. Counts them first: a growing list would need more memory. */
 function* sharedZeroRanges(
   classifier: SeqClassifier,
   extent: ImageExtent,

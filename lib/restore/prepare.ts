@@ -24,7 +24,7 @@ import { quote } from "../wording.ts";
 import { type ImageExtent, rangeOfImage, wholeImage } from "../work/extent.ts";
 import type { RestoreEvent, RestoreOptions } from "./options.ts";
 import { type PlanOptions, planSteps, type RestorePlan } from "./plan.ts";
-import { checkTarget, type FoundMap, hasRecords } from "./target_check.ts";
+import { checkTarget, hasRecords, type MapLocation } from "./target_check.ts";
 
 /** A restore that can begin. Disposing it releases the locks, and the target if it is not open. */
 export interface PreparedRestore extends Disposable {
@@ -44,7 +44,7 @@ export interface PreparedRestore extends Disposable {
 const PLANNING_TOLD_SEQS = 1_048_576;
 
 /** A revision to read from. */
-interface Found extends FoundMap {
+interface Found extends MapLocation {
   readonly name: string;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Reads a flushed target back from its storage and compares it with the plan. What differs is
- * written once more; what differs then is an error.
+ * written again; if it still differs after that, it is an error.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import { imageOffsetOf } from "../work/extent.ts";
 import type { Note } from "../work/messages.ts";
 import { type PoolOptions, type PoolProgress, WorkerPool } from "../work/pool.ts";
 
-/** Differences that an error message lists; more are counted. */
+/** Differences that the error lists; the others are counted. */
 const LISTED_RANGES = 4;
 
-/** Differences that are kept for it, to list the first of them. */
+/** Differences that are kept, so that the first ones can be listed in order. */
 const KEPT_MISMATCHES = 10_000;
 
 /** What is read back, and how. */
@@ -27,13 +27,10 @@ export interface ReadBackOptions {
   readonly plan: RestorePlan;
   /** Has been flushed. */
   readonly target: Target;
-  /**
-   * Chunks that are known to be bad: the target holds zeros in their places, and that is not held
-   * against it.
-   */
+  /** Bad chunks: the target rightly holds zeros in their place. */
   readonly damage: DamageCollector;
   readonly signal: AbortSignal | undefined;
-  /** Brings what was written to the storage. */
+  /** Flushes what was written to the storage. */
   readonly flush: () => Promise<void>;
   /** Called when a round begins. */
   readonly onRound: (round: 1 | 2, progress: () => PoolProgress) => void;
@@ -42,10 +39,10 @@ export interface ReadBackOptions {
 type Mismatch = Extract<Note, { type: "mismatch" }>;
 
 /**
- * Reads a target back, after it was flushed.
+ * Reads a target back after a flush.
  *
  * @returns Number of bytes that had to be written again, in whole chunks or granules of zeros.
- * @throws {TargetError} If the target does not hold what it should after that.
+ * @throws {TargetError} If the target still does not hold what it should.
  * @throws What a {@linkcode WorkerPool} throws.
  */
 export async function readBack(
@@ -76,7 +73,7 @@ export async function readBack(
     if (note.type !== "mismatch") return;
     const seq = Math.floor(imageOffsetOf(image.extent, note.offset) / CHUNK_BYTES);
     if (damage.isBad(seq)) return;
-    // A disk that holds nothing any more has as many as the image has chunks.
+    // A disk that lost everything has as many mismatches as the image has chunks.
     if (count++ < KEPT_MISMATCHES) mismatches.push(note);
   });
   if (count > 0) throw mismatchError(target, mismatches, count);

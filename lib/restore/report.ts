@@ -1,5 +1,5 @@
 /**
- * What was done, or what a dry run found, as numbers. Pure.
+ * What a restore did, or a dry run found, as numbers. Pure.
  *
  * @module
  */
@@ -8,31 +8,28 @@ import type { Loss } from "./damage.ts";
 import type { PlanSummary, RestorePlan } from "./plan.ts";
 import type { PoolProgress } from "../work/pool.ts";
 
-/** How much another backup directory helped. */
+/** How many chunks came from another backup directory. */
 export interface LentChunks {
   /** The backup directory. */
   readonly dir: string;
   /**
-   * Number of chunks that came from it because the revision's own directory had no good copy; for a
-   * stream a chunk counts once for each place it stands at.
+   * Number of chunks that the revision's own directory had no good copy of. In a stream a chunk
+   * counts once for each seq it stands at.
    */
   readonly chunks: number;
 }
 
-/** What a restore amounts to. All sizes in bytes. What is lost is zeros in the target. */
+/** What a restore did. All sizes in bytes. The target has zeros where something is lost. */
 export interface RestoreReport extends PlanSummary, Loss {
   /** Bytes of chunk files read. */
   readonly readBytes: number;
-  /** Bytes decoded; for a stream a chunk counts once for each place it stands at. */
+  /** Bytes decoded; in a stream a chunk counts once for each seq it stands at. */
   readonly decodedBytes: number;
-  /** Bytes handed to the target; less than the image where zeros were skipped or deallocated. */
+  /** Bytes handed to the target, without zeros that were skipped or deallocated. */
   readonly writtenBytes: number;
-  /** Bytes that an update found the target to hold already. */
+  /** Bytes that an update found in the target already. */
   readonly sameBytes: number;
-  /**
-   * Bytes that had to be written again because the target did not hold them; `null` if it was not
-   * read back.
-   */
+  /** Bytes that had to be written again after a read-back; `null` if there was none. */
   readonly rewrittenBytes: number | null;
   readonly lentChunks: readonly LentChunks[];
   /** Wall time from the request to the flushed target. */
@@ -43,22 +40,17 @@ export interface RestoreReport extends PlanSummary, Loss {
   readonly isSynced: boolean;
 }
 
-/**
- * What a restore would amount to. All sizes in bytes. What would be lost is said as far as the
- * presence of files tells.
- */
+/** What a restore would do. All sizes in bytes. Loss is known only from files that are missing. */
 export interface DryRunReport extends PlanSummary, Loss {
   /** Bytes of chunk files that would be read. */
   readonly readBytes: number;
-  /**
-   * Whether less may be read and written than is said here: an update has not looked at the target.
-   */
+  /** Whether less may be read and written: an update has not compared the target yet. */
   readonly mayWriteLess: boolean;
   readonly lentChunks: readonly LentChunks[];
   readonly elapsedMs: number;
 }
 
-/** Puts a report together; of the plan only the summary is kept, not its shared memory. */
+/** Makes a report. It keeps only the plan's summary, not its shared memory. */
 export function makeReport(
   plan: Pick<RestorePlan, "summary">,
   done: PoolProgress,

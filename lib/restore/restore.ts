@@ -178,7 +178,7 @@ function taskFor(plan: RestorePlan, target: Target, options: RestoreOptions): Ta
   return { kind: "update", target: comparable, mayWrite: true, image, chunks, zeroRanges };
 }
 
-/** Fails if the first chunk cannot be opened, so that a store without chunks costs no target. */
+/** Fails if the first chunk cannot be opened: a store without chunks must not cost a target. */
 function requireFirstChunk({ image, chunks }: RestorePlan, sources: readonly string[]): void {
   const seq = chunks.firstSeqs[0];
   if (seq === undefined) return;

@@ -1,6 +1,5 @@
 /**
- * Tells from the ids of a revision map, and of the map of what the target holds, what is to be done
- * at each seq. Pure.
+ * Tells what to do at each seq, from the revision's map and the map of what the target holds. Pure.
  *
  * @module
  */
@@ -9,7 +8,7 @@ import { hasSameId, wordsOf, ZeroTest } from "../store/chunk_ids.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 
-/** Tells which seqs the target holds already, by the map of the revision that it holds. */
+/** Tells which seqs the target already holds, by the map of the base. */
 class BaseTest {
   readonly #words: Uint32Array;
   readonly #baseWords: Uint32Array;
@@ -27,9 +26,9 @@ class BaseTest {
     this.#baseBytes = base.imageBytes;
   }
 
-  /** Whether the base holds the same at a seq, as far as the image reaches. */
+  /** Whether the base has the same content at a seq, as far as the image reaches. */
   isSame(seq: number): boolean {
-    // What lies behind the base's end is not known, not even where the image has zeros.
+    // What the target holds after the base's end is unknown, so zeros there are written too.
     const end = Math.min((seq + 1) * CHUNK_BYTES, this.#imageBytes);
     if (end > this.#baseBytes) return false;
     if (this.#zeroTest.isZero(seq)) return this.#baseZeroTest.isZero(seq);
@@ -37,7 +36,7 @@ class BaseTest {
   }
 }
 
-/** What is to be done at each seq. */
+/** Tells what to do at each seq: write data, write zeros, or keep what the target has. */
 export class SeqClassifier {
   readonly #zeroTest: ZeroTest;
   readonly #baseTest: BaseTest | null;

@@ -20,7 +20,7 @@ import type { RestoreOptions } from "./options.ts";
 import type { RestorePlan } from "./plan.ts";
 
 /** Where a revision's map lies. */
-export interface FoundMap {
+export interface MapLocation {
   readonly basedir: string;
   readonly mapPath: string;
 }
@@ -34,8 +34,8 @@ export interface FoundMap {
 export function checkTarget(
   options: RestoreOptions,
   from: {
-    found: FoundMap;
-    base: FoundMap | null;
+    found: MapLocation;
+    base: MapLocation | null;
     baseMap: RevisionMap | undefined;
     plan: RestorePlan;
   },

@@ -23,7 +23,7 @@ export class CheckWork extends Work<CheckTask> {
     for (const job of this.takeJobs(jobCount)) {
       this.prefetchAfter(job, jobCount, (next) => chunkIdAt(ids, next));
       const id = chunkIdAt(ids, job);
-      // How much of it images need, and where, only the main thread knows.
+      // Only the main thread knows how much of it each image needs.
       const bytes = this.decode({ id, seqs: () => [] }, 0, null);
       if (bytes !== null && bytes < CHUNK_BYTES) {
         this.notify({ type: "short-chunk", chunkId: id, bytes });

@@ -1,10 +1,9 @@
 /**
- * The workers of a run: threads that have started and wait for work.
+ * Starts the workers of a run. They then wait for tasks, which `pool.ts` gives them one after
+ * another.
  *
- * They are started before a target is touched, and say when they are ready: what a worker lacks
- * (descriptors, threads, memory) shows then, and in the worst case the runtime aborts the process.
- * What they do is the matter of `pool.ts`, which may give them several runs of work, one after the
- * other.
+ * They start before a target is touched, and say when they are ready: if a worker lacks
+ * descriptors, threads or memory, it shows then; in the worst case the runtime aborts the process.
  *
  * @module
  */
@@ -19,7 +18,7 @@ import type { Task } from "./tasks.ts";
 /** A worker of a crew, as its pool sees it. */
 export type CrewWorker = WorkerPort<StartMessage<Task>, WorkerMessage>;
 
-/** How many workers there are to be, and who hears of it. */
+/** How many workers to start, and whom to tell if they are fewer. */
 export interface CrewOptions {
   readonly threads: number;
   readonly onNotice?: ((text: string) => void) | undefined;
@@ -39,12 +38,11 @@ export class WorkerCrew implements Disposable {
   /**
    * Starts workers.
    *
-   * @param options.threads How many, >= 1; fewer are started where a limit of the system leaves no
-   *   room for all.
-   * @param options.onNotice Is told in one line why there are fewer.
+   * @param options.threads How many, >= 1; fewer start if a limit of the system leaves no room.
+   * @param options.onNotice Called with one line that says why there are fewer.
    * @param options.signal Ends the wait for them; its reason is thrown.
    * @returns When all are ready.
-   * @throws {ResourceError} If not one can be started.
+   * @throws {ResourceError} If none can be started.
    */
   static async start(options: CrewOptions): Promise<WorkerCrew> {
     const { signal, onNotice = () => {} } = options;
@@ -75,7 +73,7 @@ export class WorkerCrew implements Disposable {
     return new WorkerCrew(workers, started.move());
   }
 
-  /** Ends the workers, whatever they are at. */
+  /** Ends the workers, whatever they are doing. */
   [Symbol.dispose](): void {
     this.#started.dispose();
   }

@@ -1,9 +1,8 @@
 /**
  * Which bytes of an image are restored, and where in the target they go. Pure.
  *
- * A plain restore brings the whole image to where it was. A range goes to its own offsets of a
- * target that keeps the rest of what it holds; a partition becomes a target of its own, from offset
- * 0 on.
+ * A plain restore writes the whole image. A range goes to its own offsets in a target that keeps
+ * the rest of its content; a partition goes to the start of a target of its own.
  *
  * @module
  */
@@ -15,7 +14,7 @@ import { CHUNK_BYTES } from "../store/layout.ts";
 export interface ImageExtent {
   /** First byte of the image that is restored. */
   readonly start: number;
-  /** Byte of the image behind the last one that is restored; at most the image's size. */
+  /** Byte of the image after the last one that is restored; at most the image's size. */
   readonly end: number;
   /** Where in the target the first byte goes. */
   readonly targetStart: number;
@@ -59,7 +58,7 @@ export function rangeOfImage(
   return { start: offset, end, targetStart: offset };
 }
 
-/** The number of the first seq of an extent, and that behind its last. */
+/** The first seq of an extent, and the seq after its last one. */
 export function seqsOfExtent({ start, end }: ImageExtent): { firstSeq: number; endSeq: number } {
   const firstSeq = Math.floor(start / CHUNK_BYTES);
   return { firstSeq, endSeq: end > start ? Math.ceil(end / CHUNK_BYTES) : firstSeq };
@@ -87,7 +86,7 @@ export function imageOffsetOf(extent: ImageExtent, targetOffset: number): number
   return targetOffset - extent.targetStart + extent.start;
 }
 
-/** Byte of the target behind the last one that is written. */
+/** Byte of the target after the last one that is written. */
 export function targetEndOf(extent: ImageExtent): number {
   return targetOffsetOf(extent, extent.end);
 }

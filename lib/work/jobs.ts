@@ -12,26 +12,23 @@ import type { Steps } from "../slices.ts";
 import { hasSameId, wordsOf } from "../store/chunk_ids.ts";
 import type { ImageExtent } from "./extent.ts";
 
-/** Ends the list of seqs at which a chunk stands. Seqs lie below it, as images end at 256 TiB. */
+/** Ends the list of a chunk's seqs. Seqs are smaller, because images end at 256 TiB. */
 export const NO_SEQ = 0x7fff_ffff;
 
-/**
- * In the items of a stream : the rest of the number is an
- * index of the zero ranges, not a seq.
- */
+/** Marks an item of a stream that is a zero range; the rest of the number is its index. */
 export const ZERO_RANGE_ITEM = 0x8000_0000;
 
 /** Seqs between two pauses: some milliseconds. */
 export const SEQS_PER_STEP = 0x1_0000;
 
-/** Marks, while jobs are found, a seq that is not the first of its chunk. */
+/** While jobs are searched for, marks a seq that is not the first of its chunk. */
 const HAS_PREDECESSOR = 0x8000_0000;
 
 /** An image whose chunks workers decode; plain data over shared memory. */
 export interface SourceImage {
   /** Size of the whole image. */
   readonly imageBytes: number;
-  /** What of it is wanted, and where that goes. */
+  /** Which part of it is wanted, and where that goes. */
   readonly extent: ImageExtent;
   /** The revision map's ids: 16 bytes a seq, 16 zero bytes for an absent one. */
   readonly ids: Uint8Array<SharedArrayBuffer>;
@@ -41,14 +38,14 @@ export interface SourceImage {
 export interface ChunkJobs {
   /** First seq of each distinct chunk, ascending. */
   readonly firstSeqs: Uint32Array<SharedArrayBuffer>;
-  /** For each seq of data the next one of the same chunk, or {@linkcode NO_SEQ}; 0 for others. */
+  /** For each seq of data, the next one of its chunk or {@linkcode NO_SEQ}; for others, 0. */
   readonly nextSeqs: Uint32Array<SharedArrayBuffer>;
 }
 
 /** Which seqs make jobs. */
 export interface SeqSpan {
   readonly firstSeq: number;
-  /** The seq behind the last one. */
+  /** The seq after the last one. */
   readonly endSeq: number;
   /** Whether a seq holds data that is wanted. */
   readonly isData: (seq: number) => boolean;
@@ -82,10 +79,10 @@ export function sharedUint32(length: number): Uint32Array<SharedArrayBuffer> {
 /**
  * Links the seqs of each chunk, ascending, and marks all but the first with HAS_PREDECESSOR.
  *
- * Goes through the image backwards and puts each seq in front of the list of its chunk, which is
- * found through an open-addressing table of list heads. Ids are hashes, but those of a hostile map
- * could be made to collide: they are mixed with random numbers, high bits into low ones after each
- * word (a sum of products would keep what low bits lack).
+ * Walks the image backwards and puts each seq at the head of its chunk's list; an open-addressing
+ * table has the heads. Ids are hashes, but a hostile map's could be made to collide, so they are
+ * mixed with random numbers, and after each word high bits into low ones (a mere sum of products
+ * would leave low bits without the entropy of high ones).
  *
  * @returns The number of distinct chunks.
  */

@@ -8,13 +8,13 @@
 import type { ChunkFault, WireError } from "../errors.ts";
 import type { ThrottleHandle } from "./throttle.ts";
 
-/** Cells of the shared control block, an `Int32Array`; all are accessed by `Atomics` only. */
+/** Cells of the shared control block, an `Int32Array`; all access is by `Atomics`. */
 export const Control = {
-  /** 1: end as soon as possible. */
+  /** 1: workers end as soon as they can. */
   STOP: 0,
   /** Next job to take: the number of a chunk, or of a stream's item. */
   NEXT_JOB: 1,
-  /** Next job whose chunk file is to be requested from the disk. */
+  /** Next job whose chunk file the kernel is asked to read ahead. */
   NEXT_PREFETCH: 2,
   /** Next zero range to take. */
   NEXT_ZERO_RANGE: 3,
@@ -25,32 +25,32 @@ export const Control = {
 /** Number of {@linkcode Control} cells. */
 export const CONTROL_CELLS = 5;
 
-/** Cells of the shared counters, a `BigInt64Array`, of bytes where nothing else is said. */
+/** Cells of the shared counters, a `BigInt64Array`; they count bytes unless stated otherwise. */
 export const Counter = {
   /** Bytes of the extent that are done, zeros included; 0 where no image is worked on. */
   IMAGE: 0,
-  /** Decoded bytes: the work that takes the time. */
+  /** Decoded bytes; decoding is what takes most of the time. */
   DECODED: 1,
-  /** Bytes of chunk files read (or found, where they are only looked for). */
+  /** Bytes of chunk files read; in a survey, of those found. */
   READ: 2,
-  /** Bytes handed to the target; zeros that were skipped or deallocated are not counted. */
+  /** Bytes handed to the target, without zeros that were skipped or deallocated. */
   WRITTEN: 3,
   /** Bytes of the extent that the target was found to hold already. */
   SAME: 4,
-  /** Bytes that were to be decoded, of chunks that turned out to be bad. */
+  /** Bytes that could not be decoded because their chunk is bad. */
   BAD: 5,
   /** Jobs done (not bytes). */
   JOBS: 6,
-  /** Bytes of the extent that took no time: holes of a target where zeros belong. */
+  /** Bytes of the extent that took no time: holes of the target where zeros belong. */
   FREE: 7,
-  /** From here on a counter for each backup directory: chunks (not bytes) that came from it. */
+  /** From here on one counter for each backup directory: chunks (not bytes) that came from it. */
   CHUNKS_FROM: 8,
 } as const;
 
-/** What becomes of a chunk that no backup directory has a good copy of. */
+/** What to do about a chunk without a good copy in any backup directory. */
 export type OnError = "abort" | "zero";
 
-/** What tells a worker what to do; the only message to it, once for each run of work. */
+/** The only message to a worker, once for each task. */
 export interface StartMessage<T> {
   /** What to do, with all that only this kind of task needs. */
   readonly task: T;
@@ -60,7 +60,7 @@ export interface StartMessage<T> {
   readonly onError: OnError;
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly counters: BigInt64Array<SharedArrayBuffer>;
-  /** Chunk files requested ahead of the one that is decoded. */
+  /** Number of chunk files that are read ahead of the one that is decoded. */
   readonly prefetchDepth: number;
   /** Limits the reading of chunk files. */
   readonly throttle: ThrottleHandle | null;
@@ -69,36 +69,36 @@ export interface StartMessage<T> {
 /** Why a chunk cannot be used. */
 export type ChunkReason = "missing" | ChunkFault;
 
-/** What a worker tells while it works. */
+/** What a worker reports while it works. */
 export type Note =
   /** No good copy of a chunk was found. */
   | {
     readonly type: "bad-chunk";
     readonly chunkId: string;
     /**
-     * The seqs at which it is missed, as pairs: first seq, number of seqs; ascending. The work may
-     * tell of one chunk several times, of different seqs.
+     * The seqs that need it, as pairs: first seq, number of seqs; ascending. A chunk may be
+     * reported several times, with different seqs.
      */
     readonly runs: Uint32Array;
     readonly reason: ChunkReason;
     /** One line. */
     readonly detail: string;
   }
-  /** A chunk is right, but shorter than a full one: some places may need more of it. */
+  /** A chunk is good, but shorter than a full one; some images may need more of it. */
   | { readonly type: "short-chunk"; readonly chunkId: string; readonly bytes: number }
-  /** The target does not hold what it should; in bytes of the target. */
+  /** The target does not hold what it should here; in bytes of the target. */
   | { readonly type: "mismatch"; readonly offset: number; readonly length: number };
 
-/** A worker has all that it needs, and waits for work; its first message. */
+/** A worker's first message: it has all it needs, and waits for a task. */
 export interface ReadyMessage {
   readonly type: "ready";
 }
 
-/** Ends a worker's run of work. */
+/** How a worker ended its task. */
 export type EndMessage =
   | { readonly type: "done" }
   | { readonly type: "stopped" }
   | { readonly type: "failed"; readonly error: WireError };
 
-/** What comes from a worker. */
+/** What a worker sends. */
 export type WorkerMessage = ReadyMessage | Note | EndMessage;

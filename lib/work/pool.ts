@@ -1,8 +1,8 @@
 /**
- * Step 4 of a restore: gives work to the workers that `crew.ts` has started, and watches over them.
+ * Gives a task to the workers that `crew.ts` has started, and watches them until it is done.
  *
- * Touches no files. Work goes to the workers through shared memory (messages.ts); this thread stays
- * free for progress and signals.
+ * Workers take their jobs from shared memory (`messages.ts`), so that this thread stays free for
+ * progress and signals. It touches no files.
  *
  * @module
  */
@@ -20,18 +20,16 @@ import {
 } from "./messages.ts";
 import type { Task } from "./tasks.ts";
 
-/**
- * After a request to stop, workers get this long: one may be blocked in a write that nobody reads.
- */
+/** Workers get this long to stop: one may be blocked in a write to a pipe that nobody reads. */
 const STOP_GRACE_MS = 2000;
 
-/** How far the work has come, in bytes where nothing else is said. */
+/** How far the work has come, in bytes unless stated otherwise. */
 export interface PoolProgress {
   /** Bytes of the extent that are done, zeros included; 0 for a check, which has no image. */
   readonly imageBytes: number;
   /** Bytes that were decoded. */
   readonly decodedBytes: number;
-  /** Bytes that were to be decoded, of chunks that turned out to be bad. */
+  /** Bytes that could not be decoded because their chunk is bad. */
   readonly badBytes: number;
   /** Bytes of chunk files that were read. */
   readonly readBytes: number;
@@ -39,7 +37,7 @@ export interface PoolProgress {
   readonly writtenBytes: number;
   /** Bytes that the target was found to hold already. */
   readonly sameBytes: number;
-  /** Bytes of that which took no time: holes where zeros belong. */
+  /** Those of them that took no time: holes where zeros belong. */
   readonly freeBytes: number;
   /** Number of jobs done: distinct chunks, or items of a stream. */
   readonly jobs: number;
@@ -47,21 +45,19 @@ export interface PoolProgress {
   readonly chunksFrom: readonly number[];
 }
 
-/** What a pool is made for: a {@linkcode StartMessage} without what the pool adds. */
+/** What a pool does, and by whom: a {@linkcode StartMessage} without what the pool adds. */
 export interface PoolOptions
   extends Omit<StartMessage<Task>, "control" | "counters" | "prefetchDepth"> {
   /** Who does the work. */
   readonly crew: WorkerCrew;
-  /** Called with what workers tell while they work. */
+  /** Called with what workers report while they work. */
   readonly onNote?: (note: Note) => void;
 }
 
-/**
- * Chunk files requested ahead, for each worker: enough to keep a disk with a command queue busy.
- */
+/** Chunk files read ahead for each worker: enough to keep a disk with a command queue busy. */
 const PREFETCH_PER_WORKER = 4;
 
-/** One task of a crew. */
+/** A task and the crew that does it. */
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #control = new Int32Array(new SharedArrayBuffer(CONTROL_CELLS * 4));
@@ -74,11 +70,11 @@ export class WorkerPool {
   }
 
   /**
-   * Does all the work. After a failure or an abort the crew may still be at it, and must be
+   * Does the task. After a failure or an abort workers may still be busy, so the crew must be
    * disposed of.
    *
-   * @param signal Stops the workers; they end after the piece they are at.
-   * @returns When every worker has ended its part.
+   * @param signal Stops the workers; each first finishes the piece it is working on.
+   * @returns When all workers have finished.
    * @throws The first error of a worker; the signal's reason if it was aborted first.
    */
   async run(signal?: AbortSignal): Promise<void> {
@@ -91,8 +87,8 @@ export class WorkerPool {
     };
     const stop = Promise.withResolvers<"stopped">();
     let graceTimer: ReturnType<typeof setTimeout> | undefined;
-    // After a failure as after an abort: the other workers may be blocked for as long as a reader
-    // likes.
+    // After a failure as well as an abort: the other workers may be blocked for as long as a pipe's
+    // reader likes.
     const endSoon = () => {
       this.#stop();
       graceTimer ??= setTimeout(() => stop.resolve("stopped"), STOP_GRACE_MS);
@@ -105,7 +101,7 @@ export class WorkerPool {
         worker.postMessage(start);
         return end;
       });
-      // Resolved in the order in which workers fail, as the first failure makes the others stop.
+      // The first failure makes the other workers stop, so its error arrives first.
       let firstError: BackyError | null = null;
       const watched = ends.map(async (end) => {
         const error = await end;
@@ -144,8 +140,8 @@ export class WorkerPool {
 }
 
 /**
- * Resolves when a worker has ended its work, to the error that ended it. What it told before has
- * arrived by then.
+ * Resolves when a worker has ended its task, to the error that ended it. All its notes have arrived
+ * by then.
  */
 function endOf(worker: CrewWorker, onNote: (note: Note) => void): Promise<BackyError | null> {
   return new Promise((resolve) => {

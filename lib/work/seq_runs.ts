@@ -9,7 +9,7 @@ import type { ChunkRef, SeqList } from "../chunk/chunk_ref.ts";
 import { chunkIdAt } from "../store/chunk_ids.ts";
 import { type ChunkJobs, NO_SEQ, type SourceImage } from "./jobs.ts";
 
-/** As many seqs are listed one by one, in errors. */
+/** Seqs that an error lists. */
 const LISTED_SEQS = 100;
 
 /** Seqs in ascending order. */
@@ -38,7 +38,7 @@ export class SeqRuns {
     return this.#count;
   }
 
-  /** Adds a seq behind all others. */
+  /** Adds a seq that is greater than all others. */
   add(seq: number): void {
     const last = this.#used - 2;
     this.#count++;
@@ -60,7 +60,7 @@ export class SeqRuns {
     return this.#pairs.slice(0, this.#used);
   }
 
-  /** Lists the first seqs. */
+  /** Returns the first seqs as a list, and how many there are. */
   list(): SeqList {
     const first: number[] = [];
     for (const seq of this) if (first.push(seq) === LISTED_SEQS) break;
@@ -78,14 +78,14 @@ export class SeqRuns {
 
 /** A chunk that workers read, and the seqs that need it. */
 export interface WantedChunk extends ChunkRef {
-  /** Not given: no image is worked on. */
+  /** Absent if no image is involved. */
   readonly runs?: () => SeqRuns;
 }
 
 /**
  * Describes the chunk at a seq of an image.
  *
- * @param runs Returns the seqs that need it; called only if it is bad.
+ * @param runs Returns the seqs that need the chunk; called only if it is bad.
  */
 export function chunkAt(
   { ids, imageBytes }: Pick<SourceImage, "ids" | "imageBytes">,

@@ -12,7 +12,7 @@ import { StreamWork } from "./stream_work.ts";
 import { SurveyWork } from "./survey_work.ts";
 import type { Notify, Work } from "./work.ts";
 
-/** Who does a task, by its `kind`. */
+/** The class that does a task, by the task's `kind`. */
 const WORK_OF = {
   write: RandomAccessWork,
   update: RandomAccessWork,
@@ -21,7 +21,7 @@ const WORK_OF = {
   survey: SurveyWork,
 };
 
-/** What workers are to do, with all that they need for it. */
+/** What workers do, with all they need for it. */
 export type Task = ConstructorParameters<typeof WORK_OF[keyof typeof WORK_OF]>[0]["task"];
 
 /** Makes a worker's part of a task. */

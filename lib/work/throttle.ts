@@ -1,35 +1,35 @@
 /**
- * A limit of bytes a second that all workers of a restore keep together, through shared memory.
+ * A rate limit that all workers keep together, through shared memory.
  *
- * There is one virtual clock: the time at which all that was paid for so far would be through at
- * exactly the limit. Who has handled bytes sets it ahead by their time and sleeps until it has
- * come. Nobody holds a lock, and as each payment moves the clock before it waits, those who come
- * later wait longer.
+ * There is one virtual clock: the time at which all bytes paid for so far would have passed at
+ * exactly the limit. A worker advances the clock by what its bytes cost, then sleeps until then.
+ * Nobody holds a lock; because each payment advances the clock before it waits, later ones wait
+ * longer.
  *
- * Workers that start together share a time base, `performance.timeOrigin + performance.now()`:
+ * Workers that start together share a time base, `performance.timeOrigin + performance.now()`, so
  * steps of the system's clock after their start do not matter. The thread that makes the throttle
- * may have started long before, so that its time does not count.
+ * may have started long before, so its clock is not used.
  *
  * @module
  */
 
-/** Cells of {@linkcode ThrottleHandle.cells}; all are accessed by `Atomics` only. */
+/** Cells of {@linkcode ThrottleHandle.cells}; all access is by `Atomics`. */
 const Cell = {
   /** When the next byte may pass, in microseconds since the epoch; 0 before the first payment. */
   NEXT_FREE: 0,
-  /** Always 0: what sleepers wait on. */
+  /** Always 0; sleepers wait on it. */
   SLEEP: 1,
 } as const;
 
 const CELLS = 2;
 
 /**
- * Time not used is made up for later, up to so much of it: enough for workers that wake late, too
- * little for a burst that anybody would notice.
+ * Unused time up to this is made up for later: enough for workers that wake late, too little for a
+ * burst that anybody would notice.
  */
 const BURST_MICROS = 100_000;
 
-/** A sleeper looks up this often to see whether it should stop. */
+/** A sleeper checks this often whether it should stop. */
 const SLICE_MS = 200;
 
 /** A throttle as plain data, for workers. */
@@ -38,21 +38,21 @@ export interface ThrottleHandle {
   readonly bytesPerSecond: number;
 }
 
-/** What a worker's view of a throttle needs. */
+/** Options of {@linkcode Throttle}. */
 export interface ThrottleOptions {
-  /** Asked before each sleep of at most 200 ms; once it says yes, nobody waits any longer. */
+  /** Called before each sleep of at most 200 ms; once it returns true, nobody waits any longer. */
   readonly shouldStop: () => boolean;
-  /** Blocks the thread for so many milliseconds or less; tests put another in its place. */
+  /** Blocks the thread for at most this long; tests replace it. */
   readonly sleep?: (ms: number) => void;
-  /** Milliseconds of a clock that all workers share; tests put another in its place. */
+  /** Milliseconds of a clock that all workers share; tests replace it. */
   readonly now?: () => number;
 }
 
 /**
- * Makes a throttle, whose time begins with the first payment.
+ * Makes a throttle. Its time begins with the first payment.
  *
  * @param bytesPerSecond The limit, > 0.
- * @throws {RangeError} If it is none.
+ * @throws {RangeError} If it is not a number above 0.
  */
 export function createThrottle(bytesPerSecond: number): ThrottleHandle {
   if (!(bytesPerSecond > 0 && Number.isFinite(bytesPerSecond))) {
@@ -62,7 +62,7 @@ export function createThrottle(bytesPerSecond: number): ThrottleHandle {
   return { cells, bytesPerSecond };
 }
 
-/** One thread's view of a throttle. The thread must be one that may block. */
+/** One thread's view of a throttle. The thread must be allowed to block. */
 export class Throttle {
   readonly #handle: ThrottleHandle;
   readonly #shouldStop: () => boolean;
@@ -78,9 +78,9 @@ export class Throttle {
   }
 
   /**
-   * Blocks until bytes that were handled just now are within the limit, or until it should stop.
+   * Blocks until bytes that were just handled are within the limit, or until it should stop.
    *
-   * @param bytes How many they are, >= 0.
+   * @param bytes Their number, >= 0.
    * @throws {RangeError} If it is not such a number.
    */
   pay(bytes: number): void {
@@ -97,7 +97,7 @@ export class Throttle {
   }
 
   /**
-   * Sets the virtual clock ahead by the time that the bytes take. @returns Its new time in
+   * Advances the virtual clock by the time that the bytes cost. @returns Its new time in
    * microseconds.
    */
   #advance(bytes: number): number {
@@ -116,10 +116,7 @@ export class Throttle {
   }
 }
 
-/**
- * Milliseconds since the epoch, going on evenly from what the system's clock said when the thread
- * started.
- */
+/** Milliseconds since the epoch by a steady clock, set when the thread started. */
 function sharedNow(): number {
   return performance.timeOrigin + performance.now();
 }

@@ -1,6 +1,6 @@
 /**
- * What all kinds of work on chunks have in common: taking jobs, reading ahead, decoding, and what
- * happens to a bad chunk.
+ * What all kinds of task have in common: taking jobs, reading ahead, decoding, and reporting bad
+ * chunks.
  *
  * @module
  */
@@ -35,7 +35,7 @@ export abstract class Work<T> {
     this.#throttle = throttle && new Throttle(throttle, { shouldStop });
   }
 
-  /** Works until nothing is left to take or stopping is asked for. */
+  /** Works until no job is left, or until it should stop. */
   abstract run(): void;
 
   protected readonly shouldStop = (): boolean =>
@@ -47,8 +47,8 @@ export abstract class Work<T> {
   }
 
   /**
-   * Takes jobs, by their numbers, until there are none or stopping is asked for. Counts each when
-   * it is done.
+   * Yields the numbers of jobs until none is left, or until it should stop. Counts each when it is
+   * done.
    */
   protected *takeJobs(jobCount: number): Generator<number, void> {
     while (!this.shouldStop()) {
@@ -65,8 +65,8 @@ export abstract class Work<T> {
   }
 
   /**
-   * Requests chunk files from the disk up to `prefetchDepth` jobs ahead; each is requested by one
-   * worker.
+   * Asks the kernel to read chunk files up to `prefetchDepth` jobs ahead. Only one worker asks for
+   * each file.
    *
    * @param idOfJob Returns the id of a job's chunk; `null` if it needs no file.
    */
@@ -83,7 +83,7 @@ export abstract class Work<T> {
       if (Atomics.compareExchange(control, Control.NEXT_PREFETCH, next, next + 1) !== next) {
         continue;
       }
-      // What a worker is about to read itself need not be announced.
+      // The files of jobs up to this one are being read already.
       const id = next > job ? idOfJob(next) : null;
       if (id !== null) this.sources.prefetch(id);
     }
@@ -92,15 +92,15 @@ export abstract class Work<T> {
   /**
    * Decodes a chunk into output buffer `output`, and counts it.
    *
-   * @param chunk With the seqs that are told if it is bad.
+   * @param chunk Its seqs are reported if it is bad.
    * @param needed Bytes that the image needs of it; `null`: all that it has.
-   * @returns The number of bytes it has; `null` if it is bad and the work is to go on.
-   * @throws {ChunkMissingError | ChunkCorruptError} If it is bad and that is the end.
+   * @returns The number of bytes it has; `null` if it is bad and the work goes on.
+   * @throws {ChunkMissingError | ChunkCorruptError} If it is bad and `onError` is "abort".
    */
   protected decode(chunk: WantedChunk, output: number, needed: number | null): number | null {
     try {
       const { bytes, fileBytes, source } = this.sources.decode(chunk, output, needed ?? 1);
-      // First: what is counted before the time that it costs would look like great speed.
+      // Pay first: bytes that are counted before they have cost time would look like great speed.
       this.#throttle?.pay(fileBytes);
       this.count(Counter.READ, fileBytes);
       this.count(Counter.DECODED, needed ?? bytes);
@@ -114,7 +114,7 @@ export abstract class Work<T> {
     }
   }
 
-  /** Tells the main thread of a chunk that cannot be used. */
+  /** Reports a chunk that cannot be used to the main thread. */
   protected noteBadChunk(
     error: ChunkMissingError | ChunkCorruptError,
     runs: SeqRuns | undefined,

@@ -19,7 +19,7 @@ function work(start: StartMessage<Task>): EndMessage {
     workOn(start, (note) => self.postMessage(note)).run();
     return Atomics.load(control, Control.STOP) === 0 ? { type: "done" } : { type: "stopped" };
   } catch (error) {
-    // The others stop too: what they could still write would belong to an incomplete image.
+    // The others stop too: whatever they wrote would belong to an incomplete image.
     Atomics.store(control, Control.STOP, 1);
     Atomics.notify(control, Control.TURN);
     return { type: "failed", error: toWireError(error) };
