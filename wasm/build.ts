@@ -1,9 +1,9 @@
 /**
- * Compiles `wasm/assembly` to `wasm/build/codec.wasm`, unless that is newer than every source.
+ * Compiles `wasm/assembly` to `wasm/build/codec.wasm` unless that is newer than all sources.
  *
- * The compiler is loaded only when there is something to compile. It is named here and locked in
- * `wasm/deno.lock`, apart from all else: `deno compile` puts every package of its lock file into an
- * executable, and this one has 100 MB.
+ * The compiler is loaded only if there is something to compile. It is named here and pinned in
+ * `wasm/deno.lock`, separate from everything else: `deno compile` puts all packages of its lock
+ * file into an executable, and this one has 100 MB.
  *
  * @module
  */
@@ -11,7 +11,7 @@
 const here = new URL("./", import.meta.url);
 const output = new URL("build/codec.wasm", here);
 
-/** Newest modification time among what the module is made from, in milliseconds. */
+/** Returns the newest modification time of the sources in milliseconds. */
 function newestSourceMs(): number {
   const sources = [...Deno.readDirSync(new URL("assembly/", here))]
     .map((entry) => new URL(`assembly/${entry.name}`, here));
@@ -33,7 +33,7 @@ async function compile(): Promise<void> {
   Deno.mkdirSync(new URL("build/", here), { recursive: true });
   const config = new URL("asconfig.json", here).pathname;
   const { error, stdout, stderr } = await main(["--config", config, "--target", "release"]);
-  // A warning of the compiler is a conversion nobody has thought about: not accepted.
+  // Compiler warnings are errors: they report conversions that may be unintended.
   const text = `${stdout.toString()}${stderr.toString()}`;
   if (error || text !== "") {
     Deno.stderr.writeSync(new TextEncoder().encode(text));

@@ -15,7 +15,7 @@ export const DECODE_FAULTS = [
   "LZO stream ends early",
   "LZO output overrun",
   "LZO look-behind overrun",
-  "LZO stream goes on behind its end marker",
+  "LZO stream continues after its end marker",
   "LZO stream ends before the announced length",
   "LZO stream of an unknown version",
 ] as const;

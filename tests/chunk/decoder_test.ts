@@ -150,7 +150,7 @@ const FAULTS: readonly [
     "a byte behind the end marker",
     (c) => Uint8Array.of(...c, 0),
     "encoding",
-    /^LZO stream goes on behind its end marker at/,
+    /^LZO stream continues after its end marker at/,
   ],
   [
     "a match before the output's start",

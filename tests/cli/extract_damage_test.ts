@@ -96,7 +96,7 @@ const CASES: readonly Case[] = [
   {
     name: "has bytes behind its end",
     damage: (path, content) => Deno.writeFileSync(path, new Uint8Array([...content, 0])),
-    state: /^LZO stream goes on behind its end marker at input byte \d+$/,
+    state: /^LZO stream continues after its end marker at input byte \d+$/,
   },
   {
     name: "has another chunk's content",

@@ -19,7 +19,7 @@ export function executableSlice(offset: number, length: number): Uint8Array<Arra
   return bytes.subarray(0, filled);
 }
 
-/** Text: the sources of the codec and of its tests, one behind the other. */
+/** Text: the sources of the codec and of its tests, concatenated. */
 export function sourceTexts(): Uint8Array<ArrayBuffer> {
   const folders = ["../../wasm/assembly/", "./"].map((path) => new URL(path, import.meta.url));
   const texts = folders.flatMap((folder) =>

@@ -103,7 +103,7 @@ function assertSameRange(before: Uint8Array, start: number, end: number, what: s
   }
 }
 
-/** Fills what lies behind the tables with a pattern. */
+/** Fills everything after the tables with a pattern. */
 function fillBuffers(random: number): void {
   const pattern = new Uint8Array(4096).map((_, i) => (i * 167 + (i >> 8) + random) & 255);
   for (let at = codec.input.byteOffset; at < memory.length; at += pattern.length) {
@@ -289,7 +289,7 @@ Deno.test(`decode() depends on nothing but the stream: other bytes around it, sa
   }
 });
 
-Deno.test("decode() decodes the same stream to the same bytes whatever the output held", () => {
+Deno.test("decode() decodes the same stream to the same bytes regardless of what the output held", () => {
   for (const { stream, outputBytes } of fullChunks()) {
     const [zeros, ones] = [0x00, 0xff].map((fill) => {
       codec.outputs[0]!.fill(fill);
@@ -300,7 +300,7 @@ Deno.test("decode() decodes the same stream to the same bytes whatever the outpu
   }
 });
 
-Deno.test("decode() leaves the bytes behind its input out of account", () => {
+Deno.test("decode() ignores the bytes after its input", () => {
   // A stream without its end marker, then bytes that would go on with it.
   const stream = assemble(firstLiterals(noise.subarray(0, 60)), m2({ length: 3, distance: 9 }));
   const outputBytes = 63;

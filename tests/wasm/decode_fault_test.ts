@@ -111,14 +111,14 @@ for (const [index, stream] of variety.entries()) {
   });
 }
 
-Deno.test("decode() refuses anything behind the end marker", () => {
+Deno.test("decode() refuses anything after the end marker", () => {
   for (const stream of variety) {
     const outputBytes = assertDecodes(stream, hex(stream)).length;
     for (const garbage of [[0], [0x11, 0, 0], new Uint8Array(200)]) {
       assertFault(
         assemble(stream, garbage),
         outputBytes,
-        "LZO stream goes on behind its end marker",
+        "LZO stream continues after its end marker",
         hex(stream),
       );
     }
@@ -177,7 +177,7 @@ Deno.test("decode() refuses a full chunk that goes on", () => {
   }
 });
 
-Deno.test("decode() refuses a look-behind by one byte too much, by any match", () => {
+Deno.test("decode() refuses a match of any kind that starts one byte too early", () => {
   const more = assemble(m3({ length: 300, distance: 1 }), END);
   const matches: [filled: number, before: Bytes, match: Bytes][] = [];
   for (const filled of [1, 2, 3]) {
@@ -252,7 +252,7 @@ Deno.test("decode() refuses a first match: nothing is decoded yet", () => {
   assertFault(bytesOf("10 01 00 00"), 10, noOutput, "end marker at once");
 });
 
-Deno.test("decode() refuses a first byte of 17 whatever follows", () => {
+Deno.test("decode() refuses a first byte of 17 regardless of what follows", () => {
   for (const stream of ["11", "11 00 00", "11 01 00 11 00 00", "11 04 00 12 00 00 00 00"]) {
     assertFault(bytesOf(stream), 10, "LZO stream of an unknown version", stream);
   }

@@ -59,14 +59,14 @@ const vectors: [name: string, stream: string, decoded: string][] = [
   ["first byte 0: run of 273", `00 ff ${letters(273)} 11 00 00`, LETTERS.slice(0, 273)],
   ["run of 274, one zero byte", `00 00 01 ${letters(274)} 11 00 00`, LETTERS.slice(0, 274)],
   ["run of 784, three of them", `00 00 00 00 01 ${letters(784)} 11 00 00`, LETTERS.slice(0, 784)],
-  ["run behind a match", '12 "a" 21 00 00 01 "bcde" 11 00 00', "aaaabcde"],
+  ["run after a match", '12 "a" 21 00 00 01 "bcde" 11 00 00', "aaaabcde"],
   ["M1 in state 1", '12 "a" 00 00 11 00 00', "aaa"],
   ["M1 in state 2", '13 "ab" 04 00 11 00 00', "abab"],
   ["M1 in state 3", '14 "abc" 08 00 11 00 00', "abcab"],
   ["M1 with one literal", '14 "abc" 09 00 "x" 11 00 00', "abcabx"],
   ["M1 with two literals", '14 "abc" 0a 00 "xy" 11 00 00', "abcabxy"],
   ["M1 with three literals", '14 "abc" 0b 00 "xyz" 11 00 00', "abcabxyz"],
-  ["M1 behind M1", '12 "a" 01 00 "b" 04 00 11 00 00', "aaabab"],
+  ["M1 after M1", '12 "a" 01 00 "b" 04 00 11 00 00', "aaabab"],
   ["M1 with H", '15 "abcd" 22 0d 00 "x" 00 01 11 00 00', "abcdabcdxab"],
   ["M2 of 3", '15 "abcd" 4c 00 11 00 00', "abcdabc"],
   ["M2 of 4", '15 "abcd" 6c 00 11 00 00', "abcdabcd"],
@@ -98,7 +98,7 @@ for (const [name, stream, decoded] of vectors) {
 }
 
 // The same for matches that reach far: the bytes of the instruction, its length and distance,
-// behind 50,000 literals.
+// after 50,000 literals.
 const farVectors: [name: string, bytes: string, length: number, distance: number][] = [
   ["M1 in state 4, nearest", "00 00", 3, 2049],
   ["M1 in state 4, D", "0c 00", 3, 2052],
@@ -135,7 +135,7 @@ Deno.test("decode() decodes every first byte from 18 on with the state it leaves
     const start = firstLiterals(noise.subarray(0, count));
     assertDecodes(assemble(start, END), `${byte}`);
     assertDecodes(assemble(start, m2({ length: 3, distance: 1 }), END), `${byte}, M2`);
-    // A byte below 16 is an M1 of two bytes behind 1 to 3 literals; behind more it is one that
+    // A byte below 16 is an M1 of two bytes after 1 to 3 literals; after more it is one that
     // reaches too far back.
     const m1 = assemble(start, m1Near({ distance: 1 }), END);
     if (count < 4) assertEquals(assertDecodes(m1, `${byte}, M1`).length, count + 2);
@@ -269,7 +269,7 @@ Deno.test("decode() takes matches that reach exactly to the output's start", () 
   }
 });
 
-Deno.test("decode() changes paths around its margin, at both ends, behind every instruction", () => {
+Deno.test("decode() changes paths around its margin, at both ends, after every instruction", () => {
   const pivots: [state: number, instruction: Bytes][] = [
     [0, run(noise.subarray(0, 4))],
     [0, run(noise.subarray(0, 18))],

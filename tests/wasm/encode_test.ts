@@ -99,7 +99,7 @@ Deno.test("encode() round trip: matches of every length at the edges of M2, M3 a
 Deno.test("encode() finds a repeat up to 49151 bytes back, and none farther", () => {
   const source = noise.subarray(0, 64);
   for (const distance of [100, 2048, 2049, 16384, 16385, 32768, 49151, 49152, 60_000]) {
-    // Zeros between: they end in one match, behind which every position is looked at.
+    // Zeros between: they end in one match, after which every position is tried.
     const bytes = new Uint8Array(distance + 200);
     bytes.set(source, 20);
     bytes.set(source, 20 + distance);
@@ -138,7 +138,7 @@ Deno.test("encode() stays within n + n/16 + 67 where literals and short matches 
   }
 });
 
-Deno.test("encode() writes the same stream whatever it encoded before and wherever it starts", () => {
+Deno.test("encode() writes the same stream regardless of what it encoded before and where it starts", () => {
   const bytes = sourceTexts();
   const first = encode(bytes);
   encode(noise);

@@ -11,7 +11,7 @@
 /** Bytes of a stream or of literals. */
 export type Bytes = ArrayLike<number>;
 
-/** Operands of a match. `trailing` are the 0 to 3 literals behind it. */
+/** Operands of a match. `trailing` are the 0 to 3 literals after it. */
 export interface Match {
   readonly length: number;
   readonly distance: number;

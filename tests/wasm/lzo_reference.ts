@@ -112,7 +112,7 @@ function decodeInto(stream: Uint8Array, outputBytes: number | undefined): number
     state = trailing;
   }
   at = next;
-  if (next !== stream.length) refuse("LZO stream goes on behind its end marker");
+  if (next !== stream.length) refuse("LZO stream continues after its end marker");
   if (outputBytes !== undefined && filled !== outputBytes) {
     refuse("LZO stream ends before the announced length");
   }

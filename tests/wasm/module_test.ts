@@ -31,7 +31,7 @@ Deno.test("codec.wasm exports what index.ts lists and its memory", () => {
   ]);
 });
 
-Deno.test("codec.wasm keeps its memory: the views stay attached whatever is called", () => {
+Deno.test("codec.wasm keeps its memory: views stay attached whatever function is called", () => {
   const byteLength = memory.byteLength;
   codec.outputs[0]!.set(randomBytes(randomFrom(1), 70_000));
   const end = codec.encode(0, { bytes: codec.CHUNK_BYTES, start: 0 });
@@ -41,7 +41,7 @@ Deno.test("codec.wasm keeps its memory: the views stay attached whatever is call
   assertEquals(memory.byteLength, byteLength);
 });
 
-Deno.test("the buffers lie apart, each with its slack behind it, and inside the memory", () => {
+Deno.test("the buffers lie apart inside the memory, each followed by its slack", () => {
   const slack = sourceConstant("memory_map.ts", "SLACK");
   const buffers = [codec.input, ...codec.outputs];
   assertEquals(codec.outputs.length, codec.OUTPUT_COUNT);

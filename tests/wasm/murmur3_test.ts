@@ -99,7 +99,7 @@ Deno.test("murmur3() equals the algorithm in big integers for 0 to 64 bytes and 
   }
 });
 
-Deno.test("murmur3() tells trailing zeros apart and ignores what lies behind the bytes", () => {
+Deno.test("murmur3() tells trailing zeros apart and ignores what follows the bytes", () => {
   codec.outputs[0]!.fill(0);
   const hashes = Array.from({ length: 40 }, (_, length) => codec.murmur3(0, length).toHex());
   assertEquals(new Set(hashes).size, 40);
@@ -168,9 +168,9 @@ Deno.test("decode() hashes on the way: 1 to 100 bytes", () => {
   }
 });
 
-Deno.test("decode() begins a new hash each time, also behind a refused stream", () => {
+Deno.test("decode() starts a new hash each time, also after a refused stream", () => {
   const good = assemble(firstLiterals(noise.subarray(0, 100)), END);
   const long = assemble(firstLiterals([1]), m3({ length: SPAN * 2, distance: 1 }), [0x40, 0xff]);
   decodeStream(long, codec.CHUNK_BYTES, { hash: true });
-  assertHashesOnTheWay(good, 100, "behind a refused stream");
+  assertHashesOnTheWay(good, 100, "after a refused stream");
 });

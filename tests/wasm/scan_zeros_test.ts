@@ -8,7 +8,7 @@ function scan(bytes: number, granuleBytes: number): number[] {
   return [...scanZeros(1, { bytes, granuleBytes })];
 }
 
-Deno.test("scanZeros() finds a chunk of zeros, whatever lies behind", () => {
+Deno.test("scanZeros() finds a chunk of zeros regardless of what follows", () => {
   buffer.fill(0);
   assertEquals(scan(CHUNK_BYTES, GRANULE), Array(64).fill(1));
   buffer.fill(0xff, 1000);
@@ -41,7 +41,7 @@ Deno.test("scanZeros() sees every place of a granule", () => {
   }
 });
 
-Deno.test("scanZeros() takes lengths that are no multiple of 16, with a short last granule", () => {
+Deno.test("scanZeros() takes lengths that are not a multiple of 16, with a short last granule", () => {
   for (let bytes = 1; bytes <= 200; bytes++) {
     const count = Math.ceil(bytes / 64);
     buffer.fill(0, 0, bytes);

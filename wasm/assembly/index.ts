@@ -1,4 +1,4 @@
-// The module's exports. It imports nothing and owns its memory; README.md has the memory map.
+// The module's exports. The module imports nothing and owns its memory.
 
 import { fillDecoderTables } from "./lzo1x_decode";
 

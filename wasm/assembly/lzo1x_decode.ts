@@ -1,27 +1,31 @@
 // LZO1X decoder, written from the format's description (Documentation/staging/lzo.rst in the Linux
 // source).
 //
-// A stream is a sequence of instructions. An instruction copies a match (bytes already decoded,
-// `distance` back) or a run of literals (bytes of the stream); a match is followed by 0 to 3
-// trailing literals. `state` is the number of literals the last instruction left behind, 4 after a
-// run; it decides what a byte below 16 means:
+// A stream is a sequence of instructions. Each copies a match (bytes already decoded, `distance`
+// back) or a run of literals (bytes of the stream); 0 to 3 trailing literals follow a match.
+// `state` is the number of literals that ended the last instruction, 4 for a run; it decides what a
+// byte below 16 means:
 //
-//   byte name length distance operand bytes 1LLD DDSS M2 5 + LL (H << 3) + DDD + 1 H 01LD DDSS M2 3
-//   + L (H << 3) + DDD + 1 H 001L LLLL M3 2 + (L or 31 + ext) (LE16 >> 2) + 1 [ext] LE16, its low
-//   bits are SS 0001 HLLL M4 2 + (L or 7 + ext) 16384 + (H << 14) + (LE16 >> 2) [ext] LE16, its low
-//   bits are SS 0000 LLLL run 3 + (L or 15 + ext) - (state 0) [ext] 0000 DDSS M1 2 (H << 2) + DD +
-//   1 (state 1 to 3) H 0000 DDSS M1 3 (H << 2) + DD + 2049 (state 4) H
+//   byte       name  state   length               distance                         operand bytes
+//   1LLD DDSS  M2    any     5 + LL               (H << 3) + DDD + 1               H
+//   01LD DDSS  M2    any     3 + L                (H << 3) + DDD + 1               H
+//   001L LLLL  M3    any     2 + (L or 31 + ext)  (LE16 >> 2) + 1                  [ext] LE16
+//   0001 HLLL  M4    any     2 + (L or 7 + ext)   16384 + (H << 14) + (LE16 >> 2)  [ext] LE16
+//   0000 LLLL  run   0       3 + (L or 15 + ext)                                   [ext]
+//   0000 DDSS  M1    1 to 3  2                    (H << 2) + DD + 1                H
+//   0000 DDSS  M1    4       3                    (H << 2) + DD + 2049             H
 //
-// ext is 255 for each zero byte, then the next byte. M4 with distance 16384 exactly ends the
-// stream.
+// SS is the number of trailing literals; in M3 and M4 it is the low bits of LE16. ext is present
+// only if L is 0: 255 for each zero byte, plus the next byte. An M4 with distance 16384 exactly
+// ends the stream.
 //
-// There are two paths. `stepCarefully` decodes any one instruction and checks every byte. The fast
-// loop takes the 90 % of instructions that have no extension and a distance of at least 16, while
-// both buffers have MARGIN bytes left. It does not branch on the kind of instruction, which no
-// branch predictor foresees: lengths come from tables indexed by the first byte, the distance from
-// selects, and runs are copied like matches, from another address. What it costs is the chain from
-// one instruction's address to the next one's: two dependent loads and three additions. V8 checks
-// the bounds of each memory access with two instructions here, so that few, wide accesses pay.
+// There are two paths. `stepCarefully` decodes any single instruction and checks every byte. The
+// fast loop takes the 90 % of instructions that have no extension and a distance of at least 16,
+// while both buffers have MARGIN bytes left. It does not branch on the kind of instruction, which a
+// branch predictor cannot foresee: lengths come from tables indexed by the first byte, the distance
+// from selects, and runs are copied like matches, from another address. Its cost is the chain from
+// the address of one instruction to that of the next: two dependent loads and three additions. V8
+// checks the bounds of each memory access with two instructions here, so few, wide accesses pay.
 
 import {
   ADVANCE_AT,
@@ -35,42 +39,39 @@ import {
 
 import { murmur3Add, murmur3Begin, murmur3Finish } from "./murmur3";
 
-// Result codes; mirrored by `DECODE_FAULTS` in ../mod.ts, and a test holds the two equal.
+// Result codes. `DECODE_FAULTS` in ../lzo1x.ts has their texts, and a test compares the two.
 
 /** The stream ends inside an instruction or without an end marker. */
 export const INPUT_OVERRUN: i32 = -1;
-/** An instruction writes beyond the announced length. */
+/** An instruction writes more than the announced length. */
 export const OUTPUT_OVERRUN: i32 = -2;
 /** A match starts before the first decoded byte. */
 export const LOOKBEHIND_OVERRUN: i32 = -3;
-/** Bytes stand behind the end marker. */
+/** There are bytes after the end marker. */
 export const INPUT_NOT_CONSUMED: i32 = -4;
 /** The end marker comes before the announced length is reached. */
 export const OUTPUT_UNDERRUN: i32 = -5;
 /** The first byte is 17, an escape to another bit stream version. */
 export const UNKNOWN_VERSION: i32 = -6;
 
-// stepCarefully's results besides the codes above.
+// Other results of stepCarefully.
 const MORE: i32 = 0;
 const END: i32 = 1;
 
 /**
- * Bytes that must be left in the input and in the output for the fast loop to go on: it reads at
- * most 1 + 32 bytes from an instruction's start (a run is copied as 32 bytes) and writes at most 32
- * + 4.
+ * Bytes that must be left in both buffers for the fast loop to continue: from the start of an
+ * instruction it reads at most 1 + 32 bytes (a run is copied as 32 bytes) and writes at most 32 +
+ * 4.
  */
 const MARGIN: u32 = 40;
 
-/**
- * Bytes that are hashed at a time, soon after they were decoded: they are still in the second-level
- * cache then.
- */
+/** Bytes hashed at a time, while they are still in the second-level cache after decoding. */
 const HASH_SPAN: u32 = 256 << 10;
 
-/** Copies shorter than this many bytes behind the output's start are left to the careful path. */
+/** Matches nearer than this repeat within a vector; the careful path copies them. */
 const NEAR: u32 = 16;
 
-// Decoder state while stepCarefully runs; the fast loop holds it in locals.
+// The decoder's state for stepCarefully; the fast loop keeps it in locals.
 let ip: usize = 0;
 let op: usize = 0;
 let state: u32 = 0;
@@ -83,17 +84,17 @@ let outputEnd: usize = 0;
 export function fillDecoderTables(): void {
   for (let byte: u32 = 0; byte < 256; byte++) {
     let length: u32 = 0; // 0: not for the fast loop
-    let size: u32 = 0; // bytes of the instruction, for a run with its literals
-    let trailing: u32 = 0; // trailing literals where the first byte has their number; 4: a run
-    let mask: u32 = 0; // 3 where the second byte has the number of trailing literals
-    let distance: u32 = 0; // what is added to the operand's distance bits
+    let size: u32 = 0; // bytes of the instruction, including the literals of a run
+    let trailing: u32 = 0; // trailing literals if the first byte has their number; 4: a run
+    let mask: u32 = 0; // 3 if the second byte has the number of trailing literals
+    let distance: u32 = 0; // added to the distance bits of the operand
     if (byte >= 64) {
       length = (byte >> 5) + 1;
       size = 2;
       trailing = byte & 3;
       distance = ((byte >> 2) & 7) + 1;
     } else if (byte >= 32) {
-      // 31 + 2 bytes would be one more than the fast loop copies.
+      // 31 + 2 bytes are one more than the fast loop copies.
       length = (byte & 31) === 0 || (byte & 31) === 31 ? 0 : (byte & 31) + 2;
       size = 3;
       mask = 3;
@@ -114,16 +115,15 @@ export function fillDecoderTables(): void {
     store<u8>(STATE_AT + byte, trailing);
     store<u16>(DISTANCE_AT + (byte << 1), distance);
   }
-  // A match nearer than 16 bytes repeats: pattern `distance` spreads its first bytes over a vector,
-  // and the vector may be stored every `step` bytes, the largest multiple of the distance that a
-  // vector holds.
+  // A match nearer than 16 bytes repeats. Pattern `distance` spreads its first bytes over a vector,
+  // which is stored every `step` bytes: the largest multiple of the distance that fits a vector.
   for (let distance: u32 = 1; distance < NEAR; distance++) {
     for (let i: u32 = 0; i < 16; i++) store<u8>(PATTERN_AT + (distance << 4) + i, i % distance);
     store<u8>(STEP_AT + distance, 16 - 16 % distance);
   }
 }
 
-/** Offset in the stream of the instruction or byte at which the last `lzo1xDecode` failed. */
+/** Returns the offset in the stream at which the last `lzo1xDecode` failed. */
 export function errorOffset(): u32 {
   return <u32>(ip - inputStart);
 }
@@ -131,15 +131,15 @@ export function errorOffset(): u32 {
 /**
  * Decodes one LZO1X stream.
  *
- * Both buffers need SLACK bytes behind them (memory_map.ts), which may be read and overwritten.
- * Nothing else is touched but the hash, and every instruction consumes input, so it ends.
+ * Both buffers need SLACK bytes after them (memory_map.ts), which may be read and overwritten.
+ * Nothing else is changed except the hash. Every instruction consumes input, so decoding ends.
  *
  * @param input Address of the stream.
- * @param inputLength Its bytes, to the last one; at most 2^24 (so that extended lengths cannot
- *   overflow).
- * @param output Address of the output buffer; may not overlap the input.
+ * @param inputLength Its length in bytes; at most 2^24, so that extended lengths cannot overflow.
+ * @param output Address of the output buffer, which must not overlap the input.
  * @param outputLength Bytes that the stream must decode to, exactly.
- * @returns `outputLength`, or a negative result code; then `errorOffset` tells where.
+ * @param hash Whether to leave the hash of the output at `hashAddress()`.
+ * @returns `outputLength`, or a negative result code; then `errorOffset` returns where.
  */
 export function lzo1xDecode(
   input: usize,
@@ -161,7 +161,7 @@ export function lzo1xDecode(
       if (hash) murmur3Add(hashed, HASH_SPAN);
       hashed += HASH_SPAN;
     }
-    // Below NEAR bytes of output the fast loop's distance check would wrap around.
+    // With less than NEAR bytes of output, the distance check of the fast loop would wrap around.
     if (op - outputStart >= NEAR) runFast(hashed + HASH_SPAN);
     result = stepCarefully();
   }
@@ -176,7 +176,7 @@ export function lzo1xDecode(
   return <i32>outputLength;
 }
 
-/** Decodes the literals that a first byte of 18 or more announces. */
+/** Decodes the literals that start a stream if its first byte is 18 or more. */
 function stepFirst(): i32 {
   if (inputStart === inputEnd) return INPUT_OVERRUN;
   const byte: u32 = load<u8>(ip);
@@ -192,7 +192,7 @@ function stepFirst(): i32 {
   return MORE;
 }
 
-/** Decodes instructions until one needs the careful path or the output has reached `pauseAt`. */
+/** Decodes until an instruction needs the careful path or the output reaches `pauseAt`. */
 function runFast(pauseAt: usize): void {
   const inputLimit = inputEnd - MARGIN;
   const outputLimit = min<usize>(outputEnd - MARGIN, pauseAt);
@@ -205,18 +205,19 @@ function runFast(pauseAt: usize): void {
     const first: usize = load<u8>(i);
     const length: u32 = load<u8>(first, LENGTH_AT);
     const word: u32 = load<u32>(i);
-    // Number of trailing literals as far as the second byte has it.
+    // Number of trailing literals if the second byte has it, else 0.
     const second: u32 = <u32>load<u8>(first, TRAILING_MASK_AT) & (word >> 8);
     const isRun = first < 16;
     // M2 has H in bits 8 to 15 of the word, M3 and M4 have LE16 >> 2 in bits 10 to 23.
     const far: u32 = select<u32>((word >> 5) & 0x7f8, (word >> 10) & 0x3fff, first >= 64);
     const distance: u32 = select<u32>(NEAR, far + <u32>load<u16>(first << 1, DISTANCE_AT), isRun);
     if (length === 0) break;
-    // One comparison for both: nearer than 16 bytes (wraps around), and before the output's start.
+    // One comparison for two checks: nearer than 16 bytes (wraps around), before the output's
+    // start.
     if (distance - NEAR > <u32>(o - start) - NEAR) break;
-    // The end marker, or an M3 that the careful path tells from it.
+    // The end marker, or an M3 with the same distance; the careful path tells them apart.
     if (distance === 16384) break;
-    // A byte below 16 in another state than 0 is an M1, which LZO1X-1 hardly emits.
+    // In a state other than 0, a byte below 16 is an M1, which LZO1X-1 rarely emits.
     if (u32(isRun) & u32(s !== 0)) break;
     const from: usize = select<usize>(i + 1, o - distance, isRun);
     i += <usize>load<u8>(first, ADVANCE_AT) + second;
@@ -233,10 +234,7 @@ function runFast(pauseAt: usize): void {
   state = s;
 }
 
-/**
- * Decodes one instruction of any kind, checking each access. On failure `ip` stays at the
- * instruction.
- */
+/** Decodes one instruction and checks each access. On failure `ip` stays at the instruction. */
 function stepCarefully(): i32 {
   let i = ip;
   if (i >= inputEnd) return INPUT_OVERRUN;
@@ -304,16 +302,14 @@ function stepCarefully(): i32 {
   if (distance >= NEAR) copyFar(op, op - distance, length);
   else copyNear(op, distance, length);
   op += length;
-  store<u32>(op, load<u32>(i)); // reads and writes slack at the very end
+  store<u32>(op, load<u32>(i)); // may read and write slack at the end
   ip = i + trailing;
   op += trailing;
   state = trailing;
   return MORE;
 }
 
-/**
- * Returns the first address from `i` on that is at the input's end or holds another byte than zero.
- */
+/** Returns the first address from `i` on that has a nonzero byte or is the input's end. */
 // @ts-ignore: decorator
 @inline
 function skipZeros(i: usize): usize {
@@ -322,8 +318,8 @@ function skipZeros(i: usize): usize {
 }
 
 /**
- * Copies `length` > 0 bytes to `to` from at least 16 bytes before or from elsewhere; may write 15
- * bytes more.
+ * Copies `length` > 0 bytes to `to`, from at least 16 bytes before it or from elsewhere; may write
+ * up to 15 bytes more.
  */
 // @ts-ignore: decorator
 @inline
@@ -337,16 +333,16 @@ function copyFar(to: usize, from: usize, length: u32): void {
 }
 
 /**
- * Repeats the `distance` (1 to 15) bytes before `to` over `length` > 0 bytes; may write 15 bytes
- * more.
+ * Repeats the `distance` (1 to 15) bytes before `to` over `length` > 0 bytes; may write up to 15
+ * bytes more.
  */
 // @ts-ignore: decorator
 @inline
 function copyNear(to: usize, distance: u32, length: u32): void {
   const end = to + length;
   const step: usize = load<u8>(STEP_AT + distance);
-  // The vector's bytes from `to` on are not decoded yet; the pattern picks the first `distance`
-  // ones only.
+  // The bytes of the vector from `to` on are not decoded yet; the pattern picks only the first
+  // `distance` bytes.
   const repeated = v128.swizzle(v128.load(to - distance), v128.load(PATTERN_AT + (distance << 4)));
   do {
     v128.store(to, repeated);

@@ -1,27 +1,27 @@
-// LZO1X-1 encoder: greedy, one candidate a position, made for speed. The instruction formats are
-// those of lzo1x_decode.ts; it emits runs, M2, M3 and M4.
+// LZO1X-1 encoder: greedy, one candidate per position, made for speed. It emits runs, M2, M3 and
+// M4, in the formats that lzo1x_decode.ts describes.
 
 import { DICTIONARY_AT, DICTIONARY_BITS } from "./memory_map";
 
 const DICTIONARY_BYTES: usize = 4 << DICTIONARY_BITS;
 
-/** Largest distance of an M2, M3 and M4; M4's end marker leaves 16384 to M3. */
+/** Largest distances of M2, M3 and M4. Distance 16384 needs an M3: in an M4 it ends the stream. */
 const M2_DISTANCE: u32 = 0x0800;
 const M3_DISTANCE: u32 = 0x4000;
 const M4_DISTANCE: u32 = 0xbfff;
 
-/** Longest match that M2, and that M3 and M4 without extension bytes can say. */
+/** Longest matches of M2, and of M3 and M4 without extension bytes. */
 const M2_LENGTH: u32 = 8;
 const M3_LENGTH: u32 = 33;
 const M4_LENGTH: u32 = 9;
 
-/** No match is looked for in the last bytes, so that four and eight bytes may be loaded at once. */
+/** Matches do not start in the last bytes, so that several bytes can be loaded at once. */
 const END_MARGIN: u32 = 20;
 
 /**
- * Each 16 bytes without a match widen the stride by STRIDE_GROWTH, up to a limit: incompressible
- * data is passed over quickly, and what follows it is still found. 2 makes streams 4 % smaller and
- * encoding 10 % slower, 4 does the opposite.
+ * Every 16 bytes without a match widen the stride by STRIDE_GROWTH, up to a limit, so that
+ * incompressible data is skipped quickly and matches after it are still found. With 2, streams are
+ * 4 % smaller and encoding 10 % slower; 4 does the opposite.
  */
 const STRIDE_GROWTH: usize = 3;
 const LONGEST_STRIDE: usize = 256;
@@ -29,25 +29,25 @@ const LONGEST_STRIDE: usize = 256;
 /**
  * Encodes `length` bytes as one LZO1X stream.
  *
- * @param input Address of the bytes; SLACK bytes behind them may be read.
+ * @param input Address of the bytes; SLACK bytes after them may be read.
  * @param length 1 to CHUNK_BYTES.
- * @param output Address of at least length + length / 16 + 67 bytes and SLACK; may not overlap the
- *   input.
- * @returns Bytes of the stream.
+ * @param output Address of at least length + length / 16 + 67 bytes and SLACK, which must not
+ *   overlap the input.
+ * @returns Length of the stream in bytes.
  */
 export function lzo1xEncode(input: usize, length: u32, output: usize): u32 {
   memory.fill(DICTIONARY_AT, 0, DICTIONARY_BYTES);
   const end = input + length;
   const searchEnd = length > END_MARGIN ? end - END_MARGIN : input;
   let op = output;
-  let anchor = input; // first byte that is not encoded yet
+  let anchor = input; // the first byte not yet encoded
   let ip = input + 1;
   while (ip < searchEnd) {
     const word: u32 = load<u32>(ip);
     const slot = slotOf(word);
     const candidate: usize = load<u32>(slot);
     store<u32>(slot, ip);
-    // An empty slot holds 0, which lies too far back as every buffer starts above M4_DISTANCE.
+    // An empty slot holds 0, which is too far back because all buffers start above M4_DISTANCE.
     const distance = <u32>(ip - candidate);
     if (distance > M4_DISTANCE || load<u32>(candidate) !== word) {
       ip += 1 + min<usize>(((ip - anchor) * STRIDE_GROWTH) >> 4, LONGEST_STRIDE);
@@ -65,8 +65,8 @@ export function lzo1xEncode(input: usize, length: u32, output: usize): u32 {
 }
 
 /**
- * Returns the end of the match that holds up to `ip`: the first byte that differs from the one
- * `distance` before, or `end`.
+ * Returns the end of a match that is known to reach `ip`: the first byte that differs from the byte
+ * `distance` before it, or `end`.
  */
 // @ts-ignore: decorator
 @inline
@@ -81,17 +81,16 @@ function extendMatch(ip: usize, distance: usize, end: usize): usize {
 }
 
 /**
- * Writes `count` literals: into the match before them, as a run, or as the stream's first bytes.
- * Returns the new end.
+ * Writes `count` literals: as trailing literals of the match before, as a run, or as the start of
+ * the stream. Returns the new end.
  */
 // @ts-ignore: decorator
 @inline
 function writeLiterals(op: usize, from: usize, count: u32, isFirst: bool): usize {
   if (count > 3 || isFirst) return writeRun(op, from, count, isFirst);
-  // Both two-byte and three-byte matches have the number of trailing literals in their last byte
-  // but one.
+  // All matches have the number of trailing literals in their second-to-last byte.
   store<u8>(op - 2, load<u8>(op - 2) | count);
-  store<u32>(op, load<u32>(from)); // all four, of which `count` stay
+  store<u32>(op, load<u32>(from)); // four bytes, of which `count` stay
   return op + count;
 }
 
@@ -136,7 +135,7 @@ function writeMatch(op: usize, length: u32, distance: u32): usize {
     longest = M4_LENGTH;
   }
   if (length <= longest) {
-    store<u32>(op, opcode | (length - 2) | (operand << 8)); // one byte too many, overwritten next
+    store<u32>(op, opcode | (length - 2) | (operand << 8)); // the fourth byte is overwritten next
     return op + 3;
   }
   store<u8>(op, opcode);
@@ -145,7 +144,7 @@ function writeMatch(op: usize, length: u32, distance: u32): usize {
   return op + 2;
 }
 
-/** Writes `rest` >= 1 as zero bytes of 255 each and a last byte of 1 to 255. */
+/** Writes `rest` >= 1 as zero bytes, which count 255 each, and a last byte of 1 to 255. */
 function writeExtension(op: usize, rest: u32): usize {
   while (rest > 255) {
     store<u8>(op++, 0);

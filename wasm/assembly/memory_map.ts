@@ -1,23 +1,22 @@
-// Where things lie in the module's memory. Everything is static: the module never allocates.
+// The layout of the module's memory. It is static: the module never allocates.
 //
-//   0        scratch: results that do not fit a return value (hash, zero flags)
+//   0        results that do not fit a return value (hash, zero flags)
 //   1 KiB    tables of the decoder
 //   8 KiB    dictionary of the encoder (64 KiB)
-//   128 KiB  input buffer, OUTPUT_COUNT output buffers, each followed by slack
+//   128 KiB  input buffer, OUTPUT_COUNT output buffers
 //
-// The buffers carry SLACK bytes behind their capacity, so that copies may overrun in steps of 16
-// bytes.
+// After each buffer come SLACK bytes, because copies go in steps of 16 bytes and may overrun.
 
 /** Bytes of a full chunk, decoded. */
 export const CHUNK_BYTES: u32 = 4 << 20;
 
 /**
- * Longest chunk file: header of 5 bytes, and what LZO1X makes of incompressible data (n + n/16 + 64
- * + 3).
+ * Length of the longest chunk file: a header of 5 bytes, and incompressible data as LZO1X (n + n/16
+ * + 64 + 3).
  */
 export const CHUNK_FILE_BYTES: u32 = 5 + CHUNK_BYTES + (CHUNK_BYTES >> 4) + 67;
 
-/** Bytes behind each buffer that belong to it and may be read or overwritten by any call. */
+/** Bytes after each buffer that any call may read or overwrite. */
 export const SLACK: u32 = 64;
 
 /** Number of output buffers. */
@@ -31,7 +30,7 @@ export const ADVANCE_AT: usize = 1280;
 export const TRAILING_MASK_AT: usize = 1536;
 export const STATE_AT: usize = 1792;
 export const DISTANCE_AT: usize = 2048; // u16
-export const PATTERN_AT: usize = 2560; // 16 vectors of 16 bytes, the first unused
+export const PATTERN_AT: usize = 2560; // 16 vectors of 16 bytes; the first is unused
 export const STEP_AT: usize = 2816;
 
 export const DICTIONARY_AT: usize = 8 << 10;
@@ -44,12 +43,12 @@ const PAGE: usize = 4096;
 const INPUT_SPAN: usize = (<usize>CHUNK_FILE_BYTES + SLACK + PAGE - 1) & ~(PAGE - 1);
 const OUTPUT_SPAN: usize = (<usize>CHUNK_BYTES + SLACK + PAGE - 1) & ~(PAGE - 1);
 
-/** Address of the input buffer: CHUNK_FILE_BYTES and slack. */
+/** Address of the input buffer, which holds CHUNK_FILE_BYTES. */
 export function inputAddress(): usize {
   return BUFFERS_AT;
 }
 
-/** Address of output buffer `index` (0 to OUTPUT_COUNT - 1): CHUNK_BYTES and slack. */
+/** Address of output buffer `index` (0 to OUTPUT_COUNT - 1), which holds CHUNK_BYTES. */
 export function outputAddress(index: u32): usize {
   return BUFFERS_AT + INPUT_SPAN + <usize>index * OUTPUT_SPAN;
 }
@@ -59,7 +58,7 @@ export function outputCount(): u32 {
   return OUTPUT_COUNT;
 }
 
-/** Bytes that an input buffer holds. */
+/** Bytes that the input buffer holds. */
 export function inputCapacity(): u32 {
   return CHUNK_FILE_BYTES;
 }
@@ -69,12 +68,12 @@ export function outputCapacity(): u32 {
   return CHUNK_BYTES;
 }
 
-/** Address of the 16 bytes that murmur3 leaves behind. */
+/** Address of the last hash, 16 bytes. */
 export function hashAddress(): usize {
   return HASH_AT;
 }
 
-/** Address of the flags that zeroScan leaves behind, one byte a granule. */
+/** Address of the flags of the last zeroScan, one byte per granule. */
 export function zeroFlagsAddress(): usize {
   return ZERO_FLAGS_AT;
 }

@@ -1,5 +1,5 @@
-// MurmurHash3_x64_128 with seed 0, the hash that names chunks. Written from the algorithm's
-// published constants and rounds.
+// MurmurHash3_x64_128 with seed 0, the hash that names chunks, written from the published constants
+// and rounds of the algorithm.
 
 import { HASH_AT } from "./memory_map";
 
@@ -22,9 +22,9 @@ export function murmur3Add(data: usize, length: u32): void {
   let b = h2;
   const end = data + length;
   for (let p = data; p < end; p += 16) {
-    // The algorithm says (rotl(a, 27) + b) * 5 + constant. Multiplied out, two operations instead
-    // of three lie on the way from b to a and on to b, which is what bounds the speed: 8.8 instead
-    // of 6.6 GB/s.
+    // The algorithm says (rotl(a, 27) + b) * 5 + constant. Multiplying out leaves two operations
+    // instead of three between b, a and the next b. This chain limits the speed: 8.8 instead of 6.6
+    // GB/s.
     a = times5(rotl<u64>(a ^ mix1(load<u64>(p)), 27)) + 0x52dce729 + times5(b);
     b = times5(rotl<u64>(b ^ mix2(load<u64>(p, 8)), 31)) + 0x38495ab5 + times5(a);
   }
@@ -36,11 +36,10 @@ export function murmur3Add(data: usize, length: u32): void {
  * Adds the last 0 to 15 bytes and leaves the 16 bytes of the hash (h1, then h2, both little-endian)
  * at `hashAddress()`.
  *
- * @param total Bytes of the whole input, with those added before.
+ * @param total Length of the whole input in bytes, including what was added before.
  */
 export function murmur3Finish(data: usize, length: u32, total: u32): void {
-  // The tail counts as if zeros followed; mix1(0) and mix2(0) are 0, so an empty one changes
-  // nothing.
+  // The tail is padded with zeros. mix1(0) and mix2(0) are 0, so an empty tail changes nothing.
   let k1: u64 = 0;
   let k2: u64 = 0;
   for (let i: u32 = 0; i < length; i++) {

@@ -1,13 +1,13 @@
-// Finds the granules of a buffer that hold nothing but zeros, which a sparse target need not be
-// given.
+// Finds the granules of a buffer that hold only zeros, which need not be written to a sparse
+// target.
 
 import { ZERO_FLAGS_AT } from "./memory_map";
 
 /**
- * Leaves one byte a granule at `zeroFlagsAddress()`: 1 if all of its bytes are zero, else 0. The
+ * Leaves one byte per granule at `zeroFlagsAddress()`: 1 if all of its bytes are zero, else 0. The
  * last granule may be short.
  *
- * @param length Bytes at `data`, 1 to 64 granules of `granule` bytes (a multiple of 16).
+ * @param length Bytes at `data`: 1 to 64 granules of `granule` bytes (a multiple of 16).
  * @returns The number of granules.
  */
 export function zeroScan(data: usize, length: u32, granule: u32): u32 {
