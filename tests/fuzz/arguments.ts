@@ -7,11 +7,14 @@
  * @module
  */
 
-import type { CheckCommand } from "../../lib/cli/check_command.ts";
-import { optionsOf, parseCommand } from "../../lib/cli/command.ts";
+import {
+  type AnyCommand,
+  type CommandSpec,
+  optionsOf,
+  parseCommand,
+} from "../../lib/cli/command.ts";
 import { EXTRACT, type ExtractCommand, parseExtractArguments } from "../../lib/cli/extract.ts";
 import { MOUNT } from "../../lib/cli/mount_command.ts";
-import type { RestoreCommand } from "../../lib/cli/restore_command.ts";
 import { UsageError } from "../../lib/errors.ts";
 import { assert, assertEquals } from "../assert.ts";
 import type { Random } from "../support/random.ts";
@@ -50,66 +53,31 @@ function makeArgument(random: Random): string[] {
   }
 }
 
+/** How fields are written as values of their options, where `String` does not do. */
+const WRITTEN: Readonly<Record<string, (value: never) => readonly unknown[]>> = {
+  also: (dirs: readonly string[]) => dirs,
+  cacheBytes: (bytes: number) => [bytes / 1_048_576],
+  lockTimeoutMs: (ms: number) => [ms / 1000],
+  mountOptions: (options: readonly string[]) => [options.join(",")],
+  range: ({ offset, length }: { offset: number; length: number | null }) => [
+    `${offset}:${length ?? ""}`,
+  ],
+  share: (share: number) => [share * 100],
+};
+
 /** Writes a command out: each option once, long and with its value attached. */
-function argumentsOf(command: ExtractCommand): string[] {
-  const args: string[] = [];
-  const option = (name: string, value: unknown, isGiven = value !== undefined) => {
-    if (isGiven) args.push(`--${name}=${value}`);
-  };
-  const flag = (name: string, isGiven: boolean) => {
-    if (isGiven) args.push(`--${name}`);
-  };
-  const common = (command: RestoreCommand | CheckCommand) => {
-    option("revision", command.spec);
-    option("threads", command.threads);
-    option(
-      "lock-timeout",
-      (command.lockTimeoutMs ?? 0) / 1000,
-      command.lockTimeoutMs !== undefined,
-    );
-    option("bwlimit", command.readBytesPerSecond);
-    flag("quiet", command.quiet);
-    flag("json", command.json);
-  };
-  switch (command.kind) {
-    case "help":
-      return ["--help"];
-    case "version":
-      return ["--version"];
-    case "list":
-      flag("json", command.json);
-      return [
-        "list",
-        ...args,
-        "--",
-        command.dir,
-        ...command.spec === undefined ? [] : [command.spec],
-      ];
-    case "check":
-      common(command);
-      option("sample", command.share * 100);
-      return ["check", ...args, "--", ...command.revisions];
-    case "restore": {
-      common(command);
-      const { range } = command;
-      option("range", `${range?.offset}:${range?.length ?? ""}`, range !== undefined);
-      option("sparse", command.sparse);
-      option("format", command.format);
-      option("on-error", command.onError);
-      option("base", command.base);
-      option("partition", command.partition);
-      option("sector-size", command.sectorBytes);
-      option("report", command.reportFile);
-      for (const dir of command.also) option("also", dir);
-      flag("update", command.update);
-      flag("verify-target", command.verifyTarget);
-      flag("no-verify", !command.verify);
-      flag("no-sync", !command.sync);
-      flag("force", command.force);
-      flag("dry-run", command.dryRun);
-      return [...args, "--", command.revision, command.output];
-    }
-  }
+function argumentsOf(spec: CommandSpec, command: AnyCommand): string[] {
+  const fields: Readonly<Record<string, unknown>> = { ...command };
+  const options = Object.entries(spec.options).flatMap(([field, { long, value, read }]) => {
+    const content = fields[field];
+    if (value === undefined) return content === read([]) ? [] : [`--${long}`];
+    if (content === undefined) return [];
+    const texts = WRITTEN[field]?.(content as never) ?? [content];
+    return texts.map((text) => `--${long}=${text}`);
+  });
+  const names = Object.keys(spec.arguments).filter((field) => !(field in spec.options));
+  const texts = names.flatMap((field) => fields[field] ?? []).map(String);
+  return [...options, "--", ...texts];
 }
 
 /** Numbers of a command that the work goes by. */
@@ -129,41 +97,28 @@ function requireSaneNumbers(command: ExtractCommand): void {
   assert(range.length === null || range.length > 0);
 }
 
-/** The tables of options in a command for help are long, and the same object for each tool. */
-function comparable(command: ExtractCommand): unknown {
-  return command.kind === "help" ? "help" : command;
-}
-
 function checkExtract(args: readonly string[]): void {
   const command = parseExtractArguments(args);
+  if (command.kind === "help" || command.kind === "version") return;
   requireSaneNumbers(command);
-  const again = parseExtractArguments(argumentsOf(command));
+  const other = EXTRACT.commands!.find(({ kind }) => kind === command.kind);
+  const written = argumentsOf(other ?? EXTRACT, command);
+  const again = parseExtractArguments(other ? [other.kind, ...written] : written);
   if (command.kind === "check" && again.kind === "check") {
     // A share is a hundredth of what is typed, which may differ in the last bit.
     assert(Math.abs(command.share - again.share) < 1e-12);
     return assertEquals({ ...again, share: 0 }, { ...command, share: 0 });
   }
-  assertEquals(comparable(again), comparable(command));
+  assertEquals(again, command);
 }
 
 function checkFuse(args: readonly string[]): void {
   const command = parseCommand(MOUNT, args);
   if (command.kind !== "mount") return;
-  const { basedir, mountOptions, cacheBytes, threads, spill, verify, lockTimeoutMs } = command;
+  const { cacheBytes } = command;
   const isCache = Number.isSafeInteger(cacheBytes) && cacheBytes! >= 16 * 1_048_576;
   assert(cacheBytes === undefined || isCache, `${cacheBytes}`);
-  const again = parseCommand(MOUNT, [
-    `--basedir=${basedir}`,
-    `--mountopts=${mountOptions.join(",")}`,
-    ...(cacheBytes === undefined ? [] : [`--cache=${cacheBytes / 1_048_576}`]),
-    ...(threads === undefined ? [] : [`--threads=${threads}`]),
-    ...(spill === undefined ? [] : [`--spill=${spill}`]),
-    ...(verify ? [] : ["--no-verify"]),
-    ...(lockTimeoutMs === undefined ? [] : [`--lock-timeout=${lockTimeoutMs / 1000}`]),
-    "--",
-    command.mountpoint,
-  ]);
-  assertEquals(again, command);
+  assertEquals(parseCommand(MOUNT, argumentsOf(MOUNT, command)), command);
 }
 
 /** The parsers of command lines. */
