@@ -56,6 +56,9 @@ export interface CommandSpec<Command extends AnyCommand = AnyCommand> {
   run(command: Command, tool: string, write: Sink): Promise<ExitCode>;
 }
 
+/** The command that a specification, or one of several, is for. */
+export type CommandMadeBy<Spec> = Spec extends CommandSpec<infer Command> ? Command : never;
+
 /** Whatever a command line may be a command for. */
 export interface AnyCommand {
   readonly kind: string;

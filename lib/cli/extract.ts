@@ -4,21 +4,26 @@
  * @module
  */
 
-import { CHECK, type CheckCommand } from "./check_command.ts";
-import { type Answer, type CommandSpec, parseCommand } from "./command.ts";
+import { CHECK } from "./check_command.ts";
+import { type Answer, type CommandMadeBy, type CommandSpec, parseCommand } from "./command.ts";
 import type { ExitCode } from "./exit_code.ts";
-import { LIST, type ListCommand } from "./list_command.ts";
+import { LIST } from "./list_command.ts";
 import { RESTORE, type RestoreCommand } from "./restore_command.ts";
 import { runTool } from "./tool.ts";
 
 /** The commands that a word chooses, in the order in which help shows them. */
-const COMMANDS: readonly CommandSpec<ListCommand | CheckCommand>[] = [LIST, CHECK];
+const COMMANDS = [
+  LIST,
+  CHECK,
+] as const;
+
+type OtherCommand = CommandMadeBy<typeof COMMANDS[number]>;
 
 /** All that there is to say about `backy-extract`. */
 export const EXTRACT: CommandSpec<RestoreCommand> = { ...RESTORE, commands: COMMANDS };
 
 /** What a command line of `backy-extract` asks for. */
-export type ExtractCommand = Answer | RestoreCommand | ListCommand | CheckCommand;
+export type ExtractCommand = Answer | RestoreCommand | OtherCommand;
 
 /**
  * Runs the tool.
@@ -39,6 +44,6 @@ export function parseExtractArguments(args: readonly string[]): ExtractCommand {
   return command ? parseCommand(command, args.slice(1)) : parseCommand(EXTRACT, args);
 }
 
-function commandOf([word]: readonly string[]): typeof COMMANDS[number] | undefined {
+function commandOf([word]: readonly string[]): CommandSpec<OtherCommand> | undefined {
   return COMMANDS.find(({ kind }) => kind === word);
 }
