@@ -24,7 +24,7 @@ const LISTED_USERS = 8;
  *   mountinfo(5).
  * @param root Folder that stands for "/" where /proc and /sys are looked up.
  * @returns Users such as `/dev/loop0 (mounted at "/mnt/restore")` and `pid 17 (bash)`; empty if
- *   none is to be found.
+ *   none is found.
  */
 export function describeMountUsers(
   { mountpoint, device }: { readonly mountpoint: string; readonly device: string },
@@ -50,12 +50,12 @@ function shorten(users: readonly string[]): string[] {
 }
 
 /**
- * Says what keeps a mount alive that is no longer where it was: other places, mount namespaces of
+ * Says what keeps a mount alive that was removed from its place: other places, mount namespaces of
  * other processes (containers, services with PrivateTmp), files that are open.
  *
  * @param mount Device and number of the mount, see mountinfo(5).
  * @param root Folder that stands for "/" where /proc is looked up.
- * @returns Such as `pid 17 (bash) in another mount namespace`; empty if nothing is to be found.
+ * @returns Such as `pid 17 (bash) in another mount namespace`; empty if nothing is found.
  */
 export function describeKeepers(
   { device, id }: { readonly device: string; readonly id: number },
@@ -65,8 +65,7 @@ export function describeKeepers(
   const keepers = mountsHere.filter((mount) => mount.device === device)
     .map(({ mountpoint }) => `the mount at ${quote(mountpoint)}`);
   const namespaces = new Set([null, linkOrNull(`${root}/proc/self/ns/mnt`)]);
-  // The kernel gives the number of a mount that has gone to the next one, whose users do not keep
-  // ours.
+  // The kernel reuses a mount's number once it is gone: users of the next mount do not keep ours.
   const isNumberOfAnother = mountsHere.some((mount) => mount.id === id);
   for (const pid of listPids(root).sort((a, b) => a - b)) {
     const namespace = linkOrNull(`${root}/proc/${pid}/ns/mnt`);
@@ -93,12 +92,12 @@ function hasOpen(process: string, mountId: number): boolean {
     .some((fd) => line.test(readTextOrNull(`${process}/fdinfo/${fd}`) ?? ""));
 }
 
-/** Whether an absolute path without symbolic links is a directory or lies in it. */
+/** Whether a path is a directory or inside it. Both must be absolute and without symbolic links. */
 export function isInside(path: string, dir: string): boolean {
   return path === dir || path.startsWith(dir === "/" ? dir : `${dir}/`);
 }
 
-/** Loop devices on files of the mount, with where they are mounted in turn. */
+/** Loop devices on files of the mount, and where those are mounted. */
 function* loopUsers(mountpoint: string, mounts: readonly Mount[], root: string): Generator<string> {
   for (const device of listLoopDevices(root).paths) {
     const backing = backingName(device, root);

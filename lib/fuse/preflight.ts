@@ -14,8 +14,8 @@ import { isInside } from "./mount_users.ts";
 /**
  * Requires that changes can be stored, and that the mount hides nothing that it reads or writes.
  *
- * @throws {MountError} If the spill directory is none, or the mount point is in one of the
- *   directories or above it.
+ * @throws {MountError} If the spill directory is not a directory, or the mount point is inside one
+ *   of the two directories or above it.
  */
 export function requireMountable(
   mountpoint: string,

@@ -41,7 +41,7 @@ export interface DirectorySource extends NodeSource {
   readonly readCatalog: () => Catalog;
   /** Returns when the backup directory was modified, in ms since 1970. */
   readonly readModifiedMs: () => number;
-  /** Returns the state of a file. @throws {OsError} If there is none. */
+  /** Returns the state of a file. @throws {OsError} If the file does not exist. */
   readonly readState: (path: string) => FileState;
   /** Gets each revision that is not served, once. */
   readonly onSkipped: (skipped: SkippedRevision) => void;
@@ -204,7 +204,7 @@ export class RevisionDirectory {
   /** Whether the metadata file is the one that was read. */
   #hasSameMetadata({ entry: { metadataPath, metadataVersion } }: RevisionNode): boolean {
     if (metadataVersion !== null) return this.#stateOf(metadataPath)?.version === metadataVersion;
-    // Only reading the metadata again tells, but not for each of a thousand new ones at once.
+    // Only reading all metadata again would show a change, so not for each of a thousand lookups.
     return Math.abs(this.#now() - this.#readAtMs) < REREAD_MS;
   }
 

@@ -50,7 +50,7 @@ export interface MapJob {
   readonly path: string;
 }
 
-/** What a worker is told to do. */
+/** A job for a worker. */
 export type Job = DecodeJob | StoreJob | MapJob;
 
 /** The number of bytes decoded, the id of the chunk stored, the map; or what went wrong. */

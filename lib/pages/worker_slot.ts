@@ -32,7 +32,7 @@ export interface PendingJob {
   readonly answer: PromiseWithResolvers<Result>;
 }
 
-/** What a slot tells the loader. */
+/** Events of a slot, for the loader. */
 export interface SlotEvents {
   /** The worker has finished a job. */
   readonly onAnswer: () => void;
