@@ -67,7 +67,7 @@ Deno.test("check() reads each distinct chunk of all revisions once, and changes 
   });
   assertEquals(contentOf(store.basedir), before);
   const types = events.map(({ type }) => type);
-  // A last chunk that is shorter may be missed elsewhere.
+  // Another image may need more of a short last chunk.
   assertEquals(types, ["locking", "reading-maps", "checking", "reading-maps"]);
   const checking = events.find(({ type }) => type === "checking");
   assert(checking?.type === "checking");
@@ -87,7 +87,7 @@ Deno.test("check() of a directory checks all of its revisions", async () => {
   }
 });
 
-Deno.test("check() checks what is asked for twice once, under whatever name", async () => {
+Deno.test("check() checks once what is asked for twice, under whatever name", async () => {
   using scene = new Scene();
   const { path } = scene.store.add("First", "ab");
   scene.store.add("Second", "bc");
@@ -102,7 +102,7 @@ Deno.test("check() checks what is asked for twice once, under whatever name", as
   }
 });
 
-Deno.test("check() says what is wrong with a chunk, and where in which images", async () => {
+Deno.test("check() says what is wrong with a chunk, and where in which images it stands", async () => {
   using scene = new Scene();
   const { store } = scene;
   const first = store.add("First", "abcde.f", { size: 7 * CHUNK_BYTES - 5 });
@@ -116,7 +116,7 @@ Deno.test("check() says what is wrong with a chunk, and where in which images", 
   ];
   const fileOf = (seq: number) => store.chunkFile(first.ids[seq]);
   for (const [, seq, reason] of damage.slice(0, -1)) damageChunk(fileOf(seq), reason);
-  // How much of a chunk is needed is not known at first: only its file can have a wrong size.
+  // How much of a chunk is needed is not known at first, so only its file can have a wrong size.
   Deno.removeSync(fileOf(6));
   Deno.writeFileSync(fileOf(6), new Uint8Array(CHUNK_ENCODINGS[0].maxFileBytes + 1));
   const { report, events } = await run({ revisions: [first.path, second.path] });
@@ -141,7 +141,7 @@ Deno.test("check() says what is wrong with a chunk, and where in which images", 
       ...[store.basedir, reason, places[letter]],
     ]);
     assert(found.detail.includes(`"${id}"`), found.detail);
-    // The workers know no places: those that they could name would be others.
+    // The workers do not know the places, so they must not name any.
     assert(!/\bseqs?\b|image bytes/.test(found.detail), found.detail);
     assert(!found.detail.includes("\n"), found.detail);
   }
@@ -155,7 +155,7 @@ Deno.test("check() finds a short last chunk that another image needs in full", a
   const { store } = scene;
   const short = store.add("Short", "ab", { size: CHUNK_BYTES + 1000 });
   const id = short.ids[1]!;
-  // The same id in the middle of an image, at its end with more bytes, and with as many.
+  // The same id in the middle of an image, and at ends that need more bytes and as many.
   const chunk = (seqs: Record<string, string>, size: number, name: string) => {
     Deno.writeTextFileSync(`${store.basedir}/${name}`, JSON.stringify({ mapping: seqs, size }));
     return `${store.basedir}/${name}`;
@@ -186,7 +186,7 @@ Deno.test("check() goes through several directories, each with its lock", async 
   damageChunk(other.chunkFile(second.ids[0]), "missing");
   const revisions = [first.path, second.path];
   const { report, events } = await run({ revisions });
-  // Two chunks are in both directories, and have a file in each.
+  // Two chunks are in both directories, with a file in each.
   assertEquals([report.distinctChunks, report.checkedChunks], [5, 5]);
   assertEquals(report.damaged.map(({ basedir, places }) => [basedir, places.length]), [
     [other.basedir, 1],
@@ -220,7 +220,7 @@ Deno.test("check() holds the purge lock while it reads", async () => {
   assertEquals([during, tryLock()], [[false], true]);
 });
 
-Deno.test("check() of a share checks as many chunks, of all of them in the end", async () => {
+Deno.test("check() of a share checks that many chunks, and all of them in the end", async () => {
   using scene = new Scene();
   const letters = "abcdefghij";
   const { path, ids } = scene.store.add("Revision", letters);
@@ -233,7 +233,7 @@ Deno.test("check() of a share checks as many chunks, of all of them in the end",
   assertEquals(await checked(0.5), 5);
   assertEquals(await checked(0.41), 5);
   assertEquals(await checked(0.0001), 1);
-  // The sample is another each time: it comes upon any chunk.
+  // The sample differs each time, so that each chunk is checked in the end.
   damageChunk(scene.store.chunkFile(ids[9]), "hash");
   let found = 0, missed = 0;
   for (let round = 0; round < 60 && (found === 0 || missed === 0); round++) {
@@ -255,7 +255,7 @@ Deno.test("check() of images without data has nothing to read", async () => {
   }
 });
 
-Deno.test("check() refuses what is no revision and no backup directory", async () => {
+Deno.test("check() refuses what is neither a revision nor a backup directory", async () => {
   using scene = new Scene();
   const { path } = scene.store.add("Revision", "a");
   await assertRejects(() => run({ revisions: [path, `${path}2`] }), RevisionError);
@@ -299,7 +299,7 @@ Deno.test("check() goes on after maps that cannot be read, and says which revisi
   ]]);
 });
 
-Deno.test("check() of nothing but unreadable maps checks no chunk, and is no failure", async () => {
+Deno.test("check() of nothing but unreadable maps checks no chunk, and does not fail", async () => {
   using scene = new Scene();
   const { path } = scene.store.add("Revision", "a");
   Deno.writeTextFileSync(path, "{");
@@ -315,14 +315,14 @@ Deno.test("check() of a share calls no revision intact", async () => {
   assertEquals(report.revisions.map(({ state }) => state), ["unknown"]);
 });
 
-Deno.test("check() that is interrupted says what it has found", async () => {
+Deno.test("check() that is interrupted reports what it found", async () => {
   using scene = new Scene();
   const { store } = scene;
   const first = store.add("First", "ab"), other = store.add("Other", "cd");
   for (const { ids } of [first, other]) damageChunk(store.chunkFile(ids[0]), "missing");
   const controller = new AbortController();
   const reason = new Error("enough");
-  // Chunks that are missing take no time, the others an hour.
+  // Missing chunks take no time, the others an hour.
   const { interruption, revisions, damaged, ...report } = await check({
     revisions: [first.path, other.path],
     threads: 4,
@@ -354,7 +354,7 @@ Deno.test("check() that is interrupted before it finds the places counts bad chu
     onEvent: (event) => {
       if (event.type !== "reading-maps" || event.purpose !== "places") return;
       controller.abort(new Error("enough"));
-      // Longer than a slice: the first step is followed by a look at the signal.
+      // Longer than a slice, so that the signal is checked after the first step.
       const end = performance.now() + 50;
       while (performance.now() < end);
     },

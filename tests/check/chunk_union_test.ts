@@ -46,7 +46,7 @@ Deno.test("ChunkUnion.sharedIds() names each chunk once, in the order of the map
   assert(ids.buffer instanceof SharedArrayBuffer);
 });
 
-Deno.test("ChunkUnion.sharedIds() chooses a share of the chunks at random, each as likely", () => {
+Deno.test("ChunkUnion.sharedIds() chooses a share of the chunks at random, all equally likely", () => {
   using scratch = new Scratch();
   const count = 20;
   const union = unionOf(mapOf(scratch, "map", Array.from({ length: count }, (_, at) => at)));
@@ -68,7 +68,7 @@ Deno.test("ChunkUnion.sharedIds() chooses a share of the chunks at random, each 
   for (let round = 0; round < 2000; round++) {
     for (const number of numbersIn(runSteps(union.sharedIds(0.25)))) times[number]!++;
   }
-  // 500 on average; that any of them is 150 off comes about once in 10^13 runs.
+  // 500 on average; one that is 150 off happens about once in 10^13 runs.
   assert(times.every((number) => Math.abs(number - 500) < 150), times.join(" "));
 });
 
@@ -78,7 +78,7 @@ Deno.test("ChunkUnion of nothing has no ids", () => {
   }
 });
 
-Deno.test("ChunkUnion takes nothing of a map that is not valid to its end", () => {
+Deno.test("ChunkUnion takes nothing from a map that is not valid", () => {
   using scratch = new Scratch();
   const good = mapOf(scratch, "good", [1, 2]);
   const bad = mapOf(scratch, "bad", Array.from({ length: 10_000 }, (_, at) => at));
@@ -92,7 +92,7 @@ Deno.test("ChunkUnion takes nothing of a map that is not valid to its end", () =
   assertEquals(union.size, 3);
 });
 
-Deno.test("ChunkUnion.addMap() that is given up removes nothing, which might take long", () => {
+Deno.test("ChunkUnion.addMap() that is abandoned removes nothing, as that might take long", () => {
   using scratch = new Scratch();
   const union = new ChunkUnion();
   const map = mapOf(scratch, "map", Array.from({ length: 10_000 }, (_, at) => at));
@@ -103,7 +103,7 @@ Deno.test("ChunkUnion.addMap() that is given up removes nothing, which might tak
   assertEquals(union.size, size);
 });
 
-Deno.test("ChunkUnion makes no memory of a map's size for each map", () => {
+Deno.test("ChunkUnion allocates no memory of the size of each map", () => {
   using scratch = new Scratch();
   const map = mapOf(scratch, "map", Array.from({ length: 1000 }, (_, at) => at));
   const Plain = SharedArrayBuffer;

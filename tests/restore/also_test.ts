@@ -12,8 +12,8 @@ const LETTERS = "abcBdaef";
 const SIZE = 8 * CHUNK_BYTES - 1000;
 
 /**
- * What is wrong with the chunks in the revision's own directory and in those that may help; `null`:
- * nothing. One of them has no good copy.
+ * What is wrong with the chunks in the revision's own directory and in the others; `null`: nothing.
+ * One chunk has no good copy.
  */
 const STATES: Readonly<Record<string, readonly (ChunkReason | null)[]>> = {
   a: [null, null, null],
@@ -60,7 +60,7 @@ Deno.test("restore() takes each chunk from the first directory that has a good c
   assertImage(Deno.readFileSync(output), expectedImage());
   const [second, third] = also as [string, string];
   assertEquals(report.lentChunks, [{ dir: second, chunks: 2 }, { dir: third, chunks: 3 }]);
-  // What is told is what is wrong in the revision's own directory.
+  // The error says what is wrong in the revision's own directory.
   assertEquals(
     report.badRanges.map(({ offset, length, reason }) => [offset, length, reason]),
     [[7 * CHUNK_BYTES, CHUNK_BYTES - 1000, "header"]],
@@ -85,17 +85,17 @@ Deno.test("restore() tries the other directories in the order given", async () =
   }]);
 });
 
-Deno.test("restore() borrows a chunk for each of its places in a stream", async () => {
+Deno.test("restore() borrows a chunk for each of its seqs in a stream", async () => {
   const { report, bytes } = await scene.stream(options());
   assertImage(bytes, expectedImage());
   assertEquals(report.lentChunks.map(({ chunks }) => chunks), [2, 3]);
 });
 
-Deno.test("restore() verifies what other directories lend, even where it does not verify", async () => {
+Deno.test("restore() verifies chunks of other directories even if told not to verify", async () => {
   const output = scene.file();
   const { report } = await scene.restore({ ...options(), verify: false, output });
   const expected = expectedImage();
-  // The one chunk of the own directory that looks right and is not.
+  // The only chunk of the own directory that looks right but is not.
   expected.fill(1, 6 * CHUNK_BYTES, 7 * CHUNK_BYTES);
   assertImage(Deno.readFileSync(output), expected);
   assertEquals(report.lentChunks.map(({ chunks }) => chunks), [1, 3]);
@@ -120,7 +120,7 @@ Deno.test("restore() without a good copy anywhere fails with what its own direct
   assertEquals((error as { path?: string }).path, scene.store.chunkFile(revision.ids[7]));
 });
 
-Deno.test("restore() finds the chunk that it needs first in another directory", async () => {
+Deno.test("restore() finds its first chunk in another directory", async () => {
   using scene = new Scene();
   const other = scene.addStore("other");
   const { path, ids, image } = scene.store.add("Revision", "ab");
@@ -130,7 +130,7 @@ Deno.test("restore() finds the chunk that it needs first in another directory", 
   const refused = () => scene.restore({ revision: path, output });
   const error = await assertRejects(refused, ChunkMissingError);
   assertEquals(error.path, scene.store.chunkFile(ids[0]));
-  // It was refused before the target was touched.
+  // Refused before the target was touched.
   assertThrows(() => Deno.statSync(output), Deno.errors.NotFound);
   await scene.restore({ revision: path, output, also: [other.basedir] });
   assertImage(Deno.readFileSync(output), image);
@@ -169,12 +169,12 @@ Deno.test("restore() waits for the purge lock of each directory, and touches not
     closeFd(fd);
     assert(error.message.includes(`"${store.basedir}/.purge"`), error.message);
     assertThrows(() => Deno.statSync(output), Deno.errors.NotFound);
-    // Those that were taken are given back.
+    // The locks that were taken are released.
     assertEquals(stores.map(tryPurgeLock), [true, true, true]);
   }
 });
 
-Deno.test("restore() refuses a directory to borrow from that is no backup directory", async () => {
+Deno.test("restore() refuses to borrow from a directory that is not a backup directory", async () => {
   const notDirectory = scene.file(new Uint8Array(1));
   for (const dir of [scene.file(), notDirectory, `${scene.store.basedir}/chunks`]) {
     const output = scene.file();

@@ -33,7 +33,7 @@ const CASES: Readonly<Record<string, Case>> = {
     image: { letters: "aBc0.0." },
     kept: [0, 2, 3, 4],
   },
-  "the same chunks in other places": {
+  "the same chunks at other seqs": {
     base: { letters: "ab.cc" },
     image: { letters: "bac.c" },
     kept: [4],
@@ -83,8 +83,7 @@ const CASES: Readonly<Record<string, Case>> = {
 };
 
 /**
- * What the target has at the places that are to be left alone: nobody who had looked there would
- * leave it.
+ * What the target has where it is to be left alone. A restore that read it would not leave it.
  */
 const POISON = 0x5a;
 
@@ -98,7 +97,7 @@ function add(scene: Scene, name: string, shape: Shape, store = scene.store): Sce
   return store.add(name, letters, options);
 }
 
-/** Poisons the places that are left alone. */
+/** Poisons what is to be left alone. */
 function withPoison(image: Uint8Array, kept: readonly number[], bytes: number) {
   const result = new Uint8Array(image);
   for (const seq of kept) {
@@ -244,7 +243,7 @@ Deno.test("restore() with a base refuses a target that cannot hold it", async ()
   for (const stream of ["/dev/null", makeFifo(scene.file()), "-"]) {
     await assertRejects(() => restore(stream), TargetError, "this needs a file or block device");
   }
-  // A base that is longer than the image promises no more than the image needs.
+  // A base longer than the image promises no more than the image needs.
   const shorter = scene.store.add("Shorter", "aB");
   const output = scene.file(shorter.image);
   await scene.restore({ revision: shorter.path, base: base.path, output });
@@ -331,7 +330,7 @@ Deno.test("restore() of a partition refuses a base that has it elsewhere", async
   }
 });
 
-Deno.test("restore() reads back all of the target, also what the base promised", async () => {
+Deno.test("restore() reads back all of the target, including what the base promised", async () => {
   using scene = new Scene();
   const base = scene.store.add("Base", "aBc.0e", { size: 6 * CHUNK_BYTES - 77 });
   const { path, image } = scene.store.add("Revision", "aXc.0e", { size: 6 * CHUNK_BYTES - 77 });

@@ -10,7 +10,7 @@ import type { ChunkReason } from "../../lib/work/messages.ts";
 /** Makes a chunk's file bad in such a way that this is the reason that is found. */
 export function damageChunk(path: string, reason: ChunkReason): void {
   const good = Deno.readFileSync(path);
-  // Chunk files are read-only: it is a new file.
+  // Chunk files are read-only, so this makes a new one.
   Deno.removeSync(path);
   const bad = badContent(good, reason);
   if (bad !== null) Deno.writeFileSync(path, bad);

@@ -19,12 +19,12 @@ const range = (letter: string, offset: number, length: number) => ({
   detail: letter,
 });
 
-Deno.test("DamageCollector lists the places of bad chunks in the image's order, each once", () => {
+Deno.test("DamageCollector lists the ranges of bad chunks in the image's order, each once", () => {
   const extent = { start: 10, end: 6 * CHUNK_BYTES + 20, targetStart: 0 };
   const damage = new DamageCollector(extent);
   const none = { badRanges: [], badRangeCount: 0, badBytes: 0, badChunks: 0 };
   assertEquals([damage.loss(), damage.bytes], [none, 0]);
-  // A chunk may be told of several times, of the same seqs and of others.
+  // A chunk may be reported several times, with the same seqs and with others.
   assertEquals(damage.add(note("b", 2, 4)), true);
   assertEquals(damage.add(note("a", 0, 6)), true);
   assertEquals(damage.add(note("b", 2)), false);
@@ -33,7 +33,7 @@ Deno.test("DamageCollector lists the places of bad chunks in the image's order, 
   assertEquals(damage.loss(), {
     badRanges: [
       range("a", 10, CHUNK_BYTES - 10),
-      // Neighbours are one.
+      // Neighbours are one range.
       range("b", 2 * CHUNK_BYTES, 3 * CHUNK_BYTES),
       range("a", 6 * CHUNK_BYTES, 20),
     ],
@@ -56,7 +56,7 @@ Deno.test("DamageCollector keeps neighbours of different chunks apart", () => {
   ]);
 });
 
-Deno.test("DamageCollector takes a chunk at millions of places as the one range that it is", () => {
+Deno.test("DamageCollector keeps a chunk at millions of neighbouring seqs as one range", () => {
   const seqCount = 2 ** 24;
   const damage = new DamageCollector({ start: 0, end: seqCount * CHUNK_BYTES, targetStart: 0 });
   damage.add({ ...note("a"), runs: Uint32Array.of(0, seqCount) });

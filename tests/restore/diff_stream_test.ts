@@ -34,7 +34,7 @@ for (const [letters, missing] of FULL) {
           (all, { data, length }) => all + ((data === null) === isZero ? length : 0),
           0,
         );
-      // Zeros in chunks are records of zeros too; all is covered.
+      // Zeros within chunks become records of zeros too; the records cover everything.
       assertEquals([sum(false), sum(true)], [dataBytesOf(image), size - dataBytesOf(image)]);
       assertEquals([report.dataBytes + report.zeroBytes, report.imageBytes], [size, size]);
       assert(records.every(({ data, length }) => data === null || length <= CHUNK_BYTES));
@@ -103,7 +103,7 @@ Deno.test("restore() splits records of zeros at 1 GiB", async () => {
   ]);
 });
 
-Deno.test("restore() makes of the zeros of a chunk records of their own", async () => {
+Deno.test("restore() makes separate records of zeros within a chunk", async () => {
   using scene = new Scene();
   const { path } = scene.store.add("Revision", "B");
   const { bytes } = await scene.stream({ revision: path, format: "rbd-diff" });
@@ -114,7 +114,7 @@ Deno.test("restore() makes of the zeros of a chunk records of their own", async 
     [0, 2, true],
     [2, 18, false],
     [20, 10, true],
-    // Of the zeros that begin and end within granules the whole granules.
+    // Only whole granules of the zeros that begin and end within granules.
     [30, 10, false],
     [40, 5, true],
     [45, 15, false],
@@ -122,7 +122,7 @@ Deno.test("restore() makes of the zeros of a chunk records of their own", async 
   ]);
 });
 
-Deno.test("restore() streams records to what is no file only", async () => {
+Deno.test("restore() does not write records to a file", async () => {
   using scene = new Scene();
   const { path } = scene.store.add("Revision", "a");
   const absent = scene.file(), present = scene.file(fill(10));

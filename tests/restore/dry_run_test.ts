@@ -62,7 +62,7 @@ Deno.test("dryRun() finds what would be read, and creates no file", async () => 
   }
 });
 
-Deno.test("dryRun() to a stream counts a chunk for each of its places, as the stream reads it", async () => {
+Deno.test("dryRun() to a stream counts a chunk at each of its seqs, as the stream reads it", async () => {
   const { report } = await survey();
   assertEquals(report.readBytes, fileBytes([0, 1, 4, 5, 6]));
 });
@@ -88,7 +88,7 @@ testUnless(loopDeviceProblem(), "dryRun() leaves a device as it is", async () =>
   }
 });
 
-Deno.test("dryRun() with a base finds what differs only", async () => {
+Deno.test("dryRun() with a base finds only what differs", async () => {
   const base = scene.store.add("Base", "aX.0acd", { size: SIZE }).path;
   const output = scene.file(fill(SIZE));
   const { report } = await survey({ base, output });

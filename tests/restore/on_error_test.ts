@@ -61,10 +61,7 @@ function restore(options: Partial<RestoreOptions>): Promise<SceneRun> {
   return scene.restore({ revision: revision.path, onError: "zero", ...options });
 }
 
-/**
- * What a target of 0xAA holds if zeros of the image are not written, but for the ranges that are
- * bad.
- */
+/** What a target full of 0xAA holds if zeros are written only in place of bad chunks. */
 function trusted(length: number): Uint8Array {
   const bytes = fill(length);
   for (let at = 0; at < SIZE; at += GRANULE_BYTES) {
@@ -81,7 +78,7 @@ for (const sparse of ["auto", "never", "always"] as const) {
       const output = scene.file(content);
       assertTold(await restore({ output, sparse }));
       assertImage(Deno.readFileSync(output), expected);
-      // Where all is to be allocated, so are the bad ranges.
+      // If everything is to be allocated, so are the bad ranges.
       if (sparse === "never") assert(allocatedBytes(output) >= SIZE);
     }
   });
@@ -113,7 +110,7 @@ Deno.test("restore() leaves zeros for bad chunks in a part of a file that keeps 
       [5 * CHUNK_BYTES, 5, "encoding"],
     ]);
     const image = fill(SIZE);
-    // All of the range is bad but one seq of zeros.
+    // All of the range is bad except for one seq of zeros.
     image.fill(0, start, end);
     assertImage(Deno.readFileSync(output), image);
   }

@@ -128,7 +128,7 @@ function randomShape(random: Random, seqCount: number): Shape {
   return { letters, size: Math.max(0, seqCount * CHUNK_BYTES - missing) };
 }
 
-/** A shape that has much of another one at the same places. */
+/** A shape that has much of another one at the same seqs. */
 function relativeOf({ letters }: Shape, random: Random): Shape {
   const seqCount = Math.max(0, letters.length + random(9) - 4);
   const other = randomShape(random, seqCount);
@@ -140,7 +140,7 @@ function relativeOf({ letters }: Shape, random: Random): Shape {
 
 function randomExtent({ size }: Shape, random: Random): ImageExtent {
   const start = random(size), end = start + random(size - start + 1);
-  // Often at bounds of chunks.
+  // Often at chunk boundaries.
   const snap = (offset: number) =>
     random(2) ? offset : Math.min(Math.round(offset / CHUNK_BYTES) * CHUNK_BYTES, size);
   const [first, last] = [snap(start), snap(end)].sort((a, b) => a - b) as [number, number];

@@ -96,7 +96,7 @@ Deno.test("planRestore() of zeros has no jobs, mapped or not", () => {
   }
 });
 
-Deno.test("planRestore() counts of the last chunk what the image needs", () => {
+Deno.test("planRestore() counts only the bytes of the last chunk that the image needs", () => {
   const rest = 100_001;
   const size = CHUNK_BYTES + rest;
   const data = planRestore(mapOf("ab", size));
@@ -104,7 +104,7 @@ Deno.test("planRestore() counts of the last chunk what the image needs", () => {
   const zero = planRestore(mapOf("a.", size));
   assertEquals([zero.summary.distinctBytes, zero.summary.zeroBytes], [CHUNK_BYTES, rest]);
   assertEquals([...zero.zeroRanges], [CHUNK_BYTES, rest]);
-  // The last seq is not the first of its chunk, which is needed in full elsewhere.
+  // The last seq is not the first of its chunk, and another one needs the chunk in full.
   const repeated = planRestore(mapOf("aa", size));
   assertEquals([repeated.summary.distinctBytes, repeated.summary.zeroBytes], [CHUNK_BYTES, 0]);
   const single = planRestore(mapOf("a", 1));
@@ -122,7 +122,7 @@ Deno.test("planRestore() joins neighbours of zeros and cuts them into ranges of 
   ]);
 });
 
-Deno.test("planRestore() tells ids apart that differ in one byte, wherever it is", () => {
+Deno.test("planRestore() distinguishes ids that differ in one byte, wherever it is", () => {
   const ids = Array.from({ length: CHUNK_ID_BYTES * 2 }, (_, i) => {
     const id = i % 2 === 0 ? chunkIdFromHex(ZERO_CHUNK_ID) : new Uint8Array(CHUNK_ID_BYTES);
     id[i >> 1]! ^= 0x80;
@@ -146,8 +146,8 @@ Deno.test("planRestore() is right about ids that hash alike: same sums, permuted
 });
 
 Deno.test("planRestore() does not take for ever with ids that were made to collide", () => {
-  // 0.2 s; more than a minute where all collide. Words that differ in their upper five bits only:
-  // whatever they are multiplied by, so do sums of the products.
+  // 0.2 s; more than a minute if all collide. The words differ only in their upper five bits, and
+  // so do sums of products of them, whatever the factors.
   const seqCount = 2 ** 20;
   const words = new Uint32Array(new SharedArrayBuffer(seqCount * CHUNK_ID_BYTES));
   for (let seq = 0; seq < seqCount; seq++) {
@@ -200,12 +200,12 @@ function assertPlanMatchesModel(map: RevisionMap): void {
   assert(ranges.every(([first], i) => i === 0 || first > ranges[i - 1]![0]));
 }
 
-Deno.test("planRestore() takes a million seqs, of which each chunk stands at two places", () => {
+Deno.test("planRestore() takes a million seqs, two of each chunk", () => {
   const seqCount = 1_000_000;
   const ids = new Uint8Array(new SharedArrayBuffer(seqCount * CHUNK_ID_BYTES));
   const words = new Uint32Array(ids.buffer);
   for (let seq = 0; seq < seqCount; seq++) {
-    // A step that is prime to the number of chunks scatters the second places.
+    // A step coprime to the number of chunks scatters the second seqs.
     const chunk = seq < seqCount / 2 ? seq : (seq * 7919) % (seqCount / 2);
     words.set([chunk + 1, Math.imul(chunk, 0x9e3779b1), 3, 4], seq * 4);
   }

@@ -38,7 +38,7 @@ const RANGES: Readonly<Record<string, readonly [start: number, end: number]>> = 
   "from zeros to data of a chunk": [CHUNK_BYTES + 5000, CHUNK_BYTES + 3 * GRANULE_BYTES + 5000],
   "within zeros that are not mapped": [2 * CHUNK_BYTES + 4097, 4 * CHUNK_BYTES - 4097],
   "within zeros that are mapped": [5 * CHUNK_BYTES + 1, 5 * CHUNK_BYTES + 100_000],
-  "a part of two places of a chunk": [4096, 5 * CHUNK_BYTES - 4096],
+  "a part of two seqs of a chunk": [4096, 5 * CHUNK_BYTES - 4096],
   "from within the last chunk to its end": [6 * CHUNK_BYTES + 999_999, SIZE],
 };
 
@@ -104,7 +104,7 @@ for (const sectorBytes of [512, 4096]) {
   );
 }
 
-Deno.test("restore() of a range goes to the end of the image if it is not told how far", async () => {
+Deno.test("restore() of a range without a length goes to the end of the image", async () => {
   const output = scene.file();
   const start = 5 * CHUNK_BYTES + 17;
   await restore({ output, range: { offset: start, length: null } });
@@ -112,7 +112,7 @@ Deno.test("restore() of a range goes to the end of the image if it is not told h
   assert(allocatedBytes(output) < 2 * CHUNK_BYTES, "what lies before has storage");
 });
 
-Deno.test("restore() of a range of a file makes holes of zeros, whatever it was told of them", async () => {
+Deno.test("restore() of a range of a file makes holes for zeros, even if told to trust them", async () => {
   const [start, end] = [CHUNK_BYTES, 3 * CHUNK_BYTES + 5];
   for (const sparse of ["auto", "always"] as const) {
     const output = scene.file(fill(SIZE, OLD));
@@ -127,7 +127,7 @@ Deno.test("restore() of a range of a file makes holes of zeros, whatever it was 
 
 testUnless(
   loopDeviceProblem(),
-  "restore() of a range of a device trusts zeros only if it is told to",
+  "restore() of a range of a device trusts zeros only if told to",
   async () => {
     const [start, end] = [CHUNK_BYTES, 3 * CHUNK_BYTES + 5];
     using device = new LoopDevice(SIZE + 512 - SIZE % 512);
@@ -139,7 +139,7 @@ testUnless(
   },
 );
 
-Deno.test("restore() refuses a range that does not lie in the image", async () => {
+Deno.test("restore() refuses a range that is not within the image", async () => {
   const ranges: [number, number | null][] = [[SIZE, 1], [SIZE, null], [0, SIZE + 1], [SIZE - 1, 2]];
   for (const [offset, length] of ranges) {
     const output = scene.file();
@@ -168,7 +168,7 @@ const SFDISK = {
 function partitionedImage(scene: Scene, label: keyof typeof SFDISK) {
   const plain = scene.store.add(`Plain_${label}`, "abcdefgh").image;
   const path = scene.file(plain);
-  // What would be taken for a table is taken away.
+  // Removes what would be taken for a table.
   patch(path, 0, new Uint8Array(MIB));
   patch(path, plain.length - MIB, new Uint8Array(MIB));
   run(
@@ -197,7 +197,7 @@ for (const label of ["dos", "gpt"] as const) {
       const extended = label === "dos" ? 1 : 0;
       assert(partitions.length === 3 + extended, JSON.stringify(partitions));
       for (const { number, start, end } of partitions) {
-        // An extended partition is none that could be restored.
+        // An extended partition cannot be restored.
         if (label === "dos" && number === 2) continue;
         const part = image.subarray(start, end);
         const output = scene.file(fill(end - start + 5));
@@ -232,7 +232,7 @@ testUnless(
   "restore() brings a partition to a device's start, and no further",
   async () => {
     using scene = new Scene();
-    // Boundaries that fit no sector of the device, and zeros at both ends.
+    // The boundaries are inside sectors of the device, and there are zeros at both ends.
     const [first, last] = [2048n + 1n, 2048n + 10_000n];
     const fake = gptImage(4 * CHUNK_BYTES, [{ number: 3, first, last }]);
     const plain = scene.store.add("Plain", "ABab").image.slice();
@@ -252,7 +252,7 @@ testUnless(
   },
 );
 
-Deno.test("restore() needs the chunks that hold the partition table, from wherever", async () => {
+Deno.test("restore() takes the chunks of the partition table from any directory", async () => {
   using scene = new Scene();
   const other = scene.addStore("other");
   const fake = gptImage(3 * CHUNK_BYTES, [{ number: 1, first: 9000n, last: 9007n }]);
@@ -266,7 +266,7 @@ Deno.test("restore() needs the chunks that hold the partition table, from wherev
   const error = await assertRejects(() => scene.restore(options), ChunkCorruptError);
   assertEquals(error.seqs, [0]);
   assertThrows(() => Deno.statSync(output), Deno.errors.NotFound);
-  // Zeros in its place would be another table.
+  // Zeros in its place would be read as another table.
   await assertRejects(() => scene.restore({ ...options, onError: "zero" }), ChunkCorruptError);
   await assertRejects(() => scene.restore({ ...options, verify: false }), ChunkCorruptError);
   const { report } = await scene.restore({ ...options, also: [other.basedir] });

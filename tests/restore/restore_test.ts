@@ -75,7 +75,7 @@ Deno.test("restore() to a file reports each distinct chunk once, and zeros as no
   });
 });
 
-Deno.test("restore() to a stream reports a chunk for each of its places, and zeros as written", async () => {
+Deno.test("restore() to a stream reports a chunk at each of its seqs, and zeros as written", async () => {
   const { report } = await run({ verify: false, sync: false });
   assertEquals(report.readBytes, chunkFileBytes(...DISTINCT, Seq.REPEATED, Seq.HOLES_REPEATED));
   assertEquals(report.decodedBytes, 5 * CHUNK_BYTES + LAST_BYTES());
@@ -120,7 +120,7 @@ Deno.test("restore() that is interrupted while it reads the map touches nothing"
   Deno.writeTextFileSync(output, "old");
   const reason = new InterruptedError("Interrupted by SIGINT", { signal: "SIGINT" });
   const controller = new AbortController();
-  // Like a signal, it is delivered by the event loop, which stands still while the map is read.
+  // Like a signal, the event loop delivers it, but not while the map is being read.
   const timer = setTimeout(() => controller.abort(reason), 0);
   const error = await assertRejects(() => run({ output, signal: controller.signal }));
   clearTimeout(timer);

@@ -1,8 +1,8 @@
 /**
  * Backup directories whose revisions are described by letters, one a seq, and restores of them.
  *
- * A lower-case letter is a chunk without a granule of zeros, an upper-case one has some, "." is
- * absent from the map, "0" the all-zero chunk. The same letter is the same chunk.
+ * A lower-case letter is a chunk without granules of zeros, an upper-case one has some; "." is one
+ * that the map does not name, "0" the all-zero chunk. The same letter means the same chunk.
  *
  * @module
  */
@@ -57,7 +57,7 @@ export interface SceneRevisionOptions {
   /** Size of the image; default: whole chunks. */
   readonly size?: number;
   /**
-   * Whether the last chunk's file has the whole chunk even where the image ends before; default
+   * Whether the last chunk's file has the whole chunk even if the image ends earlier; default
    * false.
    */
   readonly isLastFull?: boolean;
@@ -153,10 +153,7 @@ export class Scene implements Disposable {
   }
 }
 
-/**
- * Sums up the granules of a part of an image that are not all zeros; granules begin where the part
- * does.
- */
+/** Counts the bytes of all granules of `part` that are not all zeros. */
 export function dataBytesOf(part: Uint8Array): number {
   let bytes = 0;
   for (let at = 0; at < part.length; at += GRANULE_BYTES) {

@@ -51,13 +51,13 @@ const BEFORE: Readonly<Record<string, () => Uint8Array>> = {
   "the image and more": () => patched(fill(DEVICE_BYTES), 0, image),
   "another first byte": () => patched(image, 0, fill(1)),
   "another last byte": () => patched(image, SIZE - 1, fill(1)),
-  "data at the first of two places of a chunk": () => patched(image, 5, fill(9)),
-  "data at the second of two places of a chunk": () => patched(image, 7 * CHUNK_BYTES + 1, fill(9)),
+  "data at the first of two seqs of a chunk": () => patched(image, 5, fill(9)),
+  "data at the second of two seqs of a chunk": () => patched(image, 7 * CHUNK_BYTES + 1, fill(9)),
   "data in zeros that are not mapped": () => patched(image, 3 * CHUNK_BYTES + 70_000, fill(1)),
   "data in zeros that are mapped": () => patched(image, 6 * CHUNK_BYTES - 1, fill(1)),
   "data in zeros of a chunk": () => patched(image, CHUNK_BYTES + 25 * GRANULE_BYTES, fill(3)),
   "data in zeros between two chunks": () => patched(image, 8 * CHUNK_BYTES - 1, fill(2)),
-  "chunks in other places": () =>
+  "chunks at other seqs": () =>
     patched(
       patched(image, 0, image.subarray(CHUNK_BYTES, 2 * CHUNK_BYTES)),
       4 * CHUNK_BYTES,
@@ -66,8 +66,7 @@ const BEFORE: Readonly<Record<string, () => Uint8Array>> = {
 };
 
 /**
- * What of the image must be written to a target, and what is there already; in whole chunks and
- * granules.
+ * What must be written to a target, and what is there already, in whole chunks and granules.
  */
 function costOf(before: Uint8Array, sparse: SparseMode): { written: number; same: number } {
   const old = new Uint8Array(SIZE);
@@ -109,7 +108,7 @@ for (const [name, before] of Object.entries(BEFORE)) {
   });
 }
 
-Deno.test("restore() that updates creates a file that is not there", async () => {
+Deno.test("restore() that updates creates a missing file", async () => {
   for (const sparse of ["auto", "never", "always"] as const) {
     const output = scene.file();
     const { report } = await update({ output, sparse });
@@ -153,7 +152,7 @@ Deno.test("restore() that updates keeps holes, and makes some where zeros were d
   assertEquals(allocatedBytes(output), blocks);
 });
 
-Deno.test("restore() that updates goes on where one was interrupted", async () => {
+Deno.test("restore() that updates completes an interrupted restore", async () => {
   for (const isUpdate of [false, true]) {
     const output = scene.file(fill(SIZE + 100));
     const controller = new AbortController();
@@ -167,7 +166,7 @@ Deno.test("restore() that updates goes on where one was interrupted", async () =
           update: isUpdate,
           threads: 1,
           signal: controller.signal,
-          // Slow enough to be interrupted within.
+          // Slow enough to be interrupted.
           readBytesPerSecond: 10_000_000,
           onEvent(event) {
             if (event.type !== "restoring") return;
@@ -189,10 +188,10 @@ Deno.test("restore() that updates goes on where one was interrupted", async () =
   }
 });
 
-Deno.test("restore() that updates finds no damage in chunks that the target holds", async () => {
+Deno.test("restore() that updates does not need chunks that the target holds", async () => {
   using scene = new Scene();
   const { path, ids, image } = scene.store.add("Revision", "abcd", { size: 4 * CHUNK_BYTES - 5 });
-  // The first one is what a restore needs first.
+  // A restore would need the first one first.
   for (const id of ids) damageChunk(scene.store.chunkFile(id), "missing");
   const output = scene.file(image);
   const { report } = await scene.restore({ revision: path, update: true, output });
@@ -205,7 +204,7 @@ Deno.test("restore() that updates finds no damage in chunks that the target hold
   assertEquals(error.seqs, [2]);
 });
 
-Deno.test("restore() that updates without verifying writes nothing twice", async () => {
+Deno.test("restore() that updates without verification writes nothing twice", async () => {
   using scene = new Scene();
   const { path, ids, image } = scene.store.add("Revision", "abc");
   damageChunk(scene.store.chunkFile(ids[1]), "hash");
@@ -216,7 +215,7 @@ Deno.test("restore() that updates without verifying writes nothing twice", async
   assertImage(Deno.readFileSync(output), patched(image, CHUNK_BYTES, fill(CHUNK_BYTES, 1)));
 });
 
-Deno.test("restore() that is refused an update leaves a longer target as it is", async () => {
+Deno.test("restore() whose update is refused leaves a longer target alone", async () => {
   const output = scene.file(fill(SIZE));
   const error = await assertRejects(
     () => update({ output, also: [scene.file()] }),
@@ -227,7 +226,7 @@ Deno.test("restore() that is refused an update leaves a longer target as it is",
   assertEquals(Deno.statSync(output).size, SIZE);
 });
 
-Deno.test("restore() refuses to update what takes bytes in order only", async () => {
+Deno.test("restore() refuses to update a stream", async () => {
   for (const output of ["-", "/dev/null", makeFifo(scene.file())]) {
     const error = await assertRejects(() => update({ output }), TargetError);
     assert(error.message.endsWith("this needs a file or block device"), error.message);
@@ -282,7 +281,7 @@ testUnless(
     patch(device.path, 4 * CHUNK_BYTES, fill(512));
     await update({ output: device.path });
     const chunks = (writtenSectors(device) - before) * 512 / CHUNK_BYTES;
-    // The sectors that were changed before count too.
+    // The sectors that were changed before the update count too.
     assert(chunks >= 1 && chunks < 1.1, `${chunks}`);
   },
 );

@@ -21,7 +21,7 @@ Deno.test.beforeAll(() => {
 Deno.test.afterAll(() => scene[Symbol.dispose]());
 
 /**
- * Bytes that the target loses, one if nothing else is said, and how much is written again for that.
+ * Bytes that the target loses, one by default, and how much is written again because of it.
  */
 interface Loss {
   readonly at: number;
@@ -35,7 +35,7 @@ const LOSSES: Readonly<Record<string, Loss>> = {
     at: CHUNK_BYTES + 25 * GRANULE_BYTES,
     rewrittenBytes: CHUNK_BYTES,
   },
-  // A whole granule, as a file has fewer bytes of data among its holes if only one is written.
+  // A whole granule: if only one byte is written among holes, the file has fewer bytes of data.
   "in a range of zeros": {
     at: 4 * CHUNK_BYTES - GRANULE_BYTES,
     bytes: GRANULE_BYTES,
@@ -45,7 +45,7 @@ const LOSSES: Readonly<Record<string, Loss>> = {
   "in the last byte": { at: SIZE - 1, rewrittenBytes: LAST_BYTES },
 };
 
-/** Puts other bytes in the place of those that a target lost. */
+/** Replaces the bytes that a target lost by others. */
 function lose(path: string, { at, bytes = 1 }: Omit<Loss, "rewrittenBytes">): void {
   patch(path, at, revision.image.slice(at, at + bytes).map((byte) => byte ^ 0xff));
 }
@@ -91,7 +91,7 @@ for (const [name, loss] of Object.entries(LOSSES)) {
       assertImage(Deno.readFileSync(output), revision.image);
       assertEquals(report.rewrittenBytes, loss.rewrittenBytes);
       assertEquals(roundsOf(events), [
-        // What others wrote is brought to the storage before the target is compared.
+        // What others wrote is flushed before the target is compared.
         ...("update" in options ? ["flushing"] : []),
         ...["restoring", "flushing", "reading-back 1", "flushing", "reading-back 2"],
       ]);
@@ -115,7 +115,7 @@ for (const [name, loss] of Object.entries(LOSSES)) {
   });
 }
 
-Deno.test("restore() lists the first places that a target does not hold, in order", async () => {
+Deno.test("restore() lists the first ranges that a target does not hold, in order", async () => {
   const output = scene.file();
   const lose = () => {
     for (const seq of [6, 3, 0, 1, 5, 4]) patch(output, seq * CHUNK_BYTES, fill(GRANULE_BYTES, 7));
@@ -135,7 +135,7 @@ Deno.test("restore() lists the first places that a target does not hold, in orde
   assertEquals(error.offset, 0);
 });
 
-Deno.test("restore() finds what only comes to be wrong after it was written again", async () => {
+Deno.test("restore() finds what goes wrong only after it was written again", async () => {
   const output = scene.file();
   const onEvent = whenReadBack({
     1: () => patch(output, 0, fill(1)),
@@ -145,7 +145,7 @@ Deno.test("restore() finds what only comes to be wrong after it was written agai
   assertEquals(error.offset, 2 * CHUNK_BYTES);
 });
 
-Deno.test("restore() takes a target that lost its end for one that does not hold it", async () => {
+Deno.test("restore() notices that a target has lost its end", async () => {
   using scene = new Scene();
   const { path } = scene.store.add("Revision", "a..");
   const output = scene.file();
@@ -154,20 +154,19 @@ Deno.test("restore() takes a target that lost its end for one that does not hold
   await assertRejects(lost, TargetError, "it does not hold what was written");
 });
 
-Deno.test("restore() takes holes for the zeros that were written", async () => {
+Deno.test("restore() accepts holes in place of zeros that were written", async () => {
   const output = scene.file(fill(SIZE));
   const punch = () => {
     run("fallocate", "-p", "-o", String(2 * CHUNK_BYTES), "-l", String(CHUNK_BYTES), output);
   };
-  // With a base zeros are written one by one here, as an old file has no room that is known to be
-  // zeros.
+  // An update writes all zeros here, because an old file has no range that is known to be zeros.
   const options = { output, sparse: "never", update: true } as const;
   const { report } = await restore({ ...options, onEvent: whenReadBack({ 1: punch }) });
   assertImage(Deno.readFileSync(output), revision.image);
   assertEquals(report.rewrittenBytes, 0);
 });
 
-Deno.test("restore() reads back a part of a target only", async () => {
+Deno.test("restore() reads back only the part that it wrote", async () => {
   const offset = CHUNK_BYTES - 10, length = 2 * CHUNK_BYTES + 20;
   const output = scene.file(fill(SIZE));
   const lose = (...places: number[]) => () => {
@@ -192,14 +191,14 @@ Deno.test("restore() does not hold zeros for bad chunks against the target", asy
   const { report } = await scene.restore(options);
   assertEquals([report.rewrittenBytes, report.badRanges.length], [0, 2]);
   assertImage(Deno.readFileSync(output), expected);
-  // Beside them a good chunk is lost: both rounds come upon the bad ones.
+  // A good chunk is lost too, so that both rounds meet the bad ones.
   const onEvent = whenReadBack({ 1: () => patch(output, 0, fill(1)) });
   const { report: healed } = await scene.restore({ ...options, onEvent });
   assertEquals([healed.rewrittenBytes, healed.badRanges.length], [CHUNK_BYTES, 2]);
   assertImage(Deno.readFileSync(output), expected);
 });
 
-Deno.test("restore() that does not verify can read back what it wrote", async () => {
+Deno.test("restore() without verification can read back what it wrote", async () => {
   using scene = new Scene();
   const { path, ids, image } = scene.store.add("Revision", "ab");
   damageChunk(scene.store.chunkFile(ids[1]), "hash");
@@ -274,7 +273,7 @@ testUnless(
     let isLost = false;
     const onEvent = whenReadBack({
       1() {
-        // Where the file system put the chunk "c", which is there once.
+        // Where the file system put chunk "c", which exists once.
         const start = 4 * CHUNK_BYTES, marker = revision.image.subarray(start, start + 4096);
         const storage = Deno.readFileSync(backing);
         for (let at = 0; at < storage.length; at += 4096) {

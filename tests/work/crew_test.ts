@@ -5,7 +5,7 @@ import { assertImage } from "../cli/harness.ts";
 import { FaultStore } from "../faults/fault_store.ts";
 
 /**
- * Lets no more than some workers be created, as the system does where it has no thread for more.
+ * Lets only some workers be created, like a system that runs out of threads.
  */
 function withWorkersAtMost(count: number): Disposable {
   const RealWorker = globalThis.Worker;

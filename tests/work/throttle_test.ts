@@ -7,7 +7,7 @@ const RATE = 1_000_000;
 
 /** A throttle of 1 MB/s whose clock goes on only while somebody sleeps, and its sleeps. */
 function setUp(options: { shouldStop?: () => boolean; bytesPerSecond?: number } = {}) {
-  // As large as real time, so that it is rounded alike.
+  // As large as real time, so that rounding is the same.
   const clock = { ms: 1_800_000_000_000 };
   const start = clock.ms;
   const sleeps: number[] = [];
@@ -42,7 +42,7 @@ Deno.test("Throttle.pay() sleeps in slices of at most 200 ms", () => {
   assertEquals(sleeps, [200, 200, 100]);
 });
 
-Deno.test("Throttle.pay() sleeps again when it was woken early", () => {
+Deno.test("Throttle.pay() sleeps again when woken early", () => {
   const { handle, clock } = setUp();
   const start = clock.ms;
   let sleeps = 0;
@@ -54,7 +54,7 @@ Deno.test("Throttle.pay() sleeps again when it was woken early", () => {
   assert(sleeps > 3 && clock.ms - start >= 100);
 });
 
-Deno.test("Throttle.pay() counts the time that work has taken", () => {
+Deno.test("Throttle.pay() counts the time that the work took", () => {
   const { view, sleeps, clock } = setUp();
   const throttle = view();
   throttle.pay(100_000);
@@ -63,7 +63,7 @@ Deno.test("Throttle.pay() counts the time that work has taken", () => {
   assertEquals(sleeps, [100, 40]);
 });
 
-Deno.test("Throttle makes up for 100 ms that were not used, and no more", () => {
+Deno.test("Throttle makes up for at most 100 ms of unused time", () => {
   const { view, sleeps, clock } = setUp();
   const throttle = view();
   throttle.pay(10_000);
@@ -125,7 +125,7 @@ Deno.test("Throttle.pay() returns when it should stop", () => {
   assertEquals(sleeps.length, 3);
 });
 
-Deno.test("Throttle refuses what is no limit and no number of bytes", () => {
+Deno.test("Throttle refuses a limit or a number of bytes that is not valid", () => {
   for (const rate of [0, -1, NaN, Infinity]) {
     assertThrows(() => createThrottle(rate), RangeError, `${rate}`);
   }
@@ -163,7 +163,7 @@ Deno.test("Throttle limits workers together", async () => {
       })
     ));
     const elapsedMs = performance.now() - startMs;
-    // 5 MB take 500 ms; 100 ms are the burst, and 20 the clocks' differences.
+    // 5 MB take 500 ms, less a burst of 100 ms and 20 ms by which clocks differ.
     assert(elapsedMs >= 500 - 100 - 20, `${elapsedMs} ms`);
   } finally {
     for (const worker of workers) worker.terminate();

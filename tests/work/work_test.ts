@@ -88,7 +88,7 @@ Deno.test("Work.prefetchAfter() requests nothing that is being read already", ()
   const plan = planOf(scene, "abcd");
   const start = startOf(scene.store.basedir, null, 1);
   const worker = new JobTaker(start, () => {});
-  // Others have taken the first three jobs and not requested anything yet.
+  // Others have taken the first three jobs but not requested anything yet.
   Atomics.store(start.control, Control.NEXT_JOB, 3);
   worker.takeOne((job) => chunkIdAt(plan.image.ids, job), 4);
   assertEquals(worker.requested, []);
@@ -128,7 +128,7 @@ class Stopper implements Disposable {
 Deno.test("StreamWork passes its turn to nobody when its write is cut short", async () => {
   using scene = new Scene();
   const path = makeFifo(scene.file());
-  // Nobody reads: the pipe takes what it has room for, and no more.
+  // Nobody reads, so the pipe takes only as much as it has room for.
   const fd = openFd(path, OpenFlag.O_RDWR | OpenFlag.O_NONBLOCK);
   setNonblocking(fd, true);
   const plan = planOf(scene, "ab");
