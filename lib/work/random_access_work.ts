@@ -1,6 +1,6 @@
 /**
- * Writes the chunks of a plan to a target that takes bytes at any offset (`target/block_io.ts`).
- * Each distinct chunk is decoded once and written wherever it belongs.
+ * Writes an image to a target that takes bytes at any offset (`target/block_io.ts`). Each distinct
+ * chunk is decoded once and written wherever it belongs.
  *
  * An update compares the target first (`target_comparer.ts`): what it holds already is neither
  * decoded nor written.
@@ -44,7 +44,7 @@ export interface UpdateTask extends BlockTask {
   readonly kind: "update";
   /** From `Target.comparable()`. */
   readonly target: BlockHandle;
-  /** Whether what differs is written, or only told. */
+  /** Whether what differs is written, or only reported. */
   readonly mayWrite: boolean;
 }
 

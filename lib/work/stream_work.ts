@@ -1,7 +1,7 @@
 /**
- * Writes the items of a plan to a stream (`target/stream_writer.ts`), in order: each item is
- * written by the worker that took it, when its turn comes. While it waits, a worker decodes ahead
- * as far as its output buffers go, so the memory is bounded even if the reader is slow.
+ * Writes an image to a stream (`target/stream_writer.ts`), in order: each item is written by the
+ * worker that took it, when its turn comes. While it waits, a worker decodes ahead as far as its
+ * output buffers go, so the memory is bounded even if the reader is slow.
  *
  * @module
  */

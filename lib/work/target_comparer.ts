@@ -36,15 +36,15 @@ export class TargetComparer {
   }
 
   /**
-   * Whether the bytes at a place have the given chunk id. If the place takes only a part of a
-   * chunk, the answer is no, even if the bytes are the same.
+   * Whether the target holds the chunk with the given id. If only a part of the chunk belongs
+   * there, the answer is no, even if the bytes are the same: a part has no id.
    */
   holdsChunk(id: string, part: ChunkPart): boolean {
     if (!this.#read(part.targetOffset, part.length)) return false;
     return chunkIdToHex(codec.murmur3(OUTPUT, part.length)) === id;
   }
 
-  /** Whether the target has the given bytes at a place. */
+  /** Whether the target holds the given bytes where a part of a chunk belongs. */
   holdsBytes(content: Uint8Array, part: ChunkPart): boolean {
     if (!this.#read(part.targetOffset, part.length)) return false;
     const found = codec.outputs[OUTPUT]!;
