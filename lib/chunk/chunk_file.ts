@@ -158,7 +158,7 @@ export function corruptChunk(
   return new ChunkCorruptError(
     `Cannot use chunk ${describeChunk(chunk)}: ${detail}${inFile(path)}`,
     { chunkId: chunk.id, ...seqFields(chunk), path, reason },
-    cause && { cause },
+    { cause },
   );
 }
 

@@ -10,9 +10,10 @@ export abstract class CodedError extends Error {
   /** Stable machine-readable name of the class; also its tag between workers. */
   abstract readonly code: string;
 
-  /** Creates the error, named for its class. */
+  /** Creates the error, named for its class. A `cause` that is `undefined` counts as none. */
+  /** @param options A `cause` that is `undefined` counts as none. */
   constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(message, options?.cause === undefined ? undefined : options);
     this.name = new.target.name;
   }
 }

@@ -44,6 +44,18 @@ export function readBeginning(path: string, maxBytes: number): Uint8Array<ArrayB
   }
 }
 
+/**
+ * Reads the beginning of a regular file.
+ *
+ * @returns `null` if something else is at the path, or a file of length 0: reading some files in
+ *   /proc, which have that length, waits for an event.
+ * @throws As {@linkcode readBeginning} and `Deno.statSync` do.
+ */
+export function readRegular(path: string, maxBytes: number): Uint8Array<ArrayBuffer> | null {
+  const { isFile, size } = Deno.statSync(path);
+  return isFile && size > 0 ? readBeginning(path, maxBytes) : null;
+}
+
 /** Reads a file as UTF-8 text, 16 MiB at most. @throws {OsError} If it cannot be opened or read. */
 export function readText(path: string): string {
   return new TextDecoder().decode(readBeginning(path, TEXT_MAX_BYTES));

@@ -9,8 +9,7 @@
  * @module
  */
 
-import { chunkPath, inFile } from "../chunk/chunk_file.ts";
-import { ChunkCorruptError } from "../errors.ts";
+import { chunkPath, corruptChunk } from "../chunk/chunk_file.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { PageMemory } from "./page_memory.ts";
 import type { Page, PagePool } from "./page_pool.ts";
@@ -228,13 +227,8 @@ export class PageCache {
 /** Bytes behind a short chunk's end belong to another chunk that had the page before. */
 function requireLength(page: Page, { dir, id }: ChunkLocation, needed: number): Page {
   if (page.length >= needed) return page;
-  const path = chunkPath(dir, id);
-  throw new ChunkCorruptError(
-    `Cannot use chunk "${id}": it holds ${page.length} bytes, the image needs ${needed}${
-      inFile(path)
-    }`,
-    { chunkId: id, seqs: [], path, reason: "size" },
-  );
+  const detail = `it holds ${page.length} bytes, the image needs ${needed}`;
+  throw corruptChunk({ id, seqs: () => [] }, { path: chunkPath(dir, id), reason: "size", detail });
 }
 
 function keyOf({ dir, id }: ChunkLocation): string {

@@ -9,10 +9,10 @@
  */
 
 import * as codec from "lzo-wasm";
-import { chunkPath, inFile } from "../chunk/chunk_file.ts";
+import { chunkPath, corruptChunk } from "../chunk/chunk_file.ts";
 import { ChunkDecoder } from "../chunk/decoder.ts";
 import { encodeChunk, exists, makeChunkFolder, writeChunkFile } from "../chunk/encoder.ts";
-import { ChunkCorruptError, toWireError } from "../errors.ts";
+import { toWireError } from "../errors.ts";
 import { CHUNK_BYTES, CHUNKS_DIR, ZERO_CHUNK_ID } from "../store/layout.ts";
 import { toOsError } from "../linux/errno.ts";
 import { readRevisionMap } from "../store/revision_map.ts";
@@ -59,11 +59,8 @@ function requireContent(dir: string, id: string, bytes: number): void {
   const decoder = new ChunkDecoder(dir, { verify: true, pageCache: "keep" });
   const found = decoder.decode({ id, seqs: noSeqs }, 1, bytes);
   if (found.bytes === bytes) return;
-  const path = chunkPath(dir, id);
-  throw new ChunkCorruptError(
-    `Cannot use chunk "${id}": it holds ${found.bytes} bytes, not ${bytes}${inFile(path)}`,
-    { chunkId: id, seqs: [], path, reason: "size" },
-  );
+  const detail = `it holds ${found.bytes} bytes, not ${bytes}`;
+  throw corruptChunk({ id, seqs: noSeqs }, { path: chunkPath(dir, id), reason: "size", detail });
 }
 
 function work(job: Job): Result {

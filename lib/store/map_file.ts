@@ -30,7 +30,7 @@ export function* readMapFile<T>(
     new RevisionError(
       `Cannot read revision map ${quote(path)}: ${reason}`,
       { path },
-      cause === undefined ? undefined : { cause },
+      { cause },
     );
   try {
     // Look before opening: opening a FIFO would wait for a writer.

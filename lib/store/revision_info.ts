@@ -59,7 +59,7 @@ export function readRevisionInfo(path: string): RevisionInfo {
     new RevisionError(
       `Cannot read revision metadata ${quote(path)}: ${state}`,
       { path },
-      cause === undefined ? undefined : { cause },
+      { cause },
     );
   let text: string;
   try {

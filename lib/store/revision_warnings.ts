@@ -10,7 +10,7 @@ import type { SkippedRevision } from "./catalog.ts";
 import type { RevisionInfo } from "./revision_info.ts";
 import type { ResolvedSpec } from "./revision_spec.ts";
 import { printable, quote } from "../wording.ts";
-import { readBeginning } from "../linux/paths.ts";
+import { readRegular } from "../linux/paths.ts";
 
 // Real metadata has about 400 bytes.
 const GLANCE_MAX_BYTES = 64 * 1024;
@@ -47,11 +47,8 @@ export async function readRevisionWarnings(mapPath: string): Promise<string[]> {
 }
 
 function looksFine(path: string): boolean {
-  // Opening a FIFO would wait for a writer, and reading some files in /proc, whose size is 0, for
-  // an event.
-  const { isFile, size } = Deno.statSync(path);
-  if (!isFile || size === 0) return true;
-  const bytes = readBeginning(path, GLANCE_MAX_BYTES);
+  const bytes = readRegular(path, GLANCE_MAX_BYTES);
+  if (bytes === null) return true;
   const text = new TextDecoder().decode(bytes);
   return bytes.length < GLANCE_MAX_BYTES && !text.includes("distrusted") && DURATION.test(text);
 }

@@ -9,7 +9,7 @@ import { RevisionError, StoreFormatError } from "../errors.ts";
 import { METADATA_SUFFIX, STORE_TAG, STORE_TAG_FILE } from "./layout.ts";
 import { reasonOf, rethrowLack } from "../linux/errno.ts";
 import { quote, shownHostName, WITHHELD } from "../wording.ts";
-import { linkOrNull, pathIn, readBeginning, splitPath } from "../linux/paths.ts";
+import { linkOrNull, pathIn, readBeginning, readRegular, splitPath } from "../linux/paths.ts";
 import {
   describeNoStore,
   hasStoreTag,
@@ -49,7 +49,7 @@ export function requireStore(dir: string): void {
     throw new StoreFormatError(
       `Cannot open backup directory ${quote(dir)}: ${state}`,
       { path: dir },
-      cause === undefined ? undefined : { cause },
+      { cause },
     );
   };
 
@@ -94,7 +94,7 @@ export function locateRevision(path: string): RevisionLocation {
     throw new RevisionError(
       `Cannot open revision ${quote(path)}: ${state}`,
       { path },
-      cause === undefined ? undefined : { cause },
+      { cause },
     );
   };
 
@@ -152,9 +152,9 @@ export function describeOnlyMetadata(server: string): string {
  * none. The YAML parser of `revision_info.ts` takes 13 ms to load, too much for this rare message.
  */
 function readServer(path: string): string {
-  const { isFile, size } = Deno.statSync(path);
-  if (!isFile || size === 0) return "";
-  const text = new TextDecoder().decode(readBeginning(path, 64 * 1024));
+  const bytes = readRegular(path, 64 * 1024);
+  if (bytes === null) return "";
+  const text = new TextDecoder().decode(bytes);
   // Other files are not metadata, and their text must not be shown.
   if (!/^(uuid|timestamp|stats):/m.test(text)) return "";
   const match = /^server: +(?:'([^'\n]+)'|"([^"\n]+)"|([^'"\s].*?)) *$/m.exec(text);

@@ -85,7 +85,7 @@ function refusalOf(
   return new TargetError(
     `Cannot restore to ${subject}: ${fields.reason}`,
     { path: fields.path, offset: null },
-    fields.cause === undefined ? undefined : { cause: fields.cause },
+    { cause: fields.cause },
   );
 }
 
