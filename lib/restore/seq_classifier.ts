@@ -8,53 +8,46 @@ import { hasSameId, wordsOf, ZeroTest } from "../store/chunk_ids.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 
-/** Tells which seqs the target already holds, by the map of the base. */
-class BaseTest {
-  readonly #words: Uint32Array;
-  readonly #baseWords: Uint32Array;
-  readonly #zeroTest: ZeroTest;
-  readonly #baseZeroTest: ZeroTest;
-  readonly #imageBytes: number;
-  readonly #baseBytes: number;
+/** What is compared of a revision map. */
+class Ids {
+  readonly words: Uint32Array;
+  readonly zeroTest: ZeroTest;
+  readonly imageBytes: number;
 
-  constructor(map: RevisionMap, base: RevisionMap) {
-    this.#words = wordsOf(map.ids);
-    this.#baseWords = wordsOf(base.ids);
-    this.#zeroTest = new ZeroTest(map.ids);
-    this.#baseZeroTest = new ZeroTest(base.ids);
-    this.#imageBytes = map.imageBytes;
-    this.#baseBytes = base.imageBytes;
-  }
-
-  /** Whether the base has the same content at a seq, as far as the image reaches. */
-  isSame(seq: number): boolean {
-    // What the target holds after the base's end is unknown, so zeros there are written too.
-    const end = Math.min((seq + 1) * CHUNK_BYTES, this.#imageBytes);
-    if (end > this.#baseBytes) return false;
-    if (this.#zeroTest.isZero(seq)) return this.#baseZeroTest.isZero(seq);
-    return hasSameId(this.#words, seq * 4, this.#baseWords, seq * 4);
+  constructor({ ids, imageBytes }: RevisionMap) {
+    this.words = wordsOf(ids);
+    this.zeroTest = new ZeroTest(ids);
+    this.imageBytes = imageBytes;
   }
 }
 
 /** Tells what to do at each seq: write data, write zeros, or keep what the target has. */
 export class SeqClassifier {
-  readonly #zeroTest: ZeroTest;
-  readonly #baseTest: BaseTest | null;
+  readonly #image: Ids;
+  readonly #base: Ids | null;
 
+  /** @param base What the target holds, if that is known. */
   constructor(map: RevisionMap, base: RevisionMap | undefined) {
-    this.#zeroTest = new ZeroTest(map.ids);
-    this.#baseTest = base ? new BaseTest(map, base) : null;
-  }
-
-  isKept(seq: number): boolean {
-    return this.#baseTest !== null && this.#baseTest.isSame(seq);
+    this.#image = new Ids(map);
+    this.#base = base ? new Ids(base) : null;
   }
 
   isData(seq: number): boolean {
-    return !this.#zeroTest.isZero(seq) && !this.isKept(seq);
+    return !this.#image.zeroTest.isZero(seq) && !this.#isKept(seq);
   }
 
   isZero(seq: number): boolean {
-    return this.#zeroTest.isZero(seq) && !this.isKept(seq);
+    return this.#image.zeroTest.isZero(seq) && !this.#isKept(seq);
+  }
+
+  /** Whether the base has the same content at a seq, as far as the image reaches. */
+  #isKept(seq: number): boolean {
+    const image = this.#image, base = this.#base;
+    if (base === null) return false;
+    // What the target holds after the base's end is unknown, so zeros there are written too.
+    const end = Math.min((seq + 1) * CHUNK_BYTES, image.imageBytes);
+    if (end > base.imageBytes) return false;
+    if (image.zeroTest.isZero(seq)) return base.zeroTest.isZero(seq);
+    return hasSameId(image.words, seq * 4, base.words, seq * 4);
   }
 }
