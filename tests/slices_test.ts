@@ -3,7 +3,7 @@ import { runSteps, Slices, type Steps } from "../lib/slices.ts";
 import { readMapSteps } from "../lib/store/revision_map.ts";
 import { CHUNK_BYTES } from "../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects } from "./assert.ts";
-import { Scratch } from "./target/machine.ts";
+import { Scratch } from "./support/machine.ts";
 
 function* counting(log: string[], steps: number): Steps<number> {
   try {

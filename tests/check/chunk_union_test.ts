@@ -4,7 +4,7 @@ import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { RevisionError } from "../../lib/errors.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { writeMap } from "../support/store_builder.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 function idOf(number: number): string {
   return (number + 1).toString(16).padStart(8, "0").repeat(4);

@@ -5,7 +5,7 @@ import { ChunkCorruptError, type ChunkFault, ChunkMissingError } from "../../lib
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
-import { assertBytes, Scratch } from "../target/machine.ts";
+import { assertBytes, Scratch } from "../support/machine.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 
 /** Where the chunks of these tests belong. */

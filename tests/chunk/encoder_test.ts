@@ -5,7 +5,7 @@ import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
 import { chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
-import { assertBytes, Scratch } from "../target/machine.ts";
+import { assertBytes, Scratch } from "../support/machine.ts";
 
 const encodings: readonly [name: string, content: Uint8Array][] = [
   ["one byte", Uint8Array.of(7)],

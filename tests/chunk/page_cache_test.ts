@@ -11,7 +11,7 @@ import { assert, assertEquals } from "../assert.ts";
 import { until } from "../cli/harness.ts";
 import "../support/libraries.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
-import { programProblem, run, testUnless } from "../target/machine.ts";
+import { programProblem, run, testUnless } from "../support/machine.ts";
 
 /** Bytes of a file that are in memory. */
 function cachedBytes(path: string): number {

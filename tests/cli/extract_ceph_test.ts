@@ -8,7 +8,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { programProblem, testUnless } from "../target/machine.ts";
+import { programProblem, testUnless } from "../support/machine.ts";
 import { TOOL } from "./harness.ts";
 import { recipe, shellQuote } from "./recipes.ts";
 import { SampleStore, Seq } from "./sample_store.ts";

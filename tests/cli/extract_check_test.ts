@@ -1,7 +1,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { chunkFile, sampleBytes, writeMap } from "../support/store_builder.ts";
-import { run } from "../target/machine.ts";
+import { run } from "../support/machine.ts";
 import {
   askUntilSaid,
   assertFailure,

@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { LoopDevice, loopDeviceProblem, run, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, run, testUnless } from "../support/machine.ts";
 import {
   assertFailure,
   assertSuccess,

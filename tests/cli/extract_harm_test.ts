@@ -8,7 +8,7 @@ import {
   programProblem,
   run,
   testUnless,
-} from "../target/machine.ts";
+} from "../support/machine.ts";
 import {
   assertFailure,
   assertImage,

@@ -5,7 +5,7 @@
 
 import { assert, assertEquals } from "../assert.ts";
 import { OwnDenoDir } from "../support/own_deno_dir.ts";
-import { programProblem, testUnless } from "../target/machine.ts";
+import { programProblem, testUnless } from "../support/machine.ts";
 import { assertImage, extract, messagesOf, type Outcome } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 

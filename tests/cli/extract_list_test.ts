@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { run } from "../target/machine.ts";
+import { run } from "../support/machine.ts";
 import {
   askUntilSaid,
   assertFailure,

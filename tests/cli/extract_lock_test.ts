@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { mountProblem, programProblem, run, testUnless } from "../target/machine.ts";
+import { mountProblem, programProblem, run, testUnless } from "../support/machine.ts";
 import {
   assertFailure,
   assertImage,

@@ -2,7 +2,7 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
 import { bootRecord, gptImage } from "../image/table_builder.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import {
   assertFailure,
   assertImage,

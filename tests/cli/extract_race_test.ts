@@ -1,7 +1,7 @@
 /** Two restores into one file at the same time: one of them is refused, and touches nothing. */
 
 import { assert, assertEquals } from "../assert.ts";
-import { programProblem, testUnless } from "../target/machine.ts";
+import { programProblem, testUnless } from "../support/machine.ts";
 import {
   assertFailure,
   assertImage,

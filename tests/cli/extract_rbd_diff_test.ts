@@ -2,7 +2,7 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { programProblem, run, testUnless } from "../target/machine.ts";
+import { programProblem, run, testUnless } from "../support/machine.ts";
 import {
   assertFailure,
   assertImage,

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "../assert.ts";
-import { Mount, mountProblem, programProblem, testUnless } from "../target/machine.ts";
+import { Mount, mountProblem, programProblem, testUnless } from "../support/machine.ts";
 import { allocatedBytes, assertFailure, assertImage, assertSuccess, extract } from "./harness.ts";
 import {
   extractOnTerminal,

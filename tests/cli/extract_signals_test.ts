@@ -1,7 +1,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { chunkFile, sampleBytes } from "../support/store_builder.ts";
-import { programProblem, testUnless } from "../target/machine.ts";
+import { programProblem, testUnless } from "../support/machine.ts";
 import { assertFailure, assertImage, makeFifo, openIdleReader, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 

@@ -5,7 +5,7 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import { allocatedBytes, assertImage, assertSuccess, extract } from "./harness.ts";
 import { SampleStore, Seq } from "./sample_store.ts";
 

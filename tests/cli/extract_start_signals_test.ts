@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
-import { programProblem, testUnless } from "../target/machine.ts";
+import { programProblem, testUnless } from "../support/machine.ts";
 import {
   askUntilSaid,
   assertImage,

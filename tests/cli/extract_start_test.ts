@@ -4,7 +4,7 @@
  */
 
 import { assertEquals } from "../assert.ts";
-import { testUnless } from "../target/machine.ts";
+import { testUnless } from "../support/machine.ts";
 import {
   assertFailure,
   assertImage,

@@ -1,7 +1,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
-import { testUnless } from "../target/machine.ts";
+import { testUnless } from "../support/machine.ts";
 import {
   allocatedBytes,
   assertImage,

@@ -1,7 +1,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import {
   assertFailure,
   assertImage,

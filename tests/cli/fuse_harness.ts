@@ -26,7 +26,7 @@ import {
   type RevisionMetadata,
 } from "../support/store_builder.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import { programProblem, Scratch, testUnless } from "../target/machine.ts";
+import { programProblem, Scratch, testUnless } from "../support/machine.ts";
 import { assertImage, type Outcome, RunningTool, type RunOptions } from "./harness.ts";
 
 /** Far more than any command on a mount takes, even on a busy machine: beyond it, it hangs. */

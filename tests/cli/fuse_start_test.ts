@@ -4,7 +4,7 @@
 
 import { assertEquals } from "../assert.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { testUnless } from "../target/machine.ts";
+import { testUnless } from "../support/machine.ts";
 import { assertContent, fuseTest, messagesOf, mountsAt, TOOL } from "./fuse_harness.ts";
 import { RunningTool, survivesUsr1, until } from "./harness.ts";
 

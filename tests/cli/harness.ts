@@ -11,7 +11,7 @@
 import { Buffer } from "node:buffer";
 
 import { assert, assertEquals } from "../assert.ts";
-import { assertBytes, Scratch } from "../target/machine.ts";
+import { assertBytes, Scratch } from "../support/machine.ts";
 
 /**
  * No run takes a tenth of this on a machine that is not overloaded; one that hangs is killed then.

@@ -16,7 +16,7 @@ import {
   assertStringIncludes,
 } from "../assert.ts";
 import { addRevision, makeStore, sampleBytes, writeMap } from "../support/store_builder.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 const CHUNK = sampleBytes(1, CHUNK_BYTES);
 

@@ -2,7 +2,7 @@ import { openReportFile, requireReportFile } from "../../lib/cli/report_file.ts"
 import { UsageError } from "../../lib/errors.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import { makeStore } from "../support/store_builder.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 const TARGET = "/nowhere/target";
 

@@ -15,7 +15,7 @@ import {
   type RevisionMetadata,
   sampleBytes,
 } from "../support/store_builder.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 const GRANULE_BYTES = 65_536;
 

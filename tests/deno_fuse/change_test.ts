@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { cString } from "../../lib/linux/libc.ts";
-import { programProblem } from "../target/machine.ts";
+import { programProblem } from "../support/machine.ts";
 import { mountTest, run, sh } from "./harness.ts";
 import { fillPattern } from "./pattern.ts";
 

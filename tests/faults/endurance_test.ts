@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "../assert.ts";
 import { assertImage, assertSuccess, extract, startExtract } from "../cli/harness.ts";
-import { programProblem, testUnless } from "../target/machine.ts";
+import { programProblem, testUnless } from "../support/machine.ts";
 import { FaultStore, IS_FULL } from "./fault_store.ts";
 import { memoryOf, peakOf } from "./peak_memory.ts";
 

@@ -18,7 +18,7 @@ import {
   makeStore,
   sampleBytes,
 } from "../support/store_builder.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 /** Whether all is done that a fault test can do, or only a share of it, as in a normal test run. */
 export const IS_FULL = Deno.env.get("FAULTS") === "full";

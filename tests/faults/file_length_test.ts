@@ -17,8 +17,8 @@ import {
   TOOL,
   until,
 } from "../cli/harness.ts";
-import { LoopDevice, loopDeviceProblem, Mount, programProblem } from "../target/machine.ts";
-import { run, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, Mount, programProblem } from "../support/machine.ts";
+import { run, testUnless } from "../support/machine.ts";
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 

@@ -9,7 +9,7 @@
 import { Buffer } from "node:buffer";
 
 import { fuseProblem, type Site } from "../cli/fuse_harness.ts";
-import { loopDeviceProblem, programProblem, run } from "../target/machine.ts";
+import { loopDeviceProblem, programProblem, run } from "../support/machine.ts";
 import type { Faults } from "./flaky_fs.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 

@@ -8,7 +8,7 @@ import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { lockMounts } from "../support/mount_lock.ts";
 import { Site } from "../cli/fuse_harness.ts";
 import { assertFailure, assertImage, assertSuccess, extract } from "../cli/harness.ts";
-import { testUnless } from "../target/machine.ts";
+import { testUnless } from "../support/machine.ts";
 import { FaultStore } from "./fault_store.ts";
 import { type DiskFormat, FlakyDisk, flakyDiskProblem } from "./flaky_disk.ts";
 

@@ -10,7 +10,7 @@ import { TOOL as FUSE_TOOL } from "../cli/fuse_harness.ts";
 import { type Outcome, RunningTool, TOOL as EXTRACT_TOOL } from "../cli/harness.ts";
 import { addRevision, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import { run, Scratch } from "../target/machine.ts";
+import { run, Scratch } from "../support/machine.ts";
 import { peakOf } from "./peak_memory.ts";
 
 const MIB = 1_048_576;

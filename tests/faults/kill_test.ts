@@ -7,7 +7,7 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertImage, assertSuccess, extract, startExtract, until } from "../cli/harness.ts";
 import { allocatedBytes } from "../cli/harness.ts";
-import { LoopDevice, loopDeviceProblem, run, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, run, testUnless } from "../support/machine.ts";
 import { canLockExclusively } from "../support/flock.ts";
 import { FaultStore } from "./fault_store.ts";
 

@@ -4,7 +4,7 @@ import { check } from "../../lib/check/check.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertContent, fuseTest } from "../cli/fuse_harness.ts";
 import { assertImage } from "../cli/harness.ts";
-import { programProblem, testUnless } from "../target/machine.ts";
+import { programProblem, testUnless } from "../support/machine.ts";
 import { eventually, EventWatch, FaultStore } from "./fault_store.ts";
 import { StalledRestore } from "./stalled_restore.ts";
 import { sampleBytes } from "../support/store_builder.ts";

@@ -15,7 +15,7 @@ import {
   run,
   Scratch,
   testUnless,
-} from "../target/machine.ts";
+} from "../support/machine.ts";
 
 /** The stub, compiled. */
 class StubLibc implements Disposable {

@@ -16,7 +16,7 @@ import {
   RunningTool,
   TOOL,
 } from "../cli/harness.ts";
-import { Mount, mountProblem, programProblem, run, testUnless } from "../target/machine.ts";
+import { Mount, mountProblem, programProblem, run, testUnless } from "../support/machine.ts";
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 

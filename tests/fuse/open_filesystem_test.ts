@@ -21,7 +21,7 @@ import {
   makeStore,
   sampleBytes,
 } from "../support/store_builder.ts";
-import { Mount, mountProblem, Scratch, testUnless } from "../target/machine.ts";
+import { Mount, mountProblem, Scratch, testUnless } from "../support/machine.ts";
 import { isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 
 const C = CHUNK_BYTES;

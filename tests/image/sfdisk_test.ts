@@ -13,7 +13,7 @@ import {
   run,
   Scratch,
   testUnless,
-} from "../target/machine.ts";
+} from "../support/machine.ts";
 
 interface SfdiskTable {
   readonly label: string;

@@ -1,6 +1,6 @@
 import { findSignature, SIGNATURE_BYTES } from "../../lib/image/signatures.ts";
 import { assertEquals } from "../assert.ts";
-import { programProblem, run, Scratch, testUnless } from "../target/machine.ts";
+import { programProblem, run, Scratch, testUnless } from "../support/machine.ts";
 
 const MIB = 1_048_576;
 

@@ -17,7 +17,7 @@ import {
   makeStore,
   sampleBytes,
 } from "../support/store_builder.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 import { readOut } from "./fake_images.ts";
 
 const C = CHUNK_BYTES;

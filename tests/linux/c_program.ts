@@ -4,7 +4,7 @@
  * @module
  */
 
-import { programProblem, run, Scratch } from "../target/machine.ts";
+import { programProblem, run, Scratch } from "../support/machine.ts";
 
 /** Why nothing can be compiled here; `null` if it can. */
 export const compilerProblem = programProblem("cc");

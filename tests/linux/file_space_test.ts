@@ -3,7 +3,7 @@ import { closeFd, openFd, OpenFlag, readAt } from "../../lib/linux/files.ts";
 import { lengthOfFd, nextDataRange } from "../../lib/linux/file_space.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
-import { LoopDevice, loopDeviceProblem, run, Scratch, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, run, Scratch, testUnless } from "../support/machine.ts";
 
 const MIB = 1_048_576;
 

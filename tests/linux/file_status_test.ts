@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { OsError } from "../../lib/errors.ts";
 import { deviceName, statFd, writeBarriers } from "../../lib/linux/file_status.ts";
 import { openFd, OpenFlag, releaseFd } from "../../lib/linux/files.ts";
-import { chattrProblem, Scratch, testUnless } from "../target/machine.ts";
+import { chattrProblem, Scratch, testUnless } from "../support/machine.ts";
 
 Deno.test("statFd() says what the runtime says of the path, of every kind of file", () => {
   using scratch = new Scratch();

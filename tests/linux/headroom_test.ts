@@ -8,7 +8,7 @@ import {
 import { assert, assertEquals } from "../assert.ts";
 import "../support/libraries.ts";
 import { testUnless } from "../support/test_unless.ts";
-import { programProblem, run, scriptCommand } from "../target/machine.ts";
+import { programProblem, run, scriptCommand } from "../support/machine.ts";
 import { compilerProblem, runC } from "./c_program.ts";
 
 const GIB = 2 ** 30;

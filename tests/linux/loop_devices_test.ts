@@ -1,6 +1,6 @@
 import { backingName, listLoopDevices } from "../../lib/linux/loop_devices.ts";
 import { assertEquals } from "../assert.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 /** Makes files below a folder, with the folders above them. */
 function writeTree(root: string, files: Record<string, string>): void {

@@ -3,7 +3,7 @@ import { closeFd, openFd, OpenFlag, writeAll } from "../../lib/linux/files.ts";
 import { readBeginning, readText, writeText } from "../../lib/linux/paths.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { makeFifo } from "../cli/harness.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 Deno.test("readBeginning() reads up to the end or the bound, at any length", () => {
   using scratch = new Scratch();

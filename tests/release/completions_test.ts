@@ -11,7 +11,7 @@ import { MOUNT } from "../../lib/cli/mount_command.ts";
 import type { Option } from "../../lib/cli/option.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
-import { programProblem, run, Scratch } from "../target/machine.ts";
+import { programProblem, run, Scratch } from "../support/machine.ts";
 import { COMPLETIONS, SHELLS } from "./shells.ts";
 
 const TABLES: readonly (readonly [line: string, options: readonly Option<unknown>[]])[] = [

@@ -15,7 +15,7 @@ import {
   assertThrows,
 } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
-import { programProblem, run, Scratch } from "../target/machine.ts";
+import { programProblem, run, Scratch } from "../support/machine.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NAME = `backy-extract-${config.version}-x86_64-linux`;

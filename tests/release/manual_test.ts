@@ -13,7 +13,7 @@ import { MOUNT } from "../../lib/cli/mount_command.ts";
 import type { Option } from "../../lib/cli/option.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
-import { programProblem } from "../target/machine.ts";
+import { programProblem } from "../support/machine.ts";
 import { Manual } from "./mdoc.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;

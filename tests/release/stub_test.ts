@@ -12,7 +12,7 @@ import {
 } from "../../release/portable/pack.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
-import { programProblem, run, Scratch } from "../target/machine.ts";
+import { programProblem, run, Scratch } from "../support/machine.ts";
 
 const FOLDER = new URL("../../release/portable/stub/", import.meta.url).pathname;
 const machine = Deno.build.arch;

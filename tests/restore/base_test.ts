@@ -3,7 +3,7 @@ import { OpenFlag } from "../../lib/linux/files.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertImage, makeFifo } from "../cli/harness.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import { bootRecord } from "../image/table_builder.ts";
 import { CHUNK_BYTES, dataBytesOf, fill, patch, patched, Scene } from "./scene.ts";
 import type { SceneRevision, SceneRevisionOptions } from "./scene.ts";

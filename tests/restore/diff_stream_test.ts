@@ -2,7 +2,7 @@ import { TargetError } from "../../lib/errors.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertImage } from "../cli/harness.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import { CHUNK_BYTES, dataBytesOf, fill, GRANULE_BYTES, Scene } from "./scene.ts";
 
 const GIB = 2 ** 30;

@@ -5,8 +5,8 @@ import { dryRun } from "../../lib/restore/dry_run.ts";
 import type { RestoreEvent, RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertImage, makeFifo } from "../cli/harness.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../target/machine.ts";
-import { programProblem, run, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
+import { programProblem, run, testUnless } from "../support/machine.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, fill, Scene, type SceneRevision } from "./scene.ts";
 

@@ -5,7 +5,7 @@ import type { SparseMode } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { allocatedBytes, assertImage } from "../cli/harness.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, dataBytesOf, fill, GRANULE_BYTES, patch, readRange, Scene } from "./scene.ts";
 import type { SceneRevision, SceneRun } from "./scene.ts";

@@ -15,7 +15,7 @@ import { copyFifo, makeFifo } from "../cli/harness.ts";
 import "../support/libraries.ts";
 import { addRevision, chunkFile, imageOf, makeStore } from "../support/store_builder.ts";
 import type { ChunkContent } from "../support/store_builder.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 export { CHUNK_BYTES, GRANULE_BYTES };
 

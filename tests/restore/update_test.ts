@@ -9,7 +9,7 @@ import {
   Scratch,
   sysProblem,
   testUnless,
-} from "../target/machine.ts";
+} from "../support/machine.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import {
   CHUNK_BYTES,

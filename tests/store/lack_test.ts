@@ -7,7 +7,7 @@ import { OsError } from "../../lib/errors.ts";
 import { Errno, osError, rethrowLack } from "../../lib/linux/errno.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import { addRevision, makeStore, sampleBytes } from "../support/store_builder.ts";
-import { programProblem, run, Scratch, scriptCommand, testUnless } from "../target/machine.ts";
+import { programProblem, run, Scratch, scriptCommand, testUnless } from "../support/machine.ts";
 
 Deno.test("rethrowLack() throws on what says nothing of the file, and nothing else", () => {
   const cases: [errno: number, advice: string][] = [

@@ -6,7 +6,7 @@ import { readRevisionMap } from "../../lib/store/revision_map.ts";
 import { assertEquals } from "../assert.ts";
 import { randomFrom } from "../support/random.ts";
 import { writeMap } from "../support/store_builder.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 Deno.test("MapFactsReader counts as a plan does, regardless of the maps that it read before", () => {
   using scratch = new Scratch();

@@ -11,7 +11,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { canLockExclusively } from "../support/flock.ts";
 import "../support/libraries.ts";
 import { asUser } from "../support/user.ts";
-import { mountProblem, programProblem, run, testUnless } from "../target/machine.ts";
+import { mountProblem, programProblem, run, testUnless } from "../support/machine.ts";
 
 /** A backup directory for the lock, and what was reported about it. */
 interface Scene {

@@ -7,7 +7,7 @@ import {
 } from "../../lib/store/store_hints.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { makeStore } from "../support/store_builder.ts";
-import { Scratch } from "../target/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 /** A directory with some backup directories and some that are none. */
 class Server implements Disposable {

@@ -3,7 +3,7 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
-import { mountProblem, run, Scratch, testUnless } from "./machine.ts";
+import { mountProblem, run, Scratch, testUnless } from "../support/machine.ts";
 
 /** What is said against a path. */
 function harmOf(path: string): string[] {

@@ -3,7 +3,7 @@ import { OsError, TargetError } from "../../lib/errors.ts";
 import { Errno } from "../../lib/linux/errno.ts";
 import { DescriptorIo, type ZeroPolicy } from "../../lib/target/descriptor_io.ts";
 import { FakeTarget, PUNCH, ZERO } from "./fake_target.ts";
-import { assertBytes } from "./machine.ts";
+import { assertBytes } from "../support/machine.ts";
 
 const MIB = 1_048_576;
 

@@ -10,7 +10,7 @@ import {
   run,
   Scratch,
   testUnless,
-} from "./machine.ts";
+} from "../support/machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;

@@ -3,8 +3,14 @@ import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
 import { DescriptorIo } from "../../lib/target/descriptor_io.ts";
-import { assertBytes, LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
-import { programProblem, run, Scratch, testUnless } from "./machine.ts";
+import {
+  assertBytes,
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+} from "../support/machine.ts";
+import { programProblem, run, Scratch, testUnless } from "../support/machine.ts";
 import { descriptorOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
 

@@ -3,7 +3,14 @@ import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { DescriptorIo } from "../../lib/target/descriptor_io.ts";
 import { descriptorOf } from "./handles.ts";
-import { assertBytes, Mount, mountProblem, scriptCommand, shell, testUnless } from "./machine.ts";
+import {
+  assertBytes,
+  Mount,
+  mountProblem,
+  scriptCommand,
+  shell,
+  testUnless,
+} from "../support/machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;

@@ -17,7 +17,7 @@ import {
   scriptCommand,
   shell,
   testUnless,
-} from "./machine.ts";
+} from "../support/machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const python = programProblem("python3");

@@ -1,6 +1,6 @@
 import { assertEquals } from "../assert.ts";
 import { describeDeviceUse } from "../../lib/target/in_use.ts";
-import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "./machine.ts";
+import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../support/machine.ts";
 
 /** Writes files below a folder, making folders as needed. */
 function writeTree(root: string, files: Record<string, string>): void {

@@ -10,8 +10,15 @@ import type { OldContent, PreflightOptions, SparseMode } from "../../lib/target/
 import type { ZeroPolicy } from "../../lib/target/descriptor_io.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { isReadableFd } from "../../lib/linux/descriptors.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem, run, testUnless } from "./machine.ts";
-import { assertBytes } from "./machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  run,
+  testUnless,
+} from "../support/machine.ts";
+import { assertBytes } from "../support/machine.ts";
 import { descriptorOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
 

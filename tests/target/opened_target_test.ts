@@ -5,8 +5,8 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { Target } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { descriptorOf } from "./handles.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
-import { programProblem, run, testUnless } from "./machine.ts";
+import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
+import { programProblem, run, testUnless } from "../support/machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 /**

@@ -2,8 +2,21 @@ import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { PreflightOptions } from "../../lib/target/target.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem, programProblem } from "./machine.ts";
-import { chattrProblem, run, Scratch, scriptCommand, shell, testUnless } from "./machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  programProblem,
+} from "../support/machine.ts";
+import {
+  chattrProblem,
+  run,
+  Scratch,
+  scriptCommand,
+  shell,
+  testUnless,
+} from "../support/machine.ts";
 import { asUser } from "../support/user.ts";
 import { StoreFixture } from "./store_fixture.ts";
 

@@ -7,7 +7,7 @@ import {
 import { assertEquals, assertThrows } from "../assert.ts";
 import { randomFrom } from "../support/random.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
-import { assertBytes, programProblem, run, Scratch, testUnless } from "./machine.ts";
+import { assertBytes, programProblem, run, Scratch, testUnless } from "../support/machine.ts";
 
 const MAX = Number.MAX_SAFE_INTEGER;
 

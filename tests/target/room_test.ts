@@ -15,7 +15,7 @@ import {
   scriptCommand,
   shell,
   testUnless,
-} from "./machine.ts";
+} from "../support/machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;

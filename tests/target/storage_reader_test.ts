@@ -3,8 +3,14 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import { type ReadableTarget, StorageReader } from "../../lib/target/storage_reader.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { asDescriptor } from "./handles.ts";
-import { assertBytes, LoopDevice, loopDeviceProblem, Mount, mountProblem } from "./machine.ts";
-import { programProblem, run, Scratch, testUnless } from "./machine.ts";
+import {
+  assertBytes,
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+} from "../support/machine.ts";
+import { programProblem, run, Scratch, testUnless } from "../support/machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;

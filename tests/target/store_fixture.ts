@@ -5,7 +5,7 @@
  */
 
 import type { PreflightOptions } from "../../lib/target/target.ts";
-import { Scratch } from "./machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 /** A backup directory with two revisions and one chunk file, none of them readable as such. */
 export class StoreFixture implements Disposable {

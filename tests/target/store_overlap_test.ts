@@ -1,7 +1,7 @@
 import { storeOverlap } from "../../lib/target/backup_files.ts";
 import type { StoreInUse } from "../../lib/target/target.ts";
 import { assertEquals } from "../assert.ts";
-import { Mount, mountProblem, testUnless } from "./machine.ts";
+import { Mount, mountProblem, testUnless } from "../support/machine.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const CHUNKS = "it lies inside the chunks directory of the backup";

@@ -5,7 +5,7 @@ import { tryPipeBytes } from "../../lib/linux/pipes.ts";
 import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { StreamWriter } from "../../lib/target/stream_writer.ts";
-import { assertBytes, run, scriptCommand, shell } from "./machine.ts";
+import { assertBytes, run, scriptCommand, shell } from "../support/machine.ts";
 import { streamOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
 

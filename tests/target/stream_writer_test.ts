@@ -9,7 +9,7 @@ import type { StreamHandle } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
 import { FakeTarget } from "./fake_target.ts";
-import { assertBytes, run, Scratch } from "./machine.ts";
+import { assertBytes, run, Scratch } from "../support/machine.ts";
 
 const MIB = 1_048_576;
 

@@ -7,8 +7,14 @@
 
 import { assert, assertEquals } from "../assert.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem, programProblem } from "./machine.ts";
-import { run, Scratch, scriptCommand, shell, testUnless } from "./machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  programProblem,
+} from "../support/machine.ts";
+import { run, Scratch, scriptCommand, shell, testUnless } from "../support/machine.ts";
 
 const MIB = 1_048_576;
 const problem = loopDeviceProblem() ?? mountProblem() ?? namespaceProblem();

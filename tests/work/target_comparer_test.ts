@@ -8,7 +8,7 @@ import { type DescriptorHandle, DescriptorIo } from "../../lib/target/descriptor
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
 import { descriptorHandle } from "../target/handles.ts";
-import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../target/machine.ts";
+import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../support/machine.ts";
 
 const MIB = 1_048_576;
 const GRANULE = 65_536;

@@ -6,10 +6,10 @@
  */
 
 import { assert } from "../assert.ts";
-import "../support/libraries.ts";
-import { lockMounts } from "../support/mount_lock.ts";
+import "./libraries.ts";
+import { lockMounts } from "./mount_lock.ts";
 
-export { testUnless } from "../support/test_unless.ts";
+export { testUnless } from "./test_unless.ts";
 
 /** Runs a program to its end. @throws {Error} If it fails, with what it said. */
 export function run(program: string, ...args: string[]): string {
