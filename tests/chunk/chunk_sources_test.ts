@@ -6,7 +6,8 @@ import { assert, assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { damageChunk } from "../restore/damage_kinds.ts";
-import { assertBytes, Scratch } from "../support/machine.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { Scratch } from "../support/machine.ts";
 
 /** Several backup directories with the same chunk. */
 class Scene implements Disposable {

@@ -4,8 +4,9 @@ import type { ChunkRef } from "../../lib/chunk/chunk_ref.ts";
 import { ChunkCorruptError, type ChunkFault, ChunkMissingError } from "../../lib/errors.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import "../support/libraries.ts";
-import { assertBytes, Scratch } from "../support/machine.ts";
+import { Scratch } from "../support/machine.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 
 /** Where the chunks of these tests belong. */

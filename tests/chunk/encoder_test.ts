@@ -3,9 +3,10 @@ import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import { encodeChunk, writeChunkFile } from "../../lib/chunk/encoder.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import "../support/libraries.ts";
 import { chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
-import { assertBytes, Scratch } from "../support/machine.ts";
+import { Scratch } from "../support/machine.ts";
 
 const encodings: readonly [name: string, content: Uint8Array][] = [
   ["one byte", Uint8Array.of(7)],

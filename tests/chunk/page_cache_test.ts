@@ -8,14 +8,15 @@ import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import { closeFd, dropCachedPages, openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { until } from "../cli/harness.ts";
 import "../support/libraries.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
-import { programProblem, run, testUnless } from "../support/machine.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
+import { until } from "../support/wait.ts";
 
 /** Bytes of a file that are in memory. */
 function cachedBytes(path: string): number {
-  return Number(run("fincore", "--bytes", "--noheadings", "--output", "RES", path));
+  return Number(runSync("fincore", "--bytes", "--noheadings", "--output", "RES", path));
 }
 
 /** Has a file read from its storage the next time. */

@@ -8,8 +8,9 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { programProblem, testUnless } from "../support/machine.ts";
-import { TOOL } from "./harness.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
+import { EXTRACT } from "../support/tool.ts";
 import { recipe, shellQuote } from "./recipes.ts";
 import { SampleStore, Seq } from "./sample_store.ts";
 
@@ -54,7 +55,7 @@ class Scene implements Disposable {
         .replaceAll("/srv/backy/vm0", shellQuote(basedir))
         .replaceAll("Nym6uacWoXGb8VnbksM3yH", "SampleRevision")
     );
-    const script = `backy-extract() { ${TOOL.map(shellQuote).join(" ")} "$@"; }\n${
+    const script = `backy-extract() { ${EXTRACT.map(shellQuote).join(" ")} "$@"; }\n${
       here.join("\n")
     }`;
     const { code, stdout, stderr } = new Deno.Command("timeout", {

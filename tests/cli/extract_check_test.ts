@@ -1,9 +1,9 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { runSync } from "../support/programs.ts";
 import { chunkFile, sampleBytes, writeMap } from "../support/store_builder.ts";
-import { run } from "../support/machine.ts";
+import { askUntilSaid } from "../support/tool.ts";
 import {
-  askUntilSaid,
   assertFailure,
   assertSuccess,
   extract,
@@ -39,7 +39,7 @@ function corrupt(path: string, content: Uint8Array<ArrayBuffer>): void {
 }
 
 Deno.test("check of good revisions says so, prints nothing to standard output and changes nothing", async () => {
-  const snapshot = () => run("find", store.basedir, "-printf", "%p %s %T@ %m\n");
+  const snapshot = () => runSync("find", store.basedir, "-printf", "%p %s %T@ %m\n");
   const before = snapshot();
   const outcome = await extract(["check", "-t2", store.basedir]);
   assertSuccess(outcome);

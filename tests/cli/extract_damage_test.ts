@@ -1,7 +1,9 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { makeFifo } from "../support/machine.ts";
 import { chunkFile, sampleBytes } from "../support/store_builder.ts";
-import { assertFailure, assertImage, assertSuccess, extract, makeFifo } from "./harness.ts";
+import { assertFailure, assertSuccess, extract } from "./harness.ts";
 import { placesOf, SampleStore, Seq } from "./sample_store.ts";
 
 let store: SampleStore;
@@ -157,7 +159,7 @@ Deno.test("A chunk that is damaged stops the restore: exit 3, chunk, seqs, byte 
             `To go on, add ${WAYS}`,
           ],
         });
-        assertImage(
+        assertBytes(
           toStdout.stdout,
           store.image.subarray(0, toStdout.stdout.length),
         );
@@ -279,7 +281,7 @@ Deno.test("--no-verify lets a wrong content pass, not a malformed stream or a sh
     assert(outcome.stderr.includes("distinct decoded but not verified"), outcome.stderr);
     const expected = store.image.slice();
     expected.set(expected.subarray(0, CHUNK_BYTES), Seq.UNALIGNED_ZEROS * CHUNK_BYTES);
-    assertImage(outcome.stdout, expected);
+    assertBytes(outcome.stdout, expected);
   });
   for (const damage of [cutBy(1), announce(CHUNK_BYTES - 1), change((c) => c[0] = 0)]) {
     await store.withDamage(path, damage, async () => {
@@ -306,7 +308,7 @@ Deno.test("A damaged chunk is noticed with any number of workers, and with one",
       const outcome = await extract(["-t", threads, store.revision.path]);
       assertEquals(outcome.code, CORRUPT, outcome.stderr);
       // All that stands before the damage may have been written, but nothing wrong.
-      assertImage(outcome.stdout, store.image.subarray(0, outcome.stdout.length));
+      assertBytes(outcome.stdout, store.image.subarray(0, outcome.stdout.length));
     }
   });
 });

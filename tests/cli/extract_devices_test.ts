@@ -1,23 +1,16 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import {
   LoopDevice,
   loopDeviceProblem,
   Mount,
   mountProblem,
-  programProblem,
-  run,
   testUnless,
 } from "../support/machine.ts";
-import {
-  assertFailure,
-  assertImage,
-  assertSuccess,
-  extract,
-  messagesOf,
-  parseJsonLines,
-} from "./harness.ts";
+import { programProblem, runSync } from "../support/programs.ts";
+import { assertFailure, assertSuccess, extract, messagesOf, parseJsonLines } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 let store: SampleStore;
@@ -67,7 +60,7 @@ for (const sectorBytes of [512, 4096]) {
         const expected = (sparse === "always" ? expectedWithZerosSkipped : expectedDevice)(
           store.image,
         );
-        assertImage(device.read(), expected);
+        assertBytes(device.read(), expected);
       },
     );
   }
@@ -77,14 +70,14 @@ testUnless(problem, "A device that the image fills to its last byte is restored"
   const { path: revision, image } = store.add("TwoChunks", [sampleBytes(31), "absent"]);
   using device = new LoopDevice(2 * CHUNK_BYTES, { sectorBytes: 4096 });
   assertSuccess(await extract([revision, device.path]));
-  assertImage(device.read(), image);
+  assertBytes(device.read(), image);
 });
 
 testUnless(problem, "A device as standard output gets the image from its start", async () => {
   using device = new LoopDevice(DEVICE_BYTES);
   const env = { OUT: device.path };
   assertSuccess(await extract([store.revision.path], { shell: 'exec "$@" >"$OUT"', env }));
-  assertImage(device.read(), expectedDevice(store.image));
+  assertBytes(device.read(), expectedDevice(store.image));
 });
 
 testUnless(
@@ -94,7 +87,7 @@ testUnless(
     using device = new LoopDevice(DEVICE_BYTES);
     Deno.symlinkSync(device.path, store.file("device-link"));
     assertSuccess(await extract([store.revision.path, store.file("device-link")]));
-    assertImage(device.read(), expectedDevice(store.image));
+    assertBytes(device.read(), expectedDevice(store.image));
   },
 );
 
@@ -139,7 +132,7 @@ testUnless(
   "A mounted device is refused with its mount point and --force, which overrides that",
   async () => {
     using device = new LoopDevice(DEVICE_BYTES);
-    run("mkfs.ext4", "-q", "-F", device.path);
+    runSync("mkfs.ext4", "-q", "-F", device.path);
     using mount = new Mount("-o", "ro", device.path);
     const before = device.read();
     const reason = `it is mounted at "${mount.path}"`;
@@ -152,13 +145,13 @@ testUnless(
       code: 4,
       says: [`Cannot restore to "${device.path}": ${reason} (--force overrides this)`],
     });
-    assertImage(device.read(), before);
+    assertBytes(device.read(), before);
 
     const forced = await extract(["-qf", store.revision.path, device.path]);
     if (forced.code === 0) {
       const warning = `warning: "${device.path}" is written although ${reason}`;
       assertEquals(messagesOf(forced.stderr), [warning]);
-      assertImage(device.read().subarray(0, store.image.length), store.image);
+      assertBytes(device.read().subarray(0, store.image.length), store.image);
     } else {
       // Kernels that are built without CONFIG_BLK_DEV_WRITE_MOUNTED.
       const says = [
@@ -174,7 +167,7 @@ testUnless(
   "The backing file of a loop device is refused, and written with --force",
   async () => {
     const file = store.file("backing", new Uint8Array(DEVICE_BYTES).fill(GARBAGE));
-    const loop = run("losetup", "-f", "--show", file);
+    const loop = runSync("losetup", "-f", "--show", file);
     try {
       assertFailure(await extract([store.revision.path, file]), {
         code: 4,
@@ -189,9 +182,9 @@ testUnless(
         messagesOf(forced.stderr)[0] ?? "",
         /^warning: .* is written although it is behind/,
       );
-      assertImage(Deno.readFileSync(file), store.image);
+      assertBytes(Deno.readFileSync(file), store.image);
     } finally {
-      run("losetup", "-d", loop);
+      runSync("losetup", "-d", loop);
     }
   },
 );
@@ -211,7 +204,7 @@ testUnless(
   "What a device holds is named before it is overwritten, in one line that --quiet leaves out",
   async () => {
     using device = new LoopDevice(DEVICE_BYTES);
-    run("mkfs.ext4", "-q", "-F", device.path);
+    runSync("mkfs.ext4", "-q", "-F", device.path);
     const line = `What is on "${device.path}" will be overwritten: ext file system`;
     const says = async (...args: string[]) => {
       const outcome = await extract([...args, store.revision.path, device.path]);

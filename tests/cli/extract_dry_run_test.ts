@@ -1,12 +1,12 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { LoopDevice, loopDeviceProblem, run, testUnless } from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, makeFifo, testUnless } from "../support/machine.ts";
+import { runSync } from "../support/programs.ts";
 import {
   assertFailure,
   assertSuccess,
   extract,
   type JsonLine,
-  makeFifo,
   messagesOf,
   parseJsonLines,
 } from "./harness.ts";
@@ -18,7 +18,7 @@ let store: SampleStore;
 Deno.test.beforeAll(() => void (store = new SampleStore()));
 Deno.test.afterAll(() => store[Symbol.dispose]());
 
-const snapshot = () => run("find", store.file("."), "-printf", "%p %y %s %T@ %m\n");
+const snapshot = () => runSync("find", store.file("."), "-printf", "%p %y %s %T@ %m\n");
 
 async function summaryOf(args: readonly string[]): Promise<JsonLine> {
   const { code, stderr } = await extract(["--json", ...args]);

@@ -1,18 +1,17 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { applyRbdDiff } from "../support/rbd_diff.ts";
 import {
   LoopDevice,
   loopDeviceProblem,
   Mount,
   mountProblem,
-  programProblem,
-  run,
   testUnless,
 } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import {
   assertFailure,
-  assertImage,
   assertSuccess,
   extract,
   messagesOf,
@@ -101,7 +100,7 @@ Deno.test("--on-error=zero leaves zeros for bad chunks in a file, and says where
     assertGaps(quiet);
     assert(!quiet.stderr.includes("Restored"), quiet.stderr);
   });
-  assertImage(Deno.readFileSync(path), store.imageWithout(...LOST_SEQS));
+  assertBytes(Deno.readFileSync(path), store.imageWithout(...LOST_SEQS));
 });
 
 Deno.test("--on-error=zero keeps the place of everything else in a pipe and in a diff", async () => {
@@ -109,12 +108,12 @@ Deno.test("--on-error=zero keeps the place of everything else in a pipe and in a
     const piped = await extract(["--on-error=zero", store.revision.path]);
     assertGaps(piped);
     assert(!piped.stderr.includes(MEND), piped.stderr);
-    assertImage(piped.stdout, store.imageWithout(...LOST_SEQS));
+    assertBytes(piped.stdout, store.imageWithout(...LOST_SEQS));
     const args = ["--on-error=zero", "--format=rbd-diff", store.revision.path];
     const diff = await extract(args);
     assertGaps(diff);
     const before = new Uint8Array(store.image.length).fill(0xaa);
-    assertImage(applyRbdDiff(diff.stdout, before), store.imageWithout(...LOST_SEQS));
+    assertBytes(applyRbdDiff(diff.stdout, before), store.imageWithout(...LOST_SEQS));
   });
 });
 
@@ -139,7 +138,7 @@ testUnless(
 Deno.test("--on-error=zero changes nothing where nothing is bad, and --on-error=abort is the default", async () => {
   const path = store.file("whole");
   assertSuccess(await extract(["--on-error=ZERO", store.revision.path, path]));
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
   await withGaps(async () => {
     for (const options of [[], ["--on-error=zero", "--on-error=abort"]]) {
       const { code, stderr } = await extract([...options, store.revision.path, path]);
@@ -264,10 +263,10 @@ Deno.test("--also takes bad chunks from another backup, and the summary says how
       const toFile = await extract([...args, path]);
       assertSuccess(toFile);
       assertMatch(toFile.stderr, new RegExp(`^2 chunks came from "${spare.basedir}"$`, "m"));
-      assertImage(Deno.readFileSync(path), store.image);
+      assertBytes(Deno.readFileSync(path), store.image);
       const piped = await extract(args);
       assertSuccess(piped);
-      assertImage(piped.stdout, store.image);
+      assertBytes(piped.stdout, store.image);
     }
   });
   const unneeded = await extract(["--also", spare.basedir, store.revision.path, path]);
@@ -281,7 +280,7 @@ Deno.test("--also may be repeated: each bad chunk comes from the first that has 
     await spare.withDamage(spare.chunkFileAt(Seq.LAST), corrupt, async () => {
       const also = ["--also", spare.basedir, "--also", third.basedir];
       const { stderr } = await extract(["--json", ...also, store.revision.path, path]);
-      assertImage(Deno.readFileSync(path), store.image);
+      assertBytes(Deno.readFileSync(path), store.image);
       assertEquals(parseJsonLines(stderr).at(-1)!.lentChunks, [
         { dir: spare.basedir, chunks: 1 },
         { dir: third.basedir, chunks: 1 },
@@ -289,7 +288,7 @@ Deno.test("--also may be repeated: each bad chunk comes from the first that has 
       const only = ["--on-error=zero", "--also", spare.basedir, store.revision.path];
       const { code, stdout } = await extract(only);
       assertEquals(code, DATA);
-      assertImage(stdout, store.imageWithout(Seq.LAST));
+      assertBytes(stdout, store.imageWithout(Seq.LAST));
     });
   });
 });
@@ -318,7 +317,7 @@ testUnless(
     } finally {
       lock.close();
     }
-    assert(run("ls", store.file(".")).includes("not-made") === false);
+    assert(runSync("ls", store.file(".")).includes("not-made") === false);
   },
 );
 

@@ -1,21 +1,20 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { lockMounts } from "../support/mount_lock.ts";
 import {
   LoopDevice,
   loopDeviceProblem,
+  makeFifo,
   Mount,
   mountProblem,
-  programProblem,
-  run,
   testUnless,
 } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import {
   assertFailure,
-  assertImage,
   assertSuccess,
   extract,
   extractOnTerminal,
-  makeFifo,
   messagesOf,
   parseJsonLines,
 } from "./harness.ts";
@@ -56,7 +55,7 @@ Deno.test("A file of another backup directory is refused as a target, and untouc
     const before = Deno.readFileSync(file);
     const outcome = await extract([store.revision.path, file]);
     assertFailure(outcome, { code: TARGET, says: says(file) });
-    assertImage(Deno.readFileSync(file), before);
+    assertBytes(Deno.readFileSync(file), before);
   }
   const fresh = `${other.basedir}/new`;
   assertFailure(await extract(["-n", store.revision.path, fresh]), {
@@ -73,7 +72,7 @@ Deno.test("A file of another backup directory is refused as a target, and untouc
   });
   const forced = await extract(["--force", store.revision.path, fresh]);
   assertSuccess(forced, { says: [`warning: "${fresh}" is written although ${reason}`] });
-  assertImage(Deno.readFileSync(fresh), store.image);
+  assertBytes(Deno.readFileSync(fresh), store.image);
   Deno.removeSync(fresh);
 });
 
@@ -136,7 +135,7 @@ testUnless(
       assertEquals(Deno.readTextFileSync(path), "precious");
       const forced = await extract(["-f", store.revision.path, path]);
       assertEquals([forced.code, messagesOf(forced.stderr).length], [0, 2], forced.stderr);
-      assertImage(Deno.readFileSync(path), store.image);
+      assertBytes(Deno.readFileSync(path), store.image);
     } finally {
       await holder.stdin.close();
       await holder.status;
@@ -150,7 +149,7 @@ testUnless(
   async () => {
     using _lock = lockMounts("alone");
     using device = new LoopDevice(8 * 1_048_576);
-    run("mkfs.ext4", "-q", device.path);
+    runSync("mkfs.ext4", "-q", device.path);
     using mount = new Mount(device.path);
     for (
       const [output, reason] of [
@@ -265,7 +264,7 @@ Deno.test("Standard error may go where nothing is kept, or to another file", asy
   for (const redirection of [">/dev/null 2>&1", '>"$OUT" 2>/dev/null', '>"$OUT" 2>"$OUT.log"']) {
     assertSuccess(await onOneFile(store.file("apart"), redirection));
   }
-  assertImage(Deno.readFileSync(store.file("apart")), store.image);
+  assertBytes(Deno.readFileSync(store.file("apart")), store.image);
   const outcome = await extract([store.revision.path, store.file("by name")], {
     shell: 'exec "$@" >"$OUT" 2>&1',
     env: { OUT: store.file("log") },

@@ -2,14 +2,12 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { sampleBytes } from "../support/store_builder.ts";
+import { askUntilSaid, type Outcome, type RunOptions } from "../support/tool.ts";
 import {
-  askUntilSaid,
   assertPrintable,
   extract,
   type JsonLine,
-  type Outcome,
   parseJsonLines,
-  type RunOptions,
   startExtract,
 } from "./harness.ts";
 import { SampleStore, Seq } from "./sample_store.ts";

@@ -4,9 +4,12 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { OwnDenoDir } from "../support/own_deno_dir.ts";
-import { programProblem, testUnless } from "../support/machine.ts";
-import { assertImage, extract, messagesOf, type Outcome } from "./harness.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
+import { type Outcome } from "../support/tool.ts";
+import { extract, messagesOf } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 const OLD = "what was there before";
@@ -33,7 +36,7 @@ async function restoreUnder(limits: string, options: readonly string[]): Promise
     env: denoDir.env,
   });
   const { code, stderr } = outcome;
-  if (code === 0) assertImage(Deno.readFileSync(output), store.image);
+  if (code === 0) assertBytes(Deno.readFileSync(output), store.image);
   else assertEquals(Deno.readTextFileSync(output), OLD, `${limits}: ${stderr}`);
   // Before that the runtime has the say.
   if (hasBegun(outcome)) {
@@ -139,7 +142,7 @@ async function restoreInGroup(folder: string, limits: Record<string, number>): P
       shell: 'ulimit -c 0; echo $$ >"$GROUP/cgroup.procs"; exec "$@"',
       env: { ...denoDir.env, GROUP: group },
     });
-    if (outcome.code === 0) assertImage(Deno.readFileSync(output), store.image);
+    if (outcome.code === 0) assertBytes(Deno.readFileSync(output), store.image);
     else assertEquals(Deno.readTextFileSync(output), OLD, `${outcome.code} ${outcome.stderr}`);
     return outcome;
   } finally {

@@ -1,15 +1,13 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { makeFifo, openIdleReader } from "../support/machine.ts";
+import { runSync } from "../support/programs.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { run } from "../support/machine.ts";
+import { askUntilSaid, type Outcome } from "../support/tool.ts";
 import {
-  askUntilSaid,
   assertFailure,
-  assertImage,
   assertPrintable,
   extract,
-  makeFifo,
-  openIdleReader,
-  type Outcome,
   parseJsonLines,
   startExtract,
 } from "./harness.ts";
@@ -126,7 +124,7 @@ Deno.test("list takes no lock, waits for none, and changes nothing", async () =>
   const lock = Deno.openSync(`${store.basedir}/.purge`, { read: true, write: true });
   lock.lockSync(true);
   try {
-    const snapshot = () => run("find", store.basedir, "-printf", "%p %s %T@ %m\n");
+    const snapshot = () => runSync("find", store.basedir, "-printf", "%p %s %T@ %m\n");
     const before = snapshot();
     textOf(await extract(["list", store.basedir]));
     assertEquals(snapshot(), before);
@@ -248,7 +246,7 @@ Deno.test("list and check are commands in first place only; a revision of that n
     const { image } = store.add(name, [sampleBytes(30, 99)]);
     try {
       for (const args of [[`./${name}`, "-q"], ["-q", "--", name], [`${cwd}/${name}`]]) {
-        assertImage((await extract(args, { cwd })).stdout, image);
+        assertBytes((await extract(args, { cwd })).stdout, image);
       }
       const { code, stderr } = await extract([name], { cwd });
       assertEquals(code, USAGE);

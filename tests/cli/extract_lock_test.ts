@@ -1,16 +1,9 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { mountProblem, programProblem, run, testUnless } from "../support/machine.ts";
-import {
-  assertFailure,
-  assertImage,
-  assertSuccess,
-  extract,
-  makeFifo,
-  messagesOf,
-  openIdleReader,
-  startExtract,
-  until,
-} from "./harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { makeFifo, mountProblem, openIdleReader, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
+import { until } from "../support/wait.ts";
+import { assertFailure, assertSuccess, extract, messagesOf, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 let store: SampleStore;
@@ -67,7 +60,7 @@ testUnless(
     await purge[Symbol.asyncDispose]();
     assertEquals((await tool.outcome()).code, 0, tool.said);
     assertEquals(messagesOf(tool.said).length, 1);
-    assertImage(Deno.readFileSync(path), store.image);
+    assertBytes(Deno.readFileSync(path), store.image);
   },
 );
 
@@ -117,7 +110,7 @@ testUnless(
       const image = new Uint8Array(store.image.length);
       for (let at = 0; at < image.length;) at += (await reader.read(image.subarray(at)))!;
       assertEquals((await tool.outcome()).code, 0, tool.said);
-      assertImage(image, store.image);
+      assertBytes(image, store.image);
       assert(canPurge());
     } finally {
       reader.close();
@@ -164,12 +157,12 @@ testUnless(
     Deno.writeTextFileSync(lockPath(), "");
     const readOnly = store.file("read-only");
     Deno.mkdirSync(readOnly);
-    run("mount", "--bind", store.basedir, readOnly);
+    runSync("mount", "--bind", store.basedir, readOnly);
     try {
-      run("mount", "-o", "remount,bind,ro", readOnly);
+      runSync("mount", "-o", "remount,bind,ro", readOnly);
       const outcome = await extract([`${readOnly}/SampleRevision`]);
       assertSuccess(outcome);
-      assertImage(outcome.stdout, store.image);
+      assertBytes(outcome.stdout, store.image);
 
       await using purge = await holdLock("-x");
       const refused = await extract(["--lock-timeout=0", `${readOnly}/SampleRevision`]);
@@ -178,13 +171,13 @@ testUnless(
       Deno.removeSync(lockPath());
       const unlocked = await extract(["-q", `${readOnly}/SampleRevision`]);
       assertEquals(unlocked.code, 0, unlocked.stderr);
-      assertImage(unlocked.stdout, store.image);
+      assertBytes(unlocked.stdout, store.image);
       assertEquals(messagesOf(unlocked.stderr), [
         `warning: cannot create "${readOnly}/.purge" (Read-only file system (EROFS)), ` +
         "going on without the purge lock",
       ]);
     } finally {
-      run("umount", "-l", readOnly);
+      runSync("umount", "-l", readOnly);
       Deno.writeTextFileSync(lockPath(), "");
     }
   },

@@ -2,16 +2,15 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
 import { bootRecord, gptImage } from "../image/table_builder.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
+import { assertBytes } from "../support/bytes.ts";
 import {
-  assertFailure,
-  assertImage,
-  assertSuccess,
   copyFifo,
-  extract,
+  LoopDevice,
+  loopDeviceProblem,
   makeFifo,
-  parseJsonLines,
-} from "./harness.ts";
+  testUnless,
+} from "../support/machine.ts";
+import { assertFailure, assertSuccess, extract, parseJsonLines } from "./harness.ts";
 import { SampleStore, Seq } from "./sample_store.ts";
 
 const USAGE = 2;
@@ -95,7 +94,7 @@ Deno.test("--range to a new file: the bytes at their offset, zeros before, nothi
       assertSuccess(await extract(["--range", text, store.revision.path, path]));
       const expected = new Uint8Array(end);
       expected.set(store.image.subarray(start, end), start);
-      assertImage(Deno.readFileSync(path), expected);
+      assertBytes(Deno.readFileSync(path), expected);
       Deno.removeSync(path);
     });
   }
@@ -113,7 +112,7 @@ Deno.test("--range to a file that exists keeps all the rest, whatever becomes of
       );
       const expected = old.slice();
       expected.set(store.image.subarray(start, end), start);
-      assertImage(Deno.readFileSync(path), expected);
+      assertBytes(Deno.readFileSync(path), expected);
     });
   }
 });
@@ -123,7 +122,7 @@ Deno.test("--range to a stream: exactly those bytes", async (t) => {
     await t.step(text, async () => {
       const outcome = await extract(["--range", text, store.revision.path]);
       assertSuccess(outcome);
-      assertImage(outcome.stdout, store.image.subarray(start, end));
+      assertBytes(outcome.stdout, store.image.subarray(start, end));
     });
   }
   const fifo = makeFifo(store.file("fifo"));
@@ -132,7 +131,7 @@ Deno.test("--range to a stream: exactly those bytes", async (t) => {
     extract(["-q", "--range=3M:10M", store.revision.path, fifo]),
     copyFifo(fifo, path),
   ]);
-  assertImage(Deno.readFileSync(path), store.image.subarray(3 * MIB, 13 * MIB));
+  assertBytes(Deno.readFileSync(path), store.image.subarray(3 * MIB, 13 * MIB));
 });
 
 testUnless(noLoop, "--range to a device writes its bytes only", async () => {
@@ -142,7 +141,7 @@ testUnless(noLoop, "--range to a device writes its bytes only", async () => {
       assertSuccess(await extract(["--range", text, store.revision.path, device.path]));
       const expected = new Uint8Array(DEVICE_BYTES).fill(0xaa);
       expected.set(store.image.subarray(start, end), start);
-      assertImage(device.read(), expected);
+      assertBytes(device.read(), expected);
     }
   }
 });
@@ -181,13 +180,13 @@ Deno.test("--partition of an MBR goes to the start of a file, a stream and a dev
       const expected = partition(mbr.image, start, sectors);
       const path = store.file(`partition-${number}`, "x".repeat(number === 1 ? 20 * MIB : 0));
       assertSuccess(await extract(["--partition", String(number), mbr.path, path]));
-      assertImage(Deno.readFileSync(path), expected);
+      assertBytes(Deno.readFileSync(path), expected);
       const piped = await extract([`--partition=${number}`, mbr.path]);
       assertSuccess(piped);
-      assertImage(piped.stdout, expected);
+      assertBytes(piped.stdout, expected);
       const options = [`--partition=${number}`, "--update", "--verify-target"];
       assertSuccess(await extract([...options, mbr.path, path]));
-      assertImage(Deno.readFileSync(path), expected);
+      assertBytes(Deno.readFileSync(path), expected);
     });
     const name = `partition ${number} to a device${noLoop === null ? "" : ` [ignored: ${noLoop}]`}`;
     await t.step({
@@ -199,7 +198,7 @@ Deno.test("--partition of an MBR goes to the start of a file, a stream and a dev
         assertSuccess(await extract(["--partition", String(number), mbr.path, device.path]));
         const whole = new Uint8Array(DEVICE_BYTES).fill(0xaa);
         whole.set(expected);
-        assertImage(device.read(), whole);
+        assertBytes(device.read(), whole);
       },
     });
   }
@@ -209,7 +208,7 @@ Deno.test("--partition of a GPT is found by its number", async () => {
   for (const [number, start, sectors] of [[1, 2048, 2048], [14, 8000, 2000]] as const) {
     const outcome = await extract([`--partition=${number}`, gpt.path]);
     assertSuccess(outcome);
-    assertImage(outcome.stdout, partition(gpt.image, start, sectors));
+    assertBytes(outcome.stdout, partition(gpt.image, start, sectors));
   }
 });
 
@@ -246,7 +245,7 @@ testUnless(
     });
     using exact = new LoopDevice(sectors * SECTOR_BYTES);
     assertSuccess(await extract(["--partition=1", mbr.path, exact.path]));
-    assertImage(exact.read(), partition(mbr.image, start, sectors));
+    assertBytes(exact.read(), partition(mbr.image, start, sectors));
   },
 );
 
@@ -271,7 +270,7 @@ Deno.test("--partition whose table lies in a bad chunk fails with it: exit 3; --
     const helped = await extract(["--also", spare.basedir, ...args]);
     assertEquals(helped.code, 0, helped.stderr);
     const [, start, sectors] = PARTITIONS[0]!;
-    assertImage(helped.stdout, partition(mbr.image, start, sectors));
+    assertBytes(helped.stdout, partition(mbr.image, start, sectors));
   });
 });
 

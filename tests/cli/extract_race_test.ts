@@ -1,16 +1,12 @@
 /** Two restores into one file at the same time: one of them is refused, and touches nothing. */
 
 import { assert, assertEquals } from "../assert.ts";
-import { programProblem, testUnless } from "../support/machine.ts";
-import {
-  assertFailure,
-  assertImage,
-  extract,
-  RunningTool,
-  startExtract,
-  TOOL,
-  until,
-} from "./harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
+import { EXTRACT, RunningTool } from "../support/tool.ts";
+import { until } from "../support/wait.ts";
+import { assertFailure, extract, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 const TARGET = 4;
@@ -30,7 +26,7 @@ function startSlowCreator(path: string): RunningTool {
   const inject = ["-P", path, "-e", "trace=flock", "-e", "inject=flock:delay_enter=8000000:when=1"];
   return new RunningTool([
     ...["strace", "-f", "-qq", "-o", "/dev/null", ...inject],
-    ...[...TOOL, "-q", store.revision.path, path],
+    ...[...EXTRACT, "-q", store.revision.path, path],
   ]);
 }
 
@@ -64,7 +60,7 @@ testUnless(
     await until(() => exists(path), "the file");
     assertEquals((await extract([...UNAWARE, store.revision.path, path])).code, 0);
     assertFailure(await creator.outcome(), { code: TARGET, says: [tookIt(path)] });
-    assertImage(Deno.readFileSync(path), store.image);
+    assertBytes(Deno.readFileSync(path), store.image);
   },
 );
 
@@ -75,7 +71,7 @@ Deno.test("Of restores that are started into one new file at once, one completes
   // One that came when all was over has restored it again.
   assert(codes.every((code) => code === 0 || code === TARGET), `${codes}`);
   assert(codes.includes(0), `${codes}`);
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
 });
 
 for (const how of ["deleted", "renamed", "replaced"] as const) {
@@ -105,7 +101,7 @@ for (const how of ["deleted", "renamed", "replaced"] as const) {
     assertEquals([error.type, error.code, error.isDisplaced, error.notes], [
       ...["error", "target", true, []],
     ]);
-    if (how !== "deleted") assertImage(Deno.readFileSync(moved), store.image);
+    if (how !== "deleted") assertBytes(Deno.readFileSync(moved), store.image);
     if (how === "replaced") assertEquals(Deno.readTextFileSync(path), "another file");
   });
 }

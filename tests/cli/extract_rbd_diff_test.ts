@@ -1,16 +1,11 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { programProblem, run, testUnless } from "../support/machine.ts";
-import {
-  assertFailure,
-  assertImage,
-  assertSuccess,
-  copyFifo,
-  extract,
-  makeFifo,
-} from "./harness.ts";
+import { copyFifo, makeFifo, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
+import { assertFailure, assertSuccess, extract } from "./harness.ts";
 import { SampleStore, Seq } from "./sample_store.ts";
 
 const USAGE = 2;
@@ -51,7 +46,7 @@ Deno.test("--format=rbd-diff describes the whole image, whatever the receiving o
       assertEquals(imageBytes, image.length);
       assertEquals(records.reduce((sum, { length }) => sum + length, 0), image.length);
       for (const before of [new Uint8Array(0), new Uint8Array(image.length + 9999).fill(0xaa)]) {
-        assertImage(applyRbdDiff(diff, before), image);
+        assertBytes(applyRbdDiff(diff, before), image);
       }
     }
   }
@@ -66,7 +61,7 @@ Deno.test("--format=rbd-diff has zeros as records without data", async () => {
 Deno.test("--format=rbd-diff with --base describes the difference only", async () => {
   for (const { path, image } of [same, longer, shorter]) {
     const diff = await diffOf("--base", "SampleRevision", path);
-    assertImage(applyRbdDiff(diff, store.image), image);
+    assertBytes(applyRbdDiff(diff, store.image), image);
     const { records } = readRbdDiff(diff);
     const bytes = records.reduce((sum, { length }) => sum + length, 0);
     assert(bytes <= 3 * CHUNK_BYTES, `${bytes} bytes`);
@@ -78,7 +73,7 @@ Deno.test("--format=rbd-diff with --base describes the difference only", async (
 Deno.test("--format=raw is the image, and the default", async () => {
   const outcome = await extract(["--format=RAW", store.revision.path]);
   assertSuccess(outcome);
-  assertImage(outcome.stdout, store.image);
+  assertBytes(outcome.stdout, store.image);
 });
 
 Deno.test("--format=rbd-diff ends with exit 3 and without an end where a chunk is bad", async () => {
@@ -119,7 +114,7 @@ Deno.test("--format=rbd-diff reaches a reader of a FIFO through standard output"
     copyFifo(fifo, path),
   ]);
   assertEquals(outcome.code, 0, outcome.stderr);
-  assertImage(applyRbdDiff(Deno.readFileSync(path)), same.image);
+  assertBytes(applyRbdDiff(Deno.readFileSync(path)), same.image);
 });
 
 Deno.test("--format=rbd-diff to what is not open for writing is refused like an image", async () => {
@@ -139,9 +134,9 @@ testUnless(
     for (const [at, { path, image }] of [same, longer, shorter].entries()) {
       const step = store.file("step.diff", await diffOf("--base", "SampleRevision", path));
       const merged = store.file(`merged-${at}.diff`);
-      run("rbd", "merge-diff", full, step, merged);
+      runSync("rbd", "merge-diff", full, step, merged);
       const before = new Uint8Array(image.length).fill(0xaa);
-      assertImage(applyRbdDiff(Deno.readFileSync(merged), before), image);
+      assertBytes(applyRbdDiff(Deno.readFileSync(merged), before), image);
     }
   },
 );
@@ -150,6 +145,6 @@ testUnless(noRbd, "rbd merge-diff merges a full stream onto another", async () =
   const first = store.file("first.diff", await diffOf(store.revision.path));
   const second = store.file("second.diff", await diffOf(longer.path));
   const merged = store.file("both.diff");
-  run("rbd", "merge-diff", first, second, merged);
-  assertImage(applyRbdDiff(Deno.readFileSync(merged)), longer.image);
+  runSync("rbd", "merge-diff", first, second, merged);
+  assertBytes(applyRbdDiff(Deno.readFileSync(merged)), longer.image);
 });

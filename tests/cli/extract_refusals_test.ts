@@ -1,15 +1,18 @@
 import { assert, assertEquals } from "../assert.ts";
-import { Mount, mountProblem, programProblem, testUnless } from "../support/machine.ts";
-import { allocatedBytes, assertFailure, assertImage, assertSuccess, extract } from "./harness.ts";
 import {
-  extractOnTerminal,
+  allocatedBytes,
   makeFifo,
-  messagesOf,
+  Mount,
+  mountProblem,
   openIdleReader,
-  startExtract,
-} from "./harness.ts";
+  testUnless,
+} from "../support/machine.ts";
+import { assertFailure, assertSuccess, extract } from "./harness.ts";
+import { extractOnTerminal, messagesOf, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { programProblem } from "../support/programs.ts";
 
 let store: SampleStore;
 Deno.test.beforeAll(() => void (store = new SampleStore()));
@@ -227,7 +230,7 @@ Deno.test("The limit for file sizes fails the restore instead of killing the pro
       "standard output is incomplete",
     ],
   });
-  assertImage(Deno.readFileSync(path), store.image.subarray(0, limitBytes));
+  assertBytes(Deno.readFileSync(path), store.image.subarray(0, limitBytes));
 });
 
 Deno.test("An existing file that cannot be made as long as the image keeps its content", async () => {
@@ -252,7 +255,7 @@ Deno.test("A reader that goes away fails the restore: EPIPE, exit 4, not killed 
       "standard output is incomplete",
     ],
   });
-  assertImage(Deno.readFileSync(path), store.image.subarray(0, 5_000_000));
+  assertBytes(Deno.readFileSync(path), store.image.subarray(0, 5_000_000));
 
   // The same for a FIFO whose reader closes while a worker is in the middle of writing to it.
   const fifo = makeFifo(store.file("fifo"));
@@ -277,7 +280,7 @@ Deno.test("Closed or full standard error changes nothing but that nothing is sai
     });
     assertSuccess(outcome);
     assertEquals(outcome.stderr, "");
-    assertImage(Deno.readFileSync(path), store.image);
+    assertBytes(Deno.readFileSync(path), store.image);
     const refused = await extract([store.revision.path, "/"], {
       shell: `exec "$@" ${redirection}`,
     });
@@ -290,6 +293,6 @@ Deno.test("--no-sync restores the same; what is restored has its holes still", a
   const outcome = await extract(["--no-sync", store.revision.path, path]);
   assertSuccess(outcome);
   assert(!outcome.stderr.includes("Flushing"), outcome.stderr);
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
   assert(allocatedBytes(path) < store.image.length - CHUNK_BYTES);
 });

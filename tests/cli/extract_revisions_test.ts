@@ -1,7 +1,8 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { assertFailure, assertImage, assertSuccess, extract } from "./harness.ts";
+import { assertFailure, assertSuccess, extract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 let store: SampleStore;
@@ -16,7 +17,7 @@ Deno.test("As backy calls it: --version, then DIR/UUID TARGET", async () => {
   assertEquals([version.code, version.stderr], [0, ""]);
   const path = store.file("as-backy");
   assertSuccess(await extract([`${store.basedir}/SampleRevision`, path]));
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
 });
 
 Deno.test("A revision is named by DIR/UUID, by a link, or alone in its directory", async () => {
@@ -36,7 +37,7 @@ Deno.test("A revision is named by DIR/UUID, by a link, or alone in its directory
   for (const [revision, cwd] of names) {
     const outcome = await extract(["-q", revision], cwd === undefined ? {} : { cwd });
     assertEquals([outcome.code, outcome.stderr], [0, ""], revision);
-    assertImage(outcome.stdout, store.image);
+    assertBytes(outcome.stdout, store.image);
   }
 });
 
@@ -48,7 +49,7 @@ Deno.test("The revision that `last` means is named, and chosen when the restore 
     const outcome = await extract([`${store.basedir}/last`]);
     assertSuccess(outcome);
     assert(outcome.stderr.includes("Restoring NewerRevision (4 MiB, 1 distinct chunk) to "));
-    assertImage(outcome.stdout, newer.image);
+    assertBytes(outcome.stdout, newer.image);
   } finally {
     Deno.removeSync(`${store.basedir}/last`);
     Deno.symlinkSync("SampleRevision", `${store.basedir}/last`);
@@ -72,7 +73,7 @@ Deno.test("Metadata is not needed: none, garbage, distrusted or unfinished revis
     else Deno.writeTextFileSync(path, metadata);
     const outcome = await extract([`${store.basedir}/NoMetadata`]);
     assertSuccess(outcome, { says });
-    assertImage(outcome.stdout, sampleBytes(1, 100));
+    assertBytes(outcome.stdout, sampleBytes(1, 100));
   }
 });
 
@@ -208,5 +209,5 @@ Deno.test("A map in any order, with unknown members and spaces, is restored", as
   const expected = new Uint8Array(size);
   expected.set(store.image.subarray(0, CHUNK_BYTES));
   expected.set(store.image.subarray(0, 10), 2 * CHUNK_BYTES);
-  assertImage(outcome.stdout, expected);
+  assertBytes(outcome.stdout, expected);
 });

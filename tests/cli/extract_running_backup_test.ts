@@ -2,16 +2,9 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { makeFifo, openIdleReader } from "../support/machine.ts";
 import { sampleBytes, writeMap } from "../support/store_builder.ts";
-import {
-  assertFailure,
-  assertSuccess,
-  extract,
-  makeFifo,
-  openIdleReader,
-  parseJsonLines,
-  startExtract,
-} from "./harness.ts";
+import { assertFailure, assertSuccess, extract, parseJsonLines, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 const STORE = 10;

@@ -2,15 +2,11 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
-import {
-  LoopDevice,
-  loopDeviceProblem,
-  programProblem,
-  run,
-  testUnless,
-} from "../support/machine.ts";
-import { assertFailure, assertImage, assertSuccess, extract } from "./harness.ts";
+import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
+import { assertFailure, assertSuccess, extract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 const MIB = 1_048_576;
@@ -31,7 +27,7 @@ function makeDisk(sectorBytes: number, script: string): Uint8Array<ArrayBuffer> 
   Deno.writeFileSync(device.path, new Uint8Array(DISK_BYTES));
   // The kernel refuses to read partition tables of loop devices.
   const options = "-q --no-reread --no-tell-kernel";
-  run("sh", "-c", `printf "$1" | sfdisk ${options} "$2"`, "sh", script, device.path);
+  runSync("sh", "-c", `printf "$1" | sfdisk ${options} "$2"`, "sh", script, device.path);
   return Deno.readFileSync(device.path).slice();
 }
 
@@ -50,7 +46,7 @@ function fill(disk: Uint8Array, store: SampleStore, hasFileSystem: boolean): voi
   disk.set(sampleBytes(7, end - start), start);
   if (!hasFileSystem) return;
   const path = store.file("ext4", new Uint8Array(end - start));
-  run("mkfs.ext4", "-q", "-F", path);
+  runSync("mkfs.ext4", "-q", "-F", path);
   disk.set(Deno.readFileSync(path), start);
 }
 
@@ -72,7 +68,7 @@ for (
       const path = store.file("partition");
       const outcome = await extract(["--partition=1", revision, path]);
       assertSuccess(outcome);
-      assertImage(Deno.readFileSync(path), disk.subarray(FIRST.start, FIRST.end));
+      assertBytes(Deno.readFileSync(path), disk.subarray(FIRST.start, FIRST.end));
     },
   );
 }
@@ -89,7 +85,7 @@ testUnless(
 
     const guessed = await extract(["--partition=1", revision, path]);
     assertEquals(guessed.code, 0, guessed.stderr);
-    assertImage(Deno.readFileSync(path), disk.subarray(FIRST.start, FIRST.end));
+    assertBytes(Deno.readFileSync(path), disk.subarray(FIRST.start, FIRST.end));
     assertMatch(
       guessed.stderr,
       /^.*cannot tell whether .* 512 or 4096 bytes: nothing in the image tells; taking bytes 1048576 to 22020095 of the image, for 4096; --sector-size=512 takes bytes 131072 to 2752511$/m,
@@ -97,7 +93,7 @@ testUnless(
     for (const [size, { start, end }] of [["4096", FIRST], ["512", WRONG]] as const) {
       const told = await extract(["--partition=1", `--sector-size=${size}`, revision, path]);
       assertSuccess(told);
-      assertImage(Deno.readFileSync(path), disk.subarray(start, end));
+      assertBytes(Deno.readFileSync(path), disk.subarray(start, end));
     }
   },
 );
@@ -110,7 +106,7 @@ testUnless(problem, "--partition of an MBR in sectors of 512 bytes: the right by
     fill(disk, store, hasFileSystem);
     const outcome = await extract(["--partition=1", addDisk(store, `Disk${hasFileSystem}`, disk)]);
     assertSuccess(outcome);
-    assertImage(outcome.stdout, disk.subarray(FIRST.start, FIRST.end));
+    assertBytes(outcome.stdout, disk.subarray(FIRST.start, FIRST.end));
   }
 });
 

@@ -1,8 +1,10 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { chunkFile, sampleBytes } from "../support/store_builder.ts";
-import { programProblem, testUnless } from "../support/machine.ts";
-import { assertFailure, assertImage, makeFifo, openIdleReader, startExtract } from "./harness.ts";
+import { makeFifo, openIdleReader, testUnless } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
+import { assertFailure, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 let store: SampleStore;
@@ -131,5 +133,5 @@ Deno.test("A restore that was stopped and continued (SIGSTOP, SIGCONT) is comple
   tool.signal("SIGCONT");
   while (at < image.length) at += (await reader.read(image.subarray(at)))!;
   assertEquals((await tool.outcome()).code, 0, tool.said);
-  assertImage(image, store.image);
+  assertBytes(image, store.image);
 });

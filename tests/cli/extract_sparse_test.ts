@@ -5,8 +5,9 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
-import { allocatedBytes, assertImage, assertSuccess, extract } from "./harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { allocatedBytes, LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
+import { assertSuccess, extract } from "./harness.ts";
 import { SampleStore, Seq } from "./sample_store.ts";
 
 const USAGE = 2;
@@ -59,7 +60,7 @@ for (const mode of MODES) {
       const outcome = await extract(["-s", mode, ...options, store.revision.path, path]);
       if (isRefused) return assertEquals(outcome.code, USAGE);
       assertSuccess(outcome);
-      assertImage(Deno.readFileSync(path), store.image);
+      assertBytes(Deno.readFileSync(path), store.image);
       const bytes = allocatedBytes(path);
       switch (cellOf(mode, "regular file")) {
         case "holes":
@@ -83,7 +84,7 @@ for (const mode of MODES) {
         if (isRefused) return assertEquals(outcome.code, USAGE);
         assertSuccess(outcome);
         const content = device.read();
-        assertImage(
+        assertBytes(
           content.subarray(store.image.length),
           new Uint8Array(
             content.length - store.image.length,
@@ -96,7 +97,7 @@ for (const mode of MODES) {
         }
         const texts = ["deallocated or zeroed by the kernel, written where it can do neither"];
         assert([...texts, "written"].includes(cell), "docs/target.md says something else");
-        assertImage(content.subarray(0, store.image.length), store.image);
+        assertBytes(content.subarray(0, store.image.length), store.image);
       },
     );
   }
@@ -105,6 +106,6 @@ for (const mode of MODES) {
     const outcome = await extract(["-s", mode, store.revision.path]);
     assertSuccess(outcome);
     assertEquals(cellOf(mode, "pipe, standard output"), "written");
-    assertImage(outcome.stdout, store.image);
+    assertBytes(outcome.stdout, store.image);
   });
 }

@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import {
   assertFailure,
-  assertImage,
   assertPrintable,
   assertSuccess,
   extract,
@@ -68,7 +68,7 @@ Deno.test("DIR/SPEC and -r SPEC DIR restore the revision that is meant, with a w
       for (const args of [[`${store.basedir}/${spec}`], ["-r", spec, store.basedir]]) {
         const outcome = await extract(["-q", ...args]);
         assertSuccess(outcome, { says });
-        assertImage(outcome.stdout, store.images.get(name)!);
+        assertBytes(outcome.stdout, store.images.get(name)!);
       }
     });
   }
@@ -77,13 +77,13 @@ Deno.test("DIR/SPEC and -r SPEC DIR restore the revision that is meant, with a w
 Deno.test("A spec is also taken in the current directory, and a real file of its name wins over it", async () => {
   const cwd = store.basedir;
   const image = async (spec: string) => (await extract(["-q", spec], { cwd })).stdout;
-  assertImage(await image("first"), store.images.get("Oldest")!);
-  assertImage(await image("./tag:weekly"), store.images.get("Oldest")!);
+  assertBytes(await image("first"), store.images.get("Oldest")!);
+  assertBytes(await image("./tag:weekly"), store.images.get("Oldest")!);
   for (const name of ["first", "tag:weekly", "1"]) {
     Deno.symlinkSync("Middle", `${cwd}/${name}`);
     try {
-      assertImage(await image(name), store.images.get("Middle")!);
-      assertImage(await image(`${cwd}/${name}`), store.images.get("Middle")!);
+      assertBytes(await image(name), store.images.get("Middle")!);
+      assertBytes(await image(`${cwd}/${name}`), store.images.get("Middle")!);
     } finally {
       Deno.removeSync(`${cwd}/${name}`);
     }
@@ -197,13 +197,13 @@ Deno.test("A revision without a time is never restored by its place in the order
   try {
     for (const [spec, name, warned] of choices) {
       const outcome = await extract(["-q", "-r", spec, store.basedir]);
-      assertImage(outcome.stdout, store.images.get(name)!);
+      assertBytes(outcome.stdout, store.images.get(name)!);
       assertEquals(outcome.stderr.includes(passedOver), warned, spec);
     }
     for (const args of [[path], ["-r", "Undated", store.basedir]]) {
       const outcome = await extract(["-q", ...args]);
       assertSuccess(outcome);
-      assertImage(outcome.stdout, image);
+      assertBytes(outcome.stdout, image);
     }
     assertFailure(await extract(["-r", "tag:daily", store.basedir, store.file("not-made")]), {
       code: STORE,
@@ -248,7 +248,7 @@ Deno.test("Metadata that cannot be read is said to be left out when a spec is us
       outcome.stderr,
       /^backy-extract: warning: 1 revision could not be read and was left out: "Broken" \(.*\)\n$/,
     );
-    assertImage(outcome.stdout, store.images.get("Oldest")!);
+    assertBytes(outcome.stdout, store.images.get("Oldest")!);
   } finally {
     Deno.removeSync(`${store.basedir}/Broken.rev`);
   }

@@ -4,19 +4,12 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
-import { programProblem, testUnless } from "../support/machine.ts";
-import {
-  askUntilSaid,
-  assertImage,
-  makeFifo,
-  openIdleReader,
-  parseJsonLines,
-  RunningTool,
-  startExtract,
-  survivesUsr1,
-  TOOL,
-  until,
-} from "./harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { makeFifo, openIdleReader, testUnless } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
+import { askUntilSaid, EXTRACT, RunningTool, survivesUsr1 } from "../support/tool.ts";
+import { until } from "../support/wait.ts";
+import { parseJsonLines, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 let store: SampleStore;
@@ -42,7 +35,7 @@ class HeldTarget implements Disposable {
   #first = 0;
 
   /** Takes the rest, and asserts that the whole is the image. */
-  async assertImage(): Promise<void> {
+  async assertRestored(): Promise<void> {
     let at = this.#first;
     const reading = (async () => {
       while (at < this.#image.length) at += (await this.#reader.read(this.#image.subarray(at)))!;
@@ -50,7 +43,7 @@ class HeldTarget implements Disposable {
     // What has ended too early is not seen here: the FIFO is open for writing, too.
     await until(() => at === this.#image.length, "the whole image");
     await reading;
-    assertImage(this.#image, store.image);
+    assertBytes(this.#image, store.image);
   }
 
   [Symbol.dispose](): void {
@@ -60,7 +53,7 @@ class HeldTarget implements Disposable {
 
 /** Runs a script of bash on a terminal of its own; killing what is returned ends the terminal. */
 function onTerminal(script: string, variables: Record<string, string>): RunningTool {
-  const words = TOOL.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+  const words = EXTRACT.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
   // When the terminal ends, the kernel sends SIGHUP to the first shell, and when that has ended, to
   // all in the foreground.
   const env = { SHELL: "/bin/bash", INNER: `tool=(${words}); ${script}`, ...variables };
@@ -98,7 +91,7 @@ testUnless(problem, "A restore under nohup goes on when its terminal ends", asyn
   terminal.signal("SIGKILL");
   await until(() => !isRunning(readNumber(pids[1]!)), "the end of the other process");
   Deno.kill(readNumber(pids[0]!), "SIGHUP");
-  await target.assertImage();
+  await target.assertRestored();
   await until(() => !isRunning(readNumber(pids[0]!)), "the end of the restore");
   await until(() => readText(pids[2]!) !== "", "its exit code");
   assertEquals(readText(pids[2]!), "0\n");
@@ -205,7 +198,7 @@ testUnless(
     await target.untilBegun();
     hold.close();
     tool.signal("SIGUSR1");
-    await target.assertImage();
+    await target.assertRestored();
     assertEquals((await tool.outcome()).code, 0);
   },
 );
@@ -220,7 +213,7 @@ for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"] as const) {
     tool.signal(signal);
     // Who answers is alive, and has seen the signal before this one.
     await askUntilSaid(tool, /^Restoring: /m);
-    await target.assertImage();
+    await target.assertRestored();
     const { code, stderr } = await tool.outcome();
     assertEquals(code, 0, stderr);
     assert(!stderr.includes("Interrupted"), stderr);
@@ -237,7 +230,7 @@ Deno.test("A background job of a script, which ignores SIGINT, goes on at a Ctrl
   await target.untilBegun();
   Deno.kill(readNumber(pid), "SIGINT");
   Deno.kill(readNumber(pid), "SIGQUIT");
-  await target.assertImage();
+  await target.assertRestored();
   assertEquals((await tool.outcome()).code, 0, tool.said);
 });
 

@@ -4,15 +4,10 @@
  */
 
 import { assertEquals } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { testUnless } from "../support/machine.ts";
-import {
-  assertFailure,
-  assertImage,
-  assertSuccess,
-  extract,
-  parseJsonLines,
-  TOOL,
-} from "./harness.ts";
+import { EXTRACT } from "../support/tool.ts";
+import { assertFailure, assertSuccess, extract, parseJsonLines } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 let store: SampleStore;
@@ -20,7 +15,7 @@ Deno.test.beforeAll(() => void (store = new SampleStore()));
 Deno.test.afterAll(() => store[Symbol.dispose]());
 
 /** Why something is not so from source, where the runtime has its say first. */
-const fromSource = TOOL.length === 1 ? null : "from source the runtime fails first";
+const fromSource = EXTRACT.length === 1 ? null : "from source the runtime fails first";
 
 const DIRECTORIES = [
   ["was removed", 'mkdir gone; cd gone; rmdir ../gone; exec "$@"', fromSource],
@@ -38,7 +33,7 @@ for (const [state, shell, reason] of DIRECTORIES) {
     async () => {
       const output = store.file(`absolute ${state}`);
       assertSuccess(await extract([store.revision.path, output], { shell }));
-      assertImage(Deno.readFileSync(output), store.image);
+      assertBytes(Deno.readFileSync(output), store.image);
       const report = store.file(`report ${state}`);
       const args = [
         "--update",
@@ -50,7 +45,7 @@ for (const [state, shell, reason] of DIRECTORIES) {
       ];
       assertSuccess(await extract(args, { shell }));
       const { stdout } = await extract([store.revision.path], { shell: `${shell} 2>/dev/null` });
-      assertImage(stdout, store.image);
+      assertBytes(stdout, store.image);
       for (const args of [["list", store.basedir], ["check", store.basedir], ["--version"]]) {
         assertSuccess(await extract(args, { shell }));
       }
@@ -131,7 +126,7 @@ Deno.test("Without any environment it is the same", async () => {
   const output = store.file("without environment");
   const shell = 'exec env -i "$@"';
   assertSuccess(await extract([store.revision.path, output], { shell }));
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
 });
 
 testUnless(
@@ -165,7 +160,7 @@ testUnless(
 Deno.test("Arguments in UTF-8 of any length are passed on", async () => {
   const output = store.file("\u00e4\u20ac\u{1f4be}\ufffd\u{10ffff}");
   assertSuccess(await extract([store.revision.path, output]));
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
 });
 
 testUnless(fromSource, "The name that the tool is called by does not matter", async () => {
@@ -180,7 +175,7 @@ for (const closed of ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"]) {
     const output = store.file(`closed ${closed}`);
     const outcome = await extract([store.revision.path, output], { shell: `exec "$@" ${closed}` });
     assertEquals(outcome.code, 0, outcome.stderr);
-    assertImage(Deno.readFileSync(output), store.image);
+    assertBytes(Deno.readFileSync(output), store.image);
   });
 }
 

@@ -1,16 +1,9 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
-import { testUnless } from "../support/machine.ts";
-import {
-  allocatedBytes,
-  assertImage,
-  assertSuccess,
-  copyFifo,
-  extract,
-  makeFifo,
-  startExtract,
-} from "./harness.ts";
+import { allocatedBytes, copyFifo, makeFifo, testUnless } from "../support/machine.ts";
+import { assertSuccess, extract, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 let store: SampleStore;
@@ -33,7 +26,7 @@ for (const sparse of SPARSE_MODES) {
   Deno.test(`A new file holds exactly the image, with holes as --sparse=${sparse} says`, async () => {
     const path = store.file(`new-${sparse}`);
     assertSuccess(await extract([`--sparse=${sparse}`, store.revision.path, path]));
-    assertImage(Deno.readFileSync(path), store.image);
+    assertBytes(Deno.readFileSync(path), store.image);
     assertAllocation(path, sparse);
   });
 
@@ -44,7 +37,7 @@ for (const sparse of SPARSE_MODES) {
     );
     const inode = Deno.statSync(path).ino;
     assertSuccess(await extract(["-s", sparse.toUpperCase(), store.revision.path, path]));
-    assertImage(Deno.readFileSync(path), store.image);
+    assertBytes(Deno.readFileSync(path), store.image);
     assertAllocation(path, sparse);
     assertEquals(Deno.statSync(path).ino, inode);
   });
@@ -54,27 +47,27 @@ Deno.test("A shorter existing file grows to the image, also where holes would en
   const { path: revision, image } = store.add("EndsInZeros", [sampleBytes(11), "absent"]);
   const path = store.file("short", "short");
   assertSuccess(await extract([revision, path]));
-  assertImage(Deno.readFileSync(path), image);
+  assertBytes(Deno.readFileSync(path), image);
 });
 
 Deno.test("Standard output gets exactly the image: pipe, file, appended file; '-' or no OUTPUT", async () => {
   const revision = store.revision.path;
   const piped = await extract([revision]);
   assertSuccess(piped);
-  assertImage(piped.stdout, store.image);
+  assertBytes(piped.stdout, store.image);
 
   const path = store.file("redirected", "what was there goes");
   const env = { OUT: path };
   const redirected = await extract([revision, "-"], { shell: 'exec "$@" >"$OUT"', env });
   assertSuccess(redirected);
   assertEquals(redirected.stdout.length, 0);
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
 
   Deno.writeTextFileSync(path, "before");
   assertSuccess(await extract([revision, "-"], { shell: 'exec "$@" >>"$OUT"', env }));
   const appended = Deno.readFileSync(path);
   assertEquals(new TextDecoder().decode(appended.subarray(0, 6)), "before");
-  assertImage(appended.subarray(6), store.image);
+  assertBytes(appended.subarray(6), store.image);
 });
 
 Deno.test("Standard output takes part in a group of commands: nothing before or behind is lost", async () => {
@@ -84,7 +77,7 @@ Deno.test("Standard output takes part in a group of commands: nothing before or 
   const bytes = Deno.readFileSync(path);
   const text = (part: Uint8Array) => new TextDecoder().decode(part);
   assertEquals([text(bytes.subarray(0, 4)), text(bytes.subarray(-4))], ["head", "tail"]);
-  assertImage(bytes.subarray(4, -4), store.image);
+  assertBytes(bytes.subarray(4, -4), store.image);
 });
 
 Deno.test("What inherited standard output from the same shell does not keep it from being written", async () => {
@@ -101,7 +94,7 @@ Deno.test("What inherited standard output from the same shell does not keep it f
       env: { OUT: path },
     });
     assertEquals(redirected.code, 0, redirected.stderr);
-    assertImage(Deno.readFileSync(path), store.image);
+    assertBytes(Deno.readFileSync(path), store.image);
   }
 });
 
@@ -119,7 +112,7 @@ Deno.test("A FIFO gets exactly the image", async () => {
     copyFifo(fifo, path),
   ]);
   assertEquals(outcome.code, 0, outcome.stderr);
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
   assert(Deno.statSync(fifo).isFifo);
 });
 
@@ -130,7 +123,7 @@ Deno.test("A restore says that it waits for a reader of a FIFO, and goes on with
   await tool.untilSaid(`backy-extract: warning: waiting for a reader of "${fifo}"\n`);
   await copyFifo(fifo, path);
   assertEquals((await tool.outcome()).code, 0, tool.said);
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
 });
 
 Deno.test("A path through symbolic links writes the file that they lead to, existing or not", async () => {
@@ -138,11 +131,11 @@ Deno.test("A path through symbolic links writes the file that they lead to, exis
   Deno.symlinkSync("linked-file", store.file("link"));
   Deno.symlinkSync("link", store.file("link-to-link"));
   assertSuccess(await extract([store.revision.path, store.file("link-to-link")]));
-  assertImage(Deno.readFileSync(real), store.image);
+  assertBytes(Deno.readFileSync(real), store.image);
 
   Deno.symlinkSync("new-linked-file", store.file("dangling"));
   assertSuccess(await extract([store.revision.path, store.file("dangling")]));
-  assertImage(Deno.readFileSync(store.file("new-linked-file")), store.image);
+  assertBytes(Deno.readFileSync(store.file("new-linked-file")), store.image);
   assert(Deno.lstatSync(store.file("dangling")).isSymlink);
 });
 
@@ -151,7 +144,7 @@ Deno.test("A relative OUTPUT, one with blanks or one that begins with a dash is 
   Deno.mkdirSync(cwd);
   for (const name of ["./a b\tc", "-dash", "ünïcode"]) {
     assertSuccess(await extract(["--", store.revision.path, name], { cwd }));
-    assertImage(Deno.readFileSync(`${cwd}/${name}`), store.image);
+    assertBytes(Deno.readFileSync(`${cwd}/${name}`), store.image);
   }
 });
 
@@ -192,8 +185,8 @@ Deno.test("Images of all sizes restore exactly, to a file and to standard output
       ]);
       assertSuccess(toFile);
       assertSuccess(toStdout);
-      assertImage(Deno.readFileSync(path), image);
-      assertImage(toStdout.stdout, image);
+      assertBytes(Deno.readFileSync(path), image);
+      assertBytes(toStdout.stdout, image);
     });
   }
 });
@@ -202,10 +195,10 @@ Deno.test("Any number of workers gives the same image, to a file and in order to
   for (const threads of ["1", "2", "8"]) {
     const path = store.file(`threads-${threads}`);
     assertSuccess(await extract(["-t", threads, store.revision.path, path]));
-    assertImage(Deno.readFileSync(path), store.image);
+    assertBytes(Deno.readFileSync(path), store.image);
     const piped = await extract([`-t${threads}`, store.revision.path]);
     assertSuccess(piped);
-    assertImage(piped.stdout, store.image);
+    assertBytes(piped.stdout, store.image);
   }
 });
 
@@ -220,7 +213,7 @@ Deno.test("A stream of many more chunks than workers has buffers for keeps its o
   const { path, image } = store.add("Long", chunks);
   const { stdout, ...outcome } = await extract(["-t3", "--no-sync", path]);
   assertSuccess({ ...outcome, stdout });
-  assertImage(stdout, image);
+  assertBytes(stdout, image);
 });
 
 const HUGE_BYTES = 16 * 2 ** 40;
@@ -246,7 +239,7 @@ testUnless(
       const last = new Uint8Array(CHUNK_BYTES);
       let got = 0;
       while (got < last.length) got += file.readSync(last.subarray(got)) ?? Infinity;
-      assertImage(last, store.image.subarray(0, CHUNK_BYTES));
+      assertBytes(last, store.image.subarray(0, CHUNK_BYTES));
     } finally {
       Deno.removeSync(output);
     }

@@ -1,16 +1,10 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { programProblem, testUnless } from "../support/machine.ts";
-import {
-  assertSuccess,
-  extract,
-  extractOnTerminal,
-  makeFifo,
-  openIdleReader,
-  startExtract,
-  survivesUsr1,
-  until,
-} from "./harness.ts";
+import { makeFifo, openIdleReader, testUnless } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
+import { survivesUsr1 } from "../support/tool.ts";
+import { until } from "../support/wait.ts";
+import { assertSuccess, extract, extractOnTerminal, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
 let store: SampleStore;

@@ -1,18 +1,17 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, makeFifo, testUnless } from "../support/machine.ts";
+import { type Outcome } from "../support/tool.ts";
+import { until } from "../support/wait.ts";
 import {
   assertFailure,
-  assertImage,
   assertSuccess,
   extract,
   type JsonLine,
-  makeFifo,
-  type Outcome,
   parseJsonLines,
   startExtract,
-  until,
 } from "./harness.ts";
 import { SampleStore, Seq } from "./sample_store.ts";
 
@@ -56,7 +55,7 @@ Deno.test("--update writes what differs and nothing else, data and zeros, and th
   Deno.truncateSync(path, store.image.length + 99);
   const { ino } = Deno.statSync(path);
   const first = summaryOf(await extract(["--json", "--update", revision, path]));
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
   assertEquals(Deno.statSync(path).ino, ino);
   assert(first.sameBytes > store.image.length - 2 * CHUNK_BYTES, `${first.sameBytes}`);
   assert(first.sameBytes < store.image.length, `${first.sameBytes}`);
@@ -86,10 +85,10 @@ Deno.test("--update tells a person how much was there already", async () => {
 Deno.test("--update makes a file that is not there, and completes a short one", async () => {
   const path = store.file("new-by-update");
   assertSuccess(await extract(["--update", store.revision.path, path]));
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
   Deno.truncateSync(path, 5_000_001);
   assertSuccess(await extract(["--update", store.revision.path, path]));
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
 });
 
 Deno.test("--update with --on-error=zero keeps what the target has of a bad chunk, if it is right", async () => {
@@ -97,10 +96,10 @@ Deno.test("--update with --on-error=zero keeps what the target has of a bad chun
   await store.withDamage(store.chunkFileAt(Seq.HOLES), () => {}, async () => {
     const args = ["--on-error=zero", "--update", store.revision.path, path];
     assertSuccess(await extract(args));
-    assertImage(Deno.readFileSync(path), store.image);
+    assertBytes(Deno.readFileSync(path), store.image);
     overwrite(path, Seq.HOLES_REPEATED * CHUNK_BYTES);
     assertEquals((await extract(args)).code, 3);
-    assertImage(Deno.readFileSync(path), store.imageWithout(Seq.HOLES_REPEATED));
+    assertBytes(Deno.readFileSync(path), store.imageWithout(Seq.HOLES_REPEATED));
   });
 });
 
@@ -158,7 +157,7 @@ for (const signal of ["SIGKILL", "SIGINT"] as const) {
     const name = options.length === 0 ? "restore" : "restore with --update";
     Deno.test(`A ${name} to a file that ${signal} ended goes on with --update`, async () => {
       const path = store.file(`resumed-${signal}-${options.length}`);
-      const holds = (image: Uint8Array) => assertImage(Deno.readFileSync(path), image);
+      const holds = (image: Uint8Array) => assertBytes(Deno.readFileSync(path), image);
       await assertResumes(path, { signal, options, holds });
     });
 
@@ -170,7 +169,7 @@ for (const signal of ["SIGKILL", "SIGINT"] as const) {
         const expected = new Uint8Array(DEVICE_BYTES).fill(0xaa);
         const holds = (image: Uint8Array) => {
           expected.set(image);
-          assertImage(device.read(), expected);
+          assertBytes(device.read(), expected);
         };
         await assertResumes(device.path, { signal, options, holds });
       },
@@ -211,7 +210,7 @@ for (const kind of ["file", "device"] as const) {
       const expected = image.slice();
       // What the base says is not looked at, for better or worse.
       expected.set(MARK, marked);
-      assertImage(readAt(path, 0, image.length), expected);
+      assertBytes(readAt(path, 0, image.length), expected);
       if (kind === "file") assertEquals(Deno.statSync(path).size, image.length);
     },
   );
@@ -229,7 +228,7 @@ Deno.test("--base is named as a revision is: by path, bare name or spec", async 
       await extract(["--json", "--base", base, revision, path]),
     );
     assertEquals([keptSeqs, imageBytes], [6, image.length]);
-    assertImage(Deno.readFileSync(path), image);
+    assertBytes(Deno.readFileSync(path), image);
   }
 });
 
@@ -303,7 +302,7 @@ for (const kind of ["file", "device"] as const) {
         );
         assertEquals(lines.at(-1), "The target was read back and holds what it should");
       }
-      assertImage(readAt(path, 0, store.image.length), store.image);
+      assertBytes(readAt(path, 0, store.image.length), store.image);
     },
   );
 }
@@ -350,7 +349,7 @@ Deno.test("--verify-target writes once more what the target does not hold, and s
     last,
     "The target was read back: 4 MiB had to be written again, and now it holds what it should",
   );
-  assertImage(Deno.readFileSync(path), store.image);
+  assertBytes(Deno.readFileSync(path), store.image);
 });
 
 Deno.test("--verify-target fails with the bytes that the target does not keep: exit 4", async () => {

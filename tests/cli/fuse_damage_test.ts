@@ -2,18 +2,10 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
+import { assertBytes, assertContent, dropPageCache, errnoOf, readAt } from "../support/bytes.ts";
+import { run } from "../support/programs.ts";
 import { chunkFile, sampleBytes } from "../support/store_builder.ts";
-import { assertImage } from "./harness.ts";
-import {
-  assertContent,
-  dropPageCache,
-  errnoOf,
-  type FuseMount,
-  fuseTest,
-  readAt,
-  run,
-  type Site,
-} from "./fuse_harness.ts";
+import { type FuseMount, fuseTest, type Site } from "./fuse_harness.ts";
 
 const EIO = 5;
 const SIZE = 4 * CHUNK_BYTES + 5000;
@@ -46,7 +38,7 @@ async function assertOnlyBadChunkFails(mount: FuseMount, image: Uint8Array): Pro
   }
   assertEquals(await errnoOf(Deno.readFile(path)), EIO);
   for (const [from, to] of [[0, start], [start - 1, start], [end, SIZE], [end, end + 1]] as const) {
-    assertImage(await readAt(path, from, to - from), image.subarray(from, to));
+    assertBytes(await readAt(path, from, to - from), image.subarray(from, to));
   }
 }
 
@@ -106,7 +98,7 @@ fuseTest("dd conv=noerror reads all but the damaged chunk", async (site) => {
     ...[`if=${mount.file("Sample")}`, `of=${copy}`, "bs=64k", "conv=noerror,sync", "status=none"],
   );
   image.fill(0, BAD_SEQ * CHUNK_BYTES, (BAD_SEQ + 1) * CHUNK_BYTES);
-  assertImage(Deno.readFileSync(copy).subarray(0, SIZE), image);
+  assertBytes(Deno.readFileSync(copy).subarray(0, SIZE), image);
   await mount.end();
 });
 
@@ -140,7 +132,7 @@ fuseTest("A damaged chunk concerns each revision that has it, and no other", asy
   const mount = await site.mount();
   await assertContent(mount.file("Apart"), apart.image);
   assertEquals(await errnoOf(readAt(mount.file("Sharing"), CHUNK_BYTES, 1)), EIO);
-  assertImage(
+  assertBytes(
     await readAt(mount.file("Sharing"), 0, CHUNK_BYTES),
     sharing.image.subarray(0, CHUNK_BYTES),
   );

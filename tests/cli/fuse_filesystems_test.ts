@@ -1,9 +1,10 @@
 /** Images that are file systems or whole disks, mounted from a mount as on a rescue host. */
 
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "../assert.ts";
+import { run, sh, tryRun } from "../support/programs.ts";
 import { randomFrom } from "../support/random.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { fuseTest, hashesBelow, run, sh, type Site, tryRun } from "./fuse_harness.ts";
+import { fuseTest, hashesBelow, type Site } from "./fuse_harness.ts";
 
 const MIB = 1_048_576;
 const EXT4 = { programs: ["mkfs.ext4", "fsck.ext4", "debugfs"] };

@@ -2,10 +2,8 @@
  * Runs `backy-fuse` as users do, as a process of its own with real mounts, and makes sure that
  * nothing is left behind.
  *
- * The program is `fuse.ts` under the runtime that runs the tests, or the executable that the
- * environment variable BACKY_FUSE names. A process is killed when it runs for longer than
- * `harness.ts` allows: the kernel then fails all requests to its mount, so that whoever waits for
- * one goes on. Mounts are looked at by asynchronous calls and by other programs only, for the
+ * A process is killed when it runs for longer than `support/tool.ts` allows: the kernel then fails
+ * all requests to its mount, so that whoever waits for one goes on. Mounts are looked at by asynchronous calls and by other programs only, for the
  * tests' own thread has to be able to end a process that hangs.
  *
  * @module
@@ -26,25 +24,21 @@ import {
   type RevisionMetadata,
 } from "../support/store_builder.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import { programProblem, Scratch, testUnless } from "../support/machine.ts";
-import { assertImage, type Outcome, RunningTool, type RunOptions } from "./harness.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, run, sh, tryRun } from "../support/programs.ts";
+import {
+  assertNoInternals,
+  FUSE,
+  messagesOf as messagesOfTool,
+  type Outcome,
+  RunningTool,
+  type RunOptions,
+} from "../support/tool.ts";
+import { pause } from "../support/wait.ts";
 
-/** Far more than any command on a mount takes, even on a busy machine: beyond it, it hangs. */
-const COMMAND_LIMIT_SECONDS = "120";
 /** How long a process may take to unmount when a test is over, before it is killed. */
 const FAREWELL_MS = 30_000;
 const POLL_MS = 10;
-
-/** The tool's command line, without arguments. */
-export const TOOL: readonly string[] = findTool();
-
-function findTool(): string[] {
-  const binary = Deno.env.get("BACKY_FUSE");
-  if (binary !== undefined && binary !== "") return [Deno.realPathSync(binary)];
-  const pathOf = (name: string) => new URL(`../../${name}`, import.meta.url).pathname;
-  const options = ["-A", "--quiet", "--no-code-cache", "--config", pathOf("deno.json")];
-  return [Deno.execPath(), "run", ...options, pathOf("fuse.ts")];
-}
 
 /** Why nothing can be mounted here; `null` if it can. */
 export const fuseProblem: string | null = findFuseProblem();
@@ -134,7 +128,7 @@ export class Site implements AsyncDisposable {
   start(args: readonly string[], options: RunOptions = {}): RunningTool {
     const isNamed = args.includes("-d") || args.at(-2) === this.basedir;
     const base = isNamed ? [] : ["-d", this.basedir];
-    return this.#undo.use(new RunningTool([...TOOL, ...base, ...args], options));
+    return this.#undo.use(new RunningTool([...FUSE, ...base, ...args], options));
   }
 
   /** Mounts the backup directory. @param args Options of the tool. */
@@ -228,36 +222,6 @@ export class FuseMount implements AsyncDisposable {
   }
 }
 
-/** How a command ended. */
-export interface CommandOutcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a program in the C locale, under a time limit. */
-export async function tryRun(program: string, ...args: string[]): Promise<CommandOutcome> {
-  const { code, stdout, stderr } = await new Deno.Command("timeout", {
-    args: ["-s", "KILL", COMMAND_LIMIT_SECONDS, program, ...args],
-    env: { LC_ALL: "C.UTF-8", LANGUAGE: "C", TZ: "UTC" },
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
-/** Runs a program. Returns what it printed. @throws {Error} If it fails. */
-export async function run(program: string, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await tryRun(program, ...args);
-  assert(code === 0, `${program} ${args.join(" ")}: exit ${code}: ${stdout}${stderr}`);
-  return stdout;
-}
-
-/** Runs a bash script, in which `$1` and so on are arguments. @throws {Error} If it fails. */
-export function sh(script: string, ...args: string[]): Promise<string> {
-  return run("bash", "-ec", script, "bash", ...args);
-}
-
 /** The mounts at a path. */
 export function mountsAt(path: string): Mount[] {
   return readMountTable().filter(({ mountpoint }) => mountpoint === path);
@@ -272,29 +236,9 @@ async function unmountIfMounted(path: string): Promise<void> {
   }
 }
 
-/** Waits until an asynchronous condition holds. */
-export async function untilAsync(
-  condition: () => Promise<boolean>,
-  what: string,
-  limitMs = 120_000,
-): Promise<void> {
-  const end = performance.now() + limitMs;
-  while (!await condition()) {
-    assert(performance.now() < end, `Cannot wait any longer for ${what}`);
-    await pause(POLL_MS);
-  }
-}
-
-/** Waits. */
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** The warnings and failures: lines that begin with the tool's name, without it. */
+/** The lines that begin with the tool's name, without that: warnings and failures. */
 export function messagesOf(stderr: string): string[] {
-  const prefix = "backy-fuse: ";
-  return stderr.split("\n").filter((line) => line.startsWith(prefix))
-    .map((line) => line.slice(prefix.length));
+  return messagesOfTool(stderr, "backy-fuse");
 }
 
 /** Asserts that a run failed: one line, the exit code, and nothing mounted. */
@@ -310,66 +254,6 @@ export async function assertRefused(
   assertEquals([outcome.code, outcome.signal], [expected.code, null], outcome.stderr);
   assertNoInternals(outcome.stderr);
   if (expected.at !== undefined) assertEquals(mountsAt(expected.at).length, 0);
-}
-
-/** Asserts that the output shows neither a stack nor a bug. */
-export function assertNoInternals(stderr: string): void {
-  for (const sign of ["    at ", "file:///", "Uncaught", "internal error"]) {
-    assert(!stderr.includes(sign), stderr);
-  }
-  assert(stderr === "" || stderr.endsWith("\n"), `the last line has no end: ${stderr}`);
-}
-
-/** Returns the errno value with which an operation fails; 0 if it does not. */
-export async function errnoOf(operation: Promise<unknown>): Promise<number> {
-  try {
-    await operation;
-    return 0;
-  } catch (error) {
-    const match = /\(os error (\d+)\)/.exec(error instanceof Error ? error.message : "");
-    if (match === null) throw error;
-    return Number(match[1]);
-  }
-}
-
-/** Reads bytes of a file by a descriptor of its own; fewer only at the file's end. */
-export async function readAt(path: string, at: number, length: number): Promise<Uint8Array> {
-  using file = await Deno.open(path);
-  return await readFrom(file, at, length);
-}
-
-/** Reads bytes of an open file; fewer only at the file's end. */
-export async function readFrom(
-  file: Deno.FsFile,
-  at: number,
-  length: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  await file.seek(at, Deno.SeekMode.Start);
-  const bytes = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const count = await file.read(bytes.subarray(done));
-    if (count === null) break;
-    done += count;
-  }
-  return bytes.subarray(0, done);
-}
-
-/** Writes bytes to an existing file, by a descriptor of its own. */
-export async function writeAt(path: string, at: number, bytes: Uint8Array): Promise<void> {
-  using file = await Deno.open(path, { read: true, write: true });
-  await file.seek(at, Deno.SeekMode.Start);
-  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
-}
-
-/** Asserts that a file's content is an image, reading it from its beginning to its end. */
-export async function assertContent(path: string, image: Uint8Array): Promise<void> {
-  assertImage(await Deno.readFile(path), image);
-}
-
-/** Makes the kernel drop its clean caches of all files. */
-export async function dropPageCache(): Promise<void> {
-  await Deno.writeTextFile("/proc/sys/vm/drop_caches", "1");
 }
 
 /** Hashes of all files below a folder, by relative path. */

@@ -4,9 +4,10 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
+import { assertContent } from "../support/bytes.ts";
 import { OwnDenoDir } from "../support/own_deno_dir.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { assertContent, FuseMount, fuseTest, mountsAt, type Site } from "./fuse_harness.ts";
+import { FuseMount, fuseTest, mountsAt, type Site } from "./fuse_harness.ts";
 
 const GIB = 2 ** 30;
 

@@ -4,17 +4,11 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
+import { assertContent } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { testUnless } from "../support/test_unless.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import {
-  assertContent,
-  assertRefused,
-  fuseProblem,
-  fuseTest,
-  mountsAt,
-  Site,
-} from "./fuse_harness.ts";
+import { assertRefused, fuseProblem, fuseTest, mountsAt, Site } from "./fuse_harness.ts";
 
 const FAILURE = 1, USAGE = 2;
 

@@ -2,24 +2,19 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { randomFrom } from "../support/random.ts";
-import { type ChunkContent, sampleBytes, writeMap } from "../support/store_builder.ts";
-import { assertImage } from "./harness.ts";
 import {
+  assertBytes,
   assertContent,
   dropPageCache,
   errnoOf,
-  type FuseMount,
-  fuseTest,
-  hashesBelow,
-  mountsAt,
   readAt,
   readFrom,
-  run,
-  sh,
-  type Site,
-  untilAsync,
-} from "./fuse_harness.ts";
+} from "../support/bytes.ts";
+import { run, sh } from "../support/programs.ts";
+import { randomFrom } from "../support/random.ts";
+import { type ChunkContent, sampleBytes, writeMap } from "../support/store_builder.ts";
+import { until } from "../support/wait.ts";
+import { type FuseMount, fuseTest, hashesBelow, mountsAt, type Site } from "./fuse_harness.ts";
 
 const ENOENT = 2, EPERM = 1, EEXIST = 17, ENOTDIR = 20, EFBIG = 27;
 
@@ -41,7 +36,7 @@ fuseTest("Sequential reads of 4 MiB and of 4 KiB give the image byte for byte", 
     await dropPageCache();
     const copy = site.file(`copy ${blockBytes}`);
     await run("dd", `if=${mount.file("Mixed")}`, `of=${copy}`, `bs=${blockBytes}`, "status=none");
-    assertImage(Deno.readFileSync(copy), image);
+    assertBytes(Deno.readFileSync(copy), image);
   }
   assertEquals(mount.messages, []);
   await mount.end();
@@ -53,14 +48,14 @@ fuseTest("cp, direct I/O, and loop devices with direct I/O give the same bytes",
   const mount = await site.mount(["-c", "16"]);
   const copy = site.file("copy");
   await run("cp", mount.file("Mixed"), copy);
-  assertImage(Deno.readFileSync(copy), image);
+  assertBytes(Deno.readFileSync(copy), image);
   const from = `if=${mount.file("Mixed")}`;
   await run("dd", from, `of=${copy}`, "bs=1536k", "iflag=direct", "status=none");
-  assertImage(Deno.readFileSync(copy), image);
+  assertBytes(Deno.readFileSync(copy), image);
   await run("flock", "-n", "-x", mount.file("Mixed"), "true");
   const device = await site.loopDevice("-r", "--direct-io=on", mount.file("Blocks"));
   await run("dd", `if=${device}`, `of=${copy}`, "bs=1M", "iflag=direct", "status=none");
-  assertImage(Deno.readFileSync(copy), blocks);
+  assertBytes(Deno.readFileSync(copy), blocks);
   assertEquals(mount.messages, []);
 }, { programs: ["flock"] });
 
@@ -100,7 +95,7 @@ fuseTest(
         const places = [random(image.length), border - random(length + 1), image.length - length];
         const at = Math.max(0, places[round % 3]!);
         const bytes = await readFrom(file, at, length);
-        assertImage(bytes, image.subarray(at, at + length));
+        assertBytes(bytes, image.subarray(at, at + length));
       }
     };
     await Promise.all([101, 102, 103, 104].map(reader));
@@ -130,7 +125,7 @@ fuseTest("Images of every size end where they end", async (site) => {
     await assertContent(path, image);
     for (const at of [image.length - 1, image.length, image.length + 5_000_000]) {
       const bytes = await readAt(path, Math.max(0, at), 4096);
-      assertImage(bytes, image.subarray(Math.max(0, at)));
+      assertBytes(bytes, image.subarray(Math.max(0, at)));
     }
   }
   await mount.end();
@@ -209,7 +204,7 @@ fuseTest(
       timestamp: "2026-05-01 00:00:00+00:00",
     });
     await assertContent(mount.file("Second"), image);
-    await untilAsync(
+    await until(
       async () => await Deno.readLink(mount.file("last")) === "Second",
       "the new link",
     );
@@ -226,9 +221,9 @@ fuseTest("A revision that expires can be read to its end by who has it open", as
   await readFrom(file, 0, 10);
   Deno.removeSync(`${site.basedir}/Mixed.rev`);
   Deno.removeSync(`${site.basedir}/Mixed`);
-  assertImage(await readFrom(file, 0, image.length), image);
+  assertBytes(await readFrom(file, 0, image.length), image);
   file.close();
-  await untilAsync(
+  await until(
     async () => await run("ls", mount.path) === "Other\nlast\n",
     "the listing without it",
   );

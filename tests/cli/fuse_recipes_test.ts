@@ -6,7 +6,9 @@
  */
 
 import { assertEquals, assertMatch, assertRejects } from "../assert.ts";
-import { fuseTest, hashesBelow, run, sh, type Site, TOOL, tryRun } from "./fuse_harness.ts";
+import { run, sh, tryRun } from "../support/programs.ts";
+import { FUSE } from "../support/tool.ts";
+import { fuseTest, hashesBelow, type Site } from "./fuse_harness.ts";
 import { recipe, shellQuote } from "./recipes.ts";
 
 const README = "README.md";
@@ -85,7 +87,7 @@ async function follow(
     return / -P /.test(command) ? [here, "make_partition_nodes"] : [here];
   });
   await sh(
-    `backy-fuse() { ${TOOL.map(shellQuote).join(" ")} "$@"; }
+    `backy-fuse() { ${FUSE.map(shellQuote).join(" ")} "$@"; }
      make_partition_nodes() {
        local number=/sys/class/block/\${loop#/dev/}p1/dev
        [ -e "$number" ] || partx -a "$loop"

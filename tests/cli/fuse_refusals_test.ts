@@ -4,19 +4,12 @@ import { optionsOf } from "../../lib/cli/command.ts";
 import { MOUNT } from "../../lib/cli/mount_command.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { assertContent } from "../support/bytes.ts";
+import { run, tryRun } from "../support/programs.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { RunningTool, until } from "./harness.ts";
-import {
-  assertContent,
-  assertRefused,
-  fuseTest,
-  messagesOf,
-  mountsAt,
-  run,
-  type Site,
-  TOOL,
-  tryRun,
-} from "./fuse_harness.ts";
+import { FUSE, RunningTool } from "../support/tool.ts";
+import { until } from "../support/wait.ts";
+import { assertRefused, fuseTest, messagesOf, mountsAt, type Site } from "./fuse_harness.ts";
 
 const FAILURE = 1, USAGE = 2, STORE = 10, LOCK = 11;
 const FLOCK = { programs: ["flock"] };
@@ -39,7 +32,7 @@ const MISTAKES: readonly [args: readonly string[], message: string][] = [
 
 Deno.test("backy-fuse: a usage error is one line on standard error and exit 2", async () => {
   for (const [args, message] of MISTAKES) {
-    await using tool = new RunningTool([...TOOL, ...args]);
+    await using tool = new RunningTool([...FUSE, ...args]);
     const { code, stdout, stderr } = await tool.outcome();
     assertEquals(stderr, `backy-fuse: ${message}\n`);
     assertEquals([code, stdout.length], [USAGE, 0]);
@@ -47,13 +40,13 @@ Deno.test("backy-fuse: a usage error is one line on standard error and exit 2", 
 });
 
 Deno.test("backy-fuse starts where PATH is unset", async () => {
-  await using tool = new RunningTool([...TOOL, "--version"], { shell: 'unset PATH; exec "$@"' });
+  await using tool = new RunningTool([...FUSE, "--version"], { shell: 'unset PATH; exec "$@"' });
   const { code, stderr } = await tool.outcome();
   assertEquals([code, stderr], [0, ""]);
 });
 
 Deno.test("backy-fuse: --help shows every option and exit code, --version name and version", async () => {
-  await using help = new RunningTool([...TOOL, "--help"]);
+  await using help = new RunningTool([...FUSE, "--help"]);
   const shown = await help.outcome();
   assertEquals([shown.code, shown.stderr], [0, ""]);
   const text = new TextDecoder().decode(shown.stdout);
@@ -62,7 +55,7 @@ Deno.test("backy-fuse: --help shows every option and exit code, --version name a
   for (const { code, meaning } of EXIT_CODE_TABLE) {
     assert(new RegExp(`^ +${code}  +${meaning}`, "m").test(text), `${code}: ${text}`);
   }
-  await using version = new RunningTool([...TOOL, "-V"]);
+  await using version = new RunningTool([...FUSE, "-V"]);
   const { code, stdout } = await version.outcome();
   assertEquals(code, 0);
   assert(/^backy-fuse \d+\.\d+\.\d+\n$/.test(new TextDecoder().decode(stdout)));

@@ -7,26 +7,23 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../assert.ts";
 import {
+  assertBytes,
+  assertContent,
+  errnoOf,
+  readAt,
+  readFrom,
+  writeAt,
+} from "../support/bytes.ts";
+import { run, sh } from "../support/programs.ts";
+import {
   addRevision,
   type ChunkContent,
   imageOf,
   sampleBytes,
   writeMap,
 } from "../support/store_builder.ts";
-import { assertImage } from "./harness.ts";
-import {
-  assertContent,
-  errnoOf,
-  type FuseMount,
-  fuseTest,
-  readAt,
-  readFrom,
-  run,
-  sh,
-  type Site,
-  untilAsync,
-  writeAt,
-} from "./fuse_harness.ts";
+import { until } from "../support/wait.ts";
+import { type FuseMount, fuseTest, type Site } from "./fuse_harness.ts";
 
 const C = CHUNK_BYTES;
 const EIO = 5;
@@ -59,7 +56,7 @@ function addRunning(site: Site, chunks: ChunkContent[]): { image: Uint8Array; fi
 
 /** Waits until the finished backup is visible. */
 async function untilLastIs(mount: FuseMount, name: string): Promise<void> {
-  await untilAsync(async () => await Deno.readLink(mount.file("last")) === name, `last -> ${name}`);
+  await until(async () => await Deno.readLink(mount.file("last")) === name, `last -> ${name}`);
 }
 
 const isComplete = (path: string) =>
@@ -85,7 +82,7 @@ fuseTest("A backup that finishes is another file, of its own bytes", async (site
   assertNotEquals((await Deno.stat(running)).ino, ino);
   // Whoever has the old file open can read all of it.
   assertEquals((await open.stat()).ino, ino);
-  assertImage(await readFrom(open, 0, 3 * C), parent);
+  assertBytes(await readFrom(open, 0, 3 * C), parent);
   assertEquals(mount.messages, []);
   await closeAndEnd(open, mount);
 }, GETFATTR);
@@ -101,7 +98,7 @@ fuseTest("A file that is open has its map from when it was opened", async (site)
   using open = await Deno.open(mount.file("Running"));
   Deno.writeTextFileSync(`${site.basedir}/Running`, "{");
   // Nothing of this file was read before.
-  assertImage(await readFrom(open, C, C), A);
+  assertBytes(await readFrom(open, C, C), A);
   await closeAndEnd(open, mount);
 });
 
@@ -167,19 +164,19 @@ fuseTest("Changes stay while only metadata change, and end with their map", asyn
   const { ino } = await Deno.stat(file);
   await sh('sed -i s/daily/weekly/ "$1"; touch "$2"', `${site.basedir}/Sample.rev`, site.basedir);
   await sh('cp "$1" "$1.tmp"; mv "$1.tmp" "$1"', `${site.basedir}/Sample`);
-  await untilAsync(async () => (await tagsOf(file)) === "weekly", "the new tag");
+  await until(async () => (await tagsOf(file)) === "weekly", "the new tag");
   await assertContent(file, changed);
   assertEquals((await Deno.stat(file)).ino, ino);
   using open = await Deno.open(file, { read: true, write: true });
   const other = addRevision(site.basedir, "Other", [B, A]);
   writeMap(site.basedir, "Sample", other);
-  await untilAsync(async () => (await Deno.stat(file)).ino !== ino, "the new map");
+  await until(async () => (await Deno.stat(file)).ino !== ino, "the new map");
   await assertContent(file, imageOf([B, A]));
-  assertImage(await readFrom(open, 0, 2 * C), changed);
+  assertBytes(await readFrom(open, 0, 2 * C), changed);
   await open.seek(0, Deno.SeekMode.Start);
   await open.write(new Uint8Array(100));
   changed.fill(0, 0, 100);
-  assertImage(await readFrom(open, 0, 2 * C), changed);
+  assertBytes(await readFrom(open, 0, 2 * C), changed);
   await assertContent(file, imageOf([B, A]));
   assertEquals(mount.messages, [
     'warning: revision "Sample" has changed in the backup directory: what was written to its file ' +

@@ -3,13 +3,15 @@
  */
 
 import { assertEquals } from "../assert.ts";
+import { assertContent } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { testUnless } from "../support/machine.ts";
-import { assertContent, fuseTest, messagesOf, mountsAt, TOOL } from "./fuse_harness.ts";
-import { RunningTool, survivesUsr1, until } from "./harness.ts";
+import { FUSE, RunningTool, survivesUsr1 } from "../support/tool.ts";
+import { until } from "../support/wait.ts";
+import { fuseTest, messagesOf, mountsAt } from "./fuse_harness.ts";
 
 /** Why a test is ignored when running from source. */
-const fromSource = TOOL.length === 1 ? null : "from source the runtime fails first";
+const fromSource = FUSE.length === 1 ? null : "from source the runtime fails first";
 
 const SURROUNDINGS: readonly [name: string, shell: string, reason: string | null][] = [
   [
@@ -52,7 +54,7 @@ for (const [name, shell, reason] of SURROUNDINGS.slice(0, 2)) {
         [["-d", site.basedir, "--spill", "spill", at], "spill"],
       ] as const
     ) {
-      await using tool = new RunningTool([...TOOL, ...args], { shell });
+      await using tool = new RunningTool([...FUSE, ...args], { shell });
       const { code, stderr } = await tool.outcome();
       assertEquals(
         stderr,
@@ -69,7 +71,7 @@ testUnless(
   fromSource,
   "backy-fuse: an argument that is not UTF-8 is refused in one line",
   async () => {
-    await using tool = new RunningTool([...TOOL, "-d"], { shell: `exec "$@" $'\\xff'` });
+    await using tool = new RunningTool([...FUSE, "-d"], { shell: `exec "$@" $'\\xff'` });
     const { code, stderr } = await tool.outcome();
     assertEquals(
       stderr,

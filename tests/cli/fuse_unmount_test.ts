@@ -1,24 +1,18 @@
 /** How a mount ends: by signals, by others, while it is used, by force. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
+import { assertBytes, assertContent, dropPageCache, errnoOf, readFrom } from "../support/bytes.ts";
+import { run, sh, tryRun } from "../support/programs.ts";
 import { chunkFile, sampleBytes } from "../support/store_builder.ts";
-import { assertImage, until } from "./harness.ts";
+import { assertNoInternals } from "../support/tool.ts";
+import { until } from "../support/wait.ts";
 import {
-  assertContent,
-  assertNoInternals,
   assertRefused,
-  dropPageCache,
-  errnoOf,
   FuseMount,
   fuseTest,
   messagesOf,
   mountsAt,
-  readFrom,
-  run,
-  sh,
   type Site,
-  tryRun,
-  untilAsync,
 } from "./fuse_harness.ts";
 
 const EIO = 5, ENOTCONN = 107;
@@ -264,7 +258,7 @@ fuseTest("A mount that was detached from outside tells who has files open", asyn
     await run("umount", "-l", mount.path);
     await mount.tool.untilSaid("a signal ends it");
     assertMatch(mount.messages[0]!, RegExp(`still in use by pid ${Deno.pid} `));
-    assertImage(await readFrom(file, 0, image.length), image);
+    assertBytes(await readFrom(file, 0, image.length), image);
   } finally {
     file.close();
   }
@@ -291,7 +285,7 @@ fuseTest("Signals while reads are in flight: all are answered, exit 0", async (s
     using file = await Deno.open(mount.file("Sample"));
     for (let round = 0; round < 12; round++) {
       const at = ((round * 5 + number * 3) % 12) * 4_194_304;
-      assertImage(await readFrom(file, at, 4_194_304), image.subarray(at, at + 4_194_304));
+      assertBytes(await readFrom(file, at, 4_194_304), image.subarray(at, at + 4_194_304));
       if (round === 1 && number === 0) mount.tool.signal("SIGTERM");
     }
   });
@@ -313,7 +307,7 @@ fuseTest("A mount whose standard error nobody reads any more serves on: exit 0",
   const shell = 'exec 3>&2; exec "$@" 2> >(exec head -n 1 >/dev/null 2>&1 3>&-)';
   const tool = site.start([at], { shell });
   const mount = site.use(new FuseMount(at, tool));
-  await untilAsync(() => Promise.resolve(mountsAt(at).length > 0), "the mount");
+  await until(() => Promise.resolve(mountsAt(at).length > 0), "the mount");
   for (let round = 0; round < 3; round++) {
     assertEquals(await errnoOf(Deno.readFile(mount.file("Bad"))), EIO);
     await assertContent(mount.file("Sample"), image);

@@ -2,22 +2,19 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { randomFrom } from "../support/random.ts";
-import { sampleBytes } from "../support/store_builder.ts";
-import { assertImage } from "./harness.ts";
 import {
+  assertBytes,
   assertContent,
   dropPageCache,
   errnoOf,
-  fuseTest,
-  hashesBelow,
   readAt,
   readFrom,
-  run,
-  sh,
-  tryRun,
   writeAt,
-} from "./fuse_harness.ts";
+} from "../support/bytes.ts";
+import { run, sh, tryRun } from "../support/programs.ts";
+import { randomFrom } from "../support/random.ts";
+import { sampleBytes } from "../support/store_builder.ts";
+import { fuseTest, hashesBelow } from "./fuse_harness.ts";
 
 const EIO = 5, ENOSPC = 28, EROFS = 30;
 const MIB = 1_048_576;
@@ -142,7 +139,7 @@ fuseTest("Several writers and readers at once do not disturb each other", async 
         own.set(piece, at);
       } else {
         const bytes = await readFrom(file, number * area + at, length);
-        assertImage(bytes, own.subarray(at, at + length));
+        assertBytes(bytes, own.subarray(at, at + length));
       }
     }
   };
@@ -227,8 +224,8 @@ fuseTest(
     assertEquals(await errnoOf(readAt(path, CHUNK_BYTES, 10)), EIO);
     await writeAt(path, 2 * CHUNK_BYTES, bytes);
     image.set(bytes, 2 * CHUNK_BYTES);
-    assertImage(await readAt(path, 2 * CHUNK_BYTES, CHUNK_BYTES), image.subarray(2 * CHUNK_BYTES));
-    assertImage(await readAt(path, 0, CHUNK_BYTES), image.subarray(0, CHUNK_BYTES));
+    assertBytes(await readAt(path, 2 * CHUNK_BYTES, CHUNK_BYTES), image.subarray(2 * CHUNK_BYTES));
+    assertBytes(await readAt(path, 0, CHUNK_BYTES), image.subarray(0, CHUNK_BYTES));
     await mount.end();
   },
 );

@@ -15,6 +15,7 @@ import {
   type RevisionMetadata,
   sampleBytes,
 } from "../support/store_builder.ts";
+import { dataBytesOf } from "../support/bytes.ts";
 import { Scratch } from "../support/machine.ts";
 
 const GRANULE_BYTES = 65_536;
@@ -70,7 +71,7 @@ export class SampleStore implements Disposable {
     const chunks = sampleChunks();
     this.revision = addRevision(this.basedir, "SampleRevision", chunks);
     this.image = imageOf(chunks, this.revision.size);
-    this.dataBytes = bytesOutsideZeroGranules(this.image);
+    this.dataBytes = dataBytesOf(this.image);
     Deno.symlinkSync("SampleRevision", `${this.basedir}/last`);
     Deno.symlinkSync("SampleRevision.rev", `${this.basedir}/last.rev`);
   }
@@ -139,15 +140,6 @@ export class SampleStore implements Disposable {
   [Symbol.dispose](): void {
     this.#scratch[Symbol.dispose]();
   }
-}
-
-function bytesOutsideZeroGranules(image: Uint8Array): number {
-  let bytes = 0;
-  for (let start = 0; start < image.length; start += GRANULE_BYTES) {
-    const granule = image.subarray(start, start + GRANULE_BYTES);
-    if (granule.some((byte) => byte !== 0)) bytes += granule.length;
-  }
-  return bytes;
 }
 
 /** The part of a message that says where a chunk stands. */

@@ -1,5 +1,6 @@
 import { assertEquals } from "../assert.ts";
-import { directoryTest, sh } from "./harness.ts";
+import { trySh } from "../support/programs.ts";
+import { directoryTest } from "./harness.ts";
 
 const NOTEPAD = new URL("../../lib/deno_fuse/examples/notepad.ts", import.meta.url).pathname;
 
@@ -7,7 +8,7 @@ directoryTest("The example keeps files in memory until Ctrl+C", async ({ path, s
   const permissions = ["--no-prompt", "--allow-ffi", "--allow-read", "--allow-sys=uid"];
   const driver = start({ program: NOTEPAD, permissions });
   await driver.waitFor(/^Mounted/);
-  const { code, stdout, stderr } = await sh(
+  const { code, stdout, stderr } = await trySh(
     `set -e; cd "$1"
     echo one > a; echo two > b; echo three >> a; cp a c
     stat -c "%n %s %F" *

@@ -12,6 +12,7 @@ import { assert } from "../assert.ts";
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
 import "../support/libraries.ts";
+import { tryRun } from "../support/programs.ts";
 import { testUnless } from "../support/test_unless.ts";
 import { lockMounts } from "../support/mount_lock.ts";
 import type { ProgramOptions } from "./memory_fs.ts";
@@ -32,29 +33,6 @@ function findObstacle(): string | null {
     return (error as Error).message;
   }
   return Deno.uid() === 0 ? null : "not root";
-}
-
-/** Output of a command. */
-export interface Output {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a command in the C locale, for 30 seconds at most. */
-export async function run(command: string, ...args: string[]): Promise<Output> {
-  const { code, stdout, stderr } = await new Deno.Command("timeout", {
-    args: ["-s", "KILL", "30", command, ...args],
-    env: { LC_ALL: "C.UTF-8", LANGUAGE: "C" },
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
-
-/** Runs a shell script like {@linkcode run}; `$1` and so on are the arguments. */
-export function sh(script: string, ...args: string[]): Promise<Output> {
-  return run("bash", "-c", script, "bash", ...args);
 }
 
 /** A mounted `memory_fs.ts`, or one that has just been started. */
@@ -197,7 +175,7 @@ export function directoryTest(
       drivers.forEach(kill);
       for (const driver of drivers) await driver.ended();
       while (readMountTable().some(({ mountpoint }) => mountpoint === path)) {
-        const { code } = await run("umount", "-l", path);
+        const { code } = await tryRun("umount", "-l", path);
         if (code !== 0) break;
       }
       await Deno.remove(path);
@@ -216,7 +194,7 @@ export function mountTest(
     const driver = mount.start(start);
     await driver.waitFor(/^ready/);
     await body(driver);
-    await run("umount", "-l", driver.path);
+    await tryRun("umount", "-l", driver.path);
     await driver.waitFor(/^closed/);
     assert(await driver.ended() === 0, driver.lines.join("\n"));
   }, start);

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { mountTest, run, sh } from "./harness.ts";
+import { tryRun, trySh } from "../support/programs.ts";
+import { mountTest } from "./harness.ts";
 import { fillPattern } from "./pattern.ts";
 
 const SIZE = 8 * 1_048_576 + 123;
@@ -56,7 +57,7 @@ mountTest("Several processes read at a time, with and without the page cache", a
         commands.push(["bash", "-c", script, "bash", `${path}/${name}`, copy]);
       }
     }
-    const outputs = await Promise.all(commands.map(([name, ...args]) => run(name!, ...args)));
+    const outputs = await Promise.all(commands.map(([name, ...args]) => tryRun(name!, ...args)));
     for (const output of outputs) assertEquals(output, { code: 0, stdout: "", stderr: "" });
   } finally {
     await Deno.remove(copy);
@@ -80,37 +81,46 @@ mountTest("A slow read does not delay others", async ({ path }) => {
 
 mountTest("Errors of handlers reach the caller, bugs as EIO with a report", async (driver) => {
   const { path, lines } = driver;
-  assertMatch((await run("cat", `${path}/absent`)).stderr, /No such file or directory/);
-  assertMatch((await run("cat", `${path}/unfindable`)).stderr, /Input\/output error/);
+  assertMatch((await tryRun("cat", `${path}/absent`)).stderr, /No such file or directory/);
+  assertMatch((await tryRun("cat", `${path}/unfindable`)).stderr, /Input\/output error/);
   assertEquals(lines.filter((line) => line.startsWith("error")), []);
 
-  const damaged = await sh('dd if="$1/damaged" bs=64K iflag=direct of=/dev/null', path);
+  const damaged = await trySh('dd if="$1/damaged" bs=64K iflag=direct of=/dev/null', path);
   assertMatch(damaged.stderr, /Input\/output error/);
   assertMatch(damaged.stderr, /1\+0 records in/);
   assertEquals(lines.filter((line) => line.startsWith("error")), []);
 
-  assertMatch((await run("cat", `${path}/bug`)).stderr, /Input\/output error/);
+  assertMatch((await tryRun("cat", `${path}/bug`)).stderr, /Input\/output error/);
   await driver.waitFor(/^error in lookup: TypeError: a bug in lookup/);
-  assertMatch((await run("cat", `${path}/rejecting`)).stderr, /Input\/output error/);
+  assertMatch((await tryRun("cat", `${path}/rejecting`)).stderr, /Input\/output error/);
   await driver.waitFor(/^error in read: TypeError: a bug in read/);
-  assertMatch((await run("cat", `${path}/greedy`)).stderr, /Input\/output error/);
+  assertMatch((await tryRun("cat", `${path}/greedy`)).stderr, /Input\/output error/);
   await driver.waitFor(/^error in read: RangeError: Cannot answer with/);
   // The file system still works after all this.
-  assertEquals((await run("cat", `${path}/Straße, 日本`)).stdout, "name");
+  assertEquals((await tryRun("cat", `${path}/Straße, 日本`)).stdout, "name");
 });
 
 mountTest("A reader that is killed frees its request, and the file is released", async (driver) => {
   const { path } = driver;
   const status = async () => JSON.parse(await Deno.readTextFile(`${path}/status`)).openFiles;
   assertEquals(await status(), 1); // itself
-  const { code } = await run("timeout", "-s", "KILL", "1.2", "head", "-c", "5000", `${path}/slow`);
+  const { code } = await tryRun(
+    "timeout",
+    "-s",
+    "KILL",
+    "1.2",
+    "head",
+    "-c",
+    "5000",
+    `${path}/slow`,
+  );
   assertEquals(code, 137);
   for (let i = 0; i < 100 && await status() !== 1; i++) await new Promise((r) => setTimeout(r, 20));
   assertEquals(await status(), 1);
 });
 
 mountTest("lseek() finds holes", async ({ path }) => {
-  const { stdout } = await sh(
+  const { stdout } = await trySh(
     `python3 -c '
 import os, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
@@ -142,12 +152,12 @@ mountTest("A file system of two handlers answers everything", async ({ path }) =
     ['fallocate -l 5 "$1/data"', "not supported"],
   ] as const;
   for (const [script, text] of expectations) {
-    const { code, stderr } = await sh(script, path);
+    const { code, stderr } = await trySh(script, path);
     assert(code !== 0, script);
     assertStringIncludes(stderr, text, script);
   }
   const ioctl = "import fcntl, sys; fcntl.ioctl(open(sys.argv[1]), 0x1234)";
-  const { code, stderr } = await run("python3", "-c", ioctl, `${path}/data`);
+  const { code, stderr } = await tryRun("python3", "-c", ioctl, `${path}/data`);
   if (code !== 127) assertStringIncludes(stderr, "Inappropriate ioctl for device");
   for (
     const script of [
@@ -158,7 +168,7 @@ mountTest("A file system of two handlers answers everything", async ({ path }) =
       'flock -n "$1/data" true',
     ]
   ) {
-    const { code, stderr } = await sh(script, path);
+    const { code, stderr } = await trySh(script, path);
     assertEquals([script, code, stderr], [script, 0, ""]);
   }
 }, { options: { isBare: true } });

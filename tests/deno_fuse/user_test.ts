@@ -1,6 +1,7 @@
 import { TOOLS } from "../../release/targets.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
-import { directoryTest, inNamespace, sh, type StartOptions, type TestMount } from "./harness.ts";
+import { trySh } from "../support/programs.ts";
+import { directoryTest, inNamespace, type StartOptions, type TestMount } from "./harness.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -40,7 +41,7 @@ directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
   const driver = mount.start(asUser(mount, { readAheadBytes: 1_048_576 }));
   assertMatch(await driver.waitFor(/^(ready|refused)/), /^ready \S+ null$/);
   // Only the user and group that mounted may use the mount.
-  const holder = sh(
+  const holder = trySh(
     `exec nsenter -t "$1" -m -r setpriv --reuid=nobody --regid=nogroup --clear-groups \\
       sh -c 'exec 3<"$1"; sleep 1.5' sh "$2"`,
     `${driver.process.pid}`,

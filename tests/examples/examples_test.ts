@@ -1,8 +1,8 @@
 /** The programs in `examples/` run as they say. */
 
 import { assertEquals, assertMatch } from "../assert.ts";
-import { assertImage } from "../cli/harness.ts";
 import { SampleStore } from "../cli/sample_store.ts";
+import { assertBytes } from "../support/bytes.ts";
 
 async function runExample(
   name: string,
@@ -23,7 +23,7 @@ Deno.test("examples/restore.ts restores a revision, and says what is wrong with 
   const output = store.file("image");
   const good = await runExample("restore.ts", store.revision.path, output);
   assertEquals([good.code, good.stdout], [0, `restored ${store.image.length} bytes\n`]);
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
 
   const refused = await runExample("restore.ts", store.revision.path, store.basedir);
   assertEquals(refused.code, 1);

@@ -7,10 +7,10 @@ import { parseRevisionInfo } from "../../lib/store/revision_info.ts";
 import { parseRevisionMap } from "../../lib/store/revision_map.ts";
 import { requireStore } from "../../lib/store/store.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { assertImage } from "../cli/harness.ts";
 import { type Random, randomFrom } from "../support/random.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { sourceOf } from "../store/byte_source.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { FaultStore } from "./fault_store.ts";
 import { decodedBy } from "./decoded.ts";
 
@@ -46,7 +46,7 @@ Deno.test(`1000 wrong bits in chunk files are noticed or without effect [seed ${
     Deno.writeFileSync(files[seq]!, flipped(good[seq]!, bit));
     const outcome = decodedBy(decoder, store.revision.ids[seq]!, CHUNK_BYTES);
     if (outcome instanceof ChunkCorruptError) noticed++;
-    else if (outcome instanceof Uint8Array) assertImage(outcome, store.contentAt(seq));
+    else if (outcome instanceof Uint8Array) assertBytes(outcome, store.contentAt(seq));
     else throw outcome;
     Deno.writeFileSync(files[seq]!, good[seq]!);
   }
@@ -72,7 +72,7 @@ Deno.test(`A restore of chunk files that have a wrong bit each lists what it not
       assert(reason !== "missing");
       expected.fill(0, offset, offset + length);
     }
-    assertImage(Deno.readFileSync(output), expected);
+    assertBytes(Deno.readFileSync(output), expected);
     noticed += badRanges.length;
   }
   assert(noticed > 0.9 * 4 * files.length, `${noticed}`);
@@ -92,7 +92,7 @@ Deno.test("Every wrong bit in a small chunk file is noticed or without effect", 
     const outcome = decodedBy(decoder, store.revision.ids[0]!, content.length);
     if (outcome instanceof ChunkCorruptError) continue;
     assert(outcome instanceof Uint8Array, `bit ${bit}: ${outcome}`);
-    assertImage(outcome, content);
+    assertBytes(outcome, content);
     harmless++;
   }
   assert(harmless >= 1 && harmless < good.length / 10, `${harmless} without effect`);
@@ -192,5 +192,5 @@ Deno.test("A wrong bit in the metadata is refused in a line, or makes other meta
   Deno.writeFileSync(path, flipped(good, 8 * (good.length >> 1)));
   const output = store.file("image");
   await store.restore({ output });
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
 });

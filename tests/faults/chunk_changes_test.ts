@@ -3,8 +3,9 @@
 import { ChunkCorruptError, ChunkMissingError, isChunkFault } from "../../lib/errors.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "../assert.ts";
-import { assertImage } from "../cli/harness.ts";
-import { eventually, EventWatch, FaultStore, replaceFile } from "./fault_store.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { until } from "../support/wait.ts";
+import { EventWatch, FaultStore, replaceFile } from "./fault_store.ts";
 import { StalledRestore } from "./stalled_restore.ts";
 
 const CHUNKS = 7;
@@ -72,7 +73,7 @@ for (const [name, change, expected] of CHANGES) {
       assert(isChunkFault(error) && error instanceof expected, String(error));
       assertEquals([error.chunkId, error.seqs], [store.revision.ids[LATE], [LATE]]);
       assert(bytes.length <= LATE * CHUNK_BYTES);
-      assertImage(bytes, store.image.subarray(0, bytes.length));
+      assertBytes(bytes, store.image.subarray(0, bytes.length));
     });
   });
 
@@ -89,7 +90,7 @@ for (const [name, change, expected] of CHANGES) {
       assertEquals(badIds, [store.revision.ids[LATE]]);
       const image = store.image.slice();
       image.fill(0, LATE * CHUNK_BYTES, (LATE + 1) * CHUNK_BYTES);
-      assertImage(bytes, image);
+      assertBytes(bytes, image);
     });
   });
 }
@@ -98,7 +99,7 @@ Deno.test("A chunk that is replaced by an equal one in mid-restore does no harm"
   await using stalled = await StalledRestore.start(store);
   const path = store.chunkFileAt(LATE);
   replaceFile(path, Deno.readFileSync(path));
-  assertImage(await stalled.readAll(), store.image);
+  assertBytes(await stalled.readAll(), store.image);
   assertEquals(await stalled.ended, null);
 });
 
@@ -113,16 +114,16 @@ Deno.test("A file that a chunk was missed for is completed by an update when the
       ChunkMissingError,
     );
     const { progress } = await watch.until("restoring");
-    await eventually(() => progress().jobs >= 1, "a job");
+    await until(() => progress().jobs >= 1, "a job");
     make();
     await running;
-    assertImage(
+    assertBytes(
       Deno.readFileSync(output).subarray(0, CHUNK_BYTES),
       store.image.subarray(0, CHUNK_BYTES),
     );
   });
   const { sameBytes, writtenBytes } = await store.restore({ output, update: true });
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
   assert(sameBytes >= CHUNK_BYTES && writtenBytes > 0);
   assert(sameBytes + writtenBytes <= store.image.length);
 });
@@ -134,7 +135,7 @@ Deno.test("A store that goes away in mid-restore ends it; nothing wrong was writ
   try {
     const bytes = await stalled.readAll();
     assertInstanceOf(await stalled.ended, ChunkMissingError);
-    assertImage(bytes, store.image.subarray(0, bytes.length));
+    assertBytes(bytes, store.image.subarray(0, bytes.length));
   } finally {
     Deno.renameSync(aside, store.basedir);
   }

@@ -2,7 +2,9 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
-import { assertImage, extract, makeFifo, startExtract } from "../cli/harness.ts";
+import { extract, startExtract } from "../cli/harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { makeFifo } from "../support/machine.ts";
 import { FaultStore } from "./fault_store.ts";
 import { peakOf } from "./peak_memory.ts";
 
@@ -26,7 +28,7 @@ for (const bytes of POINTS) {
       assertEquals(outcome.code, TARGET, outcome.stderr);
       assertStringIncludes(outcome.stderr, "(EPIPE)");
       assertStringIncludes(outcome.stderr, "standard output is incomplete");
-      assertImage(outcome.stdout, store.image.subarray(0, bytes));
+      assertBytes(outcome.stdout, store.image.subarray(0, bytes));
     });
   }
 }
@@ -60,5 +62,5 @@ Deno.test("A slow reader gets the whole image, and the tool's memory does not gr
   }
   assertEquals((await tool.outcome()).code, 0);
   assertEquals(done, image.length);
-  assertImage(image, store.image);
+  assertBytes(image, store.image);
 });

@@ -1,8 +1,10 @@
 /** Many workers, and many restores. */
 
 import { assert, assertEquals } from "../assert.ts";
-import { assertImage, assertSuccess, extract, startExtract } from "../cli/harness.ts";
-import { programProblem, testUnless } from "../support/machine.ts";
+import { assertSuccess, extract, startExtract } from "../cli/harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
 import { FaultStore, IS_FULL } from "./fault_store.ts";
 import { memoryOf, peakOf } from "./peak_memory.ts";
 
@@ -30,7 +32,7 @@ for (const [name, options] of [["a file", []], ["a pipe", ["-"]]] as const) {
       const outcome = await tool.outcome();
       clearInterval(timer);
       assertSuccess(outcome);
-      assertImage(options.length > 0 ? outcome.stdout : Deno.readFileSync(output), store.image);
+      assertBytes(options.length > 0 ? outcome.stdout : Deno.readFileSync(output), store.image);
       assert(peak < (BASE_MIB + 24 * MIB_PER_WORKER) * MIB, `${peak / MIB} MiB`);
     },
   );
@@ -40,7 +42,7 @@ Deno.test("128 workers, the most there may be, restore as one does", async () =>
   using store = new FaultStore({ chunks: 10 });
   const outcome = await extract(["-t", "128", store.revision.path, "-"]);
   assertSuccess(outcome);
-  assertImage(outcome.stdout, store.image);
+  assertBytes(outcome.stdout, store.image);
 });
 
 /** What this process has open, and its threads. */
@@ -68,7 +70,7 @@ Deno.test(`${RESTORES} restores in a row, good and bad, leave no descriptors, th
       await bad.restore({ output: `${output} bad` }).then(() => assert(false), () => {});
     }
   }
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
   await settle(before.threads);
   const after = countResources();
   assertEquals(after.descriptors, before.descriptors);

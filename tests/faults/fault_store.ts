@@ -126,12 +126,3 @@ export class EventWatch {
     }
   }
 }
-
-/** Runs and waits until a condition holds. @throws {Error} If it does not within 20 seconds. */
-export async function eventually(condition: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + 20_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`Cannot wait any longer for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

@@ -6,19 +6,13 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { OpenedBlock } from "../../lib/target/opened_block.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../assert.ts";
 import { fuseProblem, fuseTest } from "../cli/fuse_harness.ts";
-import {
-  assertImage,
-  assertSuccess,
-  extract,
-  type Outcome,
-  parseJsonLines,
-  RunningTool,
-  startExtract,
-  TOOL,
-  until,
-} from "../cli/harness.ts";
-import { LoopDevice, loopDeviceProblem, Mount, programProblem } from "../support/machine.ts";
-import { run, testUnless } from "../support/machine.ts";
+import { assertSuccess, extract, parseJsonLines, startExtract } from "../cli/harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { LoopDevice, loopDeviceProblem, Mount } from "../support/machine.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
+import { EXTRACT, type Outcome, RunningTool } from "../support/tool.ts";
+import { until } from "../support/wait.ts";
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 
@@ -46,7 +40,7 @@ fuseTest(
     assert(!tool.hasEnded, tool.said);
     mount.set();
     assertSuccess(await tool.outcome());
-    assertImage(Deno.readFileSync(`${mount.directory}/image`), store.image);
+    assertBytes(Deno.readFileSync(`${mount.directory}/image`), store.image);
   },
 );
 
@@ -89,7 +83,7 @@ async function extractWithout(
   await using tool = new RunningTool([
     ...["strace", "-f", "-qq", "-o", "/dev/null"],
     ...["-e", `trace=${call}`, "-e", `inject=${call}:error=${error}`],
-    ...[...TOOL, ...args],
+    ...[...EXTRACT, ...args],
   ]);
   return await tool.outcome();
 }
@@ -104,7 +98,7 @@ for (const errno of ["EPERM", "EOPNOTSUPP"]) {
         assertSuccess(
           await extractWithout("fallocate", errno, ["-s", "never", store.revision.path, path]),
         );
-        assertImage(Deno.readFileSync(path), store.image);
+        assertBytes(Deno.readFileSync(path), store.image);
         assert(Deno.statSync(path).blocks! * 512 >= store.image.length);
       }
     },
@@ -144,7 +138,7 @@ testUnless(
     const outcome = await extractWithout("ftruncate", "EIO:when=1", [store.revision.path, path]);
     assertEquals(outcome.code, TARGET, outcome.stderr);
     assert(outcome.stderr.endsWith("long: Input/output error (EIO)\n"), outcome.stderr);
-    assertImage(Deno.readFileSync(path), old);
+    assertBytes(Deno.readFileSync(path), old);
   },
 );
 
@@ -176,7 +170,7 @@ class Exfat implements Disposable {
   readonly #mount: Mount;
 
   constructor() {
-    run("mkfs.exfat", this.#device.path);
+    runSync("mkfs.exfat", this.#device.path);
     this.#mount = new Mount("-t", "exfat-fuse", this.#device.path);
   }
 
@@ -199,7 +193,7 @@ testUnless(
     for (const options of [[], ["--no-sync"], ["--verify-target"]]) {
       const path = `${disk.path}/image`;
       assertSuccess(await extract([...options, zeros.revision.path, path]));
-      assertImage(Deno.readFileSync(path), zeros.image);
+      assertBytes(Deno.readFileSync(path), zeros.image);
       Deno.removeSync(path);
     }
   },
@@ -217,10 +211,10 @@ for (const old of [null, "shorter", "longer"] as const) {
         if (old !== null) Deno.writeFileSync(path, new Uint8Array(oldBytes[old]).fill(0xaa));
         await using tool = new RunningTool([
           ...["strace", "-f", "-qq", "-o", log, "-e", "trace=execve,ftruncate"],
-          ...[...TOOL, ...options, store.revision.path, path],
+          ...[...EXTRACT, ...options, store.revision.path, path],
         ]);
         assertSuccess(await tool.outcome());
-        assertImage(Deno.readFileSync(path), store.image);
+        assertBytes(Deno.readFileSync(path), store.image);
         const lines = Deno.readTextFileSync(log);
         const calls = [...lines.matchAll(/^(\d+) +ftruncate\(\d+, (\d+)\)/gm)];
         const [, mainThread] = /^(\d+) +execve/.exec(lines) ?? [];

@@ -9,7 +9,8 @@
 import { Buffer } from "node:buffer";
 
 import { fuseProblem, type Site } from "../cli/fuse_harness.ts";
-import { loopDeviceProblem, programProblem, run } from "../support/machine.ts";
+import { loopDeviceProblem } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import type { Faults } from "./flaky_fs.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 
@@ -56,7 +57,7 @@ export class FlakyDisk {
       site.use(Deno.openSync(device));
       return new FlakyDisk(flaky, device);
     }
-    run(`mkfs.${format}`, "-q", device);
+    runSync(`mkfs.${format}`, "-q", device);
     const folder = await site.mountDevice("-t", format, device);
     return new FlakyDisk(flaky, `${folder}/image`);
   }

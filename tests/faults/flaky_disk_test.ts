@@ -7,7 +7,8 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { lockMounts } from "../support/mount_lock.ts";
 import { Site } from "../cli/fuse_harness.ts";
-import { assertFailure, assertImage, assertSuccess, extract } from "../cli/harness.ts";
+import { assertFailure, assertSuccess, extract } from "../cli/harness.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { testUnless } from "../support/machine.ts";
 import { FaultStore } from "./fault_store.ts";
 import { type DiskFormat, FlakyDisk, flakyDiskProblem } from "./flaky_disk.ts";
@@ -45,7 +46,7 @@ function restore(disk: FlakyDisk, ...options: string[]) {
 }
 
 async function assertOnDisk(disk: FlakyDisk): Promise<void> {
-  assertImage(await disk.read(store.image.length), store.image);
+  assertBytes(await disk.read(store.image.length), store.image);
 }
 
 /** Asserts that a restore failed at the flush, and said what to do. */

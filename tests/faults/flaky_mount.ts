@@ -4,8 +4,9 @@
  * @module
  */
 
-import { type Site, tryRun } from "../cli/fuse_harness.ts";
-import { RunningTool } from "../cli/harness.ts";
+import { type Site } from "../cli/fuse_harness.ts";
+import { tryRun } from "../support/programs.ts";
+import { RunningTool } from "../support/tool.ts";
 import type { Faults } from "./flaky_fs.ts";
 
 /** A mounted directory whose operations fail as they are told to. */

@@ -3,8 +3,9 @@
 import { Errno } from "../../lib/linux/errno.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
-import { assertContent, errnoOf, fuseTest, type Site } from "../cli/fuse_harness.ts";
-import { assertImage, assertSuccess, extract, startExtract } from "../cli/harness.ts";
+import { fuseTest, type Site } from "../cli/fuse_harness.ts";
+import { assertSuccess, extract, startExtract } from "../cli/harness.ts";
+import { assertBytes, assertContent, errnoOf } from "../support/bytes.ts";
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 
@@ -23,7 +24,7 @@ fuseTest("A store whose reads give less than was asked for restores as any other
   mount.set({ shortReads: true });
   const outcome = await extract([path, "-"]);
   assertSuccess(outcome);
-  assertImage(outcome.stdout, store.image);
+  assertBytes(outcome.stdout, store.image);
 });
 
 fuseTest("A store that is slow restores as any other", async (site) => {
@@ -31,7 +32,7 @@ fuseTest("A store that is slow restores as any other", async (site) => {
   mount.set({ delayMs: 20 });
   const outcome = await extract(["-t", "4", path, "-"]);
   assertSuccess(outcome);
-  assertImage(outcome.stdout, store.image);
+  assertBytes(outcome.stdout, store.image);
 });
 
 const READ_ERRORS: readonly [errno: keyof typeof Errno, code: number, advice: string][] = [
@@ -54,7 +55,7 @@ for (const [errno, code, advice] of READ_ERRORS) {
       assertStringIncludes(outcome.stderr, 'Cannot read chunk "');
       mount.set();
       assertSuccess(await extract(["--update", path, output]));
-      assertImage(Deno.readFileSync(output), store.image);
+      assertBytes(Deno.readFileSync(output), store.image);
     },
   );
 }
@@ -97,7 +98,7 @@ fuseTest(
     for (const [seq, id] of store.revision.ids.entries()) {
       const found = image.subarray(seq * CHUNK_BYTES, (seq + 1) * CHUNK_BYTES);
       const isListed = listed.includes(id!);
-      assertImage(found, isListed ? new Uint8Array(found.length) : store.contentAt(seq));
+      assertBytes(found, isListed ? new Uint8Array(found.length) : store.contentAt(seq));
       if (isListed) bad++;
     }
     assert(bad > 0 && bad < store.revision.ids.length, `${bad}`);
@@ -114,7 +115,7 @@ fuseTest(
     mount.set({ match: ".lzo", readEvery: 2 });
     const outcome = await extract([`--also=${copy}`, path, "-"]);
     assertEquals(outcome.code, 0, outcome.stderr);
-    assertImage(outcome.stdout, store.image);
+    assertBytes(outcome.stdout, store.image);
   },
 );
 
@@ -143,7 +144,7 @@ fuseTest("A store whose server dies in mid-restore ends it within seconds", asyn
     /: Cannot read .* \((ECONNABORTED|ENOTCONN)\); bring the storage of the backup back\n/,
   );
   assertSuccess(await extract(["--update", store.revision.path, output]));
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
 });
 
 fuseTest(
@@ -158,7 +159,7 @@ fuseTest(
       mount.set(isFailing ? { match: ".lzo", readEvery: 1 } : {});
       const reading = readAt(file, seq * CHUNK_BYTES, 8192);
       assertEquals(await errnoOf(reading), isFailing ? Errno.EIO : 0, `${seq}`);
-      if (!isFailing) assertImage(await reading, store.contentAt(seq).subarray(0, 8192));
+      if (!isFailing) assertBytes(await reading, store.contentAt(seq).subarray(0, 8192));
     }
     mount.set();
     await assertContent(file, store.image);

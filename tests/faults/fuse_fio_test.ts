@@ -6,19 +6,11 @@
 import { Errno } from "../../lib/linux/errno.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import {
-  assertContent,
-  dropPageCache,
-  errnoOf,
-  fuseTest,
-  hashesBelow,
-  pause,
-  readAt,
-  type Site,
-} from "../cli/fuse_harness.ts";
-import { assertImage } from "../cli/harness.ts";
+import { fuseTest, hashesBelow, type Site } from "../cli/fuse_harness.ts";
+import { assertBytes, assertContent, dropPageCache, errnoOf, readAt } from "../support/bytes.ts";
 import { type Random, randomFrom } from "../support/random.ts";
 import { type ChunkContent, chunkFile, imageOf } from "../support/store_builder.ts";
+import { pause } from "../support/wait.ts";
 import { chunkContent, IS_FULL, replaceFile } from "./fault_store.ts";
 
 const SECONDS = IS_FULL ? 60 : 5;
@@ -79,7 +71,7 @@ async function keepReading(
     const reading = readAt(path, at, length);
     const errno = await errnoOf(reading);
     if (errno === 0) {
-      assertImage(await reading, image.subarray(at, at + length));
+      assertBytes(await reading, image.subarray(at, at + length));
     } else {
       const isBad = Math.floor(at / CHUNK_BYTES) <= BAD_SEQ &&
         at + length > BAD_SEQ * CHUNK_BYTES;
@@ -102,7 +94,7 @@ async function untilRight(path: string, expected: Uint8Array): Promise<void> {
   for (;;) {
     const reading = readAt(path, BAD_SEQ * CHUNK_BYTES, expected.length);
     const errno = await errnoOf(reading);
-    if (errno === 0) return assertImage(await reading, expected);
+    if (errno === 0) return assertBytes(await reading, expected);
     assert(errno === Errno.EIO && performance.now() < end, `errno ${errno}`);
   }
 }
@@ -127,7 +119,7 @@ async function keepBreaking(
     for (let wait = 0; wait < 20 && !isOver(); wait++) {
       const reading = readAt(path, BAD_SEQ * CHUNK_BYTES, 4096);
       const errno = await errnoOf(reading);
-      if (errno === 0) assertImage(await reading, expected);
+      if (errno === 0) assertBytes(await reading, expected);
       else assertEquals(errno, Errno.EIO);
       if (errno !== 0 && ++failures) break;
       await dropPageCache();
@@ -179,7 +171,7 @@ fuseTest(
     assert(counts.slice(-random.length).every((count) => count > SECONDS), `${counts}`);
     await dropPageCache();
     const rest = await readAt(path, WRITTEN * CHUNK_BYTES, READ * CHUNK_BYTES);
-    assertImage(rest, image.subarray(WRITTEN * CHUNK_BYTES));
+    assertBytes(rest, image.subarray(WRITTEN * CHUNK_BYTES));
     const outcome = await mount.end();
     assert(!outcome.stderr.includes("internal error"), outcome.stderr);
     assertEquals(await hashesBelow(site.basedir), before);

@@ -6,11 +6,16 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
-import { TOOL as FUSE_TOOL } from "../cli/fuse_harness.ts";
-import { type Outcome, RunningTool, TOOL as EXTRACT_TOOL } from "../cli/harness.ts";
 import { addRevision, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import { run, Scratch } from "../support/machine.ts";
+import { Scratch } from "../support/machine.ts";
+import { runSync } from "../support/programs.ts";
+import {
+  EXTRACT as EXTRACT_TOOL,
+  FUSE as FUSE_TOOL,
+  type Outcome,
+  RunningTool,
+} from "../support/tool.ts";
 import { peakOf } from "./peak_memory.ts";
 
 const MIB = 1_048_576;
@@ -117,7 +122,7 @@ export class HostileStore implements Disposable {
   }
 
   #lookOutside(): string {
-    return run("find", this.outside, "-printf", "%P %y %s %T@ %C@ %m\n");
+    return runSync("find", this.outside, "-printf", "%P %y %s %T@ %C@ %m\n");
   }
 
   [Symbol.dispose](): void {

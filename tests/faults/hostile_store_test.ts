@@ -6,9 +6,8 @@
 import { CHUNK_BYTES, chunkRelativePath } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { fuseProblem } from "../cli/fuse_harness.ts";
-import { makeFifo } from "../cli/harness.ts";
 import { writeMap } from "../support/store_builder.ts";
-import { Mount, mountProblem, testUnless } from "../support/machine.ts";
+import { makeFifo, Mount, mountProblem, testUnless } from "../support/machine.ts";
 import { HostileStore } from "./hostile_store.ts";
 import { IS_FULL } from "./fault_store.ts";
 

@@ -5,10 +5,12 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { assertImage, assertSuccess, extract, startExtract, until } from "../cli/harness.ts";
-import { allocatedBytes } from "../cli/harness.ts";
-import { LoopDevice, loopDeviceProblem, run, testUnless } from "../support/machine.ts";
+import { assertSuccess, extract, startExtract } from "../cli/harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { allocatedBytes, LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import { canLockExclusively } from "../support/flock.ts";
+import { runSync } from "../support/programs.ts";
+import { until } from "../support/wait.ts";
 import { FaultStore } from "./fault_store.ts";
 
 const CHUNKS = 8;
@@ -21,7 +23,7 @@ Deno.test.afterAll(() => store[Symbol.dispose]());
 
 /** Names and times of all that is in the store. */
 function storeFiles(): string {
-  return run("find", store.basedir, "-printf", "%P %s %T@ %m\n");
+  return runSync("find", store.basedir, "-printf", "%P %s %T@ %m\n");
 }
 
 /** Starts a restore and kills it when the target has so many bytes of data. */
@@ -49,7 +51,7 @@ for (const seqs of [0, 1, 4, CHUNKS - 1]) {
     assert(canLockExclusively(`${store.basedir}/.purge`));
     const outcome = await extract(["--update", "--json", store.revision.path, output]);
     assertEquals(outcome.code, 0, outcome.stderr);
-    assertImage(Deno.readFileSync(output), store.image);
+    assertBytes(Deno.readFileSync(output), store.image);
     // What was there was not written again.
     const said = outcome.stderr + new TextDecoder().decode(outcome.stdout);
     const same = Number(/"sameBytes":(\d+)[^\n]*\n$/.exec(said)?.[1]);
@@ -68,7 +70,7 @@ Deno.test("An update that is killed again and again is completed in the end, ove
     await tool.outcome();
   }
   assertSuccess(await extract(["--update", store.revision.path, output]));
-  assertImage(Deno.readFileSync(output).subarray(0, store.image.length), store.image);
+  assertBytes(Deno.readFileSync(output).subarray(0, store.image.length), store.image);
 });
 
 testUnless(
@@ -82,6 +84,6 @@ testUnless(
     tool.signal("SIGKILL");
     await tool.outcome();
     assertSuccess(await extract(["--update", store.revision.path, device.path]));
-    assertImage(device.read().subarray(0, store.image.length), store.image);
+    assertBytes(device.read().subarray(0, store.image.length), store.image);
   },
 );

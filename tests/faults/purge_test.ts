@@ -2,12 +2,14 @@
 
 import { check } from "../../lib/check/check.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { assertContent, fuseTest } from "../cli/fuse_harness.ts";
-import { assertImage } from "../cli/harness.ts";
-import { programProblem, testUnless } from "../support/machine.ts";
-import { eventually, EventWatch, FaultStore } from "./fault_store.ts";
+import { fuseTest } from "../cli/fuse_harness.ts";
+import { assertBytes, assertContent } from "../support/bytes.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
+import { EventWatch, FaultStore } from "./fault_store.ts";
 import { StalledRestore } from "./stalled_restore.ts";
 import { sampleBytes } from "../support/store_builder.ts";
+import { until } from "../support/wait.ts";
 
 /** Whether a purge could begin: it takes the lock exclusively and does not wait. */
 function canPurge(basedir: string): boolean {
@@ -53,7 +55,7 @@ testUnless(
     assert(canPurge(store.basedir));
     await using stalled = await StalledRestore.start(store);
     assert(!canPurge(store.basedir));
-    assertImage(await stalled.readAll(), store.image);
+    assertBytes(await stalled.readAll(), store.image);
     assertEquals(await stalled.ended, null);
     assert(canPurge(store.basedir));
   },
@@ -80,7 +82,7 @@ testUnless(
       onEvent: (event) => watch.onEvent(event as never),
     });
     await watch.until("locking");
-    await eventually(() => !canPurge(store.basedir), "the lock");
+    await until(() => !canPurge(store.basedir), "the lock");
     await running;
     assert(canPurge(store.basedir));
   },
@@ -113,7 +115,7 @@ testUnless(
     await using second = await StalledRestore.start(store, { lockTimeoutMs: 0 });
     assert(!canPurge(store.basedir));
     const images = await Promise.all([first.readAll(), second.readAll()]);
-    for (const image of images) assertImage(image, store.image);
+    for (const image of images) assertBytes(image, store.image);
     assertEquals(await first.ended, null);
     assertEquals(await second.ended, null);
     // The backup is still there.

@@ -5,17 +5,13 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { assertImage, assertSuccess, extract, type Outcome } from "../cli/harness.ts";
+import { assertSuccess, extract } from "../cli/harness.ts";
 import { SampleStore, Seq } from "../cli/sample_store.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { applyRbdDiff } from "../support/rbd_diff.ts";
-import {
-  LoopDevice,
-  loopDeviceProblem,
-  programProblem,
-  run,
-  Scratch,
-  testUnless,
-} from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
+import { type Outcome } from "../support/tool.ts";
 
 /** The stub, compiled. */
 class StubLibc implements Disposable {
@@ -27,7 +23,7 @@ class StubLibc implements Disposable {
     const source = new URL("stub_libc.c", import.meta.url).pathname;
     const compile = (name: string, ...options: string[]) => {
       const path = this.#scratch.file(name);
-      run("cc", "-O2", "-Wall", "-Werror", ...options, "-shared", "-fPIC", "-o", path, source);
+      runSync("cc", "-O2", "-Wall", "-Werror", ...options, "-shared", "-fPIC", "-o", path, source);
       return path;
     };
     this.env = {
@@ -100,7 +96,7 @@ for (const options of TO_FILE) {
     async () => {
       const output = store.file("image", oldContent());
       assertSuccess(await extractBadly([...options, store.revision.path, output]));
-      assertImage(Deno.readFileSync(output), store.image);
+      assertBytes(Deno.readFileSync(output), store.image);
     },
   );
 }
@@ -108,13 +104,13 @@ for (const options of TO_FILE) {
 testUnless(problem, "A restore to a pipe is right with short and interrupted calls", async () => {
   const outcome = await extractBadly([store.revision.path, "-"]);
   assertSuccess(outcome);
-  assertImage(outcome.stdout, store.image);
+  assertBytes(outcome.stdout, store.image);
 });
 
 testUnless(problem, "A diff for Ceph is right with short and interrupted calls", async () => {
   const outcome = await extractBadly(["--format=rbd-diff", store.revision.path, "-"]);
   assertSuccess(outcome);
-  assertImage(applyRbdDiff(outcome.stdout), store.image);
+  assertBytes(applyRbdDiff(outcome.stdout), store.image);
 });
 
 testUnless(
@@ -123,7 +119,7 @@ testUnless(
   async () => {
     using device = new LoopDevice(16 * CHUNK_BYTES);
     assertSuccess(await extractBadly([store.revision.path, device.path]));
-    assertImage(device.read().subarray(0, store.image.length), store.image);
+    assertBytes(device.read().subarray(0, store.image.length), store.image);
   },
 );
 

@@ -7,8 +7,9 @@
 
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { makeFifo } from "../cli/harness.ts";
-import { eventually, EventWatch, type FaultStore } from "./fault_store.ts";
+import { makeFifo } from "../support/machine.ts";
+import { until } from "../support/wait.ts";
+import { EventWatch, type FaultStore } from "./fault_store.ts";
 
 let count = 0;
 
@@ -46,7 +47,7 @@ export class StalledRestore implements AsyncDisposable {
     const stalled = new StalledRestore(store, { ...options, onEvent });
     const { progress } = await watch.until("restoring");
     // Its one worker writes the first chunk as soon as it has it.
-    await eventually(() => progress().decodedBytes >= CHUNK_BYTES, "the first chunk");
+    await until(() => progress().decodedBytes >= CHUNK_BYTES, "the first chunk");
     return stalled;
   }
 

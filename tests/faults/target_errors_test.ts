@@ -7,16 +7,11 @@ import { Errno } from "../../lib/linux/errno.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { fuseTest, type Site } from "../cli/fuse_harness.ts";
-import {
-  assertFailure,
-  assertImage,
-  assertSuccess,
-  extract,
-  type Outcome,
-  RunningTool,
-  TOOL,
-} from "../cli/harness.ts";
-import { Mount, mountProblem, programProblem, run, testUnless } from "../support/machine.ts";
+import { assertFailure, assertSuccess, extract } from "../cli/harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { Mount, mountProblem, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
+import { EXTRACT, type Outcome, RunningTool } from "../support/tool.ts";
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 
@@ -50,11 +45,11 @@ for (const room of [400, 5 * CHUNK_BYTES / KIB / 2, 5 * CHUNK_BYTES / KIB + 4, 2
         const byte = failedByte(outcome, output, "ENOSPC");
         assert(byte < store.image.length);
         if (threads === "1") {
-          assertImage(Deno.readFileSync(output).subarray(0, byte), store.image.subarray(0, byte));
+          assertBytes(Deno.readFileSync(output).subarray(0, byte), store.image.subarray(0, byte));
         }
-        run("mount", "-o", "remount,size=64m", disk.path);
+        runSync("mount", "-o", "remount,size=64m", disk.path);
         assertSuccess(await extract(["--update", store.revision.path, output]));
-        assertImage(Deno.readFileSync(output), store.image);
+        assertBytes(Deno.readFileSync(output), store.image);
       },
     );
   }
@@ -83,7 +78,7 @@ Deno.test("A limit that a redirected standard output comes to is EFBIG at that b
     assertStringIncludes(outcome.stderr, "(EFBIG)");
     const written = Deno.readFileSync(image);
     assertEquals(written.length, blocks * KIB);
-    assertImage(written, store.image.subarray(0, written.length));
+    assertBytes(written, store.image.subarray(0, written.length));
   }
 });
 
@@ -109,7 +104,7 @@ for (const seq of [0, 3, 6]) {
         assert(byte > writeFrom - 1_048_576, `${byte}`);
         mount.set();
         assertSuccess(await restore("--update"));
-        assertImage(content(), store.image);
+        assertBytes(content(), store.image);
       },
     );
   }
@@ -119,7 +114,7 @@ fuseTest("A target that takes less than it is given is written all the same", as
   const { mount, restore, content } = await setUp(site);
   mount.set({ shortWrites: true });
   assertSuccess(await restore());
-  assertImage(content(), store.image);
+  assertBytes(content(), store.image);
 });
 
 fuseTest(
@@ -135,7 +130,7 @@ fuseTest(
       ],
     });
     assertSuccess(await restore("--no-sync"));
-    assertImage(content(), store.image);
+    assertBytes(content(), store.image);
   },
 );
 
@@ -172,7 +167,7 @@ fuseTest(
     Deno.writeFileSync(`${mount.directory}/image`, new Uint8Array(store.image.length).fill(0x55));
     mount.set({ match: "image", readEvery: 3 });
     assertSuccess(await restore("--update"));
-    assertImage(content(), store.image);
+    assertBytes(content(), store.image);
     mount.set({ match: "image", readEvery: 1 });
     const outcome = await restore("--verify-target");
     assertEquals(outcome.code, TARGET, outcome.stderr);
@@ -185,7 +180,7 @@ async function updateUnreadable(errno: string): Promise<{ outcome: Outcome; path
   const path = store.file(`unreadable ${errno}`, store.image);
   await using tool = new RunningTool([
     ...["strace", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", "trace=pread64"],
-    ...["-e", `inject=pread64:error=${errno}`, ...TOOL],
+    ...["-e", `inject=pread64:error=${errno}`, ...EXTRACT],
     ...["--json", "--update", store.revision.path, path],
   ]);
   return { outcome: await tool.outcome(), path };
@@ -200,7 +195,7 @@ for (const errno of ["EIO", "ENODATA", "EREMOTEIO", "EILSEQ", "EBADMSG"]) {
       assertEquals(outcome.code, 0, outcome.stderr);
       const summary = JSON.parse(outcome.stderr.trimEnd().split("\n").at(-1)!);
       assertEquals(summary.sameBytes, 0);
-      assertImage(Deno.readFileSync(path), store.image);
+      assertBytes(Deno.readFileSync(path), store.image);
     },
   );
 }

@@ -6,7 +6,7 @@ import { CatalogReader } from "../../lib/store/catalog.ts";
 import { CHUNK_BYTES, CHUNK_ENCODINGS, CHUNK_HEADER_BYTES } from "../../lib/store/layout.ts";
 import { readRevisionMap, readRevisionSize } from "../../lib/store/revision_map.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { assertImage } from "../cli/harness.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { randomFrom } from "../support/random.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { decodedBy } from "./decoded.ts";
@@ -91,7 +91,7 @@ Deno.test("A restore with a cut chunk file fails and names it, or leaves zeros a
     assertEquals(badRanges.map(({ offset }) => offset), [2 * CHUNK_BYTES]);
     const expected = store.image.slice();
     expected.fill(0, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES);
-    assertImage(Deno.readFileSync(output), expected);
+    assertBytes(Deno.readFileSync(output), expected);
   }
 });
 
@@ -125,7 +125,7 @@ Deno.test("Metadata cut at any length never spoils the list, nor a restore by pa
   Deno.writeFileSync(path, good.subarray(0, good.length >> 1));
   const output = store.file("image");
   await store.restore({ output });
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
 });
 
 Deno.test("An empty tag, or one cut short, makes the directory no store", async () => {

@@ -12,7 +12,8 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "../assert.ts";
-import { assertImage, makeFifo } from "../cli/harness.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { makeFifo } from "../support/machine.ts";
 import type { Death } from "./dying_worker.ts";
 import { FaultStore } from "./fault_store.ts";
 
@@ -50,7 +51,7 @@ for (const [death, says] of DEATHS) {
         assertStringIncludes(error.message, says);
       }
       await store.restore({ output, threads: 3, update: true });
-      assertImage(Deno.readFileSync(output), store.image);
+      assertBytes(Deno.readFileSync(output), store.image);
     });
   }
 }
@@ -63,7 +64,7 @@ Deno.test("A restore to a pipe ends when a worker dies that others wait for", as
   const error = await assertRejects(() => store.restore({ output: fifo, threads: 3 }), WorkerError);
   assertStringIncludes(error.message, "unreachable");
   const { stdout } = await reading;
-  assertImage(stdout, store.image.subarray(0, stdout.length));
+  assertBytes(stdout, store.image.subarray(0, stdout.length));
 });
 
 Deno.test("A mount's worker that dies fails the read that it was at, and another takes its place", async () => {
@@ -80,7 +81,7 @@ Deno.test("A mount's worker that dies fails the read that it was at, and another
     const chunk = { dir: store.basedir, id: store.revision.ids[seq]! };
     const bytes = await loader.load(chunk, { isAhead: false, takePage: () => page })!.done;
     assertEquals(bytes, CHUNK_BYTES);
-    assertImage(page.bytes.slice(), store.contentAt(seq));
+    assertBytes(page.bytes.slice(), store.contentAt(seq));
   };
   const results = await Promise.allSettled([load(0), load(1), load(2)]);
   const [first, ...others] = results;

@@ -6,14 +6,8 @@
 
 import { findPartition, readPartitionTable } from "../../lib/image/partition_table.ts";
 import { assert, assertEquals } from "../assert.ts";
-import {
-  LoopDevice,
-  loopDeviceProblem,
-  programProblem,
-  run,
-  Scratch,
-  testUnless,
-} from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 
 interface SfdiskTable {
   readonly label: string;
@@ -37,13 +31,17 @@ const GPT_SCRIPT =
 /** Has sfdisk partition a disk. */
 function partitionDisk(path: string, script: string): void {
   const quoted = script.replaceAll("'", `'\\''`);
-  run("bash", "-c", `printf '%s' '${quoted}' | sfdisk -q --no-reread --no-tell-kernel '${path}'`);
+  runSync(
+    "bash",
+    "-c",
+    `printf '%s' '${quoted}' | sfdisk -q --no-reread --no-tell-kernel '${path}'`,
+  );
 }
 
 /** Compares both readings, and returns how many partitions there are. */
 function compare(path: string): number {
   const { label, sectorsize, partitions }: SfdiskTable =
-    JSON.parse(run("sfdisk", "--json", path)).partitiontable;
+    JSON.parse(runSync("sfdisk", "--json", path)).partitiontable;
   using file = Deno.openSync(path);
   const table = readPartitionTable({
     bytes: file.seekSync(0, Deno.SeekMode.End),
@@ -97,7 +95,7 @@ for (const [name, script] of [["MBR", DOS_SCRIPT], ["GPT", GPT_SCRIPT]] as const
     `readPartitionTable() reads as sfdisk does: ${name}, 4096 bytes a sector`,
     () => {
       using device = new LoopDevice(BYTES, { sectorBytes: 4096 });
-      run("dd", "if=/dev/zero", `of=${device.path}`, "bs=1M", "count=64");
+      runSync("dd", "if=/dev/zero", `of=${device.path}`, "bs=1M", "count=64");
       partitionDisk(device.path, script);
       assert(compare(device.path) >= 3);
     },

@@ -1,6 +1,7 @@
 import { findSignature, SIGNATURE_BYTES } from "../../lib/image/signatures.ts";
 import { assertEquals } from "../assert.ts";
-import { programProblem, run, Scratch, testUnless } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 
 const MIB = 1_048_576;
 
@@ -40,7 +41,7 @@ for (const [command, mib, name, copies] of MADE) {
     using scratch = new Scratch();
     const path = scratch.file("volume", "");
     Deno.truncateSync(path, mib * MIB);
-    run(...command as [string, ...string[]], path);
+    runSync(...command as [string, ...string[]], path);
     assertEquals(findSignature(readStart(path)), name);
     for (const at of copies) assertEquals(findSignature(readStart(path, at)), null, `at ${at}`);
     assertEquals(findSignature(readStart(path, 512)), null);

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { programProblem, run, Scratch } from "../support/machine.ts";
+import { Scratch } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 
 /** Why nothing can be compiled here; `null` if it can. */
 export const compilerProblem = programProblem("cc");
@@ -13,6 +14,6 @@ export const compilerProblem = programProblem("cc");
 export function runC(source: string): string {
   using scratch = new Scratch();
   const program = scratch.file("program");
-  run("cc", "-o", program, scratch.file("program.c", source));
-  return run(program);
+  runSync("cc", "-o", program, scratch.file("program.c", source));
+  return runSync(program);
 }

@@ -3,7 +3,8 @@ import { closeFd, openFd, OpenFlag, readAt } from "../../lib/linux/files.ts";
 import { lengthOfFd, nextDataRange } from "../../lib/linux/file_space.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
-import { LoopDevice, loopDeviceProblem, run, Scratch, testUnless } from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../support/machine.ts";
+import { runSync } from "../support/programs.ts";
 
 const MIB = 1_048_576;
 
@@ -48,7 +49,7 @@ Deno.test("lengthOfFd() returns a length, or says that there is none", () => {
   using scratch = new Scratch();
   assertEquals(withFd(scratch.file("file", new Uint8Array(77)), (fd) => lengthOfFd(fd)), 77);
   const fifo = scratch.file("fifo");
-  run("mkfifo", fifo);
+  runSync("mkfifo", fifo);
   const error = withFd(
     fifo,
     (fd) => assertThrows(() => lengthOfFd(fd, fifo), OsError),

@@ -7,8 +7,8 @@ import {
 } from "../../lib/linux/headroom.ts";
 import { assert, assertEquals } from "../assert.ts";
 import "../support/libraries.ts";
+import { programProblem, runSync, scriptCommand } from "../support/programs.ts";
 import { testUnless } from "../support/test_unless.ts";
-import { programProblem, run, scriptCommand } from "../support/machine.ts";
 import { compilerProblem, runC } from "./c_program.ts";
 
 const GIB = 2 ** 30;
@@ -17,7 +17,7 @@ const GIB = 2 ** 30;
  * Runs code in a process of its own under limits that prlimit(1) sets. @returns What it printed.
  */
 function underLimits(limits: string, code: string): string {
-  return run("sh", "-c", `exec prlimit ${limits} -- ${scriptCommand(code)}`);
+  return runSync("sh", "-c", `exec prlimit ${limits} -- ${scriptCommand(code)}`);
 }
 
 const prlimit = programProblem("prlimit");

@@ -2,8 +2,7 @@ import { OsError } from "../../lib/errors.ts";
 import { closeFd, openFd, OpenFlag, writeAll } from "../../lib/linux/files.ts";
 import { readBeginning, readText, writeText } from "../../lib/linux/paths.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { makeFifo } from "../cli/harness.ts";
-import { Scratch } from "../support/machine.ts";
+import { makeFifo, Scratch } from "../support/machine.ts";
 
 Deno.test("readBeginning() reads up to the end or the bound, at any length", () => {
   using scratch = new Scratch();

@@ -11,7 +11,8 @@ import { MOUNT } from "../../lib/cli/mount_command.ts";
 import type { Option } from "../../lib/cli/option.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
-import { programProblem, run, Scratch } from "../support/machine.ts";
+import { Scratch } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import { COMPLETIONS, SHELLS } from "./shells.ts";
 
 const TABLES: readonly (readonly [line: string, options: readonly Option<unknown>[]])[] = [
@@ -67,7 +68,7 @@ class Place implements Disposable {
 for (const { name: shell, problem, syntaxCheck, fileOf, complete } of SHELLS) {
   testUnless(problem, `${shell} reads the completions of both tools`, () => {
     for (const tool of ["backy-extract", "backy-fuse"]) {
-      run(shell, ...syntaxCheck, COMPLETIONS + fileOf(tool));
+      runSync(shell, ...syntaxCheck, COMPLETIONS + fileOf(tool));
     }
   });
 

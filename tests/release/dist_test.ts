@@ -15,7 +15,8 @@ import {
   assertThrows,
 } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
-import { programProblem, run, Scratch } from "../support/machine.ts";
+import { Scratch } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NAME = `backy-extract-${config.version}-x86_64-linux`;
@@ -52,13 +53,16 @@ testUnless(problem, "A release is the same bytes, whenever and from wherever it 
   using scratch = new Scratch();
   const first = pack(standIns(scratch, "a"), scratch.file("out"));
   const second = pack(standIns(scratch, "z z"), scratch.file("elsewhere"));
-  assertEquals(run("sha256sum", first).split(" ")[0], run("sha256sum", second).split(" ")[0]);
+  assertEquals(
+    runSync("sha256sum", first).split(" ")[0],
+    runSync("sha256sum", second).split(" ")[0],
+  );
 });
 
 testUnless(problem, "A release has all files, with their modes, of root, at one time", () => {
   using scratch = new Scratch();
   const archive = pack(standIns(scratch, "a"), scratch.file("out"));
-  const lines = run("tar", "--utc", "--full-time", "-tvzf", archive).split("\n");
+  const lines = runSync("tar", "--utc", "--full-time", "-tvzf", archive).split("\n");
   for (const line of lines) assertMatch(line, / root\/root .* 2023-11-14 22:13:20 /);
   const files = lines.map((line) => `${line.slice(0, 10)} ${line.split(`${NAME}/`)[1]}`);
   const plain = (path: string) => `-rw-r--r-- ${path}`;
@@ -85,10 +89,10 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
 
 testUnless(problem, "What the documents of a release link to is in it", () => {
   using scratch = new Scratch();
-  run("tar", "-C", scratch.path, "-xzf", pack(standIns(scratch, "a"), scratch.file("out")));
+  runSync("tar", "-C", scratch.path, "-xzf", pack(standIns(scratch, "a"), scratch.file("out")));
   const root = `${scratch.file(NAME)}/`;
   // Those in lib and wasm are about the sources, and link to them.
-  const documents = run("sh", "-c", `cd '${root}' && ls *.md docs/*.md`).split("\n");
+  const documents = runSync("sh", "-c", `cd '${root}' && ls *.md docs/*.md`).split("\n");
   let links = 0;
   for (const document of documents) {
     const text = Deno.readTextFileSync(root + document);
@@ -104,12 +108,12 @@ testUnless(problem, "What the documents of a release link to is in it", () => {
 testUnless(problem, "A release's checksums are right, inside and beside the archive", () => {
   using scratch = new Scratch();
   const archive = pack(standIns(scratch, "a"), scratch.file("out"));
-  run("sh", "-c", `cd '${scratch.file("out")}' && sha256sum -c ${NAME}.tar.gz.sha256`);
-  run("tar", "-C", scratch.path, "-xzf", archive);
-  const checked = run("sh", "-c", `cd '${scratch.file(NAME)}' && sha256sum -c SHA256SUMS`);
-  const files = run("sh", "-c", `cd '${scratch.file(NAME)}' && find . -type f`).split("\n");
+  runSync("sh", "-c", `cd '${scratch.file("out")}' && sha256sum -c ${NAME}.tar.gz.sha256`);
+  runSync("tar", "-C", scratch.path, "-xzf", archive);
+  const checked = runSync("sh", "-c", `cd '${scratch.file(NAME)}' && sha256sum -c SHA256SUMS`);
+  const files = runSync("sh", "-c", `cd '${scratch.file(NAME)}' && find . -type f`).split("\n");
   assertEquals(checked.split("\n").length, files.length - 1);
-  assertEquals(run(`${scratch.file(NAME)}/backy-fuse`), "backy-fuse");
+  assertEquals(runSync(`${scratch.file(NAME)}/backy-fuse`), "backy-fuse");
 });
 
 testUnless(
@@ -117,14 +121,20 @@ testUnless(
   "The README's commands install all of a release where no folder is there yet",
   () => {
     using scratch = new Scratch();
-    run("tar", "-C", scratch.path, "-xzf", pack(standIns(scratch, "a"), scratch.file("out")));
+    runSync("tar", "-C", scratch.path, "-xzf", pack(standIns(scratch, "a"), scratch.file("out")));
     const root = scratch.file("root");
     const readme = Deno.readTextFileSync(`${ROOT}README.md`);
     const commands = [...readme.matchAll(/^# (install .*)$/gm)].map(([, command]) => command!);
     assert(commands.length > 0);
     const script = commands.join("\n").replaceAll(/ \/(?=usr|etc)/g, ' "$1"/');
-    run("sh", "-ec", `cd "$2"; ${script}`, "sh", root, scratch.file(NAME));
-    const installed = run("sh", "-c", 'cd "$1" && find . -type f -printf "%m %P\n"', "sh", root);
+    runSync("sh", "-ec", `cd "$2"; ${script}`, "sh", root, scratch.file(NAME));
+    const installed = runSync(
+      "sh",
+      "-c",
+      'cd "$1" && find . -type f -printf "%m %P\n"',
+      "sh",
+      root,
+    );
     const expected = ["backy-extract", "backy-fuse"].flatMap((tool) => [
       `644 usr/share/bash-completion/completions/${tool}`,
       `644 usr/local/share/zsh/site-functions/_${tool}`,
@@ -133,7 +143,7 @@ testUnless(
       `755 usr/local/bin/${tool}`,
     ]);
     assertEquals(installed.split("\n").toSorted(), expected.toSorted());
-    run(
+    runSync(
       "cmp",
       `${root}/usr/share/bash-completion/completions/backy-fuse`,
       `${scratch.file(NAME)}/completions/backy-fuse.bash`,
@@ -161,26 +171,26 @@ testUnless(denortProblem, "build.ts makes the same executables in another folder
   using scratch = new Scratch();
   const copy = scratch.file("another folder");
   Deno.mkdirSync(copy);
-  run(
+  runSync(
     "sh",
     "-c",
     `cd '${ROOT}' && cp -r deno.json import_map.json deno.lock *.ts lib wasm release '${copy}'`,
   );
-  const cache: string = JSON.parse(run(Deno.execPath(), "info", "--json")).denoDir;
+  const cache: string = JSON.parse(runSync(Deno.execPath(), "info", "--json")).denoDir;
   Deno.mkdirSync(scratch.file("cache"));
-  run("cp", "-r", `${cache}/npm`, scratch.file("cache/npm"));
+  runSync("cp", "-r", `${cache}/npm`, scratch.file("cache/npm"));
   const builds = [[ROOT, cache, "here"], [copy, scratch.file("cache"), "there"]] as const;
   for (const [folder, cache, output] of builds) {
-    run(
+    runSync(
       ...["env", `DENO_DIR=${cache}`, Deno.execPath(), "run", "-A"] as const,
       ...[`${folder}/release/build.ts`, "--output", scratch.file(output)],
     );
   }
   for (const tool of ["backy-extract", "backy-fuse"]) {
-    run("cmp", scratch.file(`here/${tool}`), scratch.file(`there/${tool}`));
+    runSync("cmp", scratch.file(`here/${tool}`), scratch.file(`there/${tool}`));
     // What it was made from and where is nobody's business.
     for (const path of [ROOT, cache]) {
-      run("sh", "-c", '! grep -qaF "$1" "$2"', "sh", path, scratch.file(`here/${tool}`));
+      runSync("sh", "-c", '! grep -qaF "$1" "$2"', "sh", path, scratch.file(`here/${tool}`));
     }
   }
 });

@@ -6,7 +6,8 @@
 
 import { writeCompletions } from "../../release/completions.ts";
 import { assert } from "../assert.ts";
-import { programProblem, Scratch } from "../support/machine.ts";
+import { Scratch } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
 
 /** A folder with the completions as they are released. */
 export const COMPLETIONS = `${Deno.makeTempDirSync({ prefix: "backy_extract_completions_" })}/`;

@@ -12,7 +12,8 @@ import {
 } from "../../release/portable/pack.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { testUnless } from "../support/test_unless.ts";
-import { programProblem, run, Scratch } from "../support/machine.ts";
+import { Scratch } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 
 const FOLDER = new URL("../../release/portable/stub/", import.meta.url).pathname;
 const machine = Deno.build.arch;
@@ -73,7 +74,7 @@ function compileBy(
   ...options: string[]
 ): Uint8Array<ArrayBuffer> {
   const path = scratch.file("program");
-  run(compiler, "-o", path, ...options, "-fPIE", "-x", "c", scratch.file("program.c", PROGRAM));
+  runSync(compiler, "-o", path, ...options, "-fPIE", "-x", "c", scratch.file("program.c", PROGRAM));
   const program = Deno.readFileSync(path);
   const whole = new Uint8Array(program.length + APPENDED.length);
   whole.set(program);
@@ -310,7 +311,12 @@ testUnless(portableProblem, "packPortable() wants all libraries that are needed"
 
 testUnless(portableProblem, "A portable executable is static to whoever looks at it", () => {
   using scratch = new Scratch();
-  const headers = run("readelf", "--program-headers", "--wide", packProgram(scratch, "portable"));
+  const headers = runSync(
+    "readelf",
+    "--program-headers",
+    "--wide",
+    packProgram(scratch, "portable"),
+  );
   assert(!/INTERP|DYNAMIC/.test(headers), headers);
 });
 
@@ -440,7 +446,13 @@ for (const [name, prefix] of [["x86_64", "x86_64-linux-gnu-"], ["aarch64", "aarc
     compilerProblem(cc, ld, objcopy),
     `The stub's bytes for ${name} are those of its source`,
     () => {
-      const bytes = run("env", `CC=${cc}`, `LD=${ld}`, `OBJCOPY=${objcopy}`, `${FOLDER}build.sh`);
+      const bytes = runSync(
+        "env",
+        `CC=${cc}`,
+        `LD=${ld}`,
+        `OBJCOPY=${objcopy}`,
+        `${FOLDER}build.sh`,
+      );
       assertEquals(`${bytes}\n`, Deno.readTextFileSync(`${FOLDER}${name}.hex`));
     },
   );
@@ -450,7 +462,7 @@ for (const [name, prefix] of [["x86_64", "x86_64-linux-gnu-"], ["aarch64", "aarc
 function compilerProblem(cc: string, ld: string, objcopy: string): string | null {
   const absent = programProblem(cc, ld, objcopy);
   if (absent !== null) return absent;
-  const version = (program: string) => run(program, "--version").split("\n")[0]!;
+  const version = (program: string) => runSync(program, "--version").split("\n")[0]!;
   const isSame = /\b12\.2\.0$/.test(version(cc)) && /\b2\.40$/.test(version(ld));
   return isSame ? null : `${version(cc)}, ${version(ld)}: not gcc 12.2.0 and binutils 2.40`;
 }

@@ -4,9 +4,9 @@ import { FlockOperation, tryFlock } from "../../lib/linux/locks.ts";
 import type { ChunkReason } from "../../lib/work/messages.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { assertImage } from "../cli/harness.ts";
+import { assertBytes, dataBytesOf } from "../support/bytes.ts";
 import { damageChunk } from "./damage_kinds.ts";
-import { CHUNK_BYTES, dataBytesOf, Scene, type SceneRevision, type SceneStore } from "./scene.ts";
+import { CHUNK_BYTES, Scene, type SceneRevision, type SceneStore } from "./scene.ts";
 
 const LETTERS = "abcBdaef";
 const SIZE = 8 * CHUNK_BYTES - 1000;
@@ -57,7 +57,7 @@ function expectedImage(): Uint8Array {
 Deno.test("restore() takes each chunk from the first directory that has a good copy", async () => {
   const output = scene.file();
   const { report, events } = await scene.restore({ ...options(), output });
-  assertImage(Deno.readFileSync(output), expectedImage());
+  assertBytes(Deno.readFileSync(output), expectedImage());
   const [second, third] = also as [string, string];
   assertEquals(report.lentChunks, [{ dir: second, chunks: 2 }, { dir: third, chunks: 3 }]);
   // The error says what is wrong in the revision's own directory.
@@ -78,7 +78,7 @@ Deno.test("restore() tries the other directories in the order given", async () =
   const output = scene.file();
   const reversed = also.toReversed();
   const { report } = await scene.restore({ ...options(), also: reversed, output });
-  assertImage(Deno.readFileSync(output), expectedImage());
+  assertBytes(Deno.readFileSync(output), expectedImage());
   assertEquals(report.lentChunks, [{ dir: reversed[0]!, chunks: 4 }, {
     dir: reversed[1]!,
     chunks: 1,
@@ -87,7 +87,7 @@ Deno.test("restore() tries the other directories in the order given", async () =
 
 Deno.test("restore() borrows a chunk for each of its seqs in a stream", async () => {
   const { report, bytes } = await scene.stream(options());
-  assertImage(bytes, expectedImage());
+  assertBytes(bytes, expectedImage());
   assertEquals(report.lentChunks.map(({ chunks }) => chunks), [2, 3]);
 });
 
@@ -97,7 +97,7 @@ Deno.test("restore() verifies chunks of other directories even if told not to ve
   const expected = expectedImage();
   // The only chunk of the own directory that looks right but is not.
   expected.fill(1, 6 * CHUNK_BYTES, 7 * CHUNK_BYTES);
-  assertImage(Deno.readFileSync(output), expected);
+  assertBytes(Deno.readFileSync(output), expected);
   assertEquals(report.lentChunks.map(({ chunks }) => chunks), [1, 3]);
   assertEquals(report.badRanges.map(({ reason }) => reason), ["header"]);
 });
@@ -107,7 +107,7 @@ Deno.test("restore() that updates borrows only what it must write", async () => 
   content.fill(0xaa, CHUNK_BYTES, CHUNK_BYTES + 10); // "b"
   const output = scene.file(content);
   const { report } = await scene.restore({ ...options(), update: true, output });
-  assertImage(Deno.readFileSync(output), expectedImage());
+  assertBytes(Deno.readFileSync(output), expectedImage());
   assertEquals(report.lentChunks.map(({ chunks }) => chunks), [1, 0]);
   assertEquals(report.writtenBytes, dataBytesOf(revision.image.subarray(0, CHUNK_BYTES)));
 });
@@ -133,7 +133,7 @@ Deno.test("restore() finds its first chunk in another directory", async () => {
   // Refused before the target was touched.
   assertThrows(() => Deno.statSync(output), Deno.errors.NotFound);
   await scene.restore({ revision: path, output, also: [other.basedir] });
-  assertImage(Deno.readFileSync(output), image);
+  assertBytes(Deno.readFileSync(output), image);
 });
 
 /** Tries to lock a directory as a purge does. */

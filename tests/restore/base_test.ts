@@ -2,10 +2,10 @@ import { RevisionError, TargetError, UsageError } from "../../lib/errors.ts";
 import { OpenFlag } from "../../lib/linux/files.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { assertImage, makeFifo } from "../cli/harness.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, makeFifo, testUnless } from "../support/machine.ts";
 import { bootRecord } from "../image/table_builder.ts";
-import { CHUNK_BYTES, dataBytesOf, fill, patch, patched, Scene } from "./scene.ts";
+import { assertBytes, dataBytesOf, fill, patch, patched } from "../support/bytes.ts";
+import { CHUNK_BYTES, Scene } from "./scene.ts";
 import type { SceneRevision, SceneRevisionOptions } from "./scene.ts";
 
 /** An image by its letters and by what it lacks to whole chunks. */
@@ -127,7 +127,7 @@ for (const [name, { base: baseShape, image: shape, kept }] of Object.entries(CAS
     for (const sparse of ["auto", "never", "always"] as const) {
       const output = scene.file(before);
       const { report } = await scene.restore({ revision: path, base: base.path, output, sparse });
-      assertImage(Deno.readFileSync(output), withPoison(image, kept, image.length));
+      assertBytes(Deno.readFileSync(output), withPoison(image, kept, image.length));
       const others = [...shape.letters].map((_, seq) => seq).filter((seq) => !kept.includes(seq));
       assertEquals([report.keptSeqs, report.keptBytes], [kept.length, bytesAt(image, kept)]);
       const written = sparse === "never"
@@ -153,7 +153,7 @@ testUnless(
       await scene.restore({ revision: path, base: base.path, output: device.path });
       const expected = patched(fill(device.bytes), 0, before);
       expected.set(withPoison(image, kept, image.length));
-      assertImage(device.read(), expected);
+      assertBytes(device.read(), expected);
     }
   },
 );
@@ -202,7 +202,7 @@ Deno.test("restore() takes a base by its name beside the revision, and from anot
   for (const [base, held] of [["Near", near], [near.path, near], [far.path, far]] as const) {
     const output = scene.file(withPoison(held.image, [0, 2], held.image.length));
     const { report, events } = await scene.restore({ revision: path, base, output });
-    assertImage(Deno.readFileSync(output), withPoison(image, [0, 2], image.length));
+    assertBytes(Deno.readFileSync(output), withPoison(image, [0, 2], image.length));
     assertEquals(report.keptSeqs, 2);
     const maps = events.flatMap((event) => event.type === "reading-map" ? [event.path] : []);
     assertEquals(maps, [path, held.path]);
@@ -210,7 +210,7 @@ Deno.test("restore() takes a base by its name beside the revision, and from anot
   const output = scene.file(image);
   const missing = () => scene.restore({ revision: path, base: "Missing", output });
   await assertRejects(missing, RevisionError);
-  assertImage(Deno.readFileSync(output), image);
+  assertBytes(Deno.readFileSync(output), image);
 });
 
 Deno.test("restore() does not write over the map of its base", async () => {
@@ -239,7 +239,7 @@ Deno.test("restore() with a base refuses a target that cannot hold it", async ()
     `Cannot restore to "${short}": it holds ${3 * CHUNK_BYTES - 1} bytes (12 MiB), the base ` +
       `revision ${3 * CHUNK_BYTES} bytes (12 MiB); use --update instead of --base`,
   );
-  assertImage(Deno.readFileSync(short), base.image.subarray(1));
+  assertBytes(Deno.readFileSync(short), base.image.subarray(1));
   for (const stream of ["/dev/null", makeFifo(scene.file()), "-"]) {
     await assertRejects(() => restore(stream), TargetError, "this needs a file or block device");
   }
@@ -247,7 +247,7 @@ Deno.test("restore() with a base refuses a target that cannot hold it", async ()
   const shorter = scene.store.add("Shorter", "aB");
   const output = scene.file(shorter.image);
   await scene.restore({ revision: shorter.path, base: base.path, output });
-  assertImage(Deno.readFileSync(output), shorter.image);
+  assertBytes(Deno.readFileSync(output), shorter.image);
   assertEquals(image.length, base.image.length);
 });
 
@@ -279,7 +279,7 @@ Deno.test("restore() of a range with a base touches what differs within it", asy
     expected.set(image.subarray(from * CHUNK_BYTES, to * CHUNK_BYTES), from * CHUNK_BYTES);
   }
   expected.fill(0, 4 * CHUNK_BYTES, end);
-  assertImage(Deno.readFileSync(output), expected);
+  assertBytes(Deno.readFileSync(output), expected);
   assertEquals([report.keptSeqs, report.keptBytes], [2, CHUNK_BYTES + 100]);
 });
 
@@ -301,7 +301,7 @@ Deno.test("restore() of a partition with a base touches what differs within it",
   const expected = fill(end - start, POISON);
   expected.set(image.subarray(start, CHUNK_BYTES), 0);
   expected.set(image.subarray(2 * CHUNK_BYTES, 3 * CHUNK_BYTES), 2 * CHUNK_BYTES - start);
-  assertImage(Deno.readFileSync(output), expected);
+  assertBytes(Deno.readFileSync(output), expected);
   const short = scene.file(fill(end - start - 1));
   await assertRejects(() => scene.restore({ ...options, output: short }), TargetError, "it holds");
 });
@@ -326,7 +326,7 @@ Deno.test("restore() of a partition refuses a base that has it elsewhere", async
       `Cannot restore partition 1 with that base: there it has bytes ${from} to ${to - 1}, here ` +
         `${start} to ${end - 1}`,
     );
-    assertImage(Deno.readFileSync(output), fill(end));
+    assertBytes(Deno.readFileSync(output), fill(end));
   }
 });
 
@@ -337,14 +337,14 @@ Deno.test("restore() reads back all of the target, including what the base promi
   const options = { revision: path, base: base.path, verifyTarget: true };
   const kept = scene.file(base.image);
   const { report } = await scene.restore({ ...options, output: kept });
-  assertImage(Deno.readFileSync(kept), image);
+  assertBytes(Deno.readFileSync(kept), image);
   assertEquals([report.rewrittenBytes, report.keptSeqs], [0, 5]);
   // A target that does not hold the base, at a chunk, in zeros, and in the last chunk.
   const wrong = base.image.slice();
   for (const at of [5, 3 * CHUNK_BYTES + 5, image.length - 1]) wrong[at]! ^= 0xff;
   const output = scene.file(wrong);
   const { report: healed, events } = await scene.restore({ ...options, output });
-  assertImage(Deno.readFileSync(output), image);
+  assertBytes(Deno.readFileSync(output), image);
   assertEquals(healed.rewrittenBytes, CHUNK_BYTES + 65_536 + CHUNK_BYTES - 77);
   const rounds = events.flatMap((event) => event.type === "reading-back" ? [event.round] : []);
   assertEquals(rounds, [1, 2]);

@@ -1,9 +1,9 @@
 import { TargetError } from "../../lib/errors.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { assertImage } from "../cli/harness.ts";
+import { assertBytes, dataBytesOf, fill } from "../support/bytes.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
 import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
-import { CHUNK_BYTES, dataBytesOf, fill, GRANULE_BYTES, Scene } from "./scene.ts";
+import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 
 const GIB = 2 ** 30;
 
@@ -26,7 +26,7 @@ for (const [letters, missing] of FULL) {
     for (const threads of [1, 3]) {
       const { bytes, report } = await scene.stream({ revision: path, format: "rbd-diff", threads });
       for (const before of [new Uint8Array(0), fill(size), fill(size + 1), fill(size >> 1)]) {
-        assertImage(applyRbdDiff(bytes, before), image);
+        assertBytes(applyRbdDiff(bytes, before), image);
       }
       const { records } = readRbdDiff(bytes);
       const sum = (isZero: boolean) =>
@@ -65,7 +65,7 @@ for (const [name, { base: from, image: to, touched }] of Object.entries(DIFFEREN
     const base = add("Base", from), { path, image } = add("Revision", to);
     const options = { revision: path, base: base.path, format: "rbd-diff" } as const;
     const { bytes, report } = await scene.stream(options);
-    assertImage(applyRbdDiff(bytes, base.image), image);
+    assertBytes(applyRbdDiff(bytes, base.image), image);
     const { imageBytes, records } = readRbdDiff(bytes);
     assertEquals(imageBytes, image.length);
     const seqs = records.flatMap(({ offset, length }) => {
@@ -152,7 +152,7 @@ testUnless(loopDeviceProblem(), "restore() streams no records to a device", asyn
   const { path } = scene.store.add("Revision", "a");
   const options = { revision: path, output: device.path, format: "rbd-diff" } as const;
   await assertRejects(() => scene.restore(options), TargetError, "a diff is a stream");
-  assertImage(device.read(), fill(device.bytes));
+  assertBytes(device.read(), fill(device.bytes));
 });
 
 Deno.test("restore() needs the first chunk of a stream too", async () => {

@@ -4,11 +4,18 @@ import { FlockOperation, tryFlock } from "../../lib/linux/locks.ts";
 import { dryRun } from "../../lib/restore/dry_run.ts";
 import type { RestoreEvent, RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { assertImage, makeFifo } from "../cli/harness.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
-import { programProblem, run, testUnless } from "../support/machine.ts";
+import { assertBytes, fill } from "../support/bytes.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  makeFifo,
+  Mount,
+  mountProblem,
+} from "../support/machine.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import { damageChunk } from "./damage_kinds.ts";
-import { CHUNK_BYTES, fill, Scene, type SceneRevision } from "./scene.ts";
+import { CHUNK_BYTES, Scene, type SceneRevision } from "./scene.ts";
 
 const LETTERS = "aB.0acd";
 const SIZE = 7 * CHUNK_BYTES - 3_000_000;
@@ -75,7 +82,7 @@ Deno.test("dryRun() leaves a file as it is", async () => {
     const after = Deno.statSync(output);
     assertEquals([after.size, after.blocks], [before.size, before.blocks]);
     assertEquals([after.mtime, after.ctime], [before.mtime, before.ctime]);
-    assertImage(Deno.readFileSync(output), fill(SIZE + 100));
+    assertBytes(Deno.readFileSync(output), fill(SIZE + 100));
     Deno.removeSync(output);
   }
 });
@@ -84,7 +91,7 @@ testUnless(loopDeviceProblem(), "dryRun() leaves a device as it is", async () =>
   using device = new LoopDevice(7 * CHUNK_BYTES);
   for (const [options] of WAYS) {
     await survey({ ...options, output: device.path });
-    assertImage(device.read(), fill(device.bytes));
+    assertBytes(device.read(), fill(device.bytes));
   }
 });
 
@@ -93,7 +100,7 @@ Deno.test("dryRun() with a base finds only what differs", async () => {
   const output = scene.file(fill(SIZE));
   const { report } = await survey({ base, output });
   assertEquals([report.readBytes, report.keptSeqs], [fileBytes([1]), 6]);
-  assertImage(Deno.readFileSync(output), fill(SIZE));
+  assertBytes(Deno.readFileSync(output), fill(SIZE));
 });
 
 Deno.test("dryRun() to a pipe needs no reader, and writes nothing", async () => {
@@ -155,7 +162,7 @@ testUnless(
     const { path, ids } = scene.store.add("Revision", "a");
     // On many file systems a directory has a size that a chunk's file could have.
     using device = new LoopDevice(8 * CHUNK_BYTES);
-    run("mkfs.ext2", "-q", "-F", "-O", "^dir_index", device.path);
+    runSync("mkfs.ext2", "-q", "-F", "-O", "^dir_index", device.path);
     using mount = new Mount(device.path);
     const file = scene.store.chunkFile(ids[0]);
     damageChunk(file, "missing");

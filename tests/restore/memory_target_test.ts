@@ -5,9 +5,9 @@ import { dryRun } from "../../lib/restore/dry_run.ts";
 import type { RestoreEvent, RestoreOptions } from "../../lib/restore/restore.ts";
 import { openBlockIo } from "../../lib/target/block_kinds.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { assertImage } from "../cli/harness.ts";
+import { assertBytes, dataBytesOf, fill, patched } from "../support/bytes.ts";
 import { MemoryTarget } from "../target/memory_target.ts";
-import { CHUNK_BYTES, dataBytesOf, fill, GRANULE_BYTES, patched, Scene } from "./scene.ts";
+import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 import type { SceneRevision } from "./scene.ts";
 
 const LETTERS = "aB..c0aB.d";
@@ -46,7 +46,7 @@ for (const threads of [1, 3]) {
   Deno.test(`restore() to memory that holds other things zeroes what is zeros (${threads} threads)`, async () => {
     using target = new MemoryTarget("dirty", SIZE + 100, fill(SIZE + 100));
     const { report } = await restore(target, { threads });
-    assertImage(image(target), revision.image);
+    assertBytes(image(target), revision.image);
     assertEquals(target.content.slice(SIZE), fill(100) as Uint8Array);
     assertEquals(report.writtenBytes, dataBytesOf(revision.image));
     assertEquals(target.calls, ["finish"]);
@@ -58,7 +58,7 @@ Deno.test("restore() to memory that is known to be zeros leaves them alone", asy
   // Nobody looks at it, and nobody writes it.
   target.content[3 * CHUNK_BYTES] = 1;
   await restore(target, { sync: false });
-  assertImage(image(target), patched(revision.image, 3 * CHUNK_BYTES, fill(1, 1)));
+  assertBytes(image(target), patched(revision.image, 3 * CHUNK_BYTES, fill(1, 1)));
 });
 
 Deno.test("restore() updates memory: what it holds already is not written", async () => {
@@ -70,7 +70,7 @@ Deno.test("restore() updates memory: what it holds already is not written", asyn
   before.fill(0xee, 3 * CHUNK_BYTES + GRANULE_BYTES, 3 * CHUNK_BYTES + GRANULE_BYTES + 3);
   using target = new MemoryTarget("old", SIZE, before);
   const { report, events } = await restore(target, { update: true, threads: 1 });
-  assertImage(image(target), revision.image);
+  assertBytes(image(target), revision.image);
   const [first, second] = [4, 7].map((seq) =>
     dataBytesOf(revision.image.subarray(seq * CHUNK_BYTES, (seq + 1) * CHUNK_BYTES))
   ) as [number, number];
@@ -86,7 +86,7 @@ Deno.test("restore() restores a range to memory, and touches nothing else", asyn
   const range = { offset: CHUNK_BYTES + 12_345, length: 5 * CHUNK_BYTES };
   await restore(target, { range });
   const wanted = revision.image.subarray(range.offset, range.offset + range.length);
-  assertImage(image(target), patched(fill(SIZE), range.offset, wanted));
+  assertBytes(image(target), patched(fill(SIZE), range.offset, wanted));
 });
 
 /** Bytes that the memory loses before it is read back: data, and zeros that were never written. */
@@ -106,7 +106,7 @@ Deno.test("restore() reads memory back, and writes again what it lost", async ()
       verifyTarget: true,
       onEvent: losing(target, [1]),
     });
-    assertImage(image(target), revision.image);
+    assertBytes(image(target), revision.image);
     assertEquals(report.rewrittenBytes, CHUNK_BYTES + GRANULE_BYTES);
     assertEquals(target.calls, ["flush", "flush", "finish"]);
   }

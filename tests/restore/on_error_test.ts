@@ -3,11 +3,11 @@ import type { ChunkReason } from "../../lib/work/messages.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
-import { allocatedBytes, assertImage } from "../cli/harness.ts";
+import { assertBytes, dataBytesOf, fill, patch, readRange } from "../support/bytes.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
-import { LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
+import { allocatedBytes, LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import { damageChunk } from "./damage_kinds.ts";
-import { CHUNK_BYTES, dataBytesOf, fill, GRANULE_BYTES, patch, readRange, Scene } from "./scene.ts";
+import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 import type { SceneRevision, SceneRun } from "./scene.ts";
 
 const LAST_BYTES = 300_001;
@@ -77,7 +77,7 @@ for (const sparse of ["auto", "never", "always"] as const) {
     for (const content of [undefined, fill(SIZE + 10)]) {
       const output = scene.file(content);
       assertTold(await restore({ output, sparse }));
-      assertImage(Deno.readFileSync(output), expected);
+      assertBytes(Deno.readFileSync(output), expected);
       // If everything is to be allocated, so are the bad ranges.
       if (sparse === "never") assert(allocatedBytes(output) >= SIZE);
     }
@@ -91,8 +91,8 @@ for (const sparse of ["auto", "never", "always"] as const) {
       assertTold(await restore({ output: device.path, sparse }));
       const after = device.read();
       const image = sparse === "always" ? trusted(SIZE) : expected;
-      assertImage(after.subarray(0, SIZE), image);
-      assertImage(after.subarray(SIZE), fill(after.length - SIZE));
+      assertBytes(after.subarray(0, SIZE), image);
+      assertBytes(after.subarray(SIZE), fill(after.length - SIZE));
     },
   );
 }
@@ -112,7 +112,7 @@ Deno.test("restore() leaves zeros for bad chunks in a part of a file that keeps 
     const image = fill(SIZE);
     // All of the range is bad except for one seq of zeros.
     image.fill(0, start, end);
-    assertImage(Deno.readFileSync(output), image);
+    assertBytes(Deno.readFileSync(output), image);
   }
 });
 
@@ -122,7 +122,7 @@ for (const verifyTarget of [false, true]) {
       const output = scene.file(content);
       const run = await restore({ output, update: true, verifyTarget });
       assertTold(run);
-      assertImage(Deno.readFileSync(output), expected);
+      assertBytes(Deno.readFileSync(output), expected);
       assertEquals(run.report.rewrittenBytes, verifyTarget ? 0 : null);
     }
   });
@@ -136,7 +136,7 @@ Deno.test("restore() that updates finds no damage where the target holds the chu
   assertEquals(report.badRanges.map(({ offset }) => offset / CHUNK_BYTES), stale);
   const image = revision.image.slice();
   for (const seq of stale) image.fill(0, seq * CHUNK_BYTES, (seq + 1) * CHUNK_BYTES);
-  assertImage(Deno.readFileSync(output), image);
+  assertBytes(Deno.readFileSync(output), image);
 });
 
 testUnless(
@@ -145,7 +145,7 @@ testUnless(
   async () => {
     using device = new LoopDevice(9 * CHUNK_BYTES, { sectorBytes: 4096 });
     assertTold(await restore({ output: device.path, update: true, verifyTarget: true }));
-    assertImage(readRange(device.path, 0, SIZE), expected);
+    assertBytes(readRange(device.path, 0, SIZE), expected);
   },
 );
 
@@ -153,7 +153,7 @@ Deno.test("restore() streams zeros for bad chunks", async () => {
   for (const threads of [1, 3]) {
     const run = await scene.stream({ revision: revision.path, onError: "zero", threads });
     assertTold(run);
-    assertImage(run.bytes, expected);
+    assertBytes(run.bytes, expected);
   }
 });
 
@@ -164,7 +164,7 @@ Deno.test("restore() streams records of zeros for bad chunks", async () => {
     format: "rbd-diff",
   });
   assertTold(run);
-  assertImage(applyRbdDiff(run.bytes, fill(SIZE)), expected);
+  assertBytes(applyRbdDiff(run.bytes, fill(SIZE)), expected);
   const zeroed = readRbdDiff(run.bytes).records.filter(({ data }) => data === null);
   for (const [seq] of DAMAGE) {
     const length = seq === 8 ? LAST_BYTES : CHUNK_BYTES;

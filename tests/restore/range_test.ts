@@ -1,12 +1,13 @@
 import { ChunkCorruptError, ChunkMissingError, TargetError, UsageError } from "../../lib/errors.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
-import { allocatedBytes, assertImage } from "../cli/harness.ts";
 import { gptImage } from "../image/table_builder.ts";
-import { LoopDevice, loopDeviceProblem, programProblem, run } from "../support/machine.ts";
+import { assertBytes, fill, patch, patched } from "../support/bytes.ts";
+import { allocatedBytes, LoopDevice, loopDeviceProblem } from "../support/machine.ts";
 import { testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import { damageChunk } from "./damage_kinds.ts";
-import { CHUNK_BYTES, fill, GRANULE_BYTES, patch, patched, Scene } from "./scene.ts";
+import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 import type { SceneRevision } from "./scene.ts";
 
 const SIZE = 6 * CHUNK_BYTES + 1_000_001;
@@ -64,7 +65,7 @@ for (const [name, range] of Object.entries(RANGES)) {
       for (const how of [{}, { sparse: "never" }, { update: true }] as const) {
         const output = scene.file(oldBytes === null ? undefined : fill(oldBytes, OLD));
         const { report } = await restore({ output, range: asked, ...how });
-        assertImage(Deno.readFileSync(output), expected(oldBytes ?? 0, range));
+        assertBytes(Deno.readFileSync(output), expected(oldBytes ?? 0, range));
         assertEquals(report.dataBytes + report.zeroBytes, end - start);
         assertEquals(report.extent, { start, end, targetStart: start });
         Deno.removeSync(output);
@@ -74,7 +75,7 @@ for (const [name, range] of Object.entries(RANGES)) {
 
   Deno.test(`restore() streams just the range: ${name}`, async () => {
     const { bytes, report } = await scene.stream({ revision: revision.path, range: asked });
-    assertImage(bytes, revision.image.subarray(start, end));
+    assertBytes(bytes, revision.image.subarray(start, end));
     assertEquals(report.writtenBytes, end - start);
   });
 }
@@ -97,7 +98,7 @@ for (const sectorBytes of [512, 4096]) {
             range: { offset: start, length: end - start },
             ...how,
           });
-          assertImage(device.read(), content);
+          assertBytes(device.read(), content);
         }
       }
     },
@@ -108,7 +109,7 @@ Deno.test("restore() of a range without a length goes to the end of the image", 
   const output = scene.file();
   const start = 5 * CHUNK_BYTES + 17;
   await restore({ output, range: { offset: start, length: null } });
-  assertImage(Deno.readFileSync(output), expected(0, [start, SIZE]));
+  assertBytes(Deno.readFileSync(output), expected(0, [start, SIZE]));
   assert(allocatedBytes(output) < 2 * CHUNK_BYTES, "what lies before has storage");
 });
 
@@ -118,7 +119,7 @@ Deno.test("restore() of a range of a file makes holes for zeros, even if told to
     const output = scene.file(fill(SIZE, OLD));
     await restore({ output, range: { offset: start, length: end - start }, sparse });
     const before = fill(SIZE, OLD);
-    assertImage(
+    assertBytes(
       Deno.readFileSync(output),
       patched(before, start, revision.image.subarray(start, end)),
     );
@@ -135,7 +136,7 @@ testUnless(
     await restore({ output: device.path, range, sparse: "always" });
     const content = device.read();
     assert(content.subarray(2 * CHUNK_BYTES, end).every((byte) => byte === 0xaa));
-    assertImage(content.subarray(0, start), fill(start, 0xaa));
+    assertBytes(content.subarray(0, start), fill(start, 0xaa));
   },
 );
 
@@ -171,12 +172,12 @@ function partitionedImage(scene: Scene, label: keyof typeof SFDISK) {
   // Removes what would be taken for a table.
   patch(path, 0, new Uint8Array(MIB));
   patch(path, plain.length - MIB, new Uint8Array(MIB));
-  run(
+  runSync(
     "bash",
     "-c",
     `printf '%s' '${SFDISK[label]}' | sfdisk -q --no-reread --no-tell-kernel '${path}'`,
   );
-  const { partitiontable } = JSON.parse(run("sfdisk", "--json", path));
+  const { partitiontable } = JSON.parse(runSync("sfdisk", "--json", path));
   const table: { node: string; start: number; size: number }[] = partitiontable.partitions;
   const partitions = table.map(({ node, start, size }) => ({
     number: Number(node.slice(path.length).replace("p", "")),
@@ -202,10 +203,10 @@ for (const label of ["dos", "gpt"] as const) {
         const part = image.subarray(start, end);
         const output = scene.file(fill(end - start + 5));
         const { report } = await scene.restore({ revision: path, output, partition: number });
-        assertImage(Deno.readFileSync(output), part);
+        assertBytes(Deno.readFileSync(output), part);
         assertEquals(report.extent, { start, end, targetStart: 0 });
         const { bytes } = await scene.stream({ revision: path, partition: number });
-        assertImage(bytes, part);
+        assertBytes(bytes, part);
         patch(output, 77, fill(1));
         const update = {
           revision: path,
@@ -215,7 +216,7 @@ for (const label of ["dos", "gpt"] as const) {
           verifyTarget: true,
         };
         const { report: updated } = await scene.restore(update);
-        assertImage(Deno.readFileSync(output), part);
+        assertBytes(Deno.readFileSync(output), part);
         assertEquals(updated.rewrittenBytes, 0);
         assert(updated.writtenBytes <= CHUNK_BYTES);
       }
@@ -243,7 +244,7 @@ testUnless(
       for (const sparse of ["auto", "never"] as const) {
         using device = new LoopDevice(2 * CHUNK_BYTES, { sectorBytes });
         await scene.restore({ revision: path, output: device.path, partition: 3, sparse });
-        assertImage(device.read(), patched(fill(device.bytes), 0, plain.subarray(start, end)));
+        assertBytes(device.read(), patched(fill(device.bytes), 0, plain.subarray(start, end)));
       }
     }
     using small = new LoopDevice(MIB);
@@ -270,7 +271,7 @@ Deno.test("restore() takes the chunks of the partition table from any directory"
   await assertRejects(() => scene.restore({ ...options, onError: "zero" }), ChunkCorruptError);
   await assertRejects(() => scene.restore({ ...options, verify: false }), ChunkCorruptError);
   const { report } = await scene.restore({ ...options, also: [other.basedir] });
-  assertImage(Deno.readFileSync(output), plain.subarray(9000 * 512, 9008 * 512));
+  assertBytes(Deno.readFileSync(output), plain.subarray(9000 * 512, 9008 * 512));
   assertEquals(report.badRanges, []);
   damageChunk(scene.store.chunkFile(ids[0]), "missing");
   await assertRejects(() => scene.restore(options), ChunkMissingError);

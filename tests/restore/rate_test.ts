@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "../assert.ts";
 import type { PoolProgress } from "../../lib/work/pool.ts";
 import { check } from "../../lib/check/check.ts";
-import { assertImage } from "../cli/harness.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { CHUNK_BYTES, Scene } from "./scene.ts";
 
 /** Time that is made up for, see `lib/work/throttle.ts`, and differences of clocks. */
@@ -18,7 +18,7 @@ Deno.test("restore() and check() read chunk files no faster than they are told",
     const { report } = await scene.restore({ revision: path, readBytesPerSecond, ...how });
     const neededMs = report.readBytes / readBytesPerSecond * 1000 - TOLERANCE_MS;
     assert(report.elapsedMs >= neededMs, `${report.elapsedMs} ms, not ${neededMs}`);
-    if (how.output !== undefined) assertImage(Deno.readFileSync(output), image);
+    if (how.output !== undefined) assertBytes(Deno.readFileSync(output), image);
   }
   const report = await check({ revisions: [path], threads: 2, readBytesPerSecond });
   assertEquals(report.readBytes, unlimited.readBytes);

@@ -9,8 +9,9 @@ import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "../assert.ts";
 import "../support/libraries.ts";
-import { assertImage, makeFifo, openIdleReader } from "../cli/harness.ts";
 import { SampleStore, Seq } from "../cli/sample_store.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { makeFifo, openIdleReader } from "../support/machine.ts";
 
 let store: SampleStore;
 Deno.test.beforeAll(() => void (store = new SampleStore()));
@@ -46,7 +47,7 @@ const DISTINCT = [Seq.FIRST, Seq.HOLES, Seq.UNALIGNED_ZEROS, Seq.LAST];
 Deno.test("restore() to a file reports each distinct chunk once, and zeros as not written", async () => {
   const output = store.file("image");
   const { report } = await run({ output });
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
   const { elapsedMs, ...numbers } = report;
   assert(elapsedMs > 0);
   assertEquals(numbers, {
@@ -228,5 +229,5 @@ Deno.test("restore() streams a long run of zeros without room for it", async () 
 Deno.test("restore() may run several times at once in one process", async () => {
   const outputs = ["a", "b", "c"].map((name) => store.file(`at-once-${name}`));
   await Promise.all(outputs.map((output) => run({ output, threads: 1 })));
-  for (const output of outputs) assertImage(Deno.readFileSync(output), store.image);
+  for (const output of outputs) assertBytes(Deno.readFileSync(output), store.image);
 });

@@ -11,11 +11,10 @@ import { restore, type RestoreEvent, type RestoreOptions } from "../../lib/resto
 import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { GRANULE_BYTES } from "../../lib/target/target.ts";
-import { copyFifo, makeFifo } from "../cli/harness.ts";
 import "../support/libraries.ts";
 import { addRevision, chunkFile, imageOf, makeStore } from "../support/store_builder.ts";
 import type { ChunkContent } from "../support/store_builder.ts";
-import { Scratch } from "../support/machine.ts";
+import { copyFifo, makeFifo, Scratch } from "../support/machine.ts";
 
 export { CHUNK_BYTES, GRANULE_BYTES };
 

@@ -2,25 +2,18 @@ import { ChunkMissingError, InterruptedError, TargetError } from "../../lib/erro
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
-import { allocatedBytes, assertImage, makeFifo } from "../cli/harness.ts";
+import { assertBytes, dataBytesOf, fill, patch, patched } from "../support/bytes.ts";
 import {
+  allocatedBytes,
   LoopDevice,
   loopDeviceProblem,
+  makeFifo,
   Scratch,
   sysProblem,
   testUnless,
 } from "../support/machine.ts";
 import { damageChunk } from "./damage_kinds.ts";
-import {
-  CHUNK_BYTES,
-  dataBytesOf,
-  fill,
-  GRANULE_BYTES,
-  patch,
-  patched,
-  Scene,
-  type SceneRevision,
-} from "./scene.ts";
+import { CHUNK_BYTES, GRANULE_BYTES, Scene, type SceneRevision } from "./scene.ts";
 
 const LETTERS = "aB..c0aB.d";
 const LAST_BYTES = 2_000_001;
@@ -98,7 +91,7 @@ for (const [name, before] of Object.entries(BEFORE)) {
     for (const { path } of revisions) {
       const output = scene.file(before());
       const { report, events } = await update({ revision: path, output });
-      assertImage(Deno.readFileSync(output), image);
+      assertBytes(Deno.readFileSync(output), image);
       assertEquals([report.writtenBytes, report.sameBytes], [written, same]);
       const restoring = events.find(({ type }) => type === "restoring");
       assert(restoring?.type === "restoring" && restoring.isUpdate);
@@ -112,7 +105,7 @@ Deno.test("restore() that updates creates a missing file", async () => {
   for (const sparse of ["auto", "never", "always"] as const) {
     const output = scene.file();
     const { report } = await update({ output, sparse });
-    assertImage(Deno.readFileSync(output), image);
+    assertBytes(Deno.readFileSync(output), image);
     assertEquals(report.writtenBytes, dataBytesOf(image));
     if (sparse === "never") assert(allocatedBytes(output) >= SIZE);
     else assert(allocatedBytes(output) < dataBytesOf(image) + CHUNK_BYTES);
@@ -127,7 +120,7 @@ Deno.test("restore() that updates with sparse=never leaves no holes", async () =
     else Deno.writeFileSync(output, before);
     assert(before !== image || allocatedBytes(output) < SIZE);
     await update({ output, sparse: "never" });
-    assertImage(Deno.readFileSync(output), image);
+    assertBytes(Deno.readFileSync(output), image);
     assert(allocatedBytes(output) >= SIZE, `${allocatedBytes(output)}`);
     const { report } = await update({ output, sparse: "never" });
     assertEquals([report.writtenBytes, report.sameBytes], [0, SIZE]);
@@ -137,7 +130,7 @@ Deno.test("restore() that updates with sparse=never leaves no holes", async () =
 Deno.test("restore() that updates trusts no zeros, whatever it is told", async () => {
   const output = scene.file(fill(SIZE));
   await update({ output, sparse: "always" });
-  assertImage(Deno.readFileSync(output), image);
+  assertBytes(Deno.readFileSync(output), image);
 });
 
 Deno.test("restore() that updates keeps holes, and makes some where zeros were data", async () => {
@@ -180,7 +173,7 @@ Deno.test("restore() that updates completes an interrupted restore", async () =>
     clearInterval(timer);
     const before = Deno.readFileSync(output);
     const { report } = await update({ output });
-    assertImage(Deno.readFileSync(output), image);
+    assertBytes(Deno.readFileSync(output), image);
     const { written, same } = costOf(before, "auto");
     assertEquals([report.writtenBytes, report.sameBytes], [written, same]);
     assert(report.sameBytes > 0);
@@ -212,7 +205,7 @@ Deno.test("restore() that updates without verification writes nothing twice", as
   const update = () => scene.restore({ revision: path, output, update: true, verify: false });
   assertEquals((await update()).report.writtenBytes, image.length);
   assertEquals((await update()).report.writtenBytes, 0);
-  assertImage(Deno.readFileSync(output), patched(image, CHUNK_BYTES, fill(CHUNK_BYTES, 1)));
+  assertBytes(Deno.readFileSync(output), patched(image, CHUNK_BYTES, fill(CHUNK_BYTES, 1)));
 });
 
 Deno.test("restore() whose update is refused leaves a longer target alone", async () => {
@@ -253,7 +246,7 @@ for (const sectorBytes of [512, 4096]) {
         for (const sparse of ["auto", "never"] as const) {
           patch(device.path, 0, content);
           const { report } = await update({ output: device.path, sparse });
-          assertImage(device.read(), patched(content, 0, image));
+          assertBytes(device.read(), patched(content, 0, image));
           const { written, same } = costOf(content, sparse);
           assertEquals([report.writtenBytes, report.sameBytes], [written, same]);
         }

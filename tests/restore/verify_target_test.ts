@@ -1,11 +1,12 @@
 import { TargetError } from "../../lib/errors.ts";
 import type { RestoreEvent, RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
-import { assertImage } from "../cli/harness.ts";
+import { assertBytes, fill, patch, patched, readRange } from "../support/bytes.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
-import { programProblem, run, testUnless } from "../support/machine.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import { damageChunk } from "./damage_kinds.ts";
-import { CHUNK_BYTES, fill, GRANULE_BYTES, patch, patched, readRange, Scene } from "./scene.ts";
+import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 import type { SceneRevision } from "./scene.ts";
 
 const LETTERS = "aB..c0a";
@@ -73,7 +74,7 @@ Deno.test("restore() reads a target back, and finds nothing to write again", asy
     for (const content of [undefined, fill(SIZE + 1)]) {
       const output = scene.file(content);
       const { report, events } = await restore({ output, sparse });
-      assertImage(Deno.readFileSync(output), revision.image);
+      assertBytes(Deno.readFileSync(output), revision.image);
       assertEquals([report.rewrittenBytes, report.isSynced], [0, true]);
       assertEquals(roundsOf(events), ["restoring", "flushing", "reading-back 1"]);
       const [readingBack] = events.filter((event) => event.type === "reading-back");
@@ -88,7 +89,7 @@ for (const [name, loss] of Object.entries(LOSSES)) {
       const output = scene.file();
       const onEvent = whenReadBack({ 1: () => lose(output, loss) });
       const { report, events } = await restore({ output, onEvent, ...options });
-      assertImage(Deno.readFileSync(output), revision.image);
+      assertBytes(Deno.readFileSync(output), revision.image);
       assertEquals(report.rewrittenBytes, loss.rewrittenBytes);
       assertEquals(roundsOf(events), [
         // What others wrote is flushed before the target is compared.
@@ -157,12 +158,12 @@ Deno.test("restore() notices that a target has lost its end", async () => {
 Deno.test("restore() accepts holes in place of zeros that were written", async () => {
   const output = scene.file(fill(SIZE));
   const punch = () => {
-    run("fallocate", "-p", "-o", String(2 * CHUNK_BYTES), "-l", String(CHUNK_BYTES), output);
+    runSync("fallocate", "-p", "-o", String(2 * CHUNK_BYTES), "-l", String(CHUNK_BYTES), output);
   };
   // An update writes all zeros here, because an old file has no range that is known to be zeros.
   const options = { output, sparse: "never", update: true } as const;
   const { report } = await restore({ ...options, onEvent: whenReadBack({ 1: punch }) });
-  assertImage(Deno.readFileSync(output), revision.image);
+  assertBytes(Deno.readFileSync(output), revision.image);
   assertEquals(report.rewrittenBytes, 0);
 });
 
@@ -176,7 +177,7 @@ Deno.test("restore() reads back only the part that it wrote", async () => {
   const { report } = await restore({ output, range: { offset, length }, onEvent });
   const expected = patched(fill(SIZE), offset, revision.image.subarray(offset, offset + length));
   expected[offset - 1] = expected[offset + length] = 0x77;
-  assertImage(Deno.readFileSync(output), expected);
+  assertBytes(Deno.readFileSync(output), expected);
   assertEquals(report.rewrittenBytes, 10);
 });
 
@@ -190,12 +191,12 @@ Deno.test("restore() does not hold zeros for bad chunks against the target", asy
   const options = { revision: path, output, verifyTarget: true, onError: "zero" } as const;
   const { report } = await scene.restore(options);
   assertEquals([report.rewrittenBytes, report.badRanges.length], [0, 2]);
-  assertImage(Deno.readFileSync(output), expected);
+  assertBytes(Deno.readFileSync(output), expected);
   // A good chunk is lost too, so that both rounds meet the bad ones.
   const onEvent = whenReadBack({ 1: () => patch(output, 0, fill(1)) });
   const { report: healed } = await scene.restore({ ...options, onEvent });
   assertEquals([healed.rewrittenBytes, healed.badRanges.length], [CHUNK_BYTES, 2]);
-  assertImage(Deno.readFileSync(output), expected);
+  assertBytes(Deno.readFileSync(output), expected);
 });
 
 Deno.test("restore() without verification can read back what it wrote", async () => {
@@ -205,7 +206,7 @@ Deno.test("restore() without verification can read back what it wrote", async ()
   const output = scene.file();
   const options = { revision: path, output, verify: false, verifyTarget: true };
   assertEquals((await scene.restore(options)).report.rewrittenBytes, 0);
-  assertImage(Deno.readFileSync(output), patched(image, CHUNK_BYTES, fill(CHUNK_BYTES, 1)));
+  assertBytes(Deno.readFileSync(output), patched(image, CHUNK_BYTES, fill(CHUNK_BYTES, 1)));
 });
 
 Deno.test("restore() refuses to read back what cannot be read", async () => {
@@ -225,8 +226,8 @@ testUnless(
         const onEvent = whenReadBack({ 1: () => lose(backing, loss) });
         const { report } = await restore({ output: device.path, onEvent });
         assertEquals(report.rewrittenBytes, loss.rewrittenBytes, `byte ${loss.at}`);
-        assertImage(readRange(backing, 0, SIZE), revision.image);
-        assertImage(readRange(backing, SIZE, CHUNK_BYTES), fill(7 * CHUNK_BYTES - SIZE));
+        assertBytes(readRange(backing, 0, SIZE), revision.image);
+        assertBytes(readRange(backing, SIZE, CHUNK_BYTES), fill(7 * CHUNK_BYTES - SIZE));
       }
     }
   },
@@ -266,7 +267,7 @@ testUnless(
   "restore() reads a file back from its storage",
   async () => {
     using device = new LoopDevice(64 * 1_048_576);
-    run("mkfs.ext4", "-q", "-F", "-b", "4096", device.path);
+    runSync("mkfs.ext4", "-q", "-F", "-b", "4096", device.path);
     using mount = new Mount(device.path);
     const { backing } = device;
     const output = `${mount.path}/image`;
@@ -286,6 +287,6 @@ testUnless(
     const { report } = await restore({ output, onEvent });
     assert(isLost);
     assertEquals(report.rewrittenBytes, CHUNK_BYTES);
-    assertImage(Deno.readFileSync(output), revision.image);
+    assertBytes(Deno.readFileSync(output), revision.image);
   },
 );

@@ -7,7 +7,8 @@ import { OsError } from "../../lib/errors.ts";
 import { Errno, osError, rethrowLack } from "../../lib/linux/errno.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import { addRevision, makeStore, sampleBytes } from "../support/store_builder.ts";
-import { programProblem, run, Scratch, scriptCommand, testUnless } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync, scriptCommand } from "../support/programs.ts";
 
 Deno.test("rethrowLack() throws on what says nothing of the file, and nothing else", () => {
   const cases: [errno: number, advice: string][] = [
@@ -57,7 +58,7 @@ function readWithoutDescriptors(basedir: string): string[] {
     }
     console.log(codes.join());
   `;
-  return run("sh", "-c", `exec prlimit --nofile=60:60 -- ${scriptCommand(code)}`).split(",");
+  return runSync("sh", "-c", `exec prlimit --nofile=60:60 -- ${scriptCommand(code)}`).split(",");
 }
 
 testUnless(

@@ -11,7 +11,8 @@ import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { canLockExclusively } from "../support/flock.ts";
 import "../support/libraries.ts";
 import { asUser } from "../support/user.ts";
-import { mountProblem, programProblem, run, testUnless } from "../support/machine.ts";
+import { mountProblem, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 
 /** A backup directory for the lock, and what was reported about it. */
 interface Scene {
@@ -207,10 +208,10 @@ function makeReadOnly(dir: string): Disposable {
     Deno.chmodSync(dir, 0o555);
     return { [Symbol.dispose]: () => Deno.chmodSync(dir, 0o755) };
   }
-  run("mount", "--bind", dir, dir);
-  const undo = { [Symbol.dispose]: () => void run("umount", "--lazy", dir) };
+  runSync("mount", "--bind", dir, dir);
+  const undo = { [Symbol.dispose]: () => void runSync("umount", "--lazy", dir) };
   try {
-    run("mount", "-o", "remount,bind,ro", dir);
+    runSync("mount", "-o", "remount,bind,ro", dir);
     return undo;
   } catch (error) {
     undo[Symbol.dispose]();

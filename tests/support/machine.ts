@@ -8,16 +8,9 @@
 import { assert } from "../assert.ts";
 import "./libraries.ts";
 import { lockMounts } from "./mount_lock.ts";
+import { programProblem, runSync } from "./programs.ts";
 
 export { testUnless } from "./test_unless.ts";
-
-/** Runs a program to its end. @throws {Error} If it fails, with what it said. */
-export function run(program: string, ...args: string[]): string {
-  const { success, stdout, stderr } = new Deno.Command(program, { args }).outputSync();
-  const decoder = new TextDecoder();
-  if (!success) throw new Error(`${program} ${args.join(" ")}: ${decoder.decode(stderr).trim()}`);
-  return decoder.decode(stdout).trim();
-}
 
 /** A folder for one test. */
 export class Scratch implements Disposable {
@@ -47,7 +40,7 @@ export class LoopDevice implements Disposable {
   constructor(bytes: number, options: { sectorBytes?: number; isReadOnly?: boolean } = {}) {
     this.bytes = bytes;
     this.backing = this.#scratch.file("backing", new Uint8Array(bytes).fill(0xaa));
-    this.path = run(
+    this.path = runSync(
       "losetup",
       ...(options.isReadOnly ? ["-r"] : []),
       ...["-b", String(options.sectorBytes ?? 512), "-f", "--show", this.backing],
@@ -67,7 +60,7 @@ export class LoopDevice implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    run("losetup", "-d", this.path);
+    runSync("losetup", "-d", this.path);
     this.#scratch[Symbol.dispose]();
   }
 }
@@ -82,7 +75,7 @@ export class Mount implements Disposable {
   constructor(...args: string[]) {
     Deno.mkdirSync(this.path);
     try {
-      run("mount", ...args, this.path);
+      runSync("mount", ...args, this.path);
     } catch (error) {
       this.#release();
       throw error;
@@ -95,7 +88,7 @@ export class Mount implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    run("umount", "-l", this.path);
+    runSync("umount", "-l", this.path);
     this.#release();
   }
 }
@@ -132,15 +125,6 @@ export function mountProblem(): string | null {
   }
 }
 
-/** Why a program cannot be run here; `null` if it can. */
-export function programProblem(...names: string[]): string | null {
-  for (const name of names) {
-    const found = new Deno.Command("sh", { args: ["-c", `command -v ${name}`], stdout: "null" });
-    if (!found.outputSync().success) return `no ${name}`;
-  }
-  return null;
-}
-
 /** Why files cannot be made immutable here; `null` if they can. */
 export function chattrProblem(): string | null {
   const missing = programProblem("chattr");
@@ -149,34 +133,33 @@ export function chattrProblem(): string | null {
   const path = scratch.file("x", "");
   const set = new Deno.Command("chattr", { args: ["+i", path], stderr: "null" });
   if (!set.outputSync().success) return "the file system has no such attribute";
-  run("chattr", "-i", path);
+  runSync("chattr", "-i", path);
   return null;
 }
 
-/**
- * A shell command line that runs TypeScript, in which `lib("target/x.ts")` stands for the URL of a
- * module.
- */
-export function scriptCommand(code: string): string {
-  const withUrls = code.replace(
-    /lib\("([^"]+)"\)/g,
-    (_, path) => JSON.stringify(import.meta.resolve(`../../lib/${path}`)),
-  );
-  return `'${Deno.execPath()}' eval '${withUrls.replaceAll("'", `'\\''`)}'`;
+/** Bytes of storage that a file takes. */
+export function allocatedBytes(path: string): number {
+  return (Deno.statSync(path).blocks ?? 0) * 512;
 }
 
-/** Runs a shell command line. */
-export async function shell(
-  commandLine: string,
-): Promise<{ code: number; stdout: Uint8Array; stderr: string }> {
-  const command = new Deno.Command("bash", { args: ["-c", commandLine], stdin: "null" });
-  const { code, stdout, stderr } = await command.output();
-  return { code, stdout, stderr: new TextDecoder().decode(stderr) };
+/** Makes a FIFO. */
+export function makeFifo(path: string): string {
+  const { success } = new Deno.Command("mkfifo", { args: [path] }).outputSync();
+  assert(success, `Cannot make the FIFO ${path}`);
+  return path;
 }
 
-/** Asserts that two long byte strings are equal, naming the first byte at which they are not. */
-export function assertBytes(actual: Uint8Array, expected: Uint8Array): void {
-  assert(actual.length === expected.length, `${actual.length} bytes, not ${expected.length}`);
-  const at = actual.findIndex((byte, i) => byte !== expected[i]);
-  assert(at < 0, `byte ${at} is ${actual[at]}, not ${expected[at]}`);
+/** Opens a FIFO for reading at once, whether it has a writer or not, and reads nothing from it. */
+export function openIdleReader(path: string): Deno.FsFile {
+  // Linux opens a FIFO for both without waiting, see fifo(7).
+  return Deno.openSync(path, { read: true, write: true });
+}
+
+/** Reads a FIFO from its opening to its end in another process, as `cat` does, into a file. */
+export async function copyFifo(fifo: string, to: string): Promise<void> {
+  const command = new Deno.Command("sh", {
+    args: ["-c", 'timeout 60 cat "$1" >"$2"', "sh", fifo, to],
+  });
+  const { success } = await command.output();
+  assert(success);
 }

@@ -3,7 +3,8 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
-import { mountProblem, run, Scratch, testUnless } from "../support/machine.ts";
+import { mountProblem, Scratch, testUnless } from "../support/machine.ts";
+import { runSync } from "../support/programs.ts";
 
 /** What is said against a path. */
 function harmOf(path: string): string[] {
@@ -117,7 +118,7 @@ testUnless(mountProblem(), "describeHarm() recognises a backup that is mounted e
   Deno.mkdirSync(folder);
   const mounted: string[] = [];
   const bind = (from: string, to: string) => {
-    run("mount", "--bind", from, to);
+    runSync("mount", "--bind", from, to);
     mounted.push(to);
   };
   try {
@@ -128,7 +129,7 @@ testUnless(mountProblem(), "describeHarm() recognises a backup that is mounted e
     ]);
     assertEquals(harmOf(file), ["it holds the map of a revision"]);
   } finally {
-    for (const path of mounted) run("umount", path);
+    for (const path of mounted) runSync("umount", path);
   }
 });
 

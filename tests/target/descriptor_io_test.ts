@@ -2,8 +2,8 @@ import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.
 import { OsError, TargetError } from "../../lib/errors.ts";
 import { Errno } from "../../lib/linux/errno.ts";
 import { DescriptorIo, type ZeroPolicy } from "../../lib/target/descriptor_io.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { FakeTarget, PUNCH, ZERO } from "./fake_target.ts";
-import { assertBytes } from "../support/machine.ts";
 
 const MIB = 1_048_576;
 

@@ -3,14 +3,8 @@ import { openFd, OpenFlag, releaseFd } from "../../lib/linux/files.ts";
 import { describeContent } from "../../lib/target/device_content.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { PreflightOptions } from "../../lib/target/target.ts";
-import {
-  LoopDevice,
-  loopDeviceProblem,
-  programProblem,
-  run,
-  Scratch,
-  testUnless,
-} from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;
@@ -29,7 +23,7 @@ function contentAfter(mib: number, ...commands: string[]): string | null {
   using scratch = new Scratch();
   const path = scratch.file("disk", "");
   Deno.truncateSync(path, mib * MIB);
-  for (const command of commands) run("sh", "-c", `${command} '${path}'`);
+  for (const command of commands) runSync("sh", "-c", `${command} '${path}'`);
   return contentOf(path);
 }
 
@@ -104,7 +98,7 @@ testUnless(
       return checked.content;
     };
     assertEquals(content(), null);
-    run("mkfs.ext4", "-q", "-F", device.path);
+    runSync("mkfs.ext4", "-q", "-F", device.path);
     assertEquals(content(), "ext file system");
     assertEquals(content({ oldContent: "patched" }), "ext file system");
     assertEquals(content({ oldContent: "updated" }), null);

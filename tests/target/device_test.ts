@@ -3,14 +3,10 @@ import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
 import { DescriptorIo } from "../../lib/target/descriptor_io.ts";
-import {
-  assertBytes,
-  LoopDevice,
-  loopDeviceProblem,
-  Mount,
-  mountProblem,
-} from "../support/machine.ts";
-import { programProblem, run, Scratch, testUnless } from "../support/machine.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import { descriptorOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
@@ -103,7 +99,7 @@ testUnless(
   async () => {
     using store = new StoreFixture();
     using device = new LoopDevice(8 * MIB);
-    run("mkfs.ext4", "-q", device.path);
+    runSync("mkfs.ext4", "-q", device.path);
     using mount = new Mount(device.path);
     const error = assertThrows(() => preflightTarget(device.path, store.options()), TargetError);
     assertEquals(
@@ -131,13 +127,13 @@ testUnless(
     using store = new StoreFixture();
     using device = new LoopDevice(16 * MIB);
     writePartitionTable(device.path, { startSector: 2048, sectors: 16_384 });
-    run("partx", "-u", device.path);
+    runSync("partx", "-u", device.path);
     const partition = `${device.path}p1`;
     const refused = (path: string) =>
       assertThrows(() => preflightTarget(path, store.options()), TargetError).message;
     try {
       {
-        run("mkfs.ext4", "-q", partition);
+        runSync("mkfs.ext4", "-q", partition);
         using mount = new Mount(partition);
         assertEquals(
           refused(device.path),
@@ -157,7 +153,7 @@ testUnless(
           `"${mount.path}" (--force overrides this)`,
       );
     } finally {
-      run("partx", "-d", device.path);
+      runSync("partx", "-d", device.path);
     }
   },
 );
@@ -167,7 +163,7 @@ testUnless(
  * partitions.
  */
 function mountWholeDisk(path: string): Mount {
-  run("mkfs.ext4", "-q", "-F", path);
+  runSync("mkfs.ext4", "-q", "-F", path);
   return new Mount(path);
 }
 
@@ -192,8 +188,8 @@ testUnless(
   () => {
     using store = new StoreFixture();
     using device = new LoopDevice(2 * MIB);
-    run("mkswap", device.path);
-    run("swapon", device.path);
+    runSync("mkswap", device.path);
+    runSync("swapon", device.path);
     try {
       const error = assertThrows(() => preflightTarget(device.path, store.options()), TargetError);
       assertEquals(
@@ -201,7 +197,7 @@ testUnless(
         `Cannot restore to "${device.path}": it is swap space (--force overrides this)`,
       );
     } finally {
-      run("swapoff", device.path);
+      runSync("swapoff", device.path);
     }
   },
 );
@@ -211,7 +207,7 @@ function deviceMapperProblem(): string | null {
   const missing = programProblem("dmsetup");
   if (missing !== null) return missing;
   try {
-    run("dmsetup", "version");
+    runSync("dmsetup", "version");
     return null;
   } catch {
     return "no device mapper in the kernel";
@@ -225,7 +221,7 @@ testUnless(
     using store = new StoreFixture();
     using device = new LoopDevice(2 * MIB);
     const name = `target_test_${Deno.pid}`;
-    run("dmsetup", "create", name, "--table", `0 4096 linear ${device.path} 0`);
+    runSync("dmsetup", "create", name, "--table", `0 4096 linear ${device.path} 0`);
     try {
       const error = assertThrows(() => preflightTarget(device.path, store.options()), TargetError);
       assertEquals(
@@ -234,7 +230,7 @@ testUnless(
           "(--force overrides this)",
       );
     } finally {
-      run("dmsetup", "remove", name);
+      runSync("dmsetup", "remove", name);
     }
   },
 );
@@ -260,7 +256,7 @@ testUnless(
     using mount = new Mount("-t", "tmpfs", "-o", "size=2m", "tmpfs");
     Deno.writeFileSync(`${mount.path}/backing`, new Uint8Array());
     Deno.truncateSync(`${mount.path}/backing`, 16 * MIB);
-    const path = run("losetup", "-f", "--show", `${mount.path}/backing`);
+    const path = runSync("losetup", "-f", "--show", `${mount.path}/backing`);
     try {
       const imageBytes = 8 * MIB;
       using checked = preflightTarget(path, store.options({ imageBytes }));
@@ -278,7 +274,7 @@ testUnless(
       );
       target.close();
     } finally {
-      run("losetup", "-d", path);
+      runSync("losetup", "-d", path);
     }
   },
 );
@@ -289,7 +285,7 @@ testUnless(
   async () => {
     using store = new StoreFixture();
     using disk = new LoopDevice(64 * MIB);
-    run("mkfs.ext4", "-q", "-F", disk.path);
+    runSync("mkfs.ext4", "-q", "-F", disk.path);
     using mount = new Mount("-o", "errors=continue", disk.path);
     const path = `${mount.path}/existing`;
     Deno.writeTextFileSync(path, "old");
@@ -298,7 +294,7 @@ testUnless(
     const target = await checked.open();
     new DescriptorIo(descriptorOf(target), { extent: { start: 0, end: imageBytes } })
       .write(new Uint8Array(imageBytes).fill(1), 0);
-    run("mount", "-o", "remount,abort", mount.path);
+    runSync("mount", "-o", "remount,abort", mount.path);
     const error = await assertRejects(() => target.finish({ sync: true }), TargetError);
     assert(/^Cannot flush ".*": .*\((EROFS|EIO)\)$/.test(error.message), error.message);
   },

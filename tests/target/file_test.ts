@@ -2,15 +2,10 @@ import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts"
 import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { DescriptorIo } from "../../lib/target/descriptor_io.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { descriptorOf } from "./handles.ts";
-import {
-  assertBytes,
-  Mount,
-  mountProblem,
-  scriptCommand,
-  shell,
-  testUnless,
-} from "../support/machine.ts";
+import { Mount, mountProblem, testUnless } from "../support/machine.ts";
+import { scriptCommand, shell } from "../support/programs.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;

@@ -11,13 +11,10 @@ import {
   loopDeviceProblem,
   Mount,
   mountProblem,
-  programProblem,
-  run,
   Scratch,
-  scriptCommand,
-  shell,
   testUnless,
 } from "../support/machine.ts";
+import { programProblem, runSync, scriptCommand, shell } from "../support/programs.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const python = programProblem("python3");
@@ -166,7 +163,7 @@ testUnless(
       using scratch = new Scratch();
       const node = scratch.file("node");
       const rdev = Deno.statSync(path).rdev!;
-      run("mknod", node, "b", String(rdev >> 8), String(rdev & 0xff));
+      runSync("mknod", node, "b", String(rdev >> 8), String(rdev & 0xff));
       for (const name of [path, node]) {
         assertInUse(
           name,
@@ -209,11 +206,11 @@ testUnless(
       );
       assertInUse(path, new RegExp(`^${subject} is locked by pid ${flock.pid} \\(`));
     }
-    const second = run("losetup", "-f", "--show", backing);
+    const second = runSync("losetup", "-f", "--show", backing);
     try {
       assertInUse(path, new RegExp(`^${subject} is behind the loop device "${second}"$`));
     } finally {
-      run("losetup", "-d", second);
+      runSync("losetup", "-d", second);
     }
     assertFree(path);
   },
@@ -225,7 +222,7 @@ testUnless(
   () => {
     using store = new StoreFixture();
     using device = new LoopDevice(8 * 1_048_576);
-    const upper = run("losetup", "-f", "--show", device.path);
+    const upper = runSync("losetup", "-f", "--show", device.path);
     try {
       const backing = backingOf(upper);
       assert(backing !== null && backing !== "unknown");
@@ -233,7 +230,7 @@ testUnless(
       assertEquals(backing.findPath(), device.path);
       assertEquals<unknown>(backing.info, { dev, ino, rdev, isBlockDevice: true });
       assertInUse(device.path, new RegExp(`^it is behind the loop device "${upper}"$`));
-      run("mkfs.ext4", "-q", "-F", device.path);
+      runSync("mkfs.ext4", "-q", "-F", device.path);
       using mount = new Mount("-o", "ro", device.path);
       assertEquals(
         refusalOf(upper, store),
@@ -241,7 +238,7 @@ testUnless(
           `"${mount.path}" (--force overrides this)`,
       );
     } finally {
-      run("losetup", "-d", upper);
+      runSync("losetup", "-d", upper);
     }
   },
 );

@@ -10,15 +10,15 @@ import type { OldContent, PreflightOptions, SparseMode } from "../../lib/target/
 import type { ZeroPolicy } from "../../lib/target/descriptor_io.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { isReadableFd } from "../../lib/linux/descriptors.ts";
+import { assertBytes } from "../support/bytes.ts";
 import {
   LoopDevice,
   loopDeviceProblem,
   Mount,
   mountProblem,
-  run,
   testUnless,
 } from "../support/machine.ts";
-import { assertBytes } from "../support/machine.ts";
+import { runSync } from "../support/programs.ts";
 import { descriptorOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
@@ -190,7 +190,7 @@ testUnless(
 Deno.test("preflightTarget() refuses a stream if bytes will come in any order", () => {
   using store = new StoreFixture();
   const fifo = store.file("fifo");
-  run("mkfifo", fifo);
+  runSync("mkfifo", fifo);
   for (const path of ["/dev/null", fifo, "-"]) {
     const error = assertThrows(
       () => preflightTarget(path, store.options({ needsRandomAccess: true })),

@@ -6,7 +6,8 @@ import type { Target } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { descriptorOf } from "./handles.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
-import { programProblem, run, testUnless } from "../support/machine.ts";
+import { testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 /**
@@ -133,7 +134,7 @@ testUnless(loopDeviceProblem(), "Target.finish() checks where a device's name le
   await finish(device.path);
   const rdev = Deno.statSync(device.path).rdev ?? 0;
   const node = store.file("node");
-  run("mknod", node, "b", String(rdev >> 8), String(rdev & 0xff));
+  runSync("mknod", node, "b", String(rdev >> 8), String(rdev & 0xff));
   await finish(node);
   for (const targets of [[], [other.path], [store.file("file", "")]]) {
     const error = await assertRejects(() => finish(...targets), TargetError);
@@ -147,9 +148,9 @@ testUnless(
   "Target.finish() reports that the name of a new file could not be stored",
   async () => {
     using disk = new LoopDevice(16 * 1_048_576);
-    run("mkfs.ext4", "-q", "-F", disk.path);
+    runSync("mkfs.ext4", "-q", "-F", disk.path);
     using mount = new Mount("-o", "errors=continue", disk.path);
-    run("mount", "-o", "remount,abort", mount.path);
+    runSync("mount", "-o", "remount,abort", mount.path);
     const open = () =>
       new OpenedBlock({
         // Has nothing to flush itself.

@@ -2,21 +2,9 @@ import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { PreflightOptions } from "../../lib/target/target.ts";
-import {
-  LoopDevice,
-  loopDeviceProblem,
-  Mount,
-  mountProblem,
-  programProblem,
-} from "../support/machine.ts";
-import {
-  chattrProblem,
-  run,
-  Scratch,
-  scriptCommand,
-  shell,
-  testUnless,
-} from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
+import { chattrProblem, Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync, scriptCommand, shell } from "../support/programs.ts";
 import { asUser } from "../support/user.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
@@ -198,7 +186,7 @@ testUnless(chattrProblem(), "preflightTarget() says why a file cannot be changed
     ["i", folder, `${folder}/new`, `the directory "${folder}" cannot be written: `],
   ] as const;
   for (const [attribute, changed, output, prefix] of cases) {
-    run("chattr", `+${attribute}`, changed);
+    runSync("chattr", `+${attribute}`, changed);
     try {
       const word = attribute === "i" ? "immutable" : "append-only";
       assertRefused(
@@ -208,7 +196,7 @@ testUnless(chattrProblem(), "preflightTarget() says why a file cannot be changed
           `"chattr -${attribute}" ends that`,
       );
     } finally {
-      run("chattr", `-${attribute}`, changed);
+      runSync("chattr", `-${attribute}`, changed);
     }
   }
 });

@@ -5,9 +5,11 @@ import {
   rbdZeroRecord,
 } from "../../lib/target/rbd_diff.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { randomFrom } from "../support/random.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
-import { assertBytes, programProblem, run, Scratch, testUnless } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 
 const MAX = Number.MAX_SAFE_INTEGER;
 
@@ -124,7 +126,7 @@ const rbdProblem = programProblem("rbd");
 function mergeDiff(scratch: Scratch, first: Uint8Array, second: Uint8Array): Uint8Array {
   const paths = [scratch.file("first", first), scratch.file("second", second)];
   const merged = scratch.file("merged");
-  run("rbd", "--conf", "/dev/null", "--no-progress", "merge-diff", ...paths, merged);
+  runSync("rbd", "--conf", "/dev/null", "--no-progress", "merge-diff", ...paths, merged);
   const bytes = Deno.readFileSync(merged);
   Deno.removeSync(merged);
   return bytes;

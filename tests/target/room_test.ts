@@ -9,13 +9,10 @@ import {
   loopDeviceProblem,
   Mount,
   mountProblem,
-  programProblem,
-  run,
   Scratch,
-  scriptCommand,
-  shell,
   testUnless,
 } from "../support/machine.ts";
+import { programProblem, runSync, scriptCommand, shell } from "../support/programs.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;
@@ -95,7 +92,7 @@ testUnless(
   "forecastRoom() refuses nothing if the file system may compress, unless storage is allocated",
   () => {
     using device = new LoopDevice(128 * MIB);
-    run("mkfs.btrfs", "-q", "-f", device.path);
+    runSync("mkfs.btrfs", "-q", "-f", device.path);
     using disk = new Mount(device.path);
     const amount = { atLeast: 200 * MIB, atMost: 200 * MIB };
     const forecast = (sparse: "auto" | "never") =>
@@ -111,7 +108,7 @@ testUnless(
   "forecastRoom() leaves root's reserve to root",
   async () => {
     using device = new LoopDevice(64 * MIB);
-    run("mkfs.ext4", "-q", "-F", "-m", "50", device.path);
+    runSync("mkfs.ext4", "-q", "-F", "-m", "50", device.path);
     using disk = new Mount(device.path);
     using scratch = new Scratch();
     // Others than root cannot reach the mount point.

@@ -2,15 +2,11 @@ import { closeFd, fdatasyncFd, openFd, OpenFlag } from "../../lib/linux/files.ts
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { type ReadableTarget, StorageReader } from "../../lib/target/storage_reader.ts";
 import { assert, assertEquals } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import { asDescriptor } from "./handles.ts";
-import {
-  assertBytes,
-  LoopDevice,
-  loopDeviceProblem,
-  Mount,
-  mountProblem,
-} from "../support/machine.ts";
-import { programProblem, run, Scratch, testUnless } from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync } from "../support/programs.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;
@@ -111,7 +107,7 @@ testUnless(
   "StorageReader.read() asks the storage even if pages are locked in memory",
   () => {
     using device = new LoopDevice(MIB);
-    const backing = run("losetup", "-n", "-O", "BACK-FILE", device.path);
+    const backing = runSync("losetup", "-n", "-O", "BACK-FILE", device.path);
     using _locked = lockPages(device.path, MIB);
     using file = Deno.openSync(backing, { write: true });
     file.writeSync(new Uint8Array(8192).fill(0x11));
@@ -157,7 +153,7 @@ testUnless(
   async () => {
     using store = new StoreFixture();
     using disk = new LoopDevice(16 * MIB);
-    run("mkfs.ext4", "-q", "-F", disk.path);
+    runSync("mkfs.ext4", "-q", "-F", disk.path);
     using mount = new Mount(disk.path);
     const path = `${mount.path}/image`;
     for (const isReplaced of [false, true]) {

@@ -5,7 +5,8 @@ import { tryPipeBytes } from "../../lib/linux/pipes.ts";
 import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { StreamWriter } from "../../lib/target/stream_writer.ts";
-import { assertBytes, run, scriptCommand, shell } from "../support/machine.ts";
+import { assertBytes } from "../support/bytes.ts";
+import { runSync, scriptCommand, shell } from "../support/programs.ts";
 import { streamOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
@@ -30,7 +31,7 @@ type Reader = ReturnType<typeof startReader>;
 Deno.test("A FIFO takes the image once it has a reader", async () => {
   using store = new StoreFixture();
   const path = store.file("fifo");
-  run("mkfifo", path);
+  runSync("mkfifo", path);
   using checked = preflightTarget(path, store.options({ imageBytes: 3 * MIB }));
   assertEquals(checked.kind, "fifo");
   let reader: Reader | undefined;
@@ -48,7 +49,7 @@ Deno.test("A FIFO takes the image once it has a reader", async () => {
 Deno.test("A FIFO with a nonblocking descriptor takes the image too", async () => {
   using store = new StoreFixture();
   const path = store.file("fifo");
-  run("mkfifo", path);
+  runSync("mkfifo", path);
   using checked = preflightTarget(path, store.options({ imageBytes: 3 * MIB }));
   let reader: Reader | undefined;
   const target = await checked.open({ onWait: () => reader = startReader(path) });
@@ -61,7 +62,7 @@ Deno.test("A FIFO with a nonblocking descriptor takes the image too", async () =
 Deno.test("CheckedTarget.open() stops waiting for a reader when the signal is aborted", async () => {
   using store = new StoreFixture();
   const path = store.file("fifo");
-  run("mkfifo", path);
+  runSync("mkfifo", path);
   using checked = preflightTarget(path, store.options());
   const controller = new AbortController();
   const opening = checked.open({
@@ -75,7 +76,7 @@ Deno.test("StreamWriter reports a reader that went away", async () => {
   ignoreWriteSignals();
   using store = new StoreFixture();
   const path = store.file("fifo");
-  run("mkfifo", path);
+  runSync("mkfifo", path);
   const reader = Deno.openSync(path, { read: true, write: true });
   using checked = preflightTarget(path, store.options());
   const target = await checked.open();

@@ -7,9 +7,11 @@ import { ignoreWriteSignals } from "../../lib/linux/signals.ts";
 import { StreamWriter, writeStreamPart } from "../../lib/target/stream_writer.ts";
 import type { StreamHandle } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
+import { assertBytes } from "../support/bytes.ts";
 import "../support/libraries.ts";
 import { FakeTarget } from "./fake_target.ts";
-import { assertBytes, run, Scratch } from "../support/machine.ts";
+import { Scratch } from "../support/machine.ts";
+import { runSync } from "../support/programs.ts";
 
 const MIB = 1_048_576;
 
@@ -92,7 +94,7 @@ class Pipe implements Disposable {
 
   constructor() {
     const path = this.#scratch.file("fifo");
-    run("mkfifo", path);
+    runSync("mkfifo", path);
     this.#reader = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
     const fd = openFd(path, OpenFlag.O_WRONLY);
     assertEquals(trySetPipeBytes(fd, PIPE_BYTES), PIPE_BYTES);

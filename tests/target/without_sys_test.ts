@@ -7,14 +7,9 @@
 
 import { assert, assertEquals } from "../assert.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import {
-  LoopDevice,
-  loopDeviceProblem,
-  Mount,
-  mountProblem,
-  programProblem,
-} from "../support/machine.ts";
-import { run, Scratch, scriptCommand, shell, testUnless } from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
+import { programProblem, runSync, scriptCommand, shell } from "../support/programs.ts";
 
 const MIB = 1_048_576;
 const problem = loopDeviceProblem() ?? mountProblem() ?? namespaceProblem();
@@ -81,7 +76,7 @@ testUnless(
   async () => {
     using _lock = lockMounts("alone");
     using device = new LoopDevice(8 * MIB);
-    run("mkfs.ext4", "-q", device.path);
+    runSync("mkfs.ext4", "-q", device.path);
     using mount = new Mount(device.path);
     const { path } = device;
     assertEquals(
@@ -101,18 +96,22 @@ testUnless(
   async () => {
     using _lock = lockMounts("alone");
     using device = new LoopDevice(16 * MIB);
-    run("sh", "-c", `echo '2048,16384,L' | sfdisk -q --no-reread --no-tell-kernel ${device.path}`);
-    run("partx", "-u", device.path);
+    runSync(
+      "sh",
+      "-c",
+      `echo '2048,16384,L' | sfdisk -q --no-reread --no-tell-kernel ${device.path}`,
+    );
+    runSync("partx", "-u", device.path);
     const partition = `${device.path}p1`;
     try {
-      run("mkfs.ext4", "-q", partition);
+      runSync("mkfs.ext4", "-q", partition);
       using mount = new Mount(partition);
       assertEquals(
         await lookAt(device.path, { without: ["/sys"] }),
         refused(device.path, `its partition "${partition}" is mounted at "${mount.path}"`),
       );
     } finally {
-      run("partx", "-d", device.path);
+      runSync("partx", "-d", device.path);
     }
   },
 );
@@ -121,7 +120,7 @@ testUnless(problem, "Without /sys and /proc a loop device guards its backing fil
   using _lock = lockMounts("alone");
   using device = new LoopDevice(MIB);
   const { path, backing } = device;
-  const upper = run("losetup", "-f", "--show", path);
+  const upper = runSync("losetup", "-f", "--show", path);
   try {
     for (const without of [["/sys"], ["/sys", "/proc"]]) {
       const reason = `it is behind the loop device "${path}"`;
@@ -135,7 +134,7 @@ testUnless(problem, "Without /sys and /proc a loop device guards its backing fil
       );
     }
   } finally {
-    run("losetup", "-d", upper);
+    runSync("losetup", "-d", upper);
   }
 });
 

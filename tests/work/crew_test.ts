@@ -1,8 +1,8 @@
 import { ResourceError } from "../../lib/errors.ts";
 import type { RestoreEvent } from "../../lib/restore/restore.ts";
 import { assertEquals, assertRejects } from "../assert.ts";
-import { assertImage } from "../cli/harness.ts";
 import { FaultStore } from "../faults/fault_store.ts";
+import { assertBytes } from "../support/bytes.ts";
 
 /**
  * Lets only some workers be created, like a system that runs out of threads.
@@ -61,7 +61,7 @@ Deno.test("A restore goes on with the workers that could be started, and says so
     using _workers = withWorkersAtMost(2);
     await store.restore({ output, threads: 4, onEvent: (event) => events.push(event) });
   }
-  assertImage(Deno.readFileSync(output), store.image);
+  assertBytes(Deno.readFileSync(output), store.image);
   assertEquals(events.filter(({ type }) => type === "notice"), [{
     type: "notice",
     text: "Using 2 of 4 workers: Cannot start a worker: Resource temporarily unavailable (EAGAIN)",

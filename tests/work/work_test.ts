@@ -15,8 +15,8 @@ import { setNonblocking } from "../../lib/linux/descriptors.ts";
 import type { ChunkSources } from "../../lib/chunk/chunk_sources.ts";
 import type { StreamHandle } from "../../lib/target/target.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { makeFifo } from "../cli/harness.ts";
 import { CHUNK_BYTES, Scene } from "../restore/scene.ts";
+import { makeFifo } from "../support/machine.ts";
 
 /** What a worker gets, for work in this thread. */
 function startOf<T>(basedir: string, task: T, prefetchDepth = 4): StartMessage<T> {
