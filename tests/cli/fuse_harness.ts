@@ -2,9 +2,10 @@
  * Runs `backy-fuse` as users do, as a process of its own with real mounts, and makes sure that
  * nothing is left behind.
  *
- * A process is killed when it runs for longer than `support/tool.ts` allows: the kernel then fails
- * all requests to its mount, so that whoever waits for one goes on. Mounts are looked at by asynchronous calls and by other programs only, for the
- * tests' own thread has to be able to end a process that hangs.
+ * A process that runs for longer than `support/tool.ts` allows is killed: the kernel then fails all
+ * requests to its mount, so that whoever waits for one goes on. Mounts are read by asynchronous
+ * calls and other programs only, because the tests' own thread must be able to end a process that
+ * hangs.
  *
  * @module
  */
