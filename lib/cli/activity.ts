@@ -1,5 +1,5 @@
 /**
- * A step that is under way and how far it is, for whichever reporter shows it.
+ * The current step and how far it is, for either reporter.
  *
  * @module
  */
@@ -7,19 +7,20 @@
 import type { ProgressState } from "./progress_line.ts";
 import { RateEstimator } from "./rate_estimator.ts";
 
-/** How far a step is, as its reporter asks for it. */
+/** How far a step is. */
 export interface ProgressCounts {
-  /** What is counted; default: bytes, as the names say. */
+  /** What is counted, if not bytes. */
   readonly unit?: string;
   /** Bytes of the image that are done: in place, compared or verified; zeros included. */
   readonly doneBytes: number;
-  /** Bytes of the image that are to be done. */
+  /** Bytes of the image to be done. */
   readonly totalBytes: number;
   /**
-   * Bytes of the work that takes the time, as a rule distinct chunks decoded; default: `doneBytes`.
+   * Bytes of the work that takes the time, usually of distinct chunks decoded; default:
+   * `doneBytes`.
    */
   readonly workDoneBytes?: number;
-  /** Bytes of that work that are to be done; default: `totalBytes`. */
+  /** Bytes of that work to be done; default: `totalBytes`. */
   readonly workTotalBytes?: number;
 }
 
@@ -27,7 +28,7 @@ export interface ProgressCounts {
 export interface Clock {
   /** Milliseconds that never run backwards. */
   now(): number;
-  /** Calls back again and again until the returned function is called. */
+  /** Calls back at intervals until the returned function is called. */
   every(intervalMs: number, callback: () => void): () => void;
 }
 
@@ -53,8 +54,8 @@ export class Activity {
   /**
    * @param step What the state names.
    * @param options.counts Absent for a step that cannot be measured.
-   * @param options.startMs When it began; counts are taken at once, so that a rate can be told at
-   *   the first look.
+   * @param options.startMs When it began. It is measured at once, so that the next measurement
+   *   gives a rate.
    */
   constructor(
     step: string,
@@ -72,8 +73,8 @@ export class Activity {
   }
 
   /**
-   * Looks how far the step is now; the more often, the better rate and ETA follow a change of
-   * speed.
+   * Measures how far the step is now. The more often this is called, the better rate and ETA follow
+   * a change of speed.
    */
   measure(nowMs: number): ProgressState {
     const head = { step: this.#step, elapsedMs: nowMs - this.#startMs };
@@ -92,8 +93,7 @@ export class Activity {
     this.#work.add(nowMs, workDoneBytes);
     this.#image.add(nowMs, doneBytes);
     const remainingWork = workTotalBytes - workDoneBytes;
-    // With all chunks decoded (or none to decode), what is left is writing, of zeros for the most
-    // part.
+    // Once all chunks are decoded, only writing is left, mostly of zeros.
     const [estimator, remainingBytes] = remainingWork > 0
       ? [this.#work, remainingWork]
       : [this.#image, totalBytes - doneBytes];

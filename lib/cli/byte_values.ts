@@ -1,9 +1,9 @@
 /**
- * Values of options that say which part of an image is wanted, how much of it and how fast.
+ * Parses the values of options that say which part of an image is wanted, how much and how fast.
  *
  * Numbers of bytes are whole and may have a unit, in either case: B, K or KiB, M or MiB, G or GiB,
- * T or TiB. All units are binary: `1K` is 1024 bytes. `KB` and the like are refused, as they mean
- * 1000 to some.
+ * T or TiB. All units are binary: `1K` is 1024 bytes. `KB` and the like are refused, because they
+ * mean 1000 to some.
  *
  * @module
  */
@@ -23,7 +23,7 @@ const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
 const RANGE_FAULT = 'not OFFSET:LENGTH in bytes, such as "1GiB:512MiB"';
 
 /**
- * Reads the value of `--range`: OFFSET:LENGTH, one of which may be missing.
+ * Parses the value of `--range`: OFFSET:LENGTH, either of which may be missing.
  *
  * @returns Bytes; the offset is 0 if it is missing, the length `null` (to the image's end) or > 0.
  *   Their sum is exact.
@@ -48,7 +48,7 @@ export function parseByteRange(text: string): { offset: number; length: number |
 }
 
 /**
- * Reads the value of `--bwlimit`: bytes a second, "/s" after it or not.
+ * Parses the value of `--bwlimit`: bytes a second, with or without "/s".
  *
  * @returns Bytes a second, > 0.
  * @throws {ValueFault} for anything else.
@@ -62,7 +62,7 @@ export function parseRate(text: string): number {
 }
 
 /**
- * Reads the value of `--sample`: a percentage, "%" after it or not.
+ * Parses the value of `--sample`: a percentage, with or without "%".
  *
  * @returns Percent, > 0 and <= 100.
  * @throws {ValueFault} for anything else.
@@ -76,9 +76,9 @@ export function parsePercent(text: string): number {
 }
 
 /**
- * Reads the value of `--partition`.
+ * Parses the value of `--partition`.
  *
- * @throws {ValueFault} unless it is a whole decimal number that a partition may have.
+ * @throws {ValueFault} unless it is a number that a partition may have.
  */
 export function parsePartitionNumber(text: string): number {
   return parseWhole(text, PARTITION_NUMBERS);

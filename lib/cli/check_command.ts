@@ -1,12 +1,12 @@
 /**
- * `backy-extract check`: its options, its help and its run. Standard output gets what is damaged,
- * standard error how the check goes.
+ * `backy-extract check`: its options, help and run. Damage goes to standard output, progress to
+ * standard error.
  *
- * Without damage nothing goes to standard output. With damage it gets a table of the damaged ranges
- * and one of all revisions.
+ * Without damage, standard output stays empty. Otherwise it gets a table of the damaged ranges and
+ * one of all revisions.
  *
- * With `--json` standard output gets one object per line, without damage too. Programs should skip
- * types and fields that they do not know; these keep their meaning:
+ * With `--json`, standard output gets one object per line, even without damage. Programs should
+ * skip types and fields that they do not know; these keep their meaning:
  *
  * | type       | fields                                                                                            |
  * | ---------- | ------------------------------------------------------------------------------------------------- |
@@ -18,7 +18,7 @@
  * |            | checked), `reason` (what is wrong with the map, or `null`), `sizeBytes` (`null` if not known),    |
  * |            | `damagedBytes`, `damagedRanges`, `damagedChunks`: of all ranges, also of those not printed        |
  *
- * Exit code 3 if anything is damaged, be it all maps; 130 or 143 after an interruption, which
+ * The exit code is 3 if any chunk or map is damaged, and 130 or 143 after an interruption, which
  * prints what is known by then.
  *
  * @module
@@ -94,7 +94,7 @@ export const CHECK = defineCommand({
 });
 
 async function runCheck(command: CheckCommand, tool: string): Promise<ExitCode> {
-  // It needs more than a restore does, which is not to wait for it.
+  // Loaded only now: a restore must not wait for what it does not need.
   const { check } = await import("../check/check.ts");
   using run = beginRun(tool, command);
   const { reporter, signal } = run;
@@ -137,10 +137,10 @@ async function runCheck(command: CheckCommand, tool: string): Promise<ExitCode> 
   }
 }
 
-/** Time for output after an interruption, should nobody read it. */
+/** How long output may take after an interruption, in case nobody reads it. */
 const LAST_OUTPUT_MS = 400;
 
-/** Prints findings to standard output, until they are printed or nobody wants them any more. */
+/** Prints findings to standard output; an interruption ends that soon. */
 async function printFindings(
   reporter: Reporter,
   report: CheckReport,
@@ -212,7 +212,7 @@ function tell(
 function trackCheck(reporter: Reporter, event: Extract<CheckEvent, { type: "checking" }>): void {
   const { basedir, revisions, threads, distinctChunks, distinctBytes, progress } = event;
   const chunks = formatQuantity(distinctChunks, "distinct chunk");
-  // Bad chunks count as well.
+  // Bad chunks count as done.
   const chunkBytes = distinctChunks === 0 ? 0 : distinctBytes / distinctChunks;
   reporter.track(
     `Checking ${chunks} (${formatBytes(distinctBytes)}) of ` +
@@ -256,15 +256,15 @@ function verdict(report: CheckReport): string {
   if (bad.length > 0) return `${bad.join(", ")}, ${intact}`;
   if (report.interruption !== null) return "no damage found so far";
   if (isSample) return "no damage found in the sample";
-  // Those whose maps changed meanwhile name chunks that were not checked.
+  // Revisions whose maps changed meanwhile name chunks that were not checked.
   if (countOf(report, "unknown") > 0) return `no damage found, ${intact}`;
   return distinctChunks === 0 ? "nothing but zeros, which need no chunk" : "all are intact";
 }
 
-/** Names that are listed of the revisions in one state. */
+/** How many revisions of a state are listed by name. */
 const NAMES_MAX = 20;
 
-/** Names the revisions in a state, with their directory. */
+/** Lists the revisions in a state, a line for each directory. */
 function namesLine(
   { revisions }: CheckReport,
   state: CheckedState,

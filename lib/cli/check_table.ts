@@ -16,7 +16,7 @@ import { joinColumns, setColumns, type TableColumn, wholeWidth } from "./table.t
 export interface CheckFindings {
   readonly revisions: readonly CheckedRevision[];
   readonly damaged: readonly DamagedChunk[];
-  /** Whether only some of the chunks were to be checked. */
+  /** Whether only a sample of the chunks was to be checked. */
   readonly isSample: boolean;
 }
 
@@ -32,7 +32,7 @@ interface Row {
   readonly detail: string;
 }
 
-// Paths in full, also where a terminal is too narrow: they are for pasting.
+// Paths are never cut, even on a narrow terminal: they are for pasting.
 const RANGE_COLUMNS: readonly TableColumn<Row>[] = [
   { title: "Revision", cell: ({ revision }) => revision },
   { title: "Offset", align: "right", cell: ({ offset }) => String(offset) },
@@ -41,7 +41,7 @@ const RANGE_COLUMNS: readonly TableColumn<Row>[] = [
   { title: "File", cell: ({ path }) => path },
 ];
 
-/** Says in words what is known of a revision. */
+/** Says what is known about a revision. */
 export function describeState(state: CheckedState, isSample: boolean): string {
   const words: Readonly<Record<CheckedState, string>> = {
     "intact": "intact",
@@ -53,8 +53,8 @@ export function describeState(state: CheckedState, isSample: boolean): string {
 }
 
 /**
- * Renders what a person is shown of damage: the ranges, by revision and offset, then what became of
- * each revision.
+ * Renders the damage for a person: the ranges, by revision and offset, then the state of each
+ * revision.
  *
  * @returns Lines; none if nothing is damaged.
  */
@@ -88,8 +88,7 @@ export function renderFindings(
 }
 
 /**
- * Renders a table whose last column, of paths, goes into lines of its own where there is no room
- * for it.
+ * Renders a table whose last column, of paths, goes into lines of its own if it does not fit.
  */
 function renderWithPaths<Row>(
   rows: readonly Row[],
@@ -139,7 +138,7 @@ function shareOfDamage({ damage, imageBytes }: CheckedRevision): string {
   if (imageBytes === null) return "-";
   if (damage.bytes === 0) return "0%";
   const percent = formatPercent(damage.bytes, imageBytes);
-  // Some damage is never none.
+  // Never show damage as none.
   return Number.parseFloat(percent) === 0 ? "<0.1%" : percent;
 }
 

@@ -1,7 +1,7 @@
 /**
- * A command as data and what makes one of a command line. Each command has a file with its options,
- * its help and its run: `restore_command.ts`, `list_command.ts`, `check_command.ts`,
- * `mount_command.ts`. Next: `tool.ts`.
+ * Commands as data, and how a command line becomes one. Each has a file with its options, help and
+ * run: `restore_command.ts`, `list_command.ts`, `check_command.ts`, `mount_command.ts`. Next:
+ * `tool.ts`.
  *
  * @module
  */
@@ -19,13 +19,13 @@ export type Arguments = Readonly<Record<string, Argument<unknown>>>;
 /** Options by the field of the command that each fills, in the order in which help shows them. */
 export type Options = Readonly<Record<string, Option<unknown>>>;
 
-/** The command that some options and arguments make. */
+/** The type of a command, derived from its options and arguments. */
 export type CommandOf<Kind extends string, Opts extends Options, Args extends Arguments> =
   & { readonly kind: Kind }
   & { readonly [Field in keyof Opts]: ReturnType<Opts[Field]["read"]> }
   & { readonly [Field in keyof Args]: ReturnType<Args[Field]["read"]> };
 
-/** All that there is to say about a tool or a command of it. */
+/** Everything about a tool, or about one of its commands. */
 export interface CommandSpec<Command extends AnyCommand = AnyCommand> {
   /** The verb of messages, and the word that chooses the command where there are several. */
   readonly kind: Command["kind"];
@@ -35,19 +35,19 @@ export interface CommandSpec<Command extends AnyCommand = AnyCommand> {
   readonly summary: string;
   /** The same as a phrase, where commands are listed. */
   readonly brief?: string;
-  /** An argument may fill the field of an option; then either of them is given, or none. */
+  /** An argument may fill the same field as an option; then at most one of the two is given. */
   readonly arguments: Arguments;
   readonly options: Options;
   /** How many revisions a specification may mean, for completions; default: several. */
   readonly revisions?: "one";
   /** Whether `--json` changes what is written to standard error. */
   readonly reportsJson?: true;
-  /** What else the tool can do, if its first argument says so. */
+  /** Other commands of the tool, chosen by its first argument. */
   readonly commands?: readonly CommandSpec[];
-  /** Says in words what a command means, for the conflicts of options. */
+  /** What a command's arguments mean, in the words that conflicts use. */
   says?(command: Command): readonly string[];
   /**
-   * Carries the command out.
+   * Runs the command.
    *
    * @param tool The tool's name, for messages.
    * @param write Prints to standard error.
@@ -56,15 +56,15 @@ export interface CommandSpec<Command extends AnyCommand = AnyCommand> {
   run(command: Command, tool: string, write: Sink): Promise<ExitCode>;
 }
 
-/** The command that a specification, or one of several, is for. */
+/** The command that a specification describes. */
 export type CommandMadeBy<Spec> = Spec extends CommandSpec<infer Command> ? Command : never;
 
-/** Whatever a command line may be a command for. */
+/** What all commands have. */
 export interface AnyCommand {
   readonly kind: string;
 }
 
-/** Defines a command whose run takes what its options and arguments make. */
+/** Checks that the run of a command takes what its options and arguments produce. */
 export function defineCommand<
   const Kind extends string,
   Opts extends Options,
@@ -79,7 +79,7 @@ export function defineCommand<
   return spec;
 }
 
-/** What any command answers at once. */
+/** What every command can be asked for instead of a run. */
 export type Answer =
   | { readonly kind: "help"; readonly tool: CommandSpec }
   | { readonly kind: "version" };
@@ -89,7 +89,7 @@ const ANSWER_OPTIONS = [
   flag({ long: "version", short: "V", help: "show the version and exit" }),
 ];
 
-/** All options of a command, those that every command has last. */
+/** All options of a command, with those that every command has at the end. */
 export function optionsOf({ options }: Pick<CommandSpec, "options">): readonly Option<unknown>[] {
   return [...Object.values(options), ...ANSWER_OPTIONS];
 }
@@ -97,10 +97,9 @@ export function optionsOf({ options }: Pick<CommandSpec, "options">): readonly O
 /**
  * Reads a command line.
  *
- * As in GNU tools, arguments count in their order: the first `--help` or `--version` wins over all
- * that follows, a mistake before it wins over it, and of an option given twice the last holds, but
- * for those that may be repeated. What does not go together, and a missing or surplus argument, is
- * noticed at the end only.
+ * As in GNU tools, order matters: the first `--help` or `--version` wins over all that follows, and
+ * a mistake before it wins over it. If an option is given twice, the last one counts, unless it may
+ * be repeated. Conflicts and missing or surplus arguments are reported last.
  *
  * @param args Without the tool's name and the word that chose the command.
  * @throws {UsageError} with a one-line message, for whatever is wrong.
@@ -128,8 +127,8 @@ export function parseCommand<Command extends AnyCommand>(
 }
 
 /**
- * Gives each argument of the command its texts: at least one if it must be there, and what is left
- * over from left to right. None may be empty: an unset variable must not become a directory.
+ * Assigns texts to the arguments of the command: one to each that is required, the rest from left
+ * to right. None may be empty: an unset variable must not become a directory.
  */
 function assignArguments(
   spec: CommandSpec,
@@ -176,7 +175,7 @@ function assignArguments(
   return assigned;
 }
 
-/** Refuses a word that would choose a command if it stood at the beginning. */
+/** Refuses a command's word that is not the first argument. */
 function requireNoCommandWord(
   spec: CommandSpec,
   args: readonly string[],
@@ -189,7 +188,7 @@ function requireNoCommandWord(
   );
 }
 
-/** Refuses options that contradict each other, or what the command says. */
+/** Refuses options that contradict each other or the arguments. */
 function requireNoConflict(
   spec: CommandSpec,
   { valuesOf }: SplitLine,

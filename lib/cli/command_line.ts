@@ -1,5 +1,5 @@
 /**
- * Splits a command line into options and arguments: `@std/cli` does it, after a strict check.
+ * Splits a command line into options and arguments: a strict check, then `parseArgs` of `@std/cli`.
  *
  * The syntax is GNU's: `--opt=value`, `--opt value`, `-t4`, `-t 4`, `-qf`, `-qt4`; `--` ends the
  * options, `-` alone is an argument, and options may follow arguments. Long names are not
@@ -25,7 +25,7 @@ const ENDS: ReadonlySet<string> = new Set(["--help", "--version"]);
 
 /** A command line in parts. */
 export interface SplitLine {
-  /** What was given of each option, in order; of a flag that was given, one "". */
+  /** The values given for an option, in order; "" for a flag that was given. */
   readonly valuesOf: (option: Pick<Option<unknown>, "long">) => readonly string[];
   /** The positional arguments. */
   readonly texts: readonly string[];
@@ -73,8 +73,8 @@ export interface Token {
 }
 
 /**
- * Yields a command line with its options spelled out; one by one, so that a caller who stops at one
- * never learns of later mistakes.
+ * Yields a command line with its options spelled out, lazily, so that a caller who stops early
+ * never sees later mistakes.
  *
  * @throws {UsageError} As {@linkcode splitLine}.
  */

@@ -1,5 +1,5 @@
 /**
- * What all commands need while they run: somebody to report to, and an ear for signals.
+ * What commands need while they run: a reporter, and signals that end them.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface CommandRun extends Disposable {
 }
 
 /**
- * Begins to listen and to report.
+ * Begins to handle signals and to report.
  *
  * @param write Takes what is printed; default: standard error.
  */
@@ -42,7 +42,7 @@ export function beginRun(
     : new ProgressReporter({ ...options, display: stderrDisplay() });
   const interruption = new AbortController();
   const signals = new SignalWatch((signal, count) => {
-    // Who asks twice does not want to wait for a worker that may be blocked in a write.
+    // Someone who asks twice does not want to wait for a worker that is blocked in a write.
     if (count > 1) Deno.exit(ExitCode[signal]);
     interruption.abort(interruptedBy(signal));
   });
@@ -62,16 +62,16 @@ export function beginRun(
 const END_SIGNALS: readonly EndSignal[] = ["SIGHUP", "SIGINT", "SIGTERM"];
 
 /**
- * Calls back at each SIGHUP, SIGINT and SIGTERM until it is disposed of. What was ignored when the
- * process was started (nohup, background jobs of scripts) stays ignored.
+ * Calls back at each SIGHUP, SIGINT and SIGTERM until it is disposed of. Signals that were ignored
+ * when the process started (nohup, background jobs of scripts) stay ignored.
  */
 export class SignalWatch implements Disposable {
   readonly #listeners: readonly (readonly [Deno.Signal, () => void])[];
 
   /**
-   * @param onSignal Called with the signal and how many there have been, from 1. All SIGHUPs
-   *   together are one: when a terminal ends, the kernel sends one to the foreground jobs, and the
-   *   shell another.
+   * @param onSignal Called with the signal and how many there have been, from 1. All SIGHUPs count
+   *   as one: when a terminal ends, the kernel sends one to the foreground jobs, and the shell
+   *   another.
    */
   constructor(onSignal: (signal: EndSignal, count: number) => void) {
     let count = 0;
@@ -91,7 +91,7 @@ export class SignalWatch implements Disposable {
   }
 }
 
-/** Builds the error that ends what a signal interrupted. */
+/** Creates the error that ends what a signal interrupted. */
 export function interruptedBy(signal: EndSignal): InterruptedError {
   return new InterruptedError(`Interrupted by ${signal}`, { signal });
 }

@@ -9,8 +9,7 @@ import { formatBytes, formatQuantity } from "./format.ts";
 import { renderTable, type TableColumn } from "./table.ts";
 
 /**
- * A range of the image that is not what it should be; a chunk has one for each place where it
- * stands.
+ * A range of the image that is not what it should be: one for each place of a bad chunk.
  */
 export interface DamagedRange {
   /** First byte. */
@@ -32,12 +31,12 @@ const REASONS: Readonly<Record<DamagedRange["reason"], string>> = {
   hash: "wrong content",
 };
 
-/** Says in words what is wrong with a chunk. */
+/** Says what is wrong with a chunk. */
 export function describeReason(reason: DamagedRange["reason"]): string {
   return REASONS[reason];
 }
 
-// Plain digits: offset and length are for pasting into dd and qemu-img, not for looking at.
+// Plain digits: offset and length are for pasting into dd and qemu-img, not for reading.
 const COLUMNS: readonly TableColumn<DamagedRange>[] = [
   { title: "Offset", align: "right", cell: ({ offset }) => String(offset) },
   { title: "Length", align: "right", cell: ({ length }) => String(length) },

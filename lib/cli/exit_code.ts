@@ -1,5 +1,5 @@
 /**
- * The exit codes of the tools, and which error ends in which.
+ * The exit codes of the tools, and which error leads to which.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export const ExitCode = {
 /** One of the values of {@linkcode ExitCode}. */
 export type ExitCode = typeof ExitCode[keyof typeof ExitCode];
 
-/** The table that `--help` and the manual pages show; it has every code once. */
+/** The table that `--help` and the manual pages show: every code once. */
 export const EXIT_CODE_TABLE: readonly { readonly code: ExitCode; readonly meaning: string }[] = [
   { code: ExitCode.COMPLETE, meaning: "complete" },
   { code: ExitCode.FAILURE, meaning: "other failure" },
@@ -53,8 +53,8 @@ const BY_ERROR_CODE: ReadonlyMap<string, ExitCode> = new Map([
 /**
  * Chooses the exit code for whatever ended a run.
  *
- * Only the error itself counts, not its cause: a {@linkcode BackyError} is thrown by the layer that
- * knows what the failure means, and an `OsError` below it does not.
+ * Only the error itself counts, not its cause: the layer that throws a {@linkcode BackyError} knows
+ * what the failure means, the `OsError` below it does not.
  *
  * @param error What was caught.
  * @returns Never `ExitCode.COMPLETE`.

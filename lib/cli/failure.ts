@@ -1,5 +1,5 @@
 /**
- * What a person is told of an error: a line, and others below it.
+ * Words errors for people: a line, and the candidates below it.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { formatListedTime, formatQuantity } from "./format.ts";
 
 const SHOWN_MAX = 20;
 
-/** Says in one line what went wrong; an error that is not ours is a bug, and said to be one. */
+/** Says in one line what went wrong; an error that is not ours is reported as a bug. */
 export function describeFailure(error: unknown): string {
   if (error instanceof BackyError && error.code !== "worker") return error.message;
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
@@ -18,8 +18,8 @@ export function describeFailure(error: unknown): string {
 }
 
 /**
- * Lists the candidates of an error that has some, the last 20, as the newest are as a rule; no
- * lines for others.
+ * Lists the revisions that an ambiguous specification left to choose from: the last 20, which are
+ * usually the newest. No lines for other errors.
  */
 export function candidateLines(error: unknown): string[] {
   if (!(error instanceof RevisionError) || error.candidates.length === 0) return [];

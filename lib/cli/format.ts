@@ -1,6 +1,6 @@
 /**
- * Numbers and times as a person reads them on a terminal, points in time in the host's zone. Pure
- * but for that zone; never shows NaN or Infinity.
+ * Formats numbers and times for people, dates in the host's time zone. Pure except for that zone;
+ * never shows NaN or Infinity.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 const UNITS = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] as const;
 
 /**
- * Writes a number of bytes in binary units: "512 B", "4 MiB", "7.3 GiB", "812 GiB".
+ * Formats a number of bytes in binary units: "512 B", "4 MiB", "7.3 GiB", "812 GiB".
  *
  * One decimal below 100 of a unit, none for an exact number of units.
  */
@@ -25,13 +25,13 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${unit}`;
 }
 
-/** Writes a rate: "2.1 GiB/s". */
+/** Formats a rate: "2.1 GiB/s". */
 export function formatRate(bytesPerSecond: number): string {
   return `${formatBytes(bytesPerSecond)}/s`;
 }
 
 /**
- * Writes how long something took: "0.07 s", "4.2 s" below a minute, then as
+ * Formats how long something took: "0.07 s", "4.2 s" below a minute, then as
  * {@linkcode formatClock}.
  */
 export function formatDuration(seconds: number): string {
@@ -41,8 +41,7 @@ export function formatDuration(seconds: number): string {
 }
 
 /**
- * Writes a time as a running clock: "0:07", "1:02:03", "2 d 1:02:03"; a second counts when it is
- * over.
+ * Formats a time as a running clock: "0:07", "1:02:03", "2 d 1:02:03"; only whole seconds count.
  */
 export function formatClock(seconds: number): string {
   const total = Math.floor(sane(seconds));
@@ -56,8 +55,7 @@ export function formatClock(seconds: number): string {
 }
 
 /**
- * Writes a share as a percentage, rounded down, so that 100 is shown when all is done and not
- * before.
+ * Formats a share as a percentage, rounded down, so that 100 is shown only when all is done.
  *
  * @param digits Decimals, 0 or 1.
  */
@@ -72,8 +70,8 @@ export function formatPercent(done: number, total: number, digits: 0 | 1 = 1): s
 /**
  * The part of a total that is done.
  *
- * @returns 0 to 1; 1 only when `done` has reached `total`, nothing of nothing included; 0 of a
- *   total that is no number.
+ * @returns 0 to 1: 1 only if `done` has reached `total`, even if both are 0; 0 if the total is not
+ *   a number.
  */
 export function shareOf(done: number, total: number): number {
   if (!Number.isFinite(total)) return 0;
@@ -81,29 +79,29 @@ export function shareOf(done: number, total: number): number {
   return Math.min(sane(done) / sane(total), 1 - Number.EPSILON);
 }
 
-/** Writes a whole number with thousands separators: "12,345". */
+/** Formats a whole number with thousands separators: "12,345". */
 export function formatCount(count: number): string {
   return String(Math.trunc(sane(count))).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
-/** Writes a number of things: "1 chunk", "12,345 chunks". */
+/** Formats a number of things: "1 chunk", "12,345 chunks". */
 export function formatQuantity(count: number, singular: string): string {
   return `${formatCount(count)} ${singular}${Math.trunc(sane(count)) === 1 ? "" : "s"}`;
 }
 
-/** Writes "2026-01-11 17:45". */
+/** Formats a time as "2026-01-11 17:45". */
 export function formatLocalMinute(time: Date): string {
   return `${dateOf(time)} ${twoDigits(time.getHours())}:${twoDigits(time.getMinutes())}`;
 }
 
 /**
- * Writes a revision's time for people, as {@linkcode formatLocalMinute}; "unknown" for one without.
+ * Formats a revision's time like {@linkcode formatLocalMinute}; "unknown" if it has none.
  */
 export function formatListedTime(time: Date | null): string {
   return time === null ? "unknown" : formatLocalMinute(time);
 }
 
-/** Writes ISO 8601 with the zone's offset of that time: "2026-01-11T17:45:25.666+01:00". */
+/** Formats a time as ISO 8601 with its zone offset: "2026-01-11T17:45:25.666+01:00". */
 export function formatLocalIso(time: Date): string {
   const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(twoDigits).join(":");
   const milliseconds = String(time.getMilliseconds()).padStart(3, "0");
@@ -114,7 +112,7 @@ export function formatLocalIso(time: Date): string {
   return `${dateOf(time)}T${clock}.${milliseconds}${zone}`;
 }
 
-/** Names the host's zone: "UTC", "Europe/Berlin"; "local time" where it has no name. */
+/** Names the host's time zone: "UTC", "Europe/Berlin"; "local time" if it has no name. */
 export function localZone(): string {
   const { timeZone } = new Intl.DateTimeFormat("en").resolvedOptions();
   if (/^(Etc\/)?(UTC|UCT|GMT|Universal|Zulu)$/.test(timeZone)) return "UTC";

@@ -66,7 +66,7 @@ function optionHelp({ help, default: preset }: Option<unknown>): string {
   return preset === undefined ? help : `${help} (default: ${preset})`;
 }
 
-/** Sets terms and their explanations in two columns, below a title. */
+/** Renders terms and their explanations in two columns below a title. */
 function renderSection(title: string, rows: readonly (readonly [string, string])[]): string {
   const termWidth = Math.max(...rows.map(([term]) => term.length));
   const indent = 2 + termWidth + 2;

@@ -1,25 +1,22 @@
 /**
- * Objects as lines of JSON, one a line, for programs that read the tools' output. Pure.
+ * Objects as JSON, one per line, for programs that read the tools' output. Pure.
  *
  * @module
  */
 
-/**
- * The members of a line's object, by names in camelCase. Any object will do, see
- * {@linkcode renderJsonLine}.
- */
+/** The fields of a line's object, by names in camelCase; see {@linkcode renderJsonLine}. */
 export type JsonFields = Readonly<object>;
 
-// As in `wording.ts`. JSON needs the escapes below U+0020 only, but such lines are also read on
-// terminals, which act on U+0080 to U+009F and on overrides of the writing direction as well.
+// As in `wording.ts`. JSON requires escapes only below U+0020, but people read such lines on
+// terminals, which also act on U+0080 to U+009F and on overrides of the writing direction.
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
 /**
- * Writes an object as one line of JSON, all unprintable characters as `\uXXXX`; it ends in a
- * newline.
+ * Renders an object as one line of JSON that ends in a newline, with unprintable characters as
+ * `\uXXXX`.
  *
- * NaN and the infinities become `null`, as JSON has no such numbers. Left out is what is no data
- * for a reader: `undefined`, functions, and typed arrays, which in this project are shared memory.
+ * NaN and the infinities become `null`, because JSON has no such numbers. `undefined`, functions
+ * and typed arrays (shared memory in this project) are left out.
  */
 export function renderJsonLine(fields: JsonFields): string {
   return `${JSON.stringify(fields, plainValue).replace(UNPRINTABLE, escapeUnits)}\n`;

@@ -1,5 +1,5 @@
 /**
- * Tells a program how a run goes: one JSON object a line on standard error.
+ * Reports a run to a program: one JSON object per line on standard error.
  *
  * Every object has `type` and `time` (ISO 8601, UTC). Sizes, offsets and lengths are numbers of
  * bytes. `null` stands for what is not known. Programs should skip types and fields that they do
@@ -38,8 +38,8 @@
  * |            | `damagedChunks`, `readBytes`, `decodedBytes`, `elapsedMs`; an interrupted one has them in `error` |
  *
  * The last object of a run is `summary` or `error`; where the arguments are not understood, `error`
- * is the only one. Quiet leaves out `step`, `message` and the regular `progress`. Nothing
- * unprintable stands there raw (`json_line.ts`).
+ * is the only one. Quiet leaves out `step`, `message` and the regular `progress`. Unprintable
+ * characters are escaped (`json_line.ts`).
  *
  * @module
  */
@@ -65,9 +65,9 @@ export interface JsonReporterOptions {
 }
 
 const PROGRESS_MS = 1000;
-/** Timers are not exact: a report that comes this much early is written all the same. */
+/** Timers are not exact: progress that is due in this time is reported now. */
 const PROGRESS_SLACK_MS = 50;
-/** A chunk of a small pattern may stand at a million places. */
+/** Longest array in an error: one chunk may stand at a million places. */
 const ITEMS_MAX = 100;
 
 /** Reports a run to a program; see above. */
@@ -189,7 +189,7 @@ export class JsonReporter implements Reporter {
   }
 
   #emit(type: string, fields: JsonFields): void {
-    // What comes from elsewhere cannot take the place of these two.
+    // Fields from elsewhere must not replace these two.
     const own = { type, time: this.#date().toISOString() };
     this.#write(renderJsonLine({ ...own, ...fields, ...own }));
   }
@@ -200,14 +200,14 @@ function codeOf(error: unknown): string {
 }
 
 /**
- * The error's own fields; of a long array the beginning, and its length, as `seqs` and `seqCount`.
+ * The error's own fields; of an array its beginning and its length, as `seqs` and `seqCount`.
  */
 function fieldsOf(error: unknown): JsonFields {
   if (!(error instanceof BackyError)) return {};
   const fields: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(toWireError(error).fields)) {
     fields[name] = Array.isArray(value) ? value.slice(0, ITEMS_MAX) : value;
-    // An error that lists the first seqs only has their number itself.
+    // An error that has only the first seqs has their number itself.
     if (Array.isArray(value)) fields[`${name.replace(/s$/, "")}Count`] ??= value.length;
     else fields[name] = value;
   }

@@ -56,18 +56,18 @@ export interface ListRequest {
 export interface ListOutput {
   /** Writes to standard output. Returns `false` once nobody reads it any more; may throw. */
   readonly write: (text: string) => Promise<boolean>;
-  /** Says that something is not as it should be; the text without tool name. */
+  /** Warns; the text comes without the tool's name. */
   readonly warn: (text: string) => void;
   /** Says why there is no list. */
   readonly fail: (text: string) => void;
   /**
-   * Is told that something begins that may take a while; `counts` says how many of how many
-   * revisions are done.
+   * Called when something begins that may take a while; `counts` returns how many revisions are
+   * done, of how many.
    */
   readonly onStep?: (text: string, counts?: () => { done: number; total: number }) => void;
-  /** Is told that it has ended. */
+  /** Called when it has ended. */
   readonly onStepEnd?: () => void;
-  /** Whether standard output is a terminal, to which the table is fitted. */
+  /** Whether standard output is a terminal, whose width the table must fit. */
   readonly isTerminal: boolean;
   /** Width of that terminal. */
   readonly columns: number;
@@ -75,17 +75,17 @@ export interface ListOutput {
 
 /**
  * Lists the revisions of a backup directory. Neither unusable revisions nor an empty directory are
- * a failure.
+ * failures.
  *
- * The event loop goes on meanwhile. A table is written when all is known, for its widths; lines of
- * JSON as soon as possible.
+ * The event loop is not blocked. A table is written at the end, because its widths depend on all
+ * rows; lines of JSON are written as soon as possible.
  *
- * @returns FAILURE if standard output cannot be written; nothing else is told by it. A reader that
- *   has gone, as `head` does, ends the list and is no failure.
+ * @returns FAILURE only if standard output cannot be written. A reader that goes, as `head` does,
+ *   ends the list without a failure.
  * @throws {StoreFormatError} If the directory cannot be read, or there is no revision and no chunk
  *   store in it.
  * @throws {UsageError} If the spec is not understood.
- * @throws {RevisionError} If a part of the spec names a revision that does not exist. A set may be
+ * @throws {RevisionError} If a part of the spec names a revision that does not exist. Sets may be
  *   empty.
  */
 export async function list(request: ListRequest, output: ListOutput): Promise<ExitCode> {
@@ -110,7 +110,7 @@ export async function list(request: ListRequest, output: ListOutput): Promise<Ex
 
   const revisions: ListedRevision[] = [];
   const counts = () => ({ done: revisions.length, total: entries.length });
-  // On a terminal, lines of JSON say themselves how far they are.
+  // On a terminal, the lines of JSON themselves show the progress.
   if (json && output.isTerminal) output.onStepEnd?.();
   else output.onStep?.("Reading revision maps", counts);
   const printer = new Printer(output);
@@ -141,7 +141,7 @@ export async function list(request: ListRequest, output: ListOutput): Promise<Ex
   return ExitCode.COMPLETE;
 }
 
-/** Adds to an error what may have been meant: `DIR/last` is `DIR last` here. */
+/** Adds to an error what may have been meant: `DIR last` where `DIR/last` was given. */
 function withHint(error: unknown, dir: string): unknown {
   if (!(error instanceof StoreFormatError)) return error;
   const hint = hintForList(dir);
@@ -149,17 +149,17 @@ function withHint(error: unknown, dir: string): unknown {
   return new StoreFormatError(`${error.message}; ${hint}`, { path: dir }, { cause: error });
 }
 
-/** Characters that are written at once. */
+/** Text is collected up to this many characters... */
 const PRINTED_CHARS = 0x1_0000;
-/** For how long they are held back at most. */
+/** ...but held back no longer than this. */
 const HELD_MS = 100;
 
-/** Writes lines, many at once. */
+/** Writes lines in large pieces. */
 class Printer {
   readonly #output: ListOutput;
   #text = "";
   #writtenMs = performance.now();
-  /** How the list ends if nothing can be written any more. */
+  /** The exit code if nothing more can be written. */
   code: ExitCode = ExitCode.COMPLETE;
 
   constructor(output: ListOutput) {

@@ -1,9 +1,8 @@
 /**
- * `backy-extract list`: its options, its help, where its output goes, and how far it is if it takes
- * long. `list.ts` makes the list.
+ * `backy-extract list`: its options, help and run, which shows progress if it takes long. `list.ts`
+ * makes the list.
  *
- * SIGINT and SIGTERM keep their default: they end the process at once, as there is nothing to put
- * in order.
+ * SIGINT and SIGTERM end the process at once, which is their default: there is nothing to clean up.
  *
  * @module
  */
@@ -15,7 +14,7 @@ import { flag, optional, required } from "./option.ts";
 import { ProgressReporter } from "./progress.ts";
 import { type Sink, stderrDisplay, stdoutColumns, writeAll } from "./terminal.ts";
 
-/** Most lists are made before; what takes longer shows how far it is. */
+/** Most lists take less; longer ones show progress. */
 const UNTOLD_MS = 1000;
 
 const ARGUMENTS = {
@@ -47,7 +46,7 @@ export const LIST = defineCommand({
 });
 
 async function runList(command: ListCommand, tool: string, write: Sink): Promise<ExitCode> {
-  // It needs more than a restore does, which is not to wait for it.
+  // Loaded only now: a restore must not wait for what it does not need.
   const { list } = await import("./list.ts");
   const columns = stdoutColumns();
   const display = stderrDisplay();

@@ -21,9 +21,9 @@ import {
 type Name = "date" | "revision" | "size" | "chunks" | "trust" | "note" | "tags";
 
 /**
- * Ways to show all of it, from wide to narrow: the columns, and what has a line of its own below a
- * revision's. All but tags is shown whole. With uuids of 22 characters the third has room for most
- * notes in 80 cells.
+ * Layouts from wide to narrow: the columns, and what goes into a line of its own below each
+ * revision's. Only tags may be cut. With uuids of 22 characters, the third has room for most notes
+ * in 80 cells.
  */
 const LAYOUTS: readonly { readonly columns: readonly Name[]; readonly below: readonly Name[] }[] = [
   { columns: ["date", "revision", "size", "chunks", "trust", "note", "tags"], below: [] },
@@ -36,14 +36,14 @@ const LAYOUTS: readonly { readonly columns: readonly Name[]; readonly below: rea
 
 const INDENT = "    ";
 const GAP = "  ";
-/** Cells that tags get at least. */
+/** The least width of tags. */
 const TAGS_MIN_CELLS = 10;
 
 /**
  * Renders the table and, below it, how many revisions there are.
  *
  * @param maxCells Width of the terminal; absent: as wide as it takes.
- * @returns Lines, made as they are asked for.
+ * @returns Lines, rendered as they are consumed.
  */
 export function* renderRevisions(
   revisions: readonly ListedRevision[],
@@ -86,7 +86,7 @@ function* linesOf(
 }
 
 /**
- * The line below a revision's, with tags cut to what room there is; "" if there is nothing to say.
+ * The line below a revision's, with tags cut to fit; "" if there is nothing to say.
  */
 function joinBelow(cells: readonly (readonly [Name, string])[], maxCells: number): string {
   const told = cells.filter(([, text]) => text !== "");
@@ -103,7 +103,7 @@ function tableColumns(): [Name, TableColumn<ListedRevision>][] {
     ["date", {
       title: `Date (${localZone()})`,
       cell: ({ entry }) => formatListedTime(entry.time),
-      // Only the title is longer.
+      // Only the title is wider.
       minCells: "2026-01-11 17:45".length,
     }],
     ["revision", { title: "Revision", cell: ({ entry }) => entry.name }],

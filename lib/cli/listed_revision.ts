@@ -1,5 +1,5 @@
 /**
- * A revision as a list shows it: what its metadata says, and what its map tells. Next:
+ * A revision as a list shows it: what its metadata says, and what its map does. Next:
  * `list_table.ts`.
  *
  * @module
@@ -13,15 +13,15 @@ import { type CatalogEntry, whyUnusable } from "../store/catalog.ts";
 /**
  * Whether an image can be read, by metadata and map: "usable"; "remote": it is on another server;
  * "other-format"; "no-map"; "gone": the map was removed while the list was made; "bad-map": it
- * cannot be understood.
+ * is not valid.
  */
 export type RevisionState = "usable" | "remote" | "other-format" | "no-map" | "gone" | "bad-map";
 
-/** A revision with what its map tells. */
+/** A revision with what was read from its map. */
 export interface ListedRevision {
   readonly entry: CatalogEntry;
   readonly state: RevisionState;
-  /** One line that says why the state is not "usable"; `null` if it is. */
+  /** Why it is not "usable", in one line; `null` if it is. */
   readonly reason: string | null;
   /** `null` unless the state is "usable". */
   readonly facts: MapFacts | null;

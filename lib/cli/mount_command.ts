@@ -1,5 +1,5 @@
 /**
- * `backy-fuse`: its options, its help and its run, which mounts and stays until it is unmounted.
+ * `backy-fuse`: its options, help and run, which lasts until the mount is gone.
  *
  * @module
  */
@@ -24,15 +24,13 @@ import { runTool } from "./tool.ts";
 
 const MIB = 1_048_576;
 
-/**
- * Size of each cache in MiB: at least a few chunks, at most what a typing error would not be.
- */
+/** Size of each cache in MiB: at least a few chunks; more than the maximum must be a typo. */
 const CACHE_MIB = { min: 16, max: 1_048_576, default: 1024 };
 
-/** How long a mount waits for the purge lock that nobody looks at. */
+/** How long an unattended mount waits for the purge lock. */
 const UNATTENDED_LOCK_TIMEOUT_MS = 10_000;
 
-// The order of mount(8) and sshfs: what, then where.
+// In the order of mount(8) and sshfs: what, then where.
 const ARGUMENTS = {
   basedir: optional({
     name: "DIR",
@@ -76,7 +74,7 @@ const OPTIONS = {
     help: "size of the read cache, and of the cache of changed chunks, in MiB, at least " +
       `${CACHE_MIB.min}`,
     default: `${CACHE_MIB.default}, both together at most half of the memory that is left`,
-    // A number below the least is raised to it: scripts written for other tools have such.
+    // Smaller numbers are raised to the minimum: scripts written for other tools have them.
     parse: (text) => MIB * Math.max(CACHE_MIB.min, parseWhole(text, { ...CACHE_MIB, min: 0 })),
   }),
   threads: THREADS,
@@ -118,11 +116,10 @@ export function runFuse(args: readonly string[]): Promise<ExitCode> {
 }
 
 /**
- * Chooses the size of each of a mount's two caches: both together take at most half of the memory
- * that is left, since programs that read the mount, and the kernel's own cache of it, need memory
- * too.
+ * Chooses the size of each of a mount's two caches. Together they take at most half of the free
+ * memory, because the programs that read the mount and the kernel's own cache need memory too.
  *
- * @param freeBytes Memory that may still be taken; `null` if that is not known.
+ * @param freeBytes Memory that may still be used; `null` if unknown.
  * @returns Whole MiB from 16 to 1024, in bytes.
  */
 export function defaultCacheBytes(freeBytes: number | null): number {
@@ -133,10 +130,10 @@ export function defaultCacheBytes(freeBytes: number | null): number {
 
 /**
  * Chooses how long a mount waits for the purge lock. A script starts it in the background, sleeps
- * and then uses the mount point: a mount that comes much later would come as a surprise.
+ * and then uses the mount point: it would not expect a mount that appears much later.
  *
  * @param isAttended Whether somebody sees that it waits.
- * @returns Milliseconds; `undefined` for ever.
+ * @returns Milliseconds; `undefined`: forever.
  */
 function defaultLockTimeoutMs(isAttended: boolean): number | undefined {
   return isAttended ? undefined : UNATTENDED_LOCK_TIMEOUT_MS;
@@ -158,7 +155,7 @@ async function runMount(command: MountCommand, tool: string, write: Sink): Promi
     signalCount = count;
     interruption.abort(interruptedBy(signal));
     if (ending) return ending.heed(signal, count);
-    // To end between the mount and its first answer would leave it behind, dead.
+    // Ending between the mount and its first answer would leave a dead mount behind.
     if (count > 1) setTimeout(() => ending ?? Deno.exit(ExitCode[signal]), FORCE_MS);
   });
   using parent = new ParentWatch((error) => interruption.abort(error));
@@ -181,7 +178,7 @@ async function runMount(command: MountCommand, tool: string, write: Sink): Promi
     const amount = formatQuantity(revisionCount, "revision");
     reporter.message(`${amount} of ${quote(command.basedir)} mounted at ${quote(mountpoint)}`);
     reporter.message(`To unmount: fusermount3 -u ${quote(mountpoint)}, or Ctrl-C`);
-    // A signal that came while the mount was being made has had nothing to unmount.
+    // A signal that arrived while mounting had nothing to unmount yet.
     const { reason } = interruption.signal;
     if (reason instanceof InterruptedError) ending.heed(reason.signal, signalCount);
     const signal = await Promise.race([mounted.closed, ending.forced]);

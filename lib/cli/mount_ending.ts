@@ -1,6 +1,6 @@
 /**
- * How signals end a mount: the first one asks those who use it, a second does not. More of them add
- * nothing: the mount would be left behind, dead.
+ * How signals end a mount: the first one leaves a mount that is in use alone, the second takes it
+ * away. Later ones do nothing, because they would leave a dead mount behind.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { describeFailure } from "./failure.ts";
 import type { Reporter } from "./reporter.ts";
 
 /**
- * How long an end by force may take; then the process ends whatever the kernel has not answered.
+ * How long a forced end may take; then the process ends whether the kernel has answered or not.
  */
 export const FORCE_MS = 2000;
 
@@ -27,19 +27,19 @@ export class MountEnding {
     this.#reporter = reporter;
   }
 
-  /** Settles when the process must end although the mount has not. */
+  /** Resolves when the process must end although the mount has not. */
   get forced(): Promise<EndSignal> {
     return this.#forced.promise;
   }
 
-  /** Heeds a signal. @param count How many there have been, from 1. */
+  /** Handles a signal. @param count How many there have been, from 1. */
   heed(signal: EndSignal, count: number): void {
     if (this.#isForcing) return;
     if (count > 1 || this.#mounted.isLingering) void this.#force(signal);
     else void this.#ask();
   }
 
-  /** Unmounts; where somebody uses the mount, says who. */
+  /** Unmounts; if the mount is in use, says by whom. */
   async #ask(): Promise<void> {
     try {
       const users = await this.#mounted.unmount();
@@ -52,8 +52,8 @@ export class MountEnding {
   }
 
   /**
-   * Takes the mount away, also from those who use it, and has the process end, which fails whatever
-   * they do next.
+   * Takes the mount away even if it is in use, and makes the process end, so that whatever its
+   * users do next fails.
    */
   async #force(signal: EndSignal): Promise<void> {
     this.#isForcing = true;
@@ -64,7 +64,7 @@ export class MountEnding {
 
   async #takeAway(): Promise<void> {
     try {
-      // Whoever used it may have gone by now.
+      // Those who used it may have gone by now.
       if (await this.#mounted.unmount() === null) return await this.#mounted.closed;
       await this.#mounted.detach();
       this.#reporter.warn("detached while in use: whoever still uses it gets errors from now on");
@@ -74,7 +74,7 @@ export class MountEnding {
   }
 }
 
-/** Enumerates users of a mount. */
+/** Lists the users of a mount, for a message. */
 export function listOf(users: readonly string[]): string {
   return users.length > 0 ? users.join(", ") : "processes that cannot be named";
 }

@@ -1,6 +1,6 @@
 /**
- * What a person is told behind the error of a restore: in what state the target is, and what to do
- * next. Pure.
+ * What a person is told after the error of a failed restore: what state the target is in, and what
+ * to do next. Pure.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface TouchedTarget {
   readonly access: TargetHandle["access"];
 }
 
-/** What of a command decides how it is resumed. */
+/** The parts of a command that decide how it is resumed. */
 export interface ResumedCommand {
   readonly update: boolean;
   readonly base: string | undefined;
@@ -29,7 +29,7 @@ export interface ResumedCommand {
 const NO_ROOM: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
 
 /**
- * Says in which state a failed restore left its target, and how to go on. @returns Lines for a
+ * Says what state a failed restore left its target in, and how to go on. @returns Lines for a
  * person.
  */
 export function targetNotes(
@@ -40,14 +40,14 @@ export function targetNotes(
   const isChunks = isChunkFault(error);
   const advice = isChunks ? [chunkAdvice(target, command)] : [];
   if (target === null) return advice;
-  // The error says where the image is.
+  // The error itself says where the image is.
   if (error instanceof TargetError && error.isDisplaced) return [];
   const state = `${nameOfTarget(target.path)} is incomplete`;
   const step = target.access === "random" && !isChunks ? nextStep(error, command) : null;
   return [step === null ? state : `${state}: ${step}`, ...advice];
 }
 
-/** What mends a file or device of a restore that ended; `null` where an update would not. */
+/** How to repair the file or device; `null` if an update would not. */
 function nextStep(error: unknown, command: ResumedCommand): string | null {
   const goesOn = `${resumingCommand(command)} writes what is missing`;
   if (!(error instanceof TargetError)) return goesOn;
@@ -57,10 +57,10 @@ function nextStep(error: unknown, command: ResumedCommand): string | null {
     : goesOn;
 }
 
-/** What helps against a chunk that is bad. */
+/** What helps against a bad chunk. */
 function chunkAdvice(target: TouchedTarget | null, command: ResumedCommand): string {
   const also = "--also DIR for a good copy of the chunk elsewhere";
-  // Without the chunks of the partition table it is not known what to restore.
+  // Zeros do not help: without the partition table it is not known what to restore.
   const ways = target === null && command.partition !== undefined
     ? also
     : `${also}, or --on-error=zero for zeros in its place`;
@@ -69,18 +69,18 @@ function chunkAdvice(target: TouchedTarget | null, command: ResumedCommand): str
     : `To go on, add ${ways}`;
 }
 
-/** The command that goes on where the given one ended, in words. */
+/** The command that resumes the given one, in words. */
 export function resumingCommand({ update, base, sparse }: ResumedCommand): string {
   return update ? "the same command" : `the same command with ${updateOption({ base, sparse })}`;
 }
 
-/** The option that makes a restore go on, and which other one it replaces. */
+/** The option that resumes a restore, and the one that it replaces. */
 function updateOption({ base, sparse }: Pick<ResumedCommand, "base" | "sparse">): string {
   if (base !== undefined) return "--update instead of --base";
   return sparse === "always" ? "--update instead of --sparse=always" : "--update";
 }
 
-/** Quotes a target's path; standard output is no path. */
+/** Quotes a target's path, but not "standard output". */
 export function nameOfTarget(path: string): string {
   return path === STDOUT_NAME ? path : quote(path);
 }

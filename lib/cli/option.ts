@@ -1,6 +1,6 @@
 /**
- * Options and arguments of a command as data: each stands in one entry, from which the command line
- * is read (`command_line.ts`), the command's type is derived, help is rendered (`help.ts`) and
+ * Options and arguments of a command as data, one entry each. From the entries the command line is
+ * parsed, the command's type is derived (`command.ts`), help is rendered (`help.ts`) and
  * completions are made (`release/completions.ts`). The manual pages are tested against them.
  *
  * @module
@@ -16,31 +16,31 @@ import { quote } from "../wording.ts";
  */
 export type Named = "file" | "directory" | "revision" | "base" | "spec";
 
-/** What an option does not go together with, or not without. */
+/** What an option cannot be combined with, or needs. */
 export type Conflict =
   & {
-    /** The value of the option that is meant; default: any. */
+    /** The value of the option that this is about; default: any. */
     readonly of?: string;
-    /** Why, as the user is told. */
+    /** Why, for the user. */
     readonly reason: string;
   }
   & (
     | {
       /**
-       * What must not be said beside the option, any of these: `--other`, `--other=choice`, or what
-       * the command's `says` returns.
+       * What it cannot be combined with, any of these: `--other`, `--other=choice`, or what the
+       * command's `says` returns.
        */
       readonly with: readonly string[];
       readonly without?: never;
     }
     | {
-      /** What must be said beside it. */
+      /** What it needs. */
       readonly without: string;
       readonly with?: never;
     }
   );
 
-/** Words a conflict as the user is told: `"--update" with "--base": one reads ...`. */
+/** Describes a conflict for the user: `"--update" with "--base": one reads ...`. */
 export function describeConflict(long: string, conflict: Conflict): string {
   const own = conflict.of === undefined ? `"--${long}"` : `"--${long}=${conflict.of}"`;
   const others = conflict.without === undefined
@@ -53,11 +53,11 @@ function quoteOption(said: string): string {
   return said.startsWith("--") ? `"${said}"` : said;
 }
 
-/** What is said about an option, whatever its kind. */
+/** What describes any option. */
 interface OptionText {
   /** Name without the leading dashes. */
   readonly long: string;
-  /** One ASCII letter, for options that have a short form. */
+  /** One ASCII letter, if there is a short form. */
   readonly short?: string;
   /**
    * What the option does: a phrase without capital or period. Completions show it up to its first
@@ -67,27 +67,27 @@ interface OptionText {
   readonly conflicts?: readonly Conflict[];
 }
 
-/** What is said about an option that takes a value. */
+/** What describes an option with a value. */
 interface ValueText extends OptionText {
   /** Placeholder of the value, in capitals. */
   readonly value: string;
   /** What holds when the option is absent, in words. */
   readonly default?: string;
   readonly names?: Named;
-  /** The only values there are, in lower case, for options that choose from a list. */
+  /** The valid values, in lower case, if there is a list of them. */
   readonly choices?: readonly string[];
-  /** Words that completions offer for a list separated by commas. */
+  /** Words that completions offer for a comma-separated value. */
   readonly words?: readonly string[];
 }
 
 /** One option of a command, which fills a field of it. */
 export interface Option<Field> extends OptionText, Partial<Omit<ValueText, keyof OptionText>> {
-  /** Whether all values count if it is given several times; else the last one does. */
+  /** Whether all values count if it is given several times; otherwise the last one does. */
   readonly isRepeated?: boolean;
   /**
-   * Makes the field of the values that were given, in their order; of a flag each is "".
+   * Turns the given values, in order, into the field; those of a flag are "".
    *
-   * @throws {UsageError} If a value is wrong, also one that does not count.
+   * @throws {UsageError} If any value is wrong, even one that does not count.
    */
   readonly read: (values: readonly string[]) => Field;
 }
@@ -98,17 +98,17 @@ export interface Argument<Field> {
   readonly name: string;
   readonly help: string;
   readonly isOptional?: boolean;
-  /** Whether it may stand several times; only the last one may. */
+  /** Whether it may be given several times; only for the last argument. */
   readonly isRepeated?: boolean;
   readonly names?: Named;
-  /** Makes the field of the texts that were given, none of which is empty. */
+  /** Turns the given texts, none of them empty, into the field. */
   readonly read: (texts: readonly string[]) => Field;
 }
 
-/** A value that an option does not take; the message ends `"VALUE" is `: `not a number`. */
+/** A wrong value. The message completes `"VALUE" is `, such as `not a number`. */
 export class ValueFault extends Error {}
 
-/** An option without value. @param about.given What the field becomes if it is given. */
+/** An option without a value. @param about.given What the field becomes if it is given. */
 export function flag({ given = true, ...about }: OptionText & { given?: boolean }): Option<
   boolean
 > {
@@ -116,9 +116,9 @@ export function flag({ given = true, ...about }: OptionText & { given?: boolean 
 }
 
 /**
- * An option with a value; its field is `absent` without it.
+ * An option with a value; `absent` is its field if it is not given.
  *
- * @param about.parse Gets the value, one of `choices` in lower case; throws
+ * @param about.parse Parses the value (a choice is in lower case already); throws
  *   {@linkcode ValueFault}.
  */
 export function valued<Field, Absent = undefined>(
@@ -130,7 +130,7 @@ export function valued<Field, Absent = undefined>(
   };
 }
 
-/** An option whose value is one of some words; `absent` is the one that holds without it. */
+/** An option whose value is one of some words; `absent` is the default. */
 export function choice<const Choice extends string>(
   about: ValueText & { choices: readonly Choice[]; absent: Choice },
 ): Option<Choice> {
@@ -140,8 +140,8 @@ export function choice<const Choice extends string>(
 /**
  * An option with a value that may be given several times.
  *
- * @param about.parse Makes items of a value; throws {@linkcode ValueFault}.
- * @param about.absent The items where the option is absent.
+ * @param about.parse Parses a value into items; throws {@linkcode ValueFault}.
+ * @param about.absent The items if the option is not given.
  */
 export function repeated<Item>(
   { parse, absent = [], ...about }: ValueText & {
@@ -156,7 +156,7 @@ export function repeated<Item>(
   };
 }
 
-/** Parses a value that is any text but an empty one, as of an unset variable. */
+/** Parses any text that is not empty, as an unset variable would be. */
 export function parseText(text: string): string {
   if (text === "") throw new ValueFault("empty");
   return text;
@@ -171,19 +171,19 @@ export function parseWhole(text: string, { min, max }: { min: number; max: numbe
   return value;
 }
 
-/** An argument that must be there. */
+/** An argument that is required. */
 export function required(about: { name: string; help: string; names: Named }): Argument<string> {
   return { ...about, read: ([text]) => text! };
 }
 
-/** An argument that may be missing; its field is `absent` then. */
+/** An argument that may be missing; then its field is `absent`. */
 export function optional<Absent = undefined>(
   { absent, ...about }: { name: string; help: string; names: Named; absent?: Absent },
 ): Argument<string | Absent> {
   return { ...about, isOptional: true, read: ([text]) => text ?? absent as Absent };
 }
 
-/** An argument that stands at least once. */
+/** An argument that is given once or more. */
 export function atLeastOne(
   about: { name: string; help: string; names: Named },
 ): Argument<readonly string[]> {

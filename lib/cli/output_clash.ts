@@ -1,6 +1,6 @@
 /**
- * Keeps messages out of the image: standard error must not lead to where the image is written, as
- * it does after `>image 2>&1`.
+ * Keeps messages out of the image: standard error must not go where the image is written, as it
+ * does after `>image 2>&1`.
  *
  * @module
  */
@@ -13,10 +13,10 @@ import type { Sink } from "./terminal.ts";
 
 const STDOUT_FD = 1, STDERR_FD = 2;
 
-/** A target that standard error leads to as well. */
+/** A target that standard error goes to as well. */
 export interface OutputClash {
   readonly error: TargetError;
-  /** Takes the message, or drops it where it could do harm only. */
+  /** Prints the message where it does no harm, or drops it. */
   readonly sink: Sink;
 }
 
@@ -48,7 +48,8 @@ function statFdOrNull(fd: number): FileStatus | null {
 }
 
 /**
- * Character devices keep nothing: /dev/null may be both. Terminals are refused as targets anyway.
+ * Whether two files are one. Character devices do not count: they keep nothing, so /dev/null may be
+ * both, and terminals are refused as targets anyway.
  */
 function isSameOutput(image: FileStatus, messages: FileStatus): boolean {
   if (image.isCharDevice || messages.isCharDevice) return false;
@@ -57,16 +58,16 @@ function isSameOutput(image: FileStatus, messages: FileStatus): boolean {
 }
 
 /**
- * A refused target stays as it is. An empty file has nothing to lose, and whoever reads a pipe had
- * better be told.
+ * Whether the message may be written there. A refused target must stay as it was, but an empty file
+ * has nothing to lose, and whoever reads a pipe had better be told.
  */
 function mayTakeMessage(messages: FileStatus): boolean {
   return Boolean(messages.isFifo || messages.isSocket) || (messages.isFile && messages.size === 0);
 }
 
 /**
- * Writes to the terminal that the user sits at, whatever the descriptors are; drops the text if
- * there is none.
+ * Writes to the controlling terminal, wherever the descriptors lead; drops the text if there is
+ * none.
  */
 function writeToTerminal(text: string): void {
   try {
@@ -77,6 +78,6 @@ function writeToTerminal(text: string): void {
       releaseFd(fd);
     }
   } catch {
-    // The exit code is all there is.
+    // Only the exit code is left to tell.
   }
 }

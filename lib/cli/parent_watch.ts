@@ -1,6 +1,6 @@
 /**
- * Notices while a tool waits that the process which started it has ended: what it would do then,
- * nobody expects any more.
+ * Notices, while a tool waits, that the process which started it has ended: nobody would expect it
+ * to go on then.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { LockError } from "../errors.ts";
 
 const WATCH_MS = 250;
 
-/** Watches while it is told to. */
+/** Watches the parent process between {@linkcode begin} and {@linkcode end}. */
 export class ParentWatch implements Disposable {
   readonly #onEnd: (error: LockError) => void;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -21,8 +21,7 @@ export class ParentWatch implements Disposable {
   }
 
   /**
-   * Begins to watch. The current parent counts: a program that was started as a daemon already has
-   * a new one.
+   * Begins to watch the current parent. (A program started as a daemon already has a new one.)
    *
    * @param action What will not be done, for the message.
    */
@@ -41,7 +40,7 @@ export class ParentWatch implements Disposable {
     this.#timer = setInterval(this.#look, WATCH_MS);
   }
 
-  /** Looks once more, and stops. */
+  /** Checks once more, and stops watching. */
   end(): void {
     this.#look();
     this[Symbol.dispose]();

@@ -1,6 +1,6 @@
 /**
  * The first thing that the tools do: find out what the process was started with, before the runtime
- * changes it. `command_run.ts` and `tool.ts` ask later what was found.
+ * changes it. `command_run.ts` and `tool.ts` use the result.
  *
  * @module
  */
@@ -23,8 +23,8 @@ export interface ProcessStart {
 const END_SIGNALS: readonly EndSignal[] = ["SIGHUP", "SIGINT", "SIGTERM"];
 
 /**
- * Variables by which npm:yaml prints what it parses; it fails if one is not UTF-8. Whoever sets
- * such a variable means another program.
+ * Variables that make npm:yaml print what it parses, and fail if one is not UTF-8. Whoever sets
+ * them means another program.
  */
 const UNHEEDED_VARIABLES = ["LOG_STREAM", "LOG_TOKENS"];
 
@@ -35,14 +35,14 @@ let found: ProcessStart = { ignoredSignals: new Set(), hasLeftDirectory: false }
  * directory that cannot be used is left. To be called once, before anything that takes time is
  * imported.
  *
- * @throws {OsError} If the working directory cannot be told, or "/" not be entered.
+ * @throws {OsError} If the working directory cannot be determined, or "/" cannot be entered.
  */
 export function beginProcess(): void {
   const ignored = END_SIGNALS.filter((signal) => isSignalIgnored(SignalNumber[signal]));
   // Never removed: without a listener SIGUSR1 ends the process.
   Deno.addSignalListener("SIGUSR1", () => {});
-  // With its first listener the runtime (Deno 2.6) begins to catch these, and what nobody listens
-  // to ends the process.
+  // With its first listener the runtime (Deno 2.6) begins to catch these signals, and ends the
+  // process on one that nobody listens to.
   for (const signal of ignored) ignoreSignal(SignalNumber[signal]);
   for (const name of UNHEEDED_VARIABLES) unsetVariable(name);
   found = { ignoredSignals: new Set(ignored), hasLeftDirectory: leaveUnusableDirectory() };
@@ -55,8 +55,8 @@ export function processStart(): ProcessStart {
 
 /**
  * Leaves a working directory in which the runtime or its workers cannot start. Executables have
- * done that already, before the runtime started, and ignore a signal that nobody sends as a sign of
- * it (`release/portable/stub/stub.c`).
+ * done that before the runtime started, and signal it by ignoring SIGRTMAX, which nobody sends
+ * (`release/portable/stub/stub.c`).
  *
  * @returns Whether that was necessary.
  */
@@ -71,7 +71,7 @@ function unsetVariable(name: string): void {
   try {
     Deno.env.delete(name);
   } catch (error) {
-    // From source it is the user who decides what the tool may do.
+    // When run from source, the user decides on permissions.
     if (!(error instanceof Deno.errors.NotCapable)) throw error;
   }
 }

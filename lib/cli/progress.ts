@@ -1,6 +1,6 @@
 /**
  * Shows the steps and the progress of a run: a redrawn line on a terminal, a plain line now and
- * then elsewhere. What the lines look like is `progress_line.ts`'s matter.
+ * then elsewhere. `progress_line.ts` renders the lines.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export interface ReporterOptions {
   readonly display: Display;
   /** Leaves only warnings and errors. */
   readonly quiet: boolean;
-  /** How long a step is not spoken of, as it may be over before; default 0. */
+  /** How long to wait before a step is shown, in case it ends sooner; default 0. */
   readonly delayMs?: number;
   readonly clock?: Clock;
 }
@@ -35,11 +35,10 @@ const YELLOW = "\x1b[33m";
 const RESET = "\x1b[0m";
 
 /**
- * Reports a run to a person. Every text is escaped and printed as one line; fields are for programs
- * and left out.
+ * Reports a run to a person. Every text is escaped and printed as one line. Fields are for programs
+ * and are left out.
  *
- * Everything happens on the calling thread: a caller that blocks for longer than a second halts the
- * bar.
+ * Everything happens on the calling thread: while a caller blocks it, the bar stands still.
  */
 export class ProgressReporter implements Reporter {
   readonly #tool: string;
@@ -76,7 +75,7 @@ export class ProgressReporter implements Reporter {
     _options?: StepOptions,
   ): void {
     this.#begin(text, label, counts);
-    // A step without measure is often over at once; its line comes with the first tick.
+    // Only measured steps are drawn at once: others often end before the first tick.
     if (!this.#quiet) this.#tick();
   }
 
@@ -149,7 +148,7 @@ export class ProgressReporter implements Reporter {
       this.#write(ERASE_LINE + line);
       this.#isLineDrawn = true;
     } else if (nowMs - this.#lastPlainMs > PLAIN_LINE_MS - PLAIN_TICK_MS / 2) {
-      // Half a tick early rather than half a tick late.
+      // Rather half a tick early than half a tick late.
       this.#lastPlainMs = nowMs;
       this.#print(renderPlainProgress(state));
     }

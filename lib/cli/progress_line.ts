@@ -1,5 +1,5 @@
 /**
- * Draws progress and the summary as text. Pure: `progress.ts` decides when and where it is shown.
+ * Renders progress as text. Pure: `progress.ts` decides when and where it is shown.
  *
  * @module
  */
@@ -15,21 +15,21 @@ import {
   shareOf,
 } from "./format.ts";
 
-/** All that a drawing of progress shows. */
+/** What a progress line shows. */
 export interface ProgressState {
   /** What is being done, such as "Restoring". */
   readonly step: string;
-  /** What is counted; default: bytes, as the names say. */
+  /** What is counted, if not bytes. */
   readonly unit?: string;
   /** Bytes of the image that are in place. */
   readonly doneBytes: number;
-  /** Bytes of the image; `null` for a step whose length is not known. */
+  /** Bytes of the image; `null` for a step whose length is unknown. */
   readonly totalBytes: number | null;
   /** Time since the step began. */
   readonly elapsedMs: number;
-  /** Speed of the work that is going on (as a rule decoding); `null` where it is not known yet. */
+  /** Speed of the current work, usually decoding; `null` if not known yet. */
   readonly rateBytesPerSecond: number | null;
-  /** Time that the remaining work will take; `null` where it cannot be told. */
+  /** Time that the remaining work will take; `null` if unknown. */
   readonly etaSeconds: number | null;
 }
 
@@ -50,12 +50,12 @@ const GREEN = "\x1b[32m";
 const RESET = "\x1b[0m";
 
 /**
- * Draws a progress line that fits, with as much in it as there is room for.
+ * Renders a progress line with as much in it as fits.
  *
- * ASCII but for the step's name, so that it is right on a rescue console in the C locale.
+ * All ASCII except the step's name, so that it looks right on a rescue console in the C locale.
  *
- * @returns One line without line break, at most `area.columns` cells wide; down to the bare
- *   percentage, and "" where not even that has room.
+ * @returns One line without line break, at most `area.columns` cells wide: on a narrow terminal
+ *   just the percentage, or "" if not even that fits.
  */
 export function renderProgress(state: ProgressState, area: DrawingArea): string {
   const { columns } = area;
@@ -70,7 +70,7 @@ export function renderProgress(state: ProgressState, area: DrawingArea): string 
   }
 
   const { doneBytes, totalBytes } = state;
-  // Fixed widths, so that the line does not jump about from one drawing to the next.
+  // Fixed widths, so that the line does not jump about when it is redrawn.
   const percent = formatPercent(doneBytes, totalBytes).padStart(6);
   const done = describeAmount(state, 8);
   const rate = describeRate(state).padStart(10);
@@ -103,8 +103,8 @@ export function renderProgress(state: ProgressState, area: DrawingArea): string 
 }
 
 /**
- * Draws progress as a line of a log, such as "Restoring: 42.1%, 4.2 GiB of 10 GiB, 1.2 GiB/s, 0:05
- * left".
+ * Renders progress as a line of a log, such as "Restoring: 42.1%, 4.2 GiB of 10 GiB, 1.2 GiB/s,
+ * 0:05 left".
  */
 export function renderPlainProgress(state: ProgressState): string {
   const step = printable(state.step);
@@ -148,7 +148,7 @@ function firstFitting(lines: readonly string[], columns: number): string {
   return lines.find((line) => widthBound(line) <= columns) ?? "";
 }
 
-/** An upper bound of the cells that text takes: 2 for anything that is not ASCII, wide or not. */
+/** An upper bound of the cells that text takes: 2 for every character that is not ASCII. */
 function widthBound(text: string): number {
   let cells = 0;
   for (const character of text) cells += character < "\x80" ? 1 : 2;

@@ -1,5 +1,5 @@
 /**
- * Estimates how fast work is done and how long the rest will take. Pure: the caller brings the
+ * Estimates how fast work is done and how long the rest will take. Pure: the caller passes the
  * time.
  *
  * @module
@@ -18,29 +18,29 @@ const SPACING_MS = 100;
 const SETTLING_MS = 2000;
 /** Work is done in pieces; a rate over fewer than this says little. */
 const PIECES_MIN = 5;
-/** A longer estimate than this (1000 days) helps nobody. */
+/** Longer estimates (than 1000 days) help nobody. */
 const LONGEST_ETA_SECONDS = 1000 * 86_400;
 
 /**
  * A moving average of work over time.
  *
- * The rate is measured over the last 15 seconds, and in the first 30 over the later half of the
- * run: the first bytes often come from caches and go into free memory, faster than the rest will.
- * If nothing was done in that time, the time left is estimated from the whole run, so that it grows
- * while work stands still and recovers afterwards.
+ * The rate is measured over the last 15 seconds, or over the second half of a run of less than 30:
+ * the first bytes often come from caches and go into free memory, faster than the rest will. If
+ * nothing was done in that time, the time left is estimated from the whole run, so that it grows
+ * while work stands still, and recovers afterwards.
  */
 export class RateEstimator {
   /**
-   * Ascending in time; the first one lies at or before the window's start as soon as there is one.
+   * Ascending in time. Once the window is full, the first one lies at or before its start.
    */
   readonly #samples: Sample[] = [];
   #first: Sample | undefined;
 
   /**
-   * Takes note of how much work is done by now.
+   * Records how much work is done by now.
    *
-   * @param atMs Time on any clock; a sample from before the last one is ignored.
-   * @param doneBytes Work done since the start; a fall below an earlier value is ignored.
+   * @param atMs Time on any clock; a sample older than the last one is ignored.
+   * @param doneBytes Work done since the start; a drop is ignored.
    */
   add(atMs: number, doneBytes: number): void {
     const last = this.#samples.at(-1);
@@ -56,13 +56,13 @@ export class RateEstimator {
   }
 
   /**
-   * Bytes of work a second, 0 where none is done at present; `null` as long as nothing can be said.
+   * Bytes of work a second, 0 while none is done; `null` as long as too little is known.
    */
   get bytesPerSecond(): number | null {
     return rateBetween(this.#windowStart(), this.#samples.at(-1));
   }
 
-  /** Where the rate begins to be looked at: far enough back to see some pieces of work. */
+  /** Start of the window: far enough back to see several pieces of work. */
   #windowStart(): Sample | undefined {
     const last = this.#samples.at(-1);
     if (last === undefined || this.#first === undefined) return undefined;
@@ -80,7 +80,7 @@ export class RateEstimator {
    * Estimates the time that is left.
    *
    * @param remainingBytes Work still to be done.
-   * @returns Finite and not negative; `null` as long as nothing can be said.
+   * @returns Finite and not negative; `null` as long as too little is known.
    */
   etaSeconds(remainingBytes: number): number | null {
     if (!(remainingBytes > 0)) return 0;

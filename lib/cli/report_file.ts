@@ -1,6 +1,6 @@
 /**
- * The file that `--report` names. It is created before the restore begins, so that a failure is
- * noticed then.
+ * The file that `--report` names. It is created before the restore begins, so that failing to
+ * create it is noticed then.
  *
  * @module
  */
@@ -14,25 +14,25 @@ import { quote } from "../wording.ts";
 import { renderJsonLine } from "./json_line.ts";
 
 /**
- * Should it have become a FIFO or terminal since it was looked at: opening must not wait for a
- * reader, nor take it over.
+ * In case it has become a FIFO or a terminal since it was checked: opening it must neither wait for
+ * a reader nor make it the controlling terminal.
  */
 const REPORT_OPEN_FLAGS = OpenFlag.O_WRONLY | OpenFlag.O_NONBLOCK | OpenFlag.O_NOCTTY;
 
 /**
- * A report to be written. Disposing it removes the file if it was created and nothing was written.
+ * A report to be written. If nothing was written, disposing it removes the file it created.
  */
 export interface ReportFile extends Disposable {
-  /** Writes the report. @throws What the file system throws. */
+  /** Writes the report. @throws {OsError} If that fails. */
   write(report: object): void;
 }
 
 /**
- * Creates a file for a report, or takes an empty one, as a restore that was killed leaves behind.
+ * Creates a file for a report, or takes an empty one, such as a killed restore leaves behind.
  *
  * @param target What is restored to.
- * @throws {UsageError} If it cannot be created, holds something, belongs to a backup, is the
- *   target, or takes what is printed.
+ * @throws {UsageError} If it cannot be created, is not empty, belongs to a backup, is the target,
+ *   or is standard output or standard error.
  */
 export function openReportFile(path: string, target: string): ReportFile {
   requireReportFile(path, target);
@@ -58,8 +58,9 @@ export function openReportFile(path: string, target: string): ReportFile {
 }
 
 /**
- * Finds out, as far as that goes without creating it, whether a report could be written. @throws
- * {UsageError}
+ * Checks, without creating it, that a report could be written.
+ *
+ * @throws {UsageError} As {@linkcode openReportFile}.
  */
 export function requireReportFile(path: string, target: string): void {
   const info = statOrNull(path);
@@ -69,7 +70,7 @@ export function requireReportFile(path: string, target: string): void {
   }
   let isFolder: boolean;
   try {
-    // With less than all permissions the runtime drops the slash at the end, which would have told.
+    // Without all permissions the runtime drops the slash that would require a directory.
     isFolder = Deno.statSync(folderOf(path)).isDirectory;
   } catch (error) {
     throw cannotUse(path, reasonOf(error));
@@ -80,7 +81,7 @@ export function requireReportFile(path: string, target: string): void {
   }
   const folder = Deno.realPathSync(folderOf(path));
   const realPath = info === null ? `${folder}/${nameOf(path)}` : Deno.realPathSync(path);
-  // Unlike a target it can as well lie elsewhere: no option overrides this.
+  // A report can always go elsewhere, so no option overrides this.
   const [harm] = describeHarm({ path, realPath, info });
   if (harm !== undefined) throw cannotUse(path, `${harm}; name another file`);
   for (const [fd, name] of [[1, "standard output"], [2, "standard error"]] as const) {
@@ -104,7 +105,7 @@ function isSameFile(a: string, b: string): boolean {
   return !infoA && !infoB && nameOf(a) === nameOf(b) && isSameFile(folderOf(a), folderOf(b));
 }
 
-/** Ends with a slash, so that only a directory can be there, or is that of a bare name. */
+/** The folder of a path, with a slash at its end, which only a directory may have; or ".". */
 function folderOf(path: string): string {
   const slash = path.lastIndexOf("/");
   return slash < 0 ? "." : path.slice(0, slash + 1);

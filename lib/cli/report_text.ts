@@ -22,7 +22,7 @@ export interface AskedFor {
 }
 
 /**
- * Says what was restored, in one line or a few; what was lost is {@linkcode describeLoss}'s matter.
+ * Says what was restored, in one or a few lines; {@linkcode describeLoss} says what was lost.
  */
 export function renderReport(report: RestoreReport, { update }: AskedFor): string[] {
   const { dataSeqs, zeroSeqs, distinctChunks, isVerified, sameBytes } = report;
@@ -81,9 +81,9 @@ export function renderDryRun(report: DryRunReport, command: AskedFor): string[] 
 }
 
 /**
- * Says what bad chunks cost, or, of a dry run, what they would.
+ * Says what was lost to bad chunks, or in a dry run, what would be.
  *
- * @param run.canUpdate Whether the target is one that an update could mend; default false.
+ * @param run.canUpdate Whether an update could repair the target; default false.
  */
 export function describeLoss(
   { badChunks, badRangeCount, badBytes }: Omit<Loss, "badRanges">,

@@ -2,10 +2,9 @@
  * What a command reports while it runs, to a person (`progress.ts`) or a program
  * (`json_reporter.ts`).
  *
- * A command calls {@linkcode Reporter.start} once, a step for each event that begins one, and ends
- * with
- * {@linkcode Reporter.summary} or {@linkcode Reporter.fail}. Texts are for persons, names and
- * fields for programs; both come from one call, so that neither is forgotten.
+ * A command calls {@linkcode Reporter.start} once, then a method for each step, and ends with
+ * {@linkcode Reporter.summary} or {@linkcode Reporter.fail}. Texts are for people, names and fields
+ * for programs. Both are passed in one call, so that neither is forgotten.
  *
  * @module
  */
@@ -22,17 +21,17 @@ export interface StartFields {
   readonly arguments: JsonFields;
 }
 
-/** What a program learns of a step beside its text. */
+/** What a program is told about a step, besides its text. */
 export interface StepOptions {
-  /** The step's stable name, in the manner of events: "read-map", "restore"; default: its label. */
+  /** The step's stable name, such as "read-map" or "restore"; default: its label. */
   readonly name?: string;
   /** More about it, by stable names in camelCase. */
   readonly fields?: JsonFields;
-  /** How far a step is that may be over at once or last for long; asked several times a second. */
+  /** How far the step is, if it may take long; called several times a second. */
   readonly counts?: () => ProgressCounts;
 }
 
-/** What there is to say about a failure beside the error. */
+/** What is reported about a failure, besides the error. */
 export interface FailureOptions {
   /** What follows from it, a line each: `"/dev/vg/vm" is incomplete`. */
   readonly notes?: readonly string[];
@@ -41,8 +40,7 @@ export interface FailureOptions {
 }
 
 /**
- * Tells how a run goes. Texts are escaped, so that they may hold what others wrote. No method
- * throws.
+ * Reports how a run goes. Texts are escaped, so they may contain untrusted names. No method throws.
  */
 export interface Reporter extends Disposable {
   /** Says what was asked for. */
@@ -56,28 +54,28 @@ export interface Reporter extends Disposable {
    *
    * @param text What is announced, such as `Restoring REV (100 GiB) to "TARGET" with 2 workers`.
    * @param label Short form for the bar, such as "Restoring".
-   * @param counts Asked for the state of affairs several times a second; must be quick.
+   * @param counts Returns the current state; called several times a second, so it must be quick.
    */
   track(text: string, label: string, counts: () => ProgressCounts, options?: StepOptions): void;
 
-  /** Shows once how far the step is, quiet or not; what SIGUSR1 asks for. */
+  /** Shows once how far the step is, quiet or not: what SIGUSR1 asks for. */
   status(): void;
 
-  /** Says something that no program needs to know; nothing when quiet. */
+  /** Says something that no program needs to know; silent when quiet. */
   message(text: string): void;
 
   /** Says that something is not as it should be, quiet or not; the run goes on. */
   warn(text: string): void;
 
   /**
-   * Shows lines that tell a person what a program finds in the fields of the summary or error,
-   * quiet or not.
+   * Shows lines for a person, quiet or not. A program finds the same in the fields of the summary
+   * or the error.
    */
   listing(lines: readonly string[]): void;
 
   /**
-   * Ends the step and tells what was done, a person in lines, unless quiet; `fields` are those of a
-   * report.
+   * Ends the step and says what was done: to a person in `lines`, unless quiet; to a program in
+   * `fields`, those of a report.
    */
   summary(lines: readonly string[], fields: JsonFields): void;
 
@@ -95,8 +93,8 @@ export interface Reporter extends Disposable {
 const TOLD_MAX = 10;
 
 /**
- * Warns of the first bad chunks or maps while a run goes on, so that a person sees what is going
- * on; the report at the end has all of them.
+ * Warns of the first few bad chunks or maps while a run goes on, so that a person notices. The
+ * report at the end has all of them.
  */
 export class BadChunkWarnings {
   readonly #reporter: Reporter;
@@ -109,12 +107,12 @@ export class BadChunkWarnings {
     this.#noun = noun;
   }
 
-  /** Takes what is wrong with one more chunk, in a line. */
+  /** Warns of one more; `detail` is a line. */
   tell(detail: string): void {
     if (++this.#count <= TOLD_MAX) this.#reporter.warn(detail);
   }
 
-  /** Says how many there were beyond those that were told. */
+  /** Says how many more there were. */
   end(): void {
     const more = this.#count - TOLD_MAX;
     if (more > 0) {

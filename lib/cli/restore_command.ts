@@ -1,6 +1,6 @@
 /**
- * `backy-extract` without a command: a restore, or its dry run. Its options and its help; events go
- * to a reporter (`restore_events.ts`), the end becomes an exit code.
+ * `backy-extract` without a subcommand: a restore or a dry run. Holds its options, help and run.
+ * Its events are reported by `restore_events.ts`.
  *
  * @module
  */
@@ -137,7 +137,7 @@ const OPTIONS = {
     help: "restore only partition N of the image's MBR or GPT, to the start of the target",
     parse: parsePartitionNumber,
   }),
-  /** Length of the sectors in which the partition table counts; `undefined`: to be found out. */
+  /** Length of the sectors in which the partition table counts; `undefined`: detected. */
   sectorBytes: valued({
     long: "sector-size",
     value: "BYTES",
@@ -233,7 +233,7 @@ const OPTIONS = {
 /** A restore as the command line asks for it. */
 export type RestoreCommand = CommandOf<"restore", typeof OPTIONS, typeof ARGUMENTS>;
 
-/** What `backy-extract` does unless told otherwise. */
+/** `backy-extract` without a subcommand. */
 export const RESTORE = defineCommand({
   kind: "restore",
   name: "backy-extract",
@@ -299,7 +299,7 @@ async function runRestore(command: RestoreCommand, tool: string, write: Sink): P
   }
 }
 
-/** Tells what was done; with what is missing last, where it is seen. */
+/** Reports what was done, with what is missing at the end, where it is noticed. */
 async function conclude(
   { reporter }: CommandRun,
   report: RestoreReport | DryRunReport,

@@ -1,5 +1,5 @@
 /**
- * Tells the events of a restore or dry run to a reporter.
+ * Reports the events of a restore or dry run.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { formatBytes, formatQuantity } from "./format.ts";
 import { nameOfTarget, type TouchedTarget } from "./next_step.ts";
 import { BadChunkWarnings, type Reporter } from "./reporter.ts";
 
-/** Tells events to a reporter, and keeps what the end needs. */
+/** Passes events on to a reporter, and keeps what is needed at the end. */
 export class RestoreEventReporter {
   readonly #reporter: Reporter;
   readonly #badChunks: BadChunkWarnings;
-  /** The target, as soon as it may have been changed. */
+  /** The target, once it may have been changed. */
   touchedTarget: TouchedTarget | null = null;
-  /** The revision's name, as soon as it is known. */
+  /** The revision's name, once it is known. */
   revision: string | null = null;
   #locks = 0;
 
@@ -46,8 +46,7 @@ export class RestoreEventReporter {
       case "reader-wait":
         return reporter.warn(`waiting for a reader of ${nameOfTarget(event.target)}`);
       case "emptied":
-        // If it gets no further, because no room can be allocated or a signal comes, this is not to
-        // be passed over.
+        // Even if it gets no further (no room, a signal), the user must know that it was emptied.
         this.touchedTarget = { path: event.target, access: "random" };
         return;
       case "restoring":
@@ -67,7 +66,7 @@ export class RestoreEventReporter {
       case "surveying":
         return this.#trackSurvey(event);
       case "flushing":
-        // Before an update, too: its file may have got another length.
+        // Also before an update: its file may have been given another length.
         this.touchedTarget ??= { path: event.target, access: "random" };
         return reporter.step("Flushing", { name: "flush" });
       case "bad-chunk":
@@ -79,7 +78,7 @@ export class RestoreEventReporter {
     }
   }
 
-  /** Ends the telling of events. */
+  /** Reports what is still held back. */
   end(): void {
     this.#badChunks.end();
   }
@@ -90,7 +89,7 @@ export class RestoreEventReporter {
   ): void {
     const { revision, target, threads, access, plan, progress } = event;
     const totalBytes = plan.dataBytes + plan.zeroBytes;
-    // A stream decodes a chunk at every place where it stands.
+    // A stream decodes a chunk again at each of its places.
     const workTotalBytes = access === "random" ? plan.distinctBytes : plan.dataBytes;
     const chunks = formatQuantity(plan.distinctChunks, "distinct chunk");
     const preposition = how.name.startsWith("read-back") ? "from" : "to";

@@ -7,7 +7,7 @@
 import { parseRate } from "./byte_values.ts";
 import { flag, parseText, parseWhole, valued, ValueFault } from "./option.ts";
 
-/** Most decoding workers that may be asked for, as with the reference tool. */
+/** The most decoding workers that can be asked for, as with the reference tool. */
 const THREADS_MAX = 255;
 
 /** Longest time in whole seconds that JavaScript's timers can wait (2^31 - 1 ms, 24 days). */
@@ -40,7 +40,7 @@ export const VERIFY = flag({
   given: false,
 });
 
-/** Milliseconds to wait for the purge lock, 0: not at all, `undefined`: without end. */
+/** Milliseconds to wait for the purge lock; 0: not at all, `undefined`: forever. */
 export const LOCK_TIMEOUT = valued({
   long: "lock-timeout",
   value: "SECONDS",
@@ -51,12 +51,12 @@ export const LOCK_TIMEOUT = valued({
     if (!(seconds <= LOCK_TIMEOUT_MAX_SECONDS)) {
       throw new ValueFault(`not a number of seconds from 0 to ${LOCK_TIMEOUT_MAX_SECONDS}`);
     }
-    // However short, a wait is not none.
+    // Only 0 means not to wait at all.
     return seconds === 0 ? 0 : Math.max(1, Math.round(seconds * 1000));
   },
 });
 
-/** Bytes a second to read from the backup at most. */
+/** The most bytes a second to read from the backup. */
 export const READ_RATE = valued({
   long: "bwlimit",
   value: "RATE",

@@ -16,20 +16,20 @@ import { printable } from "../wording.ts";
 /** One column of a table. */
 export interface TableColumn<Row> {
   readonly title: string;
-  /** Untrusted text is welcome: it is made {@linkcode printable}, and cut at 500 characters. */
+  /** May return untrusted text: it is made {@linkcode printable}, and cut at 500 characters. */
   readonly cell: (row: Row) => string;
   /** Default "left". */
   readonly align?: "left" | "right";
   /**
-   * Cells down to which the column may be shortened; default: it may not. First give way titles of
-   * such columns that are wider than all cells below them, then the columns, the last one first.
+   * How narrow the column may become; default: it keeps its width. Titles that are wider than the
+   * cells below them give way first, then the columns, the last one first.
    */
   readonly minCells?: number;
-  /** Leaves the column out where it is empty in all rows. */
+  /** Leaves the column out if it is empty in all rows. */
   readonly isOptional?: boolean;
 }
 
-/** A column as text, with the width it gets. */
+/** A column as text, with its width. */
 export interface SetColumn {
   readonly title: string;
   /** The cells below the title. */
@@ -38,13 +38,13 @@ export interface SetColumn {
   readonly minCells: number;
   /** Width of the widest text below the title. */
   readonly bodyCells: number;
-  /** Width that it gets. */
+  /** Its width. */
   readonly cells: number;
 }
 
 const GAP = "  ";
 const ELLIPSIS = "…";
-/** No cell may blow up all the others of its column. */
+/** One long text must not make the whole column wide. */
 const CELL_MAX_CHARS = 500;
 
 /** Rows between two pauses. */
@@ -55,8 +55,8 @@ const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 /**
  * Sets a table.
  *
- * @param options.maxCells Width of the terminal; absent: as wide as it takes. A table whose columns
- *   cannot be shortened so far stays wider, for what is cut (a uuid) could not be used.
+ * @param options.maxCells Width of the terminal; absent: as wide as needed. A table whose columns
+ *   cannot be shortened that far stays wider, because a cut uuid would be useless.
  * @returns One line for the titles and one for each row, without line breaks or spaces at the end.
  */
 export function renderTable<Row>(
@@ -68,8 +68,8 @@ export function renderTable<Row>(
 }
 
 /**
- * Makes texts of rows, in steps: there may be many. Columns that are optional and empty are left
- * out.
+ * Renders the cells of rows, in steps, as there may be many. Optional columns that are empty are
+ * left out.
  */
 export function* setColumns<Row>(
   rows: readonly Row[],
@@ -92,7 +92,7 @@ export function* setColumns<Row>(
   return set;
 }
 
-/** Says how wide a table is at least if nothing but titles of columns that may be shortened is. */
+/** The width of a table if only titles are shortened, of columns that allow it. */
 export function wholeWidth(columns: readonly SetColumn[]): number {
   return columns.reduce(
     (sum, { cells, bodyCells, minCells }) =>
@@ -122,7 +122,7 @@ export function* joinColumns(
 }
 
 /**
- * Cuts text that takes more cells than there are and puts "…" at its end; never inside a grapheme.
+ * Cuts text that is too wide and puts "…" at its end; never cuts inside a grapheme.
  */
 export function truncate(text: string, cells: number): string {
   if (cellsOf(text) <= cells) return text;
@@ -137,7 +137,7 @@ export function truncate(text: string, cells: number): string {
   return kept + ELLIPSIS;
 }
 
-/** Takes what is too much from the columns that can be shortened. */
+/** Shortens columns, as far as they allow it, to make the table fit. */
 function shorten(columns: readonly SetColumn[], widths: number[], maxCells: number): void {
   const gaps = GAP.length * Math.max(0, columns.length - 1);
   let surplus = widths.reduce((sum, cells) => sum + cells, gaps - maxCells);
@@ -163,10 +163,10 @@ function fill(text: string, align: "left" | "right", cells: number): string {
   return align === "right" ? space + cut : cut + space;
 }
 
-// Nearly all texts are such; the exact ways are a hundred times as slow.
+// Nearly all texts are plain, and the exact measure is a hundred times as slow.
 const PLAIN = /^[ -~]*$/;
 
-/** Makes text fit for a cell. */
+/** Makes text safe for a cell. */
 function legible(text: string): string {
   return text.length <= CELL_MAX_CHARS && PLAIN.test(text) ? text : printable(text, CELL_MAX_CHARS);
 }

@@ -1,5 +1,5 @@
 /**
- * What the surroundings of the process are like for someone who prints to them.
+ * What standard output and standard error are connected to, and how to write to them.
  *
  * @module
  */
@@ -9,7 +9,7 @@ export type Sink = (text: string) => void;
 
 /** How progress may be shown on standard error. */
 export interface Display {
-  /** Whether lines can be redrawn; where not, only whole lines are written. */
+  /** Whether lines can be redrawn; if not, only whole lines are written. */
   readonly canRedraw: boolean;
   readonly color: boolean;
   /** Width of the terminal at this moment. */
@@ -22,7 +22,7 @@ export interface SyncWriter {
 }
 
 const DEFAULT_COLUMNS = 80;
-/** For how long a terminal in nonblocking mode may refuse output before the rest is dropped. */
+/** How long a terminal in nonblocking mode may refuse output before the rest is dropped. */
 const BLOCKED_ATTEMPTS = 20;
 const BLOCKED_PAUSE_MS = 5;
 
@@ -51,7 +51,7 @@ export function chooseDisplay(
 /**
  * Writes all of the text.
  *
- * @throws {Error} what `writeSync` throws, but for `WouldBlock`, which is waited out for a tenth of
+ * @throws {Error} Whatever `writeSync` throws, except `WouldBlock`, which is retried for a tenth of
  *   a second.
  */
 export function writeFully(writer: SyncWriter, text: string): void {
@@ -62,25 +62,24 @@ export function writeFully(writer: SyncWriter, text: string): void {
       rest = rest.subarray(writer.writeSync(rest));
       blocked = 0;
     } catch (error) {
-      // Whoever shares the terminal may have put it in nonblocking mode (ssh does).
+      // Another program on this terminal may have put it in nonblocking mode (ssh does).
       if (!(error instanceof Deno.errors.WouldBlock) || ++blocked > BLOCKED_ATTEMPTS) throw error;
       sleepSync(BLOCKED_PAUSE_MS);
     }
   }
 }
 
-/** The part of `Deno.stdout` that is written to while the event loop goes on. */
+/** The part of `Deno.stdout` that is written to without blocking the event loop. */
 export interface AsyncWriter {
   write(data: Uint8Array): Promise<number>;
 }
 
 /**
- * Writes all of the text, while the event loop goes on: who reads it may take as long as he likes,
- * and signals are heeded.
+ * Writes all of the text without blocking the event loop: the reader may take its time, and signals
+ * are still handled.
  *
- * @returns Whether there is somebody who reads it; `false` once a pipe's reader has gone, as `head`
- *   does.
- * @throws {Error} What `write` throws, but for `WouldBlock`, which is waited out, and `BrokenPipe`.
+ * @returns `false` once a pipe's reader has gone, as `head` does.
+ * @throws {Error} Whatever `write` throws, except `BrokenPipe`, and `WouldBlock`, which is retried.
  */
 export async function writeAll(writer: AsyncWriter, text: string): Promise<boolean> {
   let rest: Uint8Array = new TextEncoder().encode(text);
@@ -97,8 +96,8 @@ export async function writeAll(writer: AsyncWriter, text: string): Promise<boole
 }
 
 /**
- * A sink for messages that nothing depends on: once it cannot be written to (closed, broken pipe,
- * full disk), text is dropped in silence, for a restore must not fail because its log did.
+ * A sink for messages. Once it cannot be written to (closed, broken pipe, full disk), text is
+ * silently dropped: a restore must not fail because its log did.
  */
 export function openSink(writer: SyncWriter = Deno.stderr): Sink {
   let isBroken = false;
@@ -107,7 +106,7 @@ export function openSink(writer: SyncWriter = Deno.stderr): Sink {
     try {
       writeFully(writer, text);
     } catch (error) {
-      // A terminal that is slow for once (Ctrl-S) will be back.
+      // A terminal that is stopped (Ctrl-S) will continue.
       isBroken = !(error instanceof Deno.errors.WouldBlock);
     }
   };

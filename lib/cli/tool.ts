@@ -1,5 +1,5 @@
 /**
- * A tool from its arguments to its exit code: parses, answers or hands over to the command.
+ * Runs a tool, from its arguments to its exit code.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { openSink, type Sink, stderrDisplay, writeFully } from "./terminal.ts";
  * Runs a command of a tool.
  *
  * @param tool The tool's name, for messages.
- * @param args The command line behind the word that chose the command.
+ * @param args The command line after the word that chose the command.
  * @returns The exit code; everything there is to say was printed.
  */
 export async function runTool<Command extends AnyCommand>(
@@ -39,8 +39,8 @@ export async function runTool<Command extends AnyCommand>(
     requireUsablePaths(spec, parsed);
     return await spec.run(parsed, tool, write);
   } catch (error) {
-    // A run that has a reporter tells of its failures itself. What is wrong here are the arguments,
-    // as a rule, which then cannot say who listens.
+    // A running command reports its own failures. Here the arguments are wrong, as a rule, so they
+    // cannot say whether a person or a program reads this.
     const isJson = spec.reportsJson === true && args.includes("--json");
     using reporter = isJson
       ? new JsonReporter({ tool, write, quiet: true, version: VERSION })
@@ -60,7 +60,7 @@ function printAnswer(text: string, tool: string, write: Sink): ExitCode {
     writeFully(Deno.stdout, text);
     return ExitCode.COMPLETE;
   } catch (error) {
-    // `--help | head` has what it wanted.
+    // `--help | head` has read enough.
     if (error instanceof Deno.errors.BrokenPipe) return ExitCode.COMPLETE;
     write(`${tool}: Cannot write standard output: ${reasonOf(error)}\n`);
     return ExitCode.FAILURE;
@@ -68,8 +68,7 @@ function printAnswer(text: string, tool: string, write: Sink): ExitCode {
 }
 
 /**
- * Requires that a command names absolute paths only, if the process had to leave its working
- * directory.
+ * Requires absolute paths if the process had to leave its working directory.
  *
  * @throws {UsageError} If a path is relative: it would now be looked for in "/".
  */
