@@ -2,8 +2,8 @@
  * Finds the processes that have a file or device open for writing, from what /proc tells of their
  * descriptors.
  *
- * Who is not root sees their own processes only, and nobody sees those of other PID namespaces:
- * finding nobody does not mean that nobody is there.
+ * Users other than root see only their own processes, and nobody sees those of other PID
+ * namespaces: finding nobody does not mean that nobody is there.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export interface Writers {
  * Finds who else has files open for writing that are open here. With 100 processes and 800
  * descriptors on a machine this takes 5 ms, with 1600 and 8400 about 80.
  *
- * @param files What `stat` says of the files. A device is the same by whatever node.
+ * @param files What `stat` says of the files. A device is the same whatever node names it.
  */
 export function findWriters(files: readonly FileIdentity[]): Writers {
   const others: number[] = [];

@@ -18,7 +18,9 @@ function contentOf(path: string): string | null {
   }
 }
 
-/** What a file of so many MiB holds after some commands with its path at their ends. */
+/**
+ * Makes a file of some MiB, runs commands with its path as last argument, and says what it holds.
+ */
 function contentAfter(mib: number, ...commands: string[]): string | null {
   using scratch = new Scratch();
   const path = scratch.file("disk", "");
