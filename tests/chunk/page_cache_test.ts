@@ -1,5 +1,5 @@
 /**
- * What reading and announcing chunk files does to the page cache, as fincore(1) sees it.
+ * What reading and prefetching chunk files does to the page cache, according to fincore(1).
  *
  * @module
  */
@@ -14,19 +14,19 @@ import { testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import { until } from "../support/wait.ts";
 
-/** Bytes of a file that are in memory. */
+/** Bytes of a file that are in the page cache. */
 function cachedBytes(path: string): number {
   return Number(runSync("fincore", "--bytes", "--noheadings", "--output", "RES", path));
 }
 
-/** Has a file read from its storage the next time. */
+/** Drops a file from the page cache, so that the next read comes from its storage. */
 function evict(path: string): void {
   const fd = openFd(path, OpenFlag.O_RDONLY);
   dropCachedPages(fd, 0, Deno.statSync(path).size);
   closeFd(fd);
 }
 
-/** A store on a file system that is no memory. */
+/** A store on a file system that is not in memory. */
 class Scene implements Disposable {
   readonly #folder = Deno.makeTempDirSync({ dir: "/var/tmp", prefix: "page_cache_test_" });
   readonly basedir = `${this.#folder}/vm0`;
@@ -45,7 +45,7 @@ class Scene implements Disposable {
   }
 }
 
-/** Why none of this can be seen here. */
+/** Why this cannot be tested here. */
 function pageCacheProblem(): string | null {
   const missing = programProblem("fincore");
   if (missing !== null) return missing;
@@ -84,7 +84,7 @@ testUnless(
     assertEquals(cachedBytes(scene.path), 0);
     const decoder = new ChunkDecoder(scene.basedir, { verify: true, pageCache: "drop" });
     decoder.prefetch(scene.id);
-    // The kernel may read a part only at once.
+    // At first the kernel may read only a part.
     await until(() => cachedBytes(scene.path) > 0, "the chunk file to be read");
   },
 );
@@ -103,7 +103,7 @@ testUnless(
     Deno.readFileSync(path);
     assert(cachedBytes(path) === 4 * CHUNK_BYTES);
     const fd = openFd(path, OpenFlag.O_RDONLY);
-    // One byte is enough for its page, and others far away stay.
+    // One byte is enough to drop its page; pages far away stay.
     dropCachedPages(fd, CHUNK_BYTES + 1000, 1);
     const left = cachedBytes(path);
     assert(left < 4 * CHUNK_BYTES && left >= 3 * CHUNK_BYTES, `${left}`);

@@ -34,7 +34,7 @@ const CASES: readonly [
   [{ threads: 11 }, 3, "threads (ulimit -u, or pids.max of a cgroup)"],
   [{ addressBytes: 16 * GIB }, 3, "address space (ulimit -v)"],
   [{ memoryBytes: 100 * MIB }, 4, "memory (of the machine, or of a cgroup)"],
-  // The narrowest counts.
+  // The tightest limit counts.
   [{ memoryBytes: 100 * MIB, threads: 11 }, 3, "threads (ulimit -u, or pids.max of a cgroup)"],
 ];
 

@@ -25,7 +25,7 @@ Deno.test("readPartitionTable() says that there is no table", () => {
   for (const bytes of [0, 1, 511]) {
     assertThrows(() => readPartitionTable(new FakeImage(bytes)), UsageError, NO_TABLE);
   }
-  // A GPT that no MBR speaks of is an old one.
+  // A GPT that the MBR does not mention is an old one.
   const stale = gptImage(MIB, []).write(0, bootRecord({ type: 0x83, start: 1, sectors: 2 }));
   assertEquals(readPartitionTable(stale).kind, "mbr");
 });
@@ -124,7 +124,7 @@ Deno.test("readPartitionTable() ends with a table or a UsageError for any bytes"
         copy[where] = [0, 1, 5, 0x7f, 0x80, 0xee, 0xff, random(256)][random(8)]!;
       }
       if (copy[0] === 0x45 && random(2) === 0) {
-        // The checksum of the header is right again, so that what it says is believed.
+        // The header's checksum is right again, so that its fields are believed.
         const rest = new DataView(copy.buffer);
         const fields = { myLba: rest.getBigUint64(24, true), entryCount: rest.getUint32(80, true) };
         copy.set(gptHeader(gptEntries([]), { ...fields, entriesLba: BigInt(random(4000)) }));

@@ -37,7 +37,7 @@ Deno.test("readPartitionTable() finds the sector size of an MBR by where file sy
 });
 
 Deno.test("readPartitionTable() finds small sectors by a partition that would not fit otherwise", () => {
-  // Reaches to the image's end, and one sector less than what 4096 bytes leave room for.
+  // Reaches the image's end, and has one sector less than would fit with 4096 bytes.
   for (const [end, expected] of [[131_072, null], [16_385, null], [16_384, UNTOLD]] as const) {
     const image = new FakeImage(64 * MIB).write(0, bootRecord(linux(2048, end - 2048)));
     assertEquals(judge(readPartitionTable(image)), [512, expected]);
@@ -104,7 +104,7 @@ Deno.test("readPartitionTable() is not misled by remains of a GPT in other secto
   const old = [{ number: 1, first: 40n, last: 50n }];
   const current = [{ number: 2, first: 2048n, last: 4095n }];
   for (const [oldBytes, sectorBytes] of [[512, 4096], [4096, 512]] as const) {
-    // The disk was smaller then, so that the second copy was not written over.
+    // The disk was smaller then, so the second copy was not overwritten.
     const remains = gptImage(16 * MIB, old, oldBytes);
     const image = new FakeImage(64 * MIB);
     for (const [at, piece] of remains.pieces) image.write(at, piece);

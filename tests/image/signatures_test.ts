@@ -5,7 +5,7 @@ import { programProblem, runSync } from "../support/programs.ts";
 
 const MIB = 1_048_576;
 
-/** Reads what {@linkcode findSignature} looks at. */
+/** Reads the bytes that {@linkcode findSignature} looks at. */
 function readStart(path: string, offset = 0): Uint8Array {
   using file = Deno.openSync(path);
   file.seekSync(offset, Deno.SeekMode.Start);
@@ -14,8 +14,8 @@ function readStart(path: string, offset = 0): Uint8Array {
 }
 
 /**
- * What makes a file what it is, in how many MiB, what that is called, and where copies of the
- * superblock lie.
+ * The command that formats a file, its size in MiB, the expected name, and where copies of the
+ * superblock are.
  */
 const MADE: readonly [
   command: readonly string[],

@@ -1,5 +1,5 @@
 /**
- * Builds images with partition tables, right ones and others.
+ * Builds images with partition tables, valid and invalid.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface MbrFields {
 
 /** Fields of an entry of a GPT. */
 export interface GptFields {
-  /** The entry's number, from 1 on. */
+  /** The entry's number, starting with 1. */
   readonly number: number;
   readonly first: bigint;
   readonly last: bigint;
@@ -49,7 +49,7 @@ export class FakeImage implements ImageSource {
     this.bytes = bytes;
   }
 
-  /** Writes below the image's end. */
+  /** Writes before the image's end. */
   write(offset: number, content: Uint8Array): this {
     this.pieces.set(offset, content);
     return this;
@@ -70,7 +70,7 @@ export class FakeImage implements ImageSource {
   }
 }
 
-/** A boot record with the entries given, in their places. */
+/** A boot record with the given entries. */
 export function bootRecord(...entries: (MbrFields | null)[]): Uint8Array<ArrayBuffer> {
   const record = new Uint8Array(512);
   const view = new DataView(record.buffer);

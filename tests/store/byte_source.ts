@@ -1,12 +1,12 @@
 /**
- * Sources of bytes in memory, for the tests of the map's parser.
+ * Byte sources in memory, for the tests of the map parser.
  *
  * @module
  */
 
 import type { ByteSource } from "../../lib/store/json_reader.ts";
 
-/** Returns a source of these bytes, or of a text's UTF-8. */
+/** Returns a source of bytes, or of the UTF-8 of a text. */
 export function sourceOf(content: string | Uint8Array): ByteSource {
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
   return {
@@ -19,5 +19,5 @@ export function sourceOf(content: string | Uint8Array): ByteSource {
   };
 }
 
-/** Sizes of blocks at which a parser must give the same result. */
+/** Block sizes for which a parser must give the same result. */
 export const BLOCK_SIZES: readonly number[] = [1, 2, 3, 7, 33, 64, 100, 4096];

@@ -10,7 +10,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "../ass
 import { cpuMs } from "../support/cpu_time.ts";
 import "../support/libraries.ts";
 
-/** Makes a directory with the files named, runs the test in it and removes it. */
+/** Makes a directory with some files, runs the test in it and removes it. */
 function withDir(files: Record<string, string>, run: (dir: string) => void): void {
   const dir = Deno.makeTempDirSync({ prefix: "backy-catalog-" });
   try {
@@ -64,7 +64,7 @@ Deno.test("readCatalog() lists revisions by time, oldest first", () => {
 Deno.test("readCatalog() leaves out metadata that vanishes while it is read", () => {
   withDir({ "a.rev": metadata("a", 1), "a": "{}" }, (dir) => {
     const { statSync } = Deno;
-    // The last look before the file is opened.
+    // The last call before the file is opened.
     Deno.statSync = (path) => {
       const info = statSync(path);
       Deno.removeSync(path);
@@ -207,11 +207,11 @@ Deno.test("CatalogReader.read() sees what was added, changed and removed", () =>
     "bad.rev": "[",
   }, (dir) => {
     const reader = new CatalogReader(dir);
-    // What has just been written may be written again unnoticed.
+    // A file just written may be written again unnoticed.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
     const before = reader.read();
     assertEquals(namesOf(before), ["a", "b"]);
-    // What did not change was not parsed again.
+    // Unchanged files were not parsed again.
     assert(reader.read().revisions[0]!.info === before.revisions[0]!.info);
     Deno.writeTextFileSync(`${dir}/new`, metadata("b", 2, "tags: [changed]"));
     Deno.renameSync(`${dir}/new`, `${dir}/b.rev`);
@@ -234,7 +234,7 @@ Deno.test("readCatalog() lists 1,000 revisions quickly", () => {
     }
     const startMs = cpuMs();
     assertEquals(readCatalog(dir).revisions.length, 1000);
-    // Some 0.15 s on an idle machine; 1 s is what a mount may take.
+    // About 0.15 s on an idle machine; a mount may take 1 s.
     const tookMs = cpuMs() - startMs;
     assert(tookMs < 1000, `${tookMs} ms`);
   });

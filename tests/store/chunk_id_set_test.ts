@@ -34,7 +34,7 @@ Deno.test("ChunkIdSet holds nothing at first", () => {
 
 Deno.test("ChunkIdSet keeps each id once, in the order in which they came", () => {
   assertMatchesModel([[1, 2, 3, 4], [4, 3, 2, 1], [1, 2, 3, 4], [0, 0, 0, 0]], [[1, 2, 3, 5]]);
-  // Ids that differ in one word only.
+  // Ids that differ only in one word.
   const near: Words[] = [[9, 8, 7, 6], [5, 8, 7, 6], [9, 5, 7, 6], [9, 8, 5, 6], [9, 8, 7, 5]];
   assertMatchesModel([...near, ...near], [[5, 5, 7, 6]]);
 });
@@ -62,7 +62,7 @@ Deno.test("ChunkIdSet tells similar ids apart: few bits, same sums, permuted wor
 });
 
 Deno.test("ChunkIdSet does not take for ever with ids that were made to collide", () => {
-  // 0.2 s; more than a minute where all collide. Words that differ in their upper five bits only.
+  // Words that differ only in their upper five bits: 0.2 s, or more than a minute if all collide.
   const count = 2 ** 18;
   const words = new Uint32Array(4 * count);
   for (let number = 0; number < count; number++) {

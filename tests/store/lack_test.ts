@@ -1,6 +1,5 @@
 /**
- * What the process lacks is not the store's fault: a limit of descriptors that is reached while a
- * store is read.
+ * A lack of descriptors is not the store's fault: the limit is reached while a store is read.
  */
 
 import { OsError } from "../../lib/errors.ts";
@@ -33,7 +32,7 @@ Deno.test("rethrowLack() throws on what says nothing of the file, and nothing el
 });
 
 /**
- * Reads a store with no descriptor left, in a process of its own. @returns The code of each error.
+ * Reads a store without a free descriptor, in another process. @returns The code of each error.
  */
 function readWithoutDescriptors(basedir: string): string[] {
   const code = `

@@ -3,7 +3,7 @@ import { parsePlainMetadata } from "../../lib/store/plain_metadata.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { randomFrom } from "../support/random.ts";
 
-/** What the YAML parser says, as `revision_info.ts` asks it; a message if it refuses. */
+/** What the YAML parser returns with the options of `revision_info.ts`, or why it refuses. */
 function parseByLibrary(text: string): unknown {
   const options = { schema: "failsafe", uniqueKeys: false, prettyErrors: false } as const;
   const document = parseDocument(text, { ...options, logLevel: "error" });

@@ -14,7 +14,7 @@ import { asUser } from "../support/user.ts";
 import { mountProblem, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 
-/** A backup directory for the lock, and what was reported about it. */
+/** A backup directory, and the events of its lock. */
 interface Scene {
   readonly dir: string;
   readonly lockPath: string;
@@ -44,7 +44,7 @@ const noFlock = programProblem("flock");
 /** A process that holds the file exclusively until it is stopped, or for 2 minutes. */
 async function startPurge(path: string): Promise<AsyncDisposable & { readonly pid: number }> {
   const child = new Deno.Command("flock", {
-    // One process, so that ending it ends the lock: no fork, and sh becomes sleep.
+    // A single process, whose end releases the lock: no fork, and sh becomes sleep.
     args: ["--no-fork", "-x", path, "sh", "-c", "echo locked; exec sleep 120"],
     stdout: "piped",
   }).spawn();
@@ -66,7 +66,7 @@ async function startPurge(path: string): Promise<AsyncDisposable & { readonly pi
 }
 
 /**
- * Takes the lock in this process, through a description of its own; flock(2) treats that like
+ * Takes the lock in this process through another open file description, which flock(2) treats like
  * another process.
  */
 function lockExclusively(path: string): Disposable {

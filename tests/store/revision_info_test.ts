@@ -167,7 +167,7 @@ Deno.test("readRevisionInfo() reads a file and refuses absent, large and special
   }
 });
 
-// Words that must never be shown, in files that are no metadata, or where metadata has no room for
+// Words that must never be shown: in files that are not metadata, or in fields that cannot have
 // them.
 const SECRET = "correct-horse";
 
@@ -180,7 +180,7 @@ Deno.test("parseRevisionInfo() shows no text of a file that is not a revision's 
       `- ${SECRET}`,
       `${SECRET}`,
       `{"auths": {"host": {"auth": "${SECRET}"}}}`,
-      // Of the parser's messages these would quote the text.
+      // The parser's messages for these would quote the text.
       `a: &b 1\nc: *${SECRET}`,
       `*${SECRET}`,
       `!${SECRET}!x y`,

@@ -101,8 +101,7 @@ Deno.test("parseRevisionMap() refuses chunk ids that are not 32 lower-case hex d
   for (const id of wrong) {
     const text = `{"mapping": {"0": "${id}"}, "size": 4194304}`;
     const { message } = assertThrows(() => parse(text), RevisionError);
-    // What stands there instead is not shown: the file may be another one, which is not ours to
-    // show.
+    // The text found there is not shown, because the file may be somebody's secret.
     const problem = "the chunk id of seq 0 is not 32 lower-case hex digits";
     assertEquals(message, `Cannot read revision map "${PATH}": at byte 18: ${problem}`);
   }
@@ -204,7 +203,7 @@ Deno.test("parseRevisionMap() refuses every truncation of a map", () => {
   for (let length = 0; length < text.length; length++) {
     const error = assertThrows(() => parse(text.slice(0, length)), RevisionError);
     const where = length === 0 ? "is empty" : "(truncated)";
-    // Inside true, 8388608 or an escape the text is wrong before it is short.
+    // If cut inside of true, 8388608 or an escape, the text is wrong before it is too short.
     if (!error.message.includes("stands where")) {
       assert(error.message.includes(where), `${length}: ${error.message}`);
     }
@@ -298,7 +297,7 @@ Deno.test("parseRevisionSize() stops at a size before the mapping", () => {
   assert(last < 100);
 });
 
-/** Writes a map of so many seqs. */
+/** Writes a map with a number of seqs. */
 function bigMapText(seqCount: number): string {
   const entries = Array.from(
     { length: seqCount },

@@ -57,8 +57,8 @@ function namesOf(entries: readonly CatalogEntry[]): string {
 }
 
 /**
- * Names of what a spec means, as in "a b c"; why it means nothing, as in "!there is no revision
- * "x"".
+ * Returns the names of what a spec means, as in "a b c", or why it means nothing, as in "!there is
+ * no revision "x"".
  */
 function named(spec: string, entries: readonly CatalogEntry[] = HISTORY): string {
   try {
@@ -75,7 +75,7 @@ function assertMeans(specs: Record<string, string>, entries = HISTORY): void {
   }
 }
 
-/** Why a name means nothing, and why nothing can be chosen, as {@linkcode named} has it. */
+/** Why a name means nothing, and why nothing can be chosen, in the form of {@linkcode named}. */
 const unknown = (name: string) => `!there is no revision "${name}"`;
 const nothingFor = (purpose: string) => `!there is no revision that "${purpose}" could choose from`;
 const TOO_OLD = "!there is no revision as old as that date";
@@ -87,7 +87,7 @@ function inZone(zone: string, run: () => void): void {
   try {
     run();
   } finally {
-    // Without a variable the runtime would keep the zone.
+    // If the variable were unset, the runtime would keep the zone.
     Deno.env.set("TZ", before ?? "");
     if (before === undefined) Deno.env.delete("TZ");
   }
@@ -435,7 +435,7 @@ Deno.test("resolveRevisionSpec() skips revisions without a time unless they are 
     "last(x)": ['!there is no revision whose time is known that "last(...)" could choose from', ""],
     "x..c": ['!the time of revision "x" is unknown, so no range can end there', ""],
     "c..x": ['!the time of revision "x" is unknown, so no range can end there', ""],
-    // By name, or as what has a property.
+    // By name or by a property.
     "x": ["x", ""],
     "x,last": ["x e", "x y"],
     "all": [all, ""],

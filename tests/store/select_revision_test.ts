@@ -116,7 +116,7 @@ Deno.test("selectRevision() lets a file win over a spec", async () => {
     }
     Deno.symlinkSync("old", "vm0/last");
     assertEquals(await selectedName("vm0/last"), "old");
-    // Given as a spec it is one.
+    // As an explicit spec it is one.
     assertEquals(await selectedName("vm0", { spec: "first" }), "old");
     assertEquals(await selectedName("vm0", { spec: "last(clean & local)" }), "good");
   });
@@ -157,7 +157,7 @@ Deno.test("selectRevision() refuses a path as locateRevision() does", async () =
       "vm0/away",
       'it lives on server "backup7", only its metadata is here; restore it there',
     );
-    // The system has another word for a name that is too long; a spec may be that long.
+    // For a name that is too long the system has another error; a spec may be that long.
     await assertRefused(`vm0/${"x".repeat(300)}`, `there is no such revision${LIST_HINT}`);
     assertEquals(
       await selectedName(
@@ -427,7 +427,7 @@ Deno.test("selectRevision() reads warnings from metadata in any form, but none f
     for (const [metadata, warned] of cases) {
       assertEquals(await warningsOf(metadata), warned, metadata.slice(0, 100));
     }
-    // A hostile text is looked at in linear time.
+    // A hostile text takes linear time.
     for (const unit of [" ", "stats: {", "stats:\n ", "\n duration:", "{duration:", "stats:\n  "]) {
       const startMs = cpuMs();
       Deno.writeTextFileSync("vm0/good.rev", `stats:\n${unit.repeat(60_000 / unit.length)}`);
@@ -471,7 +471,7 @@ Deno.test("selectRevision() looks for a name without a slash in relativeTo first
     Deno.chdir("vm1");
     assertEquals(await select("good"), `${dir}/vm0/good`);
     assertEquals(await select("./good"), "./good");
-    // Not there, but here.
+    // Not in that directory, but in this one.
     assertEquals(await select("other"), "other");
     Deno.writeTextFileSync("last,", "{}");
     assertEquals(await select("last,"), "last,");

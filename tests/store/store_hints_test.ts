@@ -9,7 +9,7 @@ import { assertEquals, assertStringIncludes } from "../assert.ts";
 import { makeStore } from "../support/store_builder.ts";
 import { Scratch } from "../support/machine.ts";
 
-/** A directory with some backup directories and some that are none. */
+/** A directory with some backup directories and some others. */
 class Server implements Disposable {
   readonly #scratch = new Scratch();
   readonly dir = this.#scratch.file("backy");

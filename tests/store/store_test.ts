@@ -3,7 +3,7 @@ import { locateRevision, requireStore } from "../../lib/store/store.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import "../support/libraries.ts";
 
-/** Makes a directory with the files named, runs the test in it and removes it. */
+/** Makes a directory with some files, runs the test in it and removes it. */
 function withDir(files: Record<string, string>, run: (dir: string) => void): void {
   const dir = Deno.makeTempDirSync({ prefix: "backy-store-" });
   try {

@@ -1,6 +1,6 @@
 /**
- * What the codec's tests share: running it on a stream, comparing what it did, and its constants
- * that are not exported.
+ * Shared by the codec's tests: runs it on a stream, compares results, and reads constants that are
+ * not exported.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { decodeReference, type Verdict } from "./lzo_reference.ts";
 
 const wasm = new URL("../../wasm/", import.meta.url);
 
-/** Text of a source of the module. */
+/** Returns the text of one of the module's source files. */
 export function sourceText(name: string): string {
   return Deno.readTextFileSync(new URL(`assembly/${name}`, wasm));
 }
@@ -21,7 +21,7 @@ export function moduleBytes(): Uint8Array<ArrayBuffer> {
   return Deno.readFileSync(new URL("build/codec.wasm", wasm));
 }
 
-/** Reads `const NAME: u32 = 123` out of a source of the module. */
+/** Reads `const NAME: u32 = 123` from one of the module's source files. */
 export function sourceConstant(file: string, name: string): number {
   const match = sourceText(file).match(
     new RegExp(`^(?:export )?const ${name}: \\w+ = (\\d+);`, "m"),
@@ -32,14 +32,14 @@ export function sourceConstant(file: string, name: string): number {
 
 /** How to run the decoder. */
 export interface DecodeOptions {
-  /** Where in the input buffer the stream lies. Default: at its start. */
+  /** Where in the input buffer to put the stream. Default: at its start. */
   readonly at?: "start" | "end";
   /** Default: the first output buffer. */
   readonly output?: number;
   readonly hash?: boolean;
 }
 
-/** Decodes a stream with the codec, and copies what it decoded to. */
+/** Decodes a stream with the codec, and returns a copy of the result. */
 export function decodeStream(
   stream: Uint8Array,
   outputBytes: number,
@@ -69,7 +69,7 @@ export function assertSameBytes(actual: Uint8Array, expected: Uint8Array, what =
   assert(actual.length === expected.length, `${what}: ${actual.length} of ${expected.length}`);
 }
 
-/** Asserts that two verdicts are the same: equal bytes, or the same fault at the same place. */
+/** Asserts that two verdicts are the same: equal bytes, or the same fault at the same offset. */
 export function assertSameVerdict(actual: Verdict, expected: Verdict, what: string): void {
   if ("bytes" in actual && "bytes" in expected) {
     return assertSameBytes(actual.bytes, expected.bytes, what);
@@ -79,8 +79,8 @@ export function assertSameVerdict(actual: Verdict, expected: Verdict, what: stri
 }
 
 /**
- * Decodes a valid stream with the codec, from both ends of the input buffer, and asserts that it
- * yields what the reference decoder makes of it.
+ * Decodes a valid stream with the codec, from both ends of the input buffer, and asserts that the
+ * result equals that of the reference decoder.
  *
  * @returns The decoded bytes.
  */
@@ -95,7 +95,7 @@ export function assertDecodes(stream: Uint8Array, what: string): Uint8Array {
   return expected.bytes;
 }
 
-/** Hex of a stream's bytes, shortened: for messages. */
+/** Renders a stream in hex for messages, shortened. */
 export function hex(bytes: Uint8Array): string {
   const shown = bytes.subarray(0, 400).toHex();
   return bytes.length > 400 ? `${shown}... (${bytes.length} bytes)` : shown;

@@ -1,6 +1,6 @@
 /**
- * Real data for round trips: slices of the running Deno's own file (code, tables, text) and of the
- * sources around.
+ * Real data for round trips: slices of the Deno executable (code, tables, text) and the sources of
+ * the codec.
  *
  * @module
  */

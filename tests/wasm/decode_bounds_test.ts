@@ -40,7 +40,7 @@ function fullChunks(): Sample[] {
   ];
   return ends.map((end) => {
     const endBytes = decodedBytes(end);
-    // State 0 before the end, so that a run is one.
+    // State 0 before `end`, so that a run is decoded as one.
     const match = m3({ length: outputBytes - 50_000 - endBytes, distance: 7232 });
     return {
       stream: assemble(run(noise.subarray(0, 50_000)), match, end, END),
@@ -49,7 +49,7 @@ function fullChunks(): Sample[] {
   });
 }
 
-/** Bytes that an instruction decodes to, told by the reference. */
+/** Bytes that an instruction decodes to, according to the reference. */
 function decodedBytes(instruction: Bytes): number {
   const before = assemble(run(noise.subarray(0, 50_000)), m2({ length: 3, distance: 1 }));
   const verdict = decodeReference(assemble(before, instruction, END));
@@ -65,7 +65,7 @@ function* randomSamples(seed: number, count: number): Generator<Sample> {
     const original = streams[random(streams.length)]!;
     const stream = random(4) ? mutate(original, random, streams) : original;
     const verdict = decodeReference(stream);
-    // Sometimes a length that it cannot keep.
+    // Sometimes a length that the stream does not have.
     const outputBytes = "bytes" in verdict && random(4)
       ? Math.max(1, verdict.bytes.length)
       : 1 + random(random(2) ? 3000 : codec.CHUNK_BYTES);
@@ -74,7 +74,8 @@ function* randomSamples(seed: number, count: number): Generator<Sample> {
 }
 
 /**
- * Asserts that nothing changed in memory but the given ranges. Compares words: the memory is 13 MB.
+ * Asserts that nothing in memory changed outside of the given ranges. Compares words: the memory is
+ * 13 MB.
  */
 function assertUnchanged(before: Uint8Array, ranges: [start: number, end: number][], what: string) {
   let from = 0;
@@ -193,8 +194,8 @@ Deno.test("murmur3() and scanZeros() change nothing but their results", () => {
   ], "hash and scan");
 });
 
-// In an instance of their own the buffers may lie where the memory ends, so that an access beyond
-// their slack traps.
+// In an instance of the test's own, buffers can be at the end of the memory, so that an access
+// beyond their slack traps.
 const raw = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes())).exports as {
   memory: WebAssembly.Memory;
   errorOffset(): number;
@@ -301,7 +302,7 @@ Deno.test("decode() decodes the same stream to the same bytes regardless of what
 });
 
 Deno.test("decode() ignores the bytes after its input", () => {
-  // A stream without its end marker, then bytes that would go on with it.
+  // A stream without its end marker, followed by bytes that would continue it.
   const stream = assemble(firstLiterals(noise.subarray(0, 60)), m2({ length: 3, distance: 9 }));
   const outputBytes = 63;
   codec.input.set(stream);

@@ -11,7 +11,7 @@ const SEED = Number(Deno.env.get("LZO_FUZZ_SEED") ?? 20190113);
 const MIN_ROUNDS = 500;
 const MAX_MS = 2000;
 
-/** Calls `round` with growing numbers for a bounded time. */
+/** Calls `round` with increasing numbers for a limited time. */
 function forAWhile(round: (random: Random) => void): void {
   const random = randomFrom(SEED);
   const end = performance.now() + MAX_MS;
@@ -23,7 +23,7 @@ function encodeWithCodec(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return codec.input.slice(0, codec.encode(1, { bytes: bytes.length, start: 0 }));
 }
 
-/** Streams of real and of made data, as encoders write them. */
+/** Streams of real and of generated data, as encoders write them. */
 function encodedStreams(): Uint8Array<ArrayBuffer>[] {
   const random = randomFrom(SEED);
   const contents = [
@@ -121,7 +121,7 @@ testWithLiblzo2("decode() decodes what both of liblzo2's encoders write", (libra
     wordyBytes(random, 200_000),
     randomBytes(random, 100_000),
     new Uint8Array(codec.CHUNK_BYTES),
-    // Two-byte matches, M1, pay where pairs recur near.
+    // Matches of two bytes, M1, pay off if pairs recur nearby.
     randomBytes(random, 50_000).map((byte) => byte & 15),
     ...[1, 2, 3, 4, 5, 15, 16, 17, 40, 41, 238, 239, 1000].flatMap((length) => [
       randomBytes(random, length),

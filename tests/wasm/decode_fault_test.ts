@@ -25,7 +25,7 @@ function literals(count: number): Uint8Array {
 }
 
 /**
- * A stream's last instruction before the end marker, of every kind, and what it needs before it.
+ * The last instruction of a stream, of every kind, and what it needs before it.
  */
 const lastInstructions: [name: string, before: Bytes, instruction: Bytes][] = [
   ["first literals, 1", [], firstLiterals(literals(1))],
@@ -59,12 +59,12 @@ const lastInstructions: [name: string, before: Bytes, instruction: Bytes][] = [
   ],
 ];
 
-/** Instructions that leave a state, and 50 bytes or so to look back on. */
+/** Instructions that leave a state, and about 50 bytes to look back on. */
 function leave(state: number): Bytes {
   return assemble(run(literals(47)), m2({ length: 3, distance: 9, trailing: literals(state) }));
 }
 
-/** Short streams that hold every kind of instruction, in both paths' reach. */
+/** Short streams with every kind of instruction, for both paths. */
 const variety = [
   assemble(...lastInstructions.slice(0, 1).map(([, , first]) => first), END),
   assemble(firstLiterals(literals(30)), m2({ length: 8, distance: 30 }), run(literals(18)), END),
@@ -240,7 +240,7 @@ Deno.test("decode() refuses the farthest of each match with few bytes decoded", 
 Deno.test("decode() refuses a first match: nothing is decoded yet", () => {
   for (const first of ["40 00", "20 01 00 00", "3f 00 00", "10 01 04 00", "ff ff"]) {
     const bytes = bytesOf(first);
-    // A first byte above 17 means literals; 16 alone begins an instruction that is no run.
+    // A first byte above 17 means literals; only 16 starts an instruction that is not a run.
     const isLiterals = bytes[0]! > 17;
     const stream = assemble(bytes, isLiterals ? literals(238) : [], END);
     const verdict = decodeStream(stream, 1000);
@@ -279,7 +279,7 @@ for (
   ]]] as const
 ) {
   Deno.test(`decode() refuses lengths beyond reason: ${name} with up to 4 MiB of zero bytes`, () => {
-    // A first byte of 0 begins a run; M3 and M4 need something to look back on.
+    // A first byte of 0 starts a run; M3 and M4 need something to look back on.
     const before = name === "run" ? [] : assemble(run(literals(20_000)));
     const most = input.length - before.length - 1 - 1 - operand.length - END.length;
     for (const zeros of [70_000, most]) {

@@ -30,7 +30,7 @@ const LETTERS = "abcdefghijklmnopqrstuvwxyz".repeat(40);
 const MARGIN = sourceConstant("lzo1x_decode.ts", "MARGIN");
 const noise = randomBytes(randomFrom(7), 60_000);
 
-/** `count` letters as they stand in a vector. */
+/** `count` letters in the notation of the vectors. */
 function letters(count: number): string {
   return `"${LETTERS.slice(0, count)}"`;
 }
@@ -45,7 +45,7 @@ function leave(state: number): Bytes {
   return m3({ length: 3, distance: 1, trailing: noise.subarray(0, state) });
 }
 
-// One line an instruction and variant: stream and decoded bytes, worked out by hand.
+// One line per instruction and variant: the stream, and its decoded bytes, worked out by hand.
 const vectors: [name: string, stream: string, decoded: string][] = [
   ["first byte 18: one literal", '12 "a" 11 00 00', "a"],
   ["first byte 19: two literals", '13 "ab" 11 00 00', "ab"],
@@ -328,7 +328,7 @@ Deno.test("decode() decodes to 1 byte, to a few, and to a full chunk", () => {
   }
 });
 
-// The end marker is recognized by its distance; what else it says does not count.
+// The end marker is recognised by its distance; its other fields are ignored.
 const endMarkers = [
   "11 00 00",
   "12 00 00",

@@ -86,7 +86,7 @@ Deno.test("encode() round trip: matches of every length at the edges of M2, M3 a
     const lengths = [4, 5, 8, 9, 10, 33, 34, 35, 264, 265, 288, 289, 700];
     for (const length of distance > 3000 ? lengths : [...lengths, ...Array(60).keys()]) {
       if (length < 4) continue;
-      // Runs of zeros between, so that there is little else to encode.
+      // Runs of zeros in between, so that there is little else to encode.
       const bytes = new Uint8Array(distance + length + 50);
       const source = noise.subarray(0, length);
       bytes.set(source, 20);
@@ -99,7 +99,7 @@ Deno.test("encode() round trip: matches of every length at the edges of M2, M3 a
 Deno.test("encode() finds a repeat up to 49151 bytes back, and none farther", () => {
   const source = noise.subarray(0, 64);
   for (const distance of [100, 2048, 2049, 16384, 16385, 32768, 49151, 49152, 60_000]) {
-    // Zeros between: they end in one match, after which every position is tried.
+    // Zeros in between: they end in one match, after which every position is tried.
     const bytes = new Uint8Array(distance + 200);
     bytes.set(source, 20);
     bytes.set(source, 20 + distance);
@@ -122,7 +122,7 @@ Deno.test("encode() round trip: a full chunk of zeros, and one of incompressible
 });
 
 Deno.test("encode() stays within n + n/16 + 67 where literals and short matches alternate", () => {
-  // Worst for the format: a match that saves next to nothing between runs that cost a byte or two.
+  // The worst case: matches that save almost nothing, between runs that cost a byte or two.
   const dictionary = noise.subarray(0, 30_000);
   for (const count of [4, 5, 18, 19, 20, 22, 273, 274]) {
     const bytes = new Uint8Array(300_000);

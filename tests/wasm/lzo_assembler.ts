@@ -98,7 +98,7 @@ export function bytesOf(text: string): Uint8Array<ArrayBuffer> {
   }));
 }
 
-/** The opcode with L in it, or with L = 0 and the extension that says what exceeds `mask`. */
+/** The opcode with L, or with L = 0 and an extension for what exceeds `mask`. */
 function lengthBytes(opcode: number, rest: number, mask: number): Bytes {
   if (rest <= mask) return [opcode | rest];
   const zeros = Math.floor((rest - mask - 1) / 255);

@@ -1,8 +1,8 @@
 /**
- * A plain LZO1X decoder, straight from the format's table and byte by byte: what the codec is
- * compared with.
+ * A plain LZO1X decoder, written from the format's table, byte by byte. The codec is compared with
+ * it.
  *
- * What an instruction copies is checked in this order: the match's source, room for the match, the
+ * Each instruction is checked in this order: the match's source, room for the match, the
  * trailing literals' source, room for them. The offsets of faults follow from it.
  *
  * @module
@@ -10,7 +10,7 @@
 
 import { CHUNK_BYTES, type DecodeFault } from "lzo-wasm";
 
-/** What becomes of a stream: its bytes, or the fault and the byte of the stream where it lies. */
+/** The result for a stream: its bytes, or the fault and the byte of the stream where it is. */
 export type Verdict =
   | { readonly bytes: Uint8Array }
   | { readonly fault: DecodeFault; readonly inputOffset: number };
@@ -31,7 +31,7 @@ const output = new Uint8Array(CHUNK_BYTES);
 /**
  * Decodes a stream.
  *
- * @param outputBytes Bytes it must decode to; without it, any number up to CHUNK_BYTES is right.
+ * @param outputBytes Bytes it must decode to; default: any number up to CHUNK_BYTES.
  */
 export function decodeReference(stream: Uint8Array, outputBytes?: number): Verdict {
   try {

@@ -77,7 +77,7 @@ Deno.test("decode() into output buffers that growing the memory adds", () => {
   const hash = codec.lastHash().toHex();
   codec.murmur3(0, 1); // another hash
   assertEquals(codec.murmur3(missing, codec.CHUNK_BYTES).toHex(), hash);
-  // With its slack it ends where the next one begins.
+  // Each buffer with its slack ends where the next one starts.
   assert(span >= codec.CHUNK_BYTES + sourceConstant("memory_map.ts", "SLACK"));
   assertThrows(() => into(missing + 1), RangeError, "the memory ends before it");
 });

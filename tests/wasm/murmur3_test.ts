@@ -7,7 +7,7 @@ import { randomBytes } from "./random_streams.ts";
 
 const MASK = (1n << 64n) - 1n;
 
-/** MurmurHash3_x64_128 with seed 0 on 64-bit integers, as it is published. */
+/** MurmurHash3_x64_128 with seed 0 on 64-bit integers, as published. */
 function murmur3Reference(bytes: Uint8Array): [h1: bigint, h2: bigint] {
   const c1 = 0x87c37b91114253d5n;
   const c2 = 0x4cf5ad432745937fn;
@@ -70,7 +70,7 @@ for (
   });
 }
 
-// Check values that implementations of the x64 variant with seed 0 agree on: h1, then h2.
+// Values on which implementations of the x64 variant with seed 0 agree: h1, then h2.
 for (
   const [text, h1, h2] of [
     ["", 0x0000000000000000n, 0x0000000000000000n],

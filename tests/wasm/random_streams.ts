@@ -25,7 +25,7 @@ export function randomBytes(random: Random, length: number): Uint8Array<ArrayBuf
   return bytes;
 }
 
-/** Bytes that compress about as text does: words of a small vocabulary. */
+/** Bytes that compress about as well as text: words of a small vocabulary. */
 export function wordyBytes(random: Random, length: number): Uint8Array<ArrayBuffer> {
   const words = Array.from({ length: 200 }, () => randomBytes(random, 2 + random(12)));
   const bytes = new Uint8Array(length);
@@ -38,8 +38,8 @@ export function wordyBytes(random: Random, length: number): Uint8Array<ArrayBuff
 }
 
 /**
- * A valid stream of random instructions of every kind, near distances above all. It decodes to less
- * than 1 MiB.
+ * A valid stream of random instructions of every kind, mostly with near distances. It decodes to
+ * less than 1 MiB.
  */
 export function randomStream(random: Random): Uint8Array<ArrayBuffer> {
   const pieces: Bytes[] = [];
@@ -104,12 +104,12 @@ export function randomStream(random: Random): Uint8Array<ArrayBuffer> {
   return assemble(...pieces, END);
 }
 
-/** Bytes that mean much where an instruction is expected. */
+/** Bytes with a special meaning where an instruction is expected. */
 const TELLING = [0x00, 0x01, 0x0f, 0x10, 0x11, 0x12, 0x18, 0x1f, 0x20, 0x3f, 0x40, 0x7f, 0xff];
 
 /**
- * Returns a copy of a stream with one to four random damages; `others` are what parts of other
- * streams come from.
+ * Returns a copy of a stream with one to four random damages, some of which insert parts of
+ * `others`.
  */
 export function mutate(
   stream: Uint8Array,
