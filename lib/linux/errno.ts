@@ -84,7 +84,7 @@ export const Errno = {
 
 const names = new Map<number, string>(Object.entries(Errno).map(([name, value]) => [value, name]));
 
-/** Returns the symbolic name of an errno value, "E<number>" where the table has none. */
+/** Returns the symbolic name of an errno value, "E<number>" for one that is not in the table. */
 export function errnoName(errno: number): string {
   return names.get(errno) ?? `E${errno}`;
 }
@@ -108,7 +108,7 @@ export function describeErrno(errno: number): string {
  *
  * @param errno Positive errno value.
  * @param fields.syscall Name of the C function.
- * @param fields.path File concerned; "" where there is none.
+ * @param fields.path The file concerned; "" if the call names none.
  */
 export function osError(errno: number, fields: { syscall: string; path: string }): OsError {
   const subject = fields.path === "" ? "" : ` ${quote(fields.path)}`;
@@ -177,7 +177,7 @@ export function adviceForLack(errno: number): string | null {
   return LACKS.get(errno) ?? null;
 }
 
-/** The errno of an error of `Deno.*` or of this folder; `null` if it has none. */
+/** The errno of an error of `Deno.*` or of this folder; `null` for all other errors. */
 export function errnoOf(error: unknown): number | null {
   if (error instanceof OsError) return error.errno;
   const match = error instanceof Error ? RUNTIME_ERRNO.exec(error.message) : null;

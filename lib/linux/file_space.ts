@@ -58,7 +58,7 @@ export function tryFallocate(
 }
 
 /**
- * Allocates a range of a file on another thread; the file grows if the range lies behind its end.
+ * Allocates a range of a file on another thread; the file grows if the range ends beyond its end.
  *
  * @param range.length Number of bytes, > 0.
  * @returns 0, or the positive errno: callers fall back on EOPNOTSUPP and the like.
@@ -75,8 +75,8 @@ export async function allocateFd(
 }
 
 /**
- * Returns the length of what is open, in bytes. @throws {OsError} If it has none, as a FIFO
- * (ESPIPE).
+ * Returns the length of what is open, in bytes. @throws {OsError} If it has no length, such as a
+ * FIFO (ESPIPE).
  */
 export function lengthOfFd(fd: number, path = ""): number {
   const end = seek(fd, 0, Whence.SEEK_END);
@@ -85,9 +85,8 @@ export function lengthOfFd(fd: number, path = ""): number {
 }
 
 /**
- * Tells whether a file may be so long, as far as the kernel knows: it lets no descriptor be moved
- * beyond the longest file that the file system allows (`generic_file_llseek_size` in
- * fs/read_write.c).
+ * Tells whether a file may be that long, as far as the kernel knows: it moves no descriptor beyond
+ * the longest file that the file system allows (`generic_file_llseek_size` in fs/read_write.c).
  */
 export function canSeekTo(fd: number, offset: number): boolean {
   return seek(fd, offset, Whence.SEEK_SET) !== -Errno.EINVAL;

@@ -5,7 +5,7 @@
  * The runtime's `stat` has milliseconds only, in which a file may be written twice. Times are as
  * fine as the file system stores them, and the kernel's clock for them advances by ticks of 1 to 10
  * ms, so a file that has just been changed can be changed again without showing it: such a state is
- * not settled, and whoever relies on it must look again later.
+ * not settled, and callers that rely on it must look again later.
  *
  * @module
  */

@@ -10,8 +10,11 @@ export abstract class CodedError extends Error {
   /** Stable machine-readable name of the class; also its tag between workers. */
   abstract readonly code: string;
 
-  /** Creates the error, named for its class. A `cause` that is `undefined` counts as none. */
-  /** @param options A `cause` that is `undefined` counts as none. */
+  /**
+   * Creates the error, named for its class.
+   *
+   * @param options A `cause` that is `undefined` is left out.
+   */
   constructor(message: string, options?: ErrorOptions) {
     super(message, options?.cause === undefined ? undefined : options);
     this.name = new.target.name;

@@ -1,8 +1,8 @@
 /**
  * What /proc tells of processes: their command lines, their ancestors and their descriptors.
  *
- * Who is not root sees the descriptors of their own processes only, and nobody sees processes of
- * other PID namespaces. Nothing here throws.
+ * Users other than root see only the descriptors of their own processes, and nobody sees processes
+ * of other PID namespaces. Nothing here throws.
  *
  * @module
  */

@@ -9,7 +9,7 @@ Deno.test("errno values have the names that the C library gives them", () => {
     for (const [name, errno] of Object.entries(Errno)) {
       const pointer = libc.symbols.strerrorname_np(errno);
       const theirs = pointer && Deno.UnsafePointerView.getCString(pointer);
-      // One value has two names, of which Linux uses the other in its interfaces to files.
+      // This value has two names; the manual pages of file calls use the other.
       assertEquals(theirs === "ENOTSUP" ? "EOPNOTSUPP" : theirs, name);
       assertEquals(errnoName(errno), name);
     }
