@@ -122,6 +122,7 @@ mkdir "$work/sample" "$work/packages"
 chmod 755 "$work"
 chmod 777 "$work/packages"
 "$deno" run -A --config deno.json tests/userlands_sample.ts "$work/sample"
+chmod -R a+rX "$work/sample" # chunk files are for their owner and group
 
 while read -r suite name; do
   root=$work/$suite
