@@ -42,6 +42,31 @@ export interface Headroom {
   readonly memoryBytes: () => number | null;
 }
 
+/**
+ * A module with one function that uses SIMD, `i8x16.splat(0)`. The runtime takes it for invalid on
+ * a processor that cannot do it.
+ */
+const SIMD_MODULE = new Uint8Array([
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00], // magic, version
+  ...[0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b], // type: () -> v128
+  ...[0x03, 0x02, 0x01, 0x00], // function 0 is of type 0
+  ...[0x0a, 0x08, 0x01, 0x06, 0x00, 0x41, 0x00, 0xfd, 0x0f, 0x0b], // its code
+]);
+
+/**
+ * Makes sure that the codec can run here.
+ *
+ * @param canRun Default: asks the runtime.
+ * @throws {ResourceError} If the processor lacks SIMD instructions that the codec is made of.
+ */
+export function requireSimd(canRun = () => WebAssembly.validate(SIMD_MODULE)): void {
+  if (canRun()) return;
+  throw new ResourceError(
+    "Cannot decode: this processor lacks SSE4.1 (made before 2008, or hidden by a virtual " +
+      "machine); use another machine or processor type",
+  );
+}
+
 const SYSTEM: Headroom = {
   descriptors: spareDescriptors,
   threads: spareThreads,
@@ -63,8 +88,10 @@ export interface WorkerRoom {
  * @param wanted Number of workers, >= 1.
  * @param system Default: the real system.
  * @throws {ResourceError} If there is not enough for one; the message names the limit.
+ * @throws {ResourceError} As {@linkcode requireSimd} does.
  */
 export function roomForWorkers(wanted: number, system: Headroom = SYSTEM): WorkerRoom {
+  requireSimd();
   const limits = [
     limitOf(NEEDS.descriptors, wanted, system.descriptors, "open files (ulimit -n, fs.file-max)"),
     limitOf(NEEDS.threads, wanted, system.threads, "threads (ulimit -u, or pids.max of a cgroup)"),

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { requireSimd } from "../chunk/worker_room.ts";
 import { RevisionError, UsageError } from "../errors.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
 import { Slices, type Steps } from "../slices.ts";
@@ -149,6 +150,7 @@ async function extentOf(
   if (range) return rangeOfImage(map.imageBytes, range);
   if (partition === undefined) return wholeImage(map.imageBytes);
   // Loads the codec into this thread, which few restores need.
+  requireSimd();
   const { partitionOfImage } = await import("./partition.ts");
   const onWarning = (text: string) => onEvent({ type: "warning", text });
   return partitionOfImage(map, partition, { sectorBytes, sources, onWarning });

@@ -1,4 +1,4 @@
-import { type Headroom, roomForWorkers } from "../../lib/chunk/worker_room.ts";
+import { type Headroom, requireSimd, roomForWorkers } from "../../lib/chunk/worker_room.ts";
 import { ResourceError } from "../../lib/errors.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 
@@ -64,3 +64,9 @@ for (const [limits, name] of TOO_LITTLE) {
     );
   });
 }
+
+Deno.test("requireSimd() names what a processor lacks", () => {
+  requireSimd();
+  requireSimd(() => true);
+  assertThrows(() => requireSimd(() => false), ResourceError, "this processor lacks SSE4.1");
+});

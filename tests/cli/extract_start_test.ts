@@ -3,9 +3,10 @@
  * descriptors.
  */
 
-import { assertEquals } from "../assert.ts";
+import { assertEquals, assertThrows } from "../assert.ts";
 import { assertBytes } from "../support/bytes.ts";
 import { testUnless } from "../support/machine.ts";
+import { programProblem } from "../support/programs.ts";
 import { EXTRACT } from "../support/tool.ts";
 import { assertFailure, assertSuccess, extract, parseJsonLines } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
@@ -188,6 +189,33 @@ testUnless(
       const outcome = await extract(args, { shell: `exec "$@" ${closed}` });
       const says = ["Cannot restore to standard output: it is closed, or not open for writing"];
       assertFailure(outcome, { code: 4, says });
+    }
+  },
+);
+
+const oldProcessor = EXTRACT.length > 1
+  ? "from source all of Deno would run under qemu"
+  : Deno.build.arch === "x86_64"
+  ? programProblem("qemu-x86_64")
+  : "it is about x86_64";
+
+testUnless(
+  oldProcessor,
+  "A processor without SSE4.1 is named before the target is touched",
+  async () => {
+    const output = store.file("old processor");
+    const shell = 'exec qemu-x86_64 -cpu kvm64 "$@"';
+    const refused = await extract([store.revision.path, output], { shell });
+    assertFailure(refused, {
+      code: 1,
+      says: [
+        "Cannot decode: this processor lacks SSE4.1 (made before 2008, or hidden by a virtual " +
+        "machine); use another machine or processor type",
+      ],
+    });
+    assertThrows(() => Deno.statSync(output), Deno.errors.NotFound);
+    for (const args of [["--version"], ["--help"], ["list", store.basedir]]) {
+      assertSuccess(await extract(args, { shell }));
     }
   },
 );
