@@ -40,7 +40,7 @@ export function parseByteRange(text: string): { offset: number; length: number |
   if (offset === null || (lengthText !== "" && length === null)) {
     throw new ValueFault(RANGE_FAULT);
   }
-  if (length === 0) throw new ValueFault("of no length");
+  if (length === 0) throw new ValueFault("a range of length 0");
   if (!Number.isSafeInteger(offset + (length ?? 0))) {
     throw new ValueFault("beyond the end of any image");
   }

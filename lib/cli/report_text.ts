@@ -120,10 +120,10 @@ function keptLine({ keptSeqs, keptBytes }: PlanSummary): string[] {
 
 function readBackLine({ rewrittenBytes }: RestoreReport): string[] {
   if (rewrittenBytes === null) return [];
-  if (rewrittenBytes === 0) return ["The target was read back and holds what it should"];
+  if (rewrittenBytes === 0) return ["The target was read back and is correct"];
   return [
     `The target was read back: ${formatBytes(rewrittenBytes)} had to be written again, ` +
-    "and now it holds what it should",
+    "and now it is correct",
   ];
 }
 

@@ -44,7 +44,7 @@ import { type Sink, stderrColumns } from "./terminal.ts";
 
 const STDOUT = "standard output";
 const STDOUT_IMAGE = "an image on standard output";
-const IN_ORDER = "standard output takes bytes in order only, name a file or block device";
+const IN_ORDER = "standard output takes bytes in order only; name a file or block device";
 
 const ARGUMENTS = {
   /** Path of the revision map, or of a backup directory with a spec behind it or in `spec`. */
@@ -119,7 +119,7 @@ const OPTIONS = {
       { with: ["--no-sync"], reason: "what was not flushed cannot be read back" },
       {
         with: ["--no-verify"],
-        reason: "the target is compared with the chunks' ids, which must be right then",
+        reason: "the target is compared with the ids of chunks, which must then be verified",
       },
     ],
   }),
@@ -137,15 +137,15 @@ const OPTIONS = {
     help: "restore only partition N of the image's MBR or GPT, to the start of the target",
     parse: parsePartitionNumber,
   }),
-  /** Length of the sectors in which the partition table counts; `undefined`: detected. */
+  /** Sector size of the partition table; `undefined`: detected. */
   sectorBytes: valued({
     long: "sector-size",
     value: "BYTES",
     choices: ["512", "4096"],
-    help: "sector size in which the partition table counts, 512 or 4096 (with --partition)",
-    default: "what the image tells",
+    help: "sector size of the partition table, 512 or 4096 (with --partition)",
+    default: "detected from the image",
     conflicts: [
-      { without: "--partition", reason: "it says in which unit the partition table counts" },
+      { without: "--partition", reason: "it says what unit the partition table uses" },
     ],
     parse: (text): SectorBytes => text === "512" ? 512 : 4096,
   }),
@@ -165,7 +165,7 @@ const OPTIONS = {
       {
         of: "rbd-diff",
         with: ["--range", "--partition"],
-        reason: "a diff is of the whole image",
+        reason: "a diff covers the whole image",
       },
       {
         of: "rbd-diff",

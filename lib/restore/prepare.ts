@@ -163,7 +163,7 @@ function requireConsistent(options: RestoreOptions): void {
     throw new UsageError("Cannot restore a range and a partition: each is a part of the image");
   }
   if (hasRecords(options) && (range || partition !== undefined)) {
-    throw new UsageError("Cannot make a diff of a part of an image: a diff is of the whole image");
+    throw new UsageError("Cannot make a diff of a part of an image: a diff covers the whole image");
   }
 }
 

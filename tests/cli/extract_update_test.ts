@@ -288,7 +288,7 @@ Deno.test("--update, --base and --verify-target refuse what takes bytes in order
 for (const kind of ["file", "device"] as const) {
   testUnless(
     kind === "device" ? noLoop : null,
-    `--verify-target of a ${kind} says that it holds what it should`,
+    `--verify-target of a ${kind} says that it is correct`,
     async () => {
       using device = kind === "device" ? new LoopDevice(DEVICE_BYTES) : null;
       const path = device?.path ?? store.file("verified");
@@ -300,7 +300,7 @@ for (const kind of ["file", "device"] as const) {
           lines.at(-3 + (options[0] === "--update" ? -1 : 0))!,
           /^Reading back SampleRevision /,
         );
-        assertEquals(lines.at(-1), "The target was read back and holds what it should");
+        assertEquals(lines.at(-1), "The target was read back and is correct");
       }
       assertBytes(readAt(path, 0, store.image.length), store.image);
     },
@@ -347,7 +347,7 @@ Deno.test("--verify-target writes once more what the target does not hold, and s
   const last = outcome.stderr.trimEnd().split("\n").at(-1);
   assertEquals(
     last,
-    "The target was read back: 4 MiB had to be written again, and now it holds what it should",
+    "The target was read back: 4 MiB had to be written again, and now it is correct",
   );
   assertBytes(Deno.readFileSync(path), store.image);
 });
