@@ -57,15 +57,18 @@ const PACKAGES = [
 /**
  * Reads the libraries.
  *
- * @returns `reason`, a line, where they cannot be had.
+ * @returns `reason`, a line, where they cannot be downloaded.
+ * @throws {Error} If there is a folder for them, but not what is needed in it.
  */
 export function readLibraries(machine: DebianMachine): Libraries | { readonly reason: string } {
   const scratch = Deno.makeTempDirSync({ prefix: "backy_extract_libraries_" });
+  const named = Deno.env.get("BACKY_LIBRARIES");
   try {
-    const folder = Deno.env.get("BACKY_LIBRARIES") ?? download(machine, scratch);
-    return unpackAll(machine, { folder, scratch });
+    return unpackAll(machine, { folder: named ?? download(machine, scratch), scratch });
   } catch (error) {
-    return { reason: error instanceof Error ? error.message : String(error) };
+    const reason = error instanceof Error ? error.message : String(error);
+    if (named === undefined) return { reason };
+    throw new Error(`Cannot use the libraries in BACKY_LIBRARIES: ${reason}`, { cause: error });
   } finally {
     Deno.removeSync(scratch, { recursive: true });
   }
