@@ -6,7 +6,8 @@ import type { ChunkReason } from "../../lib/work/messages.ts";
 import { CHUNK_ENCODINGS } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { damageChunk } from "../restore/damage_kinds.ts";
-import { CHUNK_BYTES, Scene, type SceneStore } from "../restore/scene.ts";
+import { CHUNK_BYTES, Scene } from "../restore/scene.ts";
+import { type TestStore } from "../support/test_store.ts";
 
 async function run(options: Partial<CheckOptions>) {
   const events: CheckEvent[] = [];
@@ -15,7 +16,7 @@ async function run(options: Partial<CheckOptions>) {
   return { report, events };
 }
 
-function fileBytes(store: SceneStore, ids: Iterable<string | null>): number {
+function fileBytes(store: TestStore, ids: Iterable<string | null>): number {
   let bytes = 0;
   for (const id of new Set(ids)) if (id) bytes += Deno.statSync(store.chunkFile(id)).size;
   return bytes;

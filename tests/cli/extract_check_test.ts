@@ -171,7 +171,7 @@ Deno.test("check does not speak of damage that touches none of the revisions", a
 
 Deno.test("check finds a chunk that is too short for one of its places, and only for that", async () => {
   const short = sampleBytes(91, 5000);
-  const { path, ids } = store.add("ShortTwice", [short, short], CHUNK_BYTES + 5000);
+  const { path, ids } = store.add("ShortTwice", [short, short], { size: CHUNK_BYTES + 5000 });
   const { code, stdout } = await extract(["check", path]);
   const [rows] = tablesOf(stdout);
   assertEquals(rows, [

@@ -231,7 +231,7 @@ Deno.test("A short chunk at a seq that is not the last is damage, at the last to
       const revision = store.add(
         `Short${index}`,
         chunks.slice(0, Math.ceil(size / CHUNK_BYTES)),
-        size,
+        { size },
       );
       const outcome = await extract([revision.path]);
       assertFailure(outcome, {
@@ -253,7 +253,7 @@ Deno.test("A short chunk at a seq that is not the last is damage, at the last to
 
 Deno.test("A short chunk that fits the end and stands in the middle too is damage", async () => {
   const short = sampleBytes(52, 5000);
-  const revision = store.add("ShortTwice", [short, short], CHUNK_BYTES + 5000);
+  const revision = store.add("ShortTwice", [short, short], { size: CHUNK_BYTES + 5000 });
   const outcome = await extract([revision.path, store.file("short-twice")]);
   assertEquals(outcome.code, CORRUPT, outcome.stderr);
   assert(outcome.stderr.includes("it holds 5000 bytes, the image needs 4194304"), outcome.stderr);

@@ -36,7 +36,7 @@ function addDisk(name: string, image: Uint8Array<ArrayBuffer>) {
     const chunk = image.slice(at, at + CHUNK_BYTES);
     chunks.push(chunk.every((byte) => byte === 0) ? "absent" : chunk);
   }
-  return store.add(name, chunks, image.length);
+  return store.add(name, chunks, { size: image.length });
 }
 
 let store: SampleStore;

@@ -37,7 +37,7 @@ function addDisk(store: SampleStore, name: string, image: Uint8Array<ArrayBuffer
     const chunk = image.slice(at, at + CHUNK_BYTES);
     chunks.push(chunk.every((byte) => byte === 0) ? "absent" : chunk);
   }
-  return store.add(name, chunks, image.length).path;
+  return store.add(name, chunks, { size: image.length }).path;
 }
 
 /** Fills the first partition, with an ext4 file system or with what has no signature. */

@@ -177,7 +177,11 @@ const SIZE_CASES: readonly [name: string, chunks: readonly ChunkContent[], size?
 Deno.test("Images of all sizes restore exactly, to a file and to standard output", async (t) => {
   for (const [index, [name, chunks, size]] of SIZE_CASES.entries()) {
     await t.step(name, async () => {
-      const { path: revision, image } = store.add(`Size${index}`, chunks, size);
+      const { path: revision, image } = store.add(
+        `Size${index}`,
+        chunks,
+        size === undefined ? {} : { size },
+      );
       const path = store.file(`size-${index}`, "old content");
       const [toFile, toStdout] = await Promise.all([
         extract([revision, path, index % 2 === 0 ? "--sparse=auto" : "--sparse=never"]),

@@ -16,16 +16,10 @@ import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import {
-  addRevision,
-  type BuiltRevision,
-  type ChunkContent,
-  imageOf,
-  makeStore,
-  type RevisionMetadata,
-} from "../support/store_builder.ts";
+import { addRevision, type BuiltRevision, type ChunkContent } from "../support/store_builder.ts";
+import { type StoredRevision, TestStore } from "../support/test_store.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import { Scratch, testUnless } from "../support/machine.ts";
+import { testUnless } from "../support/machine.ts";
 import { programProblem, run, sh, tryRun } from "../support/programs.ts";
 import {
   assertNoInternals,
@@ -84,17 +78,13 @@ export function fuseTest(
  */
 export class Site implements AsyncDisposable {
   readonly #undo = new AsyncDisposableStack();
-  readonly #scratch = this.#undo.use(new Scratch());
-  readonly basedir = this.#scratch.file("vm0");
+  readonly #store = this.#undo.use(new TestStore());
+  readonly basedir = this.#store.basedir;
   #count = 0;
-
-  constructor() {
-    makeStore(this.basedir);
-  }
 
   /** Path beside the backup directory. */
   file(name: string, content?: string | Uint8Array): string {
-    return this.#scratch.file(name, content);
+    return this.#store.file(name, content);
   }
 
   /** Makes a directory beside the backup directory. */
@@ -105,18 +95,8 @@ export class Site implements AsyncDisposable {
   }
 
   /** Adds a revision. Returns it with its image. */
-  add(
-    name: string,
-    chunks: readonly ChunkContent[],
-    options: RevisionMetadata & { size?: number } = {},
-  ): BuiltRevision & { readonly image: Uint8Array<ArrayBuffer> } {
-    const revision = addRevision(this.basedir, name, chunks, options);
-    return {
-      ...revision,
-      get image() {
-        return imageOf(chunks, revision.size);
-      },
-    };
+  add(...args: Parameters<TestStore["add"]>): StoredRevision {
+    return this.#store.add(...args);
   }
 
   /** Adds a revision whose image is a file. */

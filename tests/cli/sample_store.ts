@@ -5,18 +5,9 @@
  */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import {
-  addRevision,
-  type BuiltRevision,
-  type ChunkContent,
-  chunkFile,
-  imageOf,
-  makeStore,
-  type RevisionMetadata,
-  sampleBytes,
-} from "../support/store_builder.ts";
+import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
+import { type StoredRevision, TestStore } from "../support/test_store.ts";
 import { dataBytesOf } from "../support/bytes.ts";
-import { Scratch } from "../support/machine.ts";
 
 const GRANULE_BYTES = 65_536;
 
@@ -56,44 +47,21 @@ function sampleChunks(): ChunkContent[] {
   return [first, "absent", "zero", holes, first, unaligned, "absent", holes, last];
 }
 
-/** A store in a directory of its own, with room for targets beside it. */
-export class SampleStore implements Disposable {
-  readonly #scratch = new Scratch();
-  readonly basedir = this.#scratch.file("vm0");
+/** A store with the sample revision. */
+export class SampleStore extends TestStore {
   /** The sample revision, which has a link "last". */
-  readonly revision: BuiltRevision;
+  readonly revision: StoredRevision;
   readonly image: Uint8Array<ArrayBuffer>;
   /** Bytes of the image that a restore with holes must store at least, and little more. */
   readonly dataBytes: number;
 
   constructor() {
-    makeStore(this.basedir);
-    const chunks = sampleChunks();
-    this.revision = addRevision(this.basedir, "SampleRevision", chunks);
-    this.image = imageOf(chunks, this.revision.size);
+    super();
+    this.revision = this.add("SampleRevision", sampleChunks());
+    this.image = this.revision.image;
     this.dataBytes = dataBytesOf(this.image);
     Deno.symlinkSync("SampleRevision", `${this.basedir}/last`);
     Deno.symlinkSync("SampleRevision.rev", `${this.basedir}/last.rev`);
-  }
-
-  /** Path beside the backup directory. */
-  file(name: string, content?: string | Uint8Array): string {
-    return this.#scratch.file(name, content);
-  }
-
-  /**
-   * Adds a revision. Returns it with its image.
-   *
-   * @param about Size of the image, or that and metadata.
-   */
-  add(
-    name: string,
-    chunks: readonly ChunkContent[],
-    about: number | undefined | (RevisionMetadata & { readonly size?: number }) = {},
-  ): BuiltRevision & { readonly image: Uint8Array<ArrayBuffer> } {
-    const options = typeof about === "number" ? { size: about } : about;
-    const revision = addRevision(this.basedir, name, chunks, options);
-    return { ...revision, image: imageOf(chunks, revision.size) };
   }
 
   /** Id of the chunk at a seq of the sample, which must have one. */
@@ -103,7 +71,7 @@ export class SampleStore implements Disposable {
 
   /** Chunk file of a seq of the sample. */
   chunkFileAt(seq: number): string {
-    return chunkFile(this.basedir, this.idAt(seq));
+    return this.chunkFile(this.idAt(seq));
   }
 
   /** The image with zeros in place of some seqs. */
@@ -111,34 +79,6 @@ export class SampleStore implements Disposable {
     const image = this.image.slice();
     for (const seq of seqs) image.fill(0, seq * CHUNK_BYTES, (seq + 1) * CHUNK_BYTES);
     return image;
-  }
-
-  /** Names of what lies beside the backup directory, sorted. */
-  namesBeside(): string[] {
-    return [...Deno.readDirSync(this.file("."))].map(({ name }) => name).sort();
-  }
-
-  /**
-   * Runs with another file, or none, in place of one of the store's; what was there is put back.
-   */
-  async withDamage(
-    path: string,
-    damage: (path: string, content: Uint8Array<ArrayBuffer>) => void,
-    run: () => Promise<void>,
-  ): Promise<void> {
-    const aside = `${path}.aside`;
-    Deno.renameSync(path, aside);
-    try {
-      damage(path, Deno.readFileSync(aside));
-      await run();
-    } finally {
-      if (exists(path)) Deno.removeSync(path);
-      Deno.renameSync(aside, path);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#scratch[Symbol.dispose]();
   }
 }
 
@@ -148,12 +88,4 @@ export function placesOf(seqs: readonly number[], imageBytes = Infinity): string
     `${seq * CHUNK_BYTES} to ${Math.min((seq + 1) * CHUNK_BYTES, imageBytes) - 1}`
   );
   return `(seq${seqs.length > 1 ? "s" : ""} ${seqs.join(", ")}, image bytes ${ranges.join(", ")})`;
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.lstatSync(path) !== null;
-  } catch {
-    return false;
-  }
 }

@@ -9,16 +9,8 @@ import { restore, type RestoreEvent, type RestoreOptions } from "../../lib/resto
 import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import "../support/libraries.ts";
-import {
-  addRevision,
-  type BuiltRevision,
-  type ChunkContent,
-  chunkFile,
-  imageOf,
-  makeStore,
-  sampleBytes,
-} from "../support/store_builder.ts";
-import { Scratch } from "../support/machine.ts";
+import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
+import { type StoredRevision, TestStore } from "../support/test_store.ts";
 
 /** Whether all is done that a fault test can do, or only a share of it, as in a normal test run. */
 export const IS_FULL = Deno.env.get("FAULTS") === "full";
@@ -56,30 +48,22 @@ export interface FaultStoreOptions {
 }
 
 /** A store with one revision, "Revision", and room beside it. */
-export class FaultStore implements Disposable {
-  readonly #scratch = new Scratch();
-  readonly basedir: string;
-  readonly revision: BuiltRevision;
+export class FaultStore extends TestStore {
+  readonly revision: StoredRevision;
   readonly image: Uint8Array<ArrayBuffer>;
 
   constructor({ chunks, lastBytes = 0, last, at }: FaultStoreOptions) {
-    this.basedir = at ?? this.#scratch.file("vm0");
-    makeStore(this.basedir);
+    super({ at });
     const contents: ChunkContent[] = [];
     for (let number = 0; number < chunks; number++) contents.push(chunkContent(number));
     if (last || lastBytes > 0) contents.push(last ?? sampleBytes(chunks, lastBytes));
-    this.revision = addRevision(this.basedir, "Revision", contents);
-    this.image = imageOf(contents, this.revision.size);
-  }
-
-  /** Path beside the store. */
-  file(name: string, content?: string | Uint8Array): string {
-    return this.#scratch.file(name, content);
+    this.revision = this.add("Revision", contents);
+    this.image = this.revision.image;
   }
 
   /** Path of the file of the chunk at a seq. */
   chunkFileAt(seq: number): string {
-    return chunkFile(this.basedir, this.revision.ids[seq]!);
+    return this.chunkFile(this.revision.ids[seq]);
   }
 
   /** What the image has at a seq. */
@@ -90,10 +74,6 @@ export class FaultStore implements Disposable {
   /** Restores the revision in this process. */
   restore(options: Partial<RestoreOptions> & { output: string }): Promise<RestoreReport> {
     return restore({ revision: this.revision.path, threads: 2, sync: false, ...options });
-  }
-
-  [Symbol.dispose](): void {
-    this.#scratch[Symbol.dispose]();
   }
 }
 

@@ -219,7 +219,10 @@ for (const old of [null, "shorter", "longer"] as const) {
         const calls = [...lines.matchAll(/^(\d+) +ftruncate\(\d+, (\d+)\)/gm)];
         const [, mainThread] = /^(\d+) +execve/.exec(lines) ?? [];
         assert(mainThread !== undefined, lines);
-        assert(calls.every(([, thread]) => thread !== mainThread), "the main thread made a call");
+        assert(
+          calls.every(([, thread]) => thread !== mainThread),
+          `the main thread ${mainThread} made a call:\n${lines}`,
+        );
         const filled = calls.filter(([, , bytes]) => Number(bytes) > CHUNK_BYTES + MIB);
         // The last piece, if the image ended in zeros; else what was written made the file long.
         assert(filled.length <= 1, `${calls.map(([call]) => call).join("\n")}`);

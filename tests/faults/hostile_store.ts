@@ -6,9 +6,9 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
-import { addRevision, makeStore, sampleBytes } from "../support/store_builder.ts";
+import { sampleBytes } from "../support/store_builder.ts";
+import { TestStore } from "../support/test_store.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import { Scratch } from "../support/machine.ts";
 import { runSync } from "../support/programs.ts";
 import {
   EXTRACT as EXTRACT_TOOL,
@@ -28,30 +28,23 @@ const POLL_MS = 10;
 const GOOD = sampleBytes(1, 5000);
 
 /** A store with one good revision, "Good", and whatever else a test puts there. */
-export class HostileStore implements Disposable {
-  readonly #scratch = new Scratch();
-  readonly basedir = this.#scratch.file("vm0");
+export class HostileStore extends TestStore {
   /** A directory that nobody has any business in. */
-  readonly outside = this.#scratch.file("outside");
+  readonly outside = this.file("outside");
   readonly #before: string;
   /** Chunk id of "Good". */
   readonly goodId: string;
 
   constructor() {
-    makeStore(this.basedir);
-    this.goodId = addRevision(this.basedir, "Good", [GOOD]).ids[0]!;
+    super();
+    this.goodId = this.add("Good", [GOOD]).ids[0]!;
     Deno.mkdirSync(this.outside);
     Deno.writeTextFileSync(`${this.outside}/secret`, "secret");
     this.#before = this.#lookOutside();
   }
 
-  /** Path beside the store. */
-  file(name: string, content?: string | Uint8Array): string {
-    return this.#scratch.file(name, content);
-  }
-
   /** Adds a file to the store. */
-  add(name: string, content: string | Uint8Array): void {
+  addFile(name: string, content: string | Uint8Array): void {
     if (typeof content === "string") Deno.writeTextFileSync(`${this.basedir}/${name}`, content);
     else Deno.writeFileSync(`${this.basedir}/${name}`, content);
   }
@@ -76,7 +69,7 @@ export class HostileStore implements Disposable {
     script: string,
     options: { args?: readonly string[]; mostMib?: number } = {},
   ): Promise<{ code: number; tool: Outcome }> {
-    const at = this.#scratch.file("mount");
+    const at = this.file("mount");
     Deno.mkdirSync(at);
     const command = [...FUSE_TOOL, "-d", this.basedir, ...options.args ?? [], at];
     using _lock = lockMounts("shared");
@@ -103,7 +96,7 @@ export class HostileStore implements Disposable {
 
   /** Asserts that the good revision is restored as ever. */
   async requireGood(): Promise<void> {
-    const image = this.#scratch.file("good image");
+    const image = this.file("good image");
     const outcome = await this.extract([`${this.basedir}/Good`, image]);
     assertEquals(outcome.code, 0, outcome.stderr);
     assertEquals(Deno.readFileSync(image), GOOD);
@@ -123,10 +116,6 @@ export class HostileStore implements Disposable {
 
   #lookOutside(): string {
     return runSync("find", this.outside, "-printf", "%P %y %s %T@ %C@ %m\n");
-  }
-
-  [Symbol.dispose](): void {
-    this.#scratch[Symbol.dispose]();
   }
 }
 

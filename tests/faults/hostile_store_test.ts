@@ -40,13 +40,16 @@ Deno.test("Control characters in tags, names, servers and states reach no termin
   const names = [CONTROLS.replace("\r", "").slice(0, 20), "a\nb", "\u009b2J", "\u202egpj", "-rf"];
   for (const [index, name] of names.entries()) {
     const quoted = JSON.stringify(name).replaceAll("\u009b", "\\u009b");
-    store.add(`${name}.rev`, `uuid: ${quoted}\ntags: [${ESCAPED}]\nstats: {duration: ${index}}\n`);
+    store.addFile(
+      `${name}.rev`,
+      `uuid: ${quoted}\ntags: [${ESCAPED}]\nstats: {duration: ${index}}\n`,
+    );
     writeMap(store.basedir, name, { ids: [store.goodId], size: 5000 });
   }
   const fields = ["trust", "server", "backend_type", "parent", "uuid", "timestamp"];
-  for (const field of fields) store.add(`${field}.rev`, `${field}: ${ESCAPED}\n`);
-  store.add("yaml.rev", `${CONTROLS}: [`);
-  store.add("map", `{"mapping": {"${CONTROLS}": "${CONTROLS}"}, "size": 1}`);
+  for (const field of fields) store.addFile(`${field}.rev`, `${field}: ${ESCAPED}\n`);
+  store.addFile("yaml.rev", `${CONTROLS}: [`);
+  store.addFile("map", `{"mapping": {"${CONTROLS}": "${CONTROLS}"}, "size": 1}`);
   await look(store);
   await store.extract(["list", store.basedir]);
   await store.extract(["check", "--json", store.basedir]);
@@ -63,13 +66,13 @@ testUnless(
   async () => {
     using store = new HostileStore();
     const name = "\u009b2J\u202e";
-    store.add(
+    store.addFile(
       `${name}.rev`,
       `uuid: "\\u009b2J\\u202e"\ntags: [${ESCAPED}]\nstats: {duration: 1}\n`,
     );
     writeMap(store.basedir, name, { ids: [ID], size: CHUNK_BYTES });
-    store.add("server.rev", `server: ${ESCAPED}\n`);
-    store.add("a\nb.rev", "uuid: x\n");
+    store.addFile("server.rev", `server: ${ESCAPED}\n`);
+    store.addFile("a\nb.rev", "uuid: x\n");
     const { tool } = await store.mount(LOOK_AT_ALL);
     assertEquals(tool.code, 0, tool.stderr);
     assert(tool.stderr.includes("\\x9b2J"), tool.stderr);
@@ -95,7 +98,7 @@ const IDS = [
 Deno.test("Paths and other texts in a map's place of ids are refused, and no such file is looked at", async () => {
   using store = new HostileStore();
   for (const id of IDS) {
-    store.add("Evil", `{"mapping": {"0": "${id}"}, "size": ${CHUNK_BYTES}}`);
+    store.addFile("Evil", `{"mapping": {"0": "${id}"}, "size": ${CHUNK_BYTES}}`);
     const image = store.file("image", "old");
     const outcome = await store.extract([`${store.basedir}/Evil`, image]);
     assertEquals(outcome.code, STORE, outcome.stderr);
@@ -106,7 +109,7 @@ Deno.test("Paths and other texts in a map's place of ids are refused, and no suc
 Deno.test("A uuid that is a path is no revision's name", async () => {
   using store = new HostileStore();
   for (const [index, uuid] of ["../outside/secret", "/etc/passwd", "..", ".", "a/b"].entries()) {
-    store.add(`r${index}.rev`, `uuid: ${uuid}\nstats: {duration: 1}\n`);
+    store.addFile(`r${index}.rev`, `uuid: ${uuid}\nstats: {duration: 1}\n`);
   }
   await look(store);
   await store.extract(["-r", "last", store.basedir, store.file("image")]);
@@ -161,7 +164,7 @@ function addLinkedChunks(store: HostileStore): { what: string; id: string }[] {
     store.link(name, target === "itself" ? `${store.basedir}/${name}` : target);
   }
   const ids = chunks.map(({ id }) => id);
-  store.add("Evil.rev", "uuid: Evil\nstats: {duration: 1}\n");
+  store.addFile("Evil.rev", "uuid: Evil\nstats: {duration: 1}\n");
   writeMap(store.basedir, "Evil", { ids, size: ids.length * CHUNK_BYTES });
   return chunks;
 }
@@ -216,7 +219,7 @@ Deno.test("Maps and metadata that lead to devices, FIFOs or anything else hang n
     store.link(name, target === "itself" ? `${store.basedir}/${name}` : target);
   for (const [index, [, target]] of targets.entries()) {
     add(`Map${index}`, target);
-    store.add(`Map${index}.rev`, `uuid: Map${index}\nstats: {duration: 1}\n`);
+    store.addFile(`Map${index}.rev`, `uuid: Map${index}\nstats: {duration: 1}\n`);
     add(`Rev${index}.rev`, target);
     writeMap(store.basedir, `Rev${index}`, { ids: [store.goodId], size: 5000 });
   }
@@ -277,9 +280,9 @@ const SIZES: readonly [size: string, isPossible: boolean][] = [
 
 Deno.test("A huge size is refused, or costs memory in proportion to what the map names only", async () => {
   using store = new HostileStore();
-  store.add("Evil.rev", "uuid: Evil\nstats: {duration: 1}\ntimestamp: 2026-05-05\n");
+  store.addFile("Evil.rev", "uuid: Evil\nstats: {duration: 1}\ntimestamp: 2026-05-05\n");
   for (const [size, isPossible] of SIZES) {
-    store.add("Evil", `{"mapping": {"0": "${store.goodId}"}, "size": ${size}}`);
+    store.addFile("Evil", `{"mapping": {"0": "${store.goodId}"}, "size": ${size}}`);
     const target = store.file("image");
     const outcome = await store.extract([`${store.basedir}/Evil`, target]);
     // The good chunk is too short for its place; and not every file system has files of 256 TiB.
@@ -292,9 +295,9 @@ Deno.test("A huge size is refused, or costs memory in proportion to what the map
 
 testUnless(fuseProblem, "A mounted image of a huge size can be read at its end", async () => {
   using store = new HostileStore();
-  store.add("Evil.rev", "uuid: Evil\nstats: {duration: 1}\n");
+  store.addFile("Evil.rev", "uuid: Evil\nstats: {duration: 1}\n");
   const size = 256 * 2 ** 40;
-  store.add("Evil", `{"mapping": {}, "size": ${size}}`);
+  store.addFile("Evil", `{"mapping": {}, "size": ${size}}`);
   const script =
     `tail -c 10 "$1/Evil" | cmp -n 10 - /dev/zero && stat -c %s "$1/Evil" | grep -qx ${size}`;
   const { code, tool } = await store.mount(script, { mostMib: 600 });
@@ -305,11 +308,11 @@ const KEYS = IS_FULL ? 4_000_000 : 400_000;
 
 Deno.test(`A map of ${KEYS} keys costs memory in proportion, also where its one chunk is missing everywhere`, async () => {
   using store = new HostileStore();
-  store.add("Evil.rev", "uuid: Evil\nstats: {duration: 1}\ntimestamp: 2026-05-05\n");
+  store.addFile("Evil.rev", "uuid: Evil\nstats: {duration: 1}\ntimestamp: 2026-05-05\n");
   const parts: string[] = ['{"mapping": {'];
   for (let seq = 0; seq < KEYS; seq++) parts.push(`${seq === 0 ? "" : ","}"${seq}":"${ID}"`);
   parts.push(`}, "size": ${KEYS * CHUNK_BYTES}}`);
-  store.add("Evil", parts.join(""));
+  store.addFile("Evil", parts.join(""));
   await look(store, { mostMib: 350 + KEYS / 2500 });
 });
 
@@ -331,7 +334,7 @@ const HEAVY_MAPS: readonly [name: string, text: () => string][] = [
 Deno.test("Maps that cost a careless parser much are read or refused quickly and in little memory", async () => {
   for (const [name, text] of HEAVY_MAPS) {
     using store = new HostileStore();
-    store.add("Evil", text());
+    store.addFile("Evil", text());
     const outcome = await store.extract(["--dry-run", `${store.basedir}/Evil`, store.file("x")]);
     assert([0, STORE].includes(outcome.code), `${name}: ${outcome.stderr}`);
   }
@@ -373,7 +376,7 @@ const HEAVY_METADATA: readonly [name: string, text: () => string][] = [
 Deno.test("Metadata that costs a careless parser much is read or refused quickly and in little memory", async () => {
   for (const [name, text] of HEAVY_METADATA) {
     using store = new HostileStore();
-    store.add("Evil.rev", `${text()}\n`);
+    store.addFile("Evil.rev", `${text()}\n`);
     writeMap(store.basedir, "Evil", { ids: [store.goodId], size: 5000 });
     const options = { mostMib: 500 };
     const list = await store.extract(["list", "--json", store.basedir], options);
@@ -393,8 +396,8 @@ testUnless(
       const path = `chunks/${byte.toString(16).padStart(2, "0")}`;
       if (!store.goodId.startsWith(path.slice(-2))) store.link(path, store.outside);
     }
-    store.add("Evil.rev", "uuid: Evil\nstats: {duration: 1}\n");
-    store.add("Evil", `{"mapping": {}, "size": ${16 * CHUNK_BYTES}}`);
+    store.addFile("Evil.rev", "uuid: Evil\nstats: {duration: 1}\n");
+    store.addFile("Evil", `{"mapping": {}, "size": ${16 * CHUNK_BYTES}}`);
     // More than there is room for in memory.
     const script = 'dd if=/dev/urandom of="$1/Evil" bs=1M count=48 conv=notrunc,fsync';
     const { code, tool } = await store.mount(script, { args: ["-c", "16"], mostMib: 500 });

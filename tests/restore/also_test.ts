@@ -5,8 +5,9 @@ import type { ChunkReason } from "../../lib/work/messages.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertBytes, dataBytesOf } from "../support/bytes.ts";
+import { type StoredRevision, type TestStore } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
-import { CHUNK_BYTES, Scene, type SceneRevision, type SceneStore } from "./scene.ts";
+import { CHUNK_BYTES, Scene } from "./scene.ts";
 
 const LETTERS = "abcBdaef";
 const SIZE = 8 * CHUNK_BYTES - 1000;
@@ -26,8 +27,8 @@ const STATES: Readonly<Record<string, readonly (ChunkReason | null)[]>> = {
 };
 
 let scene: Scene;
-let revision: SceneRevision;
-let stores: SceneStore[];
+let revision: StoredRevision;
+let stores: TestStore[];
 let also: string[];
 Deno.test.beforeAll(() => {
   scene = new Scene();
@@ -38,7 +39,7 @@ Deno.test.beforeAll(() => {
     if (store === scene.store) revision = made;
   }
   for (const [letter, states] of Object.entries(STATES)) {
-    const file = (store: SceneStore) => store.chunkFile(revision.ids[LETTERS.indexOf(letter)]);
+    const file = (store: TestStore) => store.chunkFile(revision.ids[LETTERS.indexOf(letter)]);
     states.forEach((reason, at) => reason !== null && damageChunk(file(stores[at]!), reason));
   }
   also = stores.slice(1).map(({ basedir }) => basedir);
@@ -137,7 +138,7 @@ Deno.test("restore() finds its first chunk in another directory", async () => {
 });
 
 /** Tries to lock a directory as a purge does. */
-function tryPurgeLock(store: SceneStore): boolean {
+function tryPurgeLock(store: TestStore): boolean {
   const fd = openFd(`${store.basedir}/.purge`, OpenFlag.O_RDWR);
   const isLocked = tryFlock(fd, FlockOperation.LOCK_EX);
   closeFd(fd);

@@ -5,8 +5,8 @@ import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { LoopDevice, loopDeviceProblem, makeFifo, testUnless } from "../support/machine.ts";
 import { bootRecord } from "../image/table_builder.ts";
 import { assertBytes, dataBytesOf, fill, patch, patched } from "../support/bytes.ts";
+import { type RevisionOptions, type StoredRevision } from "../support/test_store.ts";
 import { CHUNK_BYTES, Scene } from "./scene.ts";
-import type { SceneRevision, SceneRevisionOptions } from "./scene.ts";
 
 /** An image by its letters and by what it lacks to whole chunks. */
 interface Shape {
@@ -91,9 +91,9 @@ function sizeOf({ letters, missing = 0 }: Shape): number {
   return letters.length * CHUNK_BYTES - missing;
 }
 
-function add(scene: Scene, name: string, shape: Shape, store = scene.store): SceneRevision {
+function add(scene: Scene, name: string, shape: Shape, store = scene.store): StoredRevision {
   const { letters, isLastFull = false } = shape;
-  const options: SceneRevisionOptions = { size: sizeOf(shape), isLastFull };
+  const options: RevisionOptions = { size: sizeOf(shape), isLastFull };
   return store.add(name, letters, options);
 }
 

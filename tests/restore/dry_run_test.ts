@@ -14,14 +14,15 @@ import {
 } from "../support/machine.ts";
 import { testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
+import { type StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
-import { CHUNK_BYTES, Scene, type SceneRevision } from "./scene.ts";
+import { CHUNK_BYTES, Scene } from "./scene.ts";
 
 const LETTERS = "aB.0acd";
 const SIZE = 7 * CHUNK_BYTES - 3_000_000;
 
 let scene: Scene;
-let revision: SceneRevision;
+let revision: StoredRevision;
 Deno.test.beforeAll(() => {
   scene = new Scene();
   revision = scene.store.add("Revision", LETTERS, { size: SIZE });

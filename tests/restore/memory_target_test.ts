@@ -6,16 +6,16 @@ import type { RestoreEvent, RestoreOptions } from "../../lib/restore/restore.ts"
 import { openBlockIo } from "../../lib/target/block_kinds.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertBytes, dataBytesOf, fill, patched } from "../support/bytes.ts";
+import { type StoredRevision } from "../support/test_store.ts";
 import { MemoryTarget } from "../target/memory_target.ts";
 import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
-import type { SceneRevision } from "./scene.ts";
 
 const LETTERS = "aB..c0aB.d";
 const LAST_BYTES = 2_000_001;
 const SIZE = 9 * CHUNK_BYTES + LAST_BYTES;
 
 let scene: Scene;
-let revision: SceneRevision;
+let revision: StoredRevision;
 Deno.test.beforeAll(() => {
   scene = new Scene();
   revision = scene.store.add("Revision", LETTERS, { size: SIZE });

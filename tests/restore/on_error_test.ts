@@ -6,9 +6,10 @@ import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { assertBytes, dataBytesOf, fill, patch, readRange } from "../support/bytes.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
 import { allocatedBytes, LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
+import { type StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
-import type { SceneRevision, SceneRun } from "./scene.ts";
+import type { SceneRun } from "./scene.ts";
 
 const LAST_BYTES = 300_001;
 const SIZE = 8 * CHUNK_BYTES + LAST_BYTES;
@@ -24,7 +25,7 @@ const DAMAGE: readonly [seq: number, reason: ChunkReason][] = [
 ];
 
 let scene: Scene;
-let revision: SceneRevision;
+let revision: StoredRevision;
 let expected: Uint8Array<ArrayBuffer>;
 Deno.test.beforeAll(() => {
   scene = new Scene();

@@ -6,14 +6,14 @@ import { assertBytes, fill, patch, patched } from "../support/bytes.ts";
 import { allocatedBytes, LoopDevice, loopDeviceProblem } from "../support/machine.ts";
 import { testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
+import { type StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
-import type { SceneRevision } from "./scene.ts";
 
 const SIZE = 6 * CHUNK_BYTES + 1_000_001;
 
 let scene: Scene;
-let revision: SceneRevision;
+let revision: StoredRevision;
 Deno.test.beforeAll(() => {
   scene = new Scene();
   revision = scene.store.add("Revision", "aB..a0d", { size: SIZE, isLastFull: true });

@@ -12,8 +12,9 @@ import {
   sysProblem,
   testUnless,
 } from "../support/machine.ts";
+import { type StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
-import { CHUNK_BYTES, GRANULE_BYTES, Scene, type SceneRevision } from "./scene.ts";
+import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 
 const LETTERS = "aB..c0aB.d";
 const LAST_BYTES = 2_000_001;
@@ -23,7 +24,7 @@ const DEVICE_BYTES = 10 * CHUNK_BYTES;
 
 let scene: Scene;
 /** The same image twice: the file of the last chunk ends with it, or goes on. */
-let revisions: SceneRevision[];
+let revisions: StoredRevision[];
 let image: Uint8Array<ArrayBuffer>;
 Deno.test.beforeAll(() => {
   scene = new Scene();

@@ -5,16 +5,16 @@ import { assertBytes, fill, patch, patched, readRange } from "../support/bytes.t
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
 import { testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
+import { type StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
-import type { SceneRevision } from "./scene.ts";
 
 const LETTERS = "aB..c0a";
 const LAST_BYTES = 1_000_001;
 const SIZE = 6 * CHUNK_BYTES + LAST_BYTES;
 
 let scene: Scene;
-let revision: SceneRevision;
+let revision: StoredRevision;
 Deno.test.beforeAll(() => {
   scene = new Scene();
   revision = scene.store.add("Revision", LETTERS, { size: SIZE });

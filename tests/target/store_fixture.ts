@@ -5,29 +5,22 @@
  */
 
 import type { PreflightOptions } from "../../lib/target/target.ts";
-import { Scratch } from "../support/machine.ts";
+import { TestStore } from "../support/test_store.ts";
 
 /** A backup directory with two revisions and one chunk file, none of them readable as such. */
-export class StoreFixture implements Disposable {
-  readonly #scratch = new Scratch();
-  readonly basedir = this.#scratch.file("backups of vm0");
+export class StoreFixture extends TestStore {
   readonly revisionPath = `${this.basedir}/RevisionA`;
   readonly chunkFolder = `${this.basedir}/chunks/ab`;
   readonly chunkPath = `${this.chunkFolder}/abcd.chunk.lzo`;
 
   constructor() {
+    super({ name: "backups of vm0" });
     Deno.mkdirSync(this.chunkFolder, { recursive: true });
     for (const name of ["RevisionA", "RevisionA.rev", "RevisionB", "RevisionB.rev", ".purge"]) {
       Deno.writeTextFileSync(`${this.basedir}/${name}`, `content of ${name}`);
     }
-    Deno.writeTextFileSync(`${this.basedir}/chunks/store`, "v2");
     Deno.writeTextFileSync(this.chunkPath, "content of a chunk");
     Deno.symlinkSync("RevisionA", `${this.basedir}/last`);
-  }
-
-  /** Path beside the backup directory. */
-  file(name: string, content?: string | Uint8Array): string {
-    return this.#scratch.file(name, content);
   }
 
   /** Options for a whole image, of one byte unless told otherwise, so that size is no obstacle. */
@@ -42,9 +35,5 @@ export class StoreFixture implements Disposable {
       stores: [{ basedir: this.basedir, revisionPath }],
       ...rest,
     };
-  }
-
-  [Symbol.dispose](): void {
-    this.#scratch[Symbol.dispose]();
   }
 }
