@@ -10,7 +10,7 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { GRANULE_BYTES } from "../../lib/target/target.ts";
-import { Scratch } from "./machine.ts";
+import { Scratch } from "../support/machine.ts";
 import {
   addRevision,
   type BuiltRevision,
