@@ -55,14 +55,16 @@ export interface ChunkFile {
   readonly encoding: ChunkEncoding;
 }
 
-/** A chunk file that is open for reading; the descriptor belongs to whoever opened it. */
+/** A chunk file that is open for reading. The caller owns the descriptor. */
 export interface OpenChunkFile extends ChunkFile {
   readonly fd: number;
 }
 
 /**
- * Finds a chunk's file. Its name tells the encoding: the first one, unless there is a file of
- * another. @throws {RangeError} If `id` is not a chunk id.
+ * Finds a chunk's file by its suffix: that of the first encoding, unless there is a file with the
+ * suffix of another. While there is only one encoding, this does not look at the disk.
+ *
+ * @throws {RangeError} If `id` is not a chunk id.
  */
 function findChunkFile(basedir: string, id: string): ChunkFile {
   const [usual, ...others] = CHUNK_ENCODINGS.map((encoding) => ({
@@ -166,7 +168,8 @@ export function corruptChunk(
  * Turns a failure to open or read a chunk's file into the error of a missing chunk, unless it says
  * nothing about the chunk.
  *
- * @returns A {ChunkMissingError} or {OsError} for a failed system call; other errors unchanged.
+ * @returns A {@linkcode ChunkMissingError} or {@linkcode OsError} for a failed system call; other
+ *   errors unchanged.
  */
 export function unreadable(path: string, chunk: ChunkRef, error: unknown): unknown {
   if (!(error instanceof OsError)) return error;
