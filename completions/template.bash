@@ -4,7 +4,7 @@
 # are left to the shell.
 
 # Sets `words` to the command line up to the cursor. The shell's own COMP_WORDS are split at "=" and ":" as well, and have
-# quotes in them; these are not, and have none. Sets `kept` to the part of the last word that the shell does not replace.
+# quotes in them; `words` has neither. Sets `kept` to the part of the last word that the shell does not replace.
 _backy_tool_words() {
   local line=${COMP_LINE:0:COMP_POINT} char word='' quote='' has_word='' at
   words=() kept=''
@@ -38,7 +38,7 @@ _backy_tool_words() {
   words+=("$word")
 }
 
-# Adds the arguments behind the first one that begin with `current`, with the first one before them.
+# Prefixes each argument after the first with the first, and adds those that begin with `current`.
 _backy_tool_add() {
   local before=$1 candidate
   shift
@@ -49,7 +49,7 @@ _backy_tool_add() {
 }
 
 # Adds the revisions of directory $1, with $2 before them, and words of specifications, for one revision ($3 is "one") or
-# for several. Returns 1 if it is no backup directory.
+# for several. Returns 1 if it is not a backup directory.
 _backy_tool_revisions() {
   local place=${1:-.} path name
   [[ $place == "~/"* ]] && place=$HOME/${place:2}
@@ -107,7 +107,7 @@ _backy_tool() {
       option=$word
     fi
   done
-  # "--option=value": what is replaced may or may not begin with the option.
+  # "--option=value": the part that is replaced may or may not include the option.
   local before=''
   if [[ -z $option && -z $ended && $current == --*=* ]]; then
     option=${current%%=*} before=${current%%=*}= current=${current#*=}
@@ -140,7 +140,7 @@ _backy_tool() {
       compopt -o filenames
       ;;
     base)
-      # A name without a slash is one beside the revision.
+      # A name without a slash is looked up beside the revision.
       [[ $current != */* && -n $directory ]] && {
         _backy_tool_revisions "$directory" '' one ||
           _backy_tool_revisions "${directory%"${directory##*/}"}" '' one
@@ -149,7 +149,7 @@ _backy_tool() {
       ;;
   esac
 
-  # What ends in a colon goes on.
+  # After a colon, the word goes on.
   [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *: ]] && compopt -o nospace
   COMPREPLY=("${COMPREPLY[@]/#/$before}")
   COMPREPLY=("${COMPREPLY[@]#"$kept"}")

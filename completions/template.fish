@@ -2,7 +2,7 @@
 #
 # Does not run the tool. Revisions are the names of metadata files (*.rev).
 
-# Whether the command is that of the name; "main" is the tool without one. It counts as soon as something follows it.
+# Whether this is the command with that name; "main" is the tool without one. A command counts once something follows it.
 function __backy_tool_is
     set -l words (commandline -opc)
     #@ commands
@@ -42,7 +42,7 @@ function __backy_tool_has
 end
 
 # Prints the revisions of directory $argv[1] with $argv[2] before them, and words of specifications, for one revision
-# ($argv[3] is "one") or several. Fails if it is no backup directory.
+# ($argv[3] is "one") or several. Fails if it is not a backup directory.
 function __backy_tool_revisions
     set -l place (string replace -r '^~/' "$HOME/" -- "$argv[1]")
     test -n "$place"; or set place .

@@ -4,7 +4,7 @@
 # Does not run the tool. Revisions are the names of metadata files (*.rev).
 
 # Offers the revisions of directory $2, and words of specifications for one revision ($1 is "one") or several. What was
-# typed before them is in PREFIX no more. Fails if it is no backup directory.
+# typed before them is no longer in PREFIX. Fails if it is not a backup directory.
 _backy_tool_revisions() {
   local place=${2:-.}
   [[ $place == "~/"* ]] && place=$HOME/${place[3,-1]}
