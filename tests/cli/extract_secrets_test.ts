@@ -7,8 +7,8 @@
 
 import { assertEquals } from "../assert.ts";
 import { sampleBytes } from "../support/store_builder.ts";
+import { TestStore } from "../support/test_store.ts";
 import { extract } from "./harness.ts";
-import { SampleStore } from "./sample_store.ts";
 
 const SECRET = "correcthorse";
 
@@ -53,8 +53,11 @@ const COMMANDS: readonly (readonly string[])[] = [
 ];
 
 Deno.test("No text of a file that a link in the store leads to is shown", async (t) => {
-  using store = new SampleStore();
+  using store = new TestStore();
+  store.add("SampleRevision", [sampleBytes(1, 1000)]);
   store.add("Other", [sampleBytes(7, 1000)]);
+  Deno.symlinkSync("SampleRevision", `${store.basedir}/last`);
+  Deno.symlinkSync("SampleRevision.rev", `${store.basedir}/last.rev`);
   for (const [path, link, texts] of LINKS) {
     await t.step(`${path}, a ${link} link`, async () => {
       const place = `${store.basedir}/${path}`;
