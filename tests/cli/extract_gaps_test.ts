@@ -10,6 +10,7 @@ import {
   testUnless,
 } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
+import { makeFifo, openIdleReader } from "../support/machine.ts";
 import {
   assertFailure,
   assertSuccess,
@@ -154,17 +155,13 @@ Deno.test("--on-error=zero does not hide that the target failed or that the run 
   await withGaps(async () => {
     const full = await extract(["-q", "--on-error=zero", store.revision.path, "/dev/full"]);
     assertEquals(full.code, 4, full.stderr);
-    const args = [
-      "-q",
-      "-t1",
-      "--on-error=zero",
-      "--bwlimit=200K",
-      store.revision.path,
-      "/dev/null",
-    ];
+    const fifo = makeFifo(store.file("interrupted"));
+    using reader = openIdleReader(fifo);
+    const args = ["-q", "-t1", "--on-error=zero", store.revision.path, fifo];
     await using tool = startExtract(["--json", ...args]);
     await tool.untilSaid('"start"');
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    // Something was written, and the rest does not fit into the pipe.
+    await reader.read(new Uint8Array(4096));
     tool.signal("SIGTERM");
     assertEquals((await tool.outcome()).code, 143);
   });

@@ -4,6 +4,7 @@ import { assertBytes } from "../support/bytes.ts";
 import { chunkFile, sampleBytes } from "../support/store_builder.ts";
 import { makeFifo, openIdleReader, testUnless } from "../support/machine.ts";
 import { programProblem } from "../support/programs.ts";
+import { pause } from "../support/wait.ts";
 import { assertFailure, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
@@ -19,7 +20,7 @@ async function untilPipeIsFull(reader: Deno.FsFile): Promise<void> {
   // The reader takes a little, so that the writer is known to write; then it takes nothing any
   // more.
   await reader.read(new Uint8Array(4096));
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await pause(300);
 }
 
 for (const [signal, code] of SIGNALS) {
@@ -45,7 +46,7 @@ for (const [signal, code] of SIGNALS) {
     await untilPipeIsFull(reader);
     // The event loop must have seen the first one; two that are pending together count as one.
     tool.signal(signal);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await pause(200);
     assert(!tool.hasEnded, tool.said);
     tool.signal(second);
     const outcome = await tool.outcome();
@@ -129,7 +130,7 @@ Deno.test("A restore that was stopped and continued (SIGSTOP, SIGCONT) is comple
   const image = new Uint8Array(store.image.length);
   let at = await reader.read(image.subarray(0, 4096)) ?? 0;
   tool.signal("SIGSTOP");
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await pause(50);
   tool.signal("SIGCONT");
   while (at < image.length) at += (await reader.read(image.subarray(at)))!;
   assertEquals((await tool.outcome()).code, 0, tool.said);

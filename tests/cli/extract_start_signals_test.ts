@@ -8,7 +8,7 @@ import { assertBytes } from "../support/bytes.ts";
 import { makeFifo, openIdleReader, testUnless } from "../support/machine.ts";
 import { programProblem } from "../support/programs.ts";
 import { askUntilSaid, EXTRACT, RunningTool, survivesUsr1 } from "../support/tool.ts";
-import { until } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 import { parseJsonLines, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
@@ -252,7 +252,7 @@ for (
       while (!tool.hasEnded) {
         tool.signal("SIGUSR1");
         sent++;
-        await new Promise((resolve) => setTimeout(resolve, 1));
+        await pause(1);
       }
       const { code, signal, stderr } = await tool.outcome();
       assertEquals([code, signal], [name === "a usage error" ? 2 : 0, null], stderr);

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { makeFifo, openIdleReader, testUnless } from "../support/machine.ts";
 import { programProblem } from "../support/programs.ts";
 import { survivesUsr1 } from "../support/tool.ts";
-import { until } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 import { assertSuccess, extract, extractOnTerminal, startExtract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 
@@ -131,7 +131,7 @@ testUnless(problem, "The bar moves while the target is slow, from the start", as
   let left = store.image.length;
   for (let read = 0; left > 0; left -= read) {
     // Four stops of three tenths of a second each.
-    if (left > store.image.length - 4 * 65_536) await new Promise((go) => setTimeout(go, 300));
+    if (left > store.image.length - 4 * 65_536) await pause(300);
     read = await reader.read(piece.subarray(0, left > 32_000_000 ? 65_536 : piece.length)) ?? 0;
   }
   const { code, screen } = await running;
@@ -244,7 +244,7 @@ testUnless(
       }
     };
     await until(() => readPid() > 0 && survivesUsr1(readPid()), "the tool's start");
-    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await pause(1200);
     Deno.kill(readPid(), "SIGUSR1");
     const { code, screen } = await running;
     assertEquals(code, 0, screen);

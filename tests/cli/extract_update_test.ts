@@ -4,7 +4,7 @@ import { assertBytes } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { LoopDevice, loopDeviceProblem, makeFifo, testUnless } from "../support/machine.ts";
 import { type Outcome } from "../support/tool.ts";
-import { until } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 import {
   assertFailure,
   assertSuccess,
@@ -339,7 +339,7 @@ Deno.test("--verify-target writes once more what the target does not hold, and s
   const args = ["-t1", "--bwlimit=900KiB", "--verify-target", store.revision.path, path];
   await using tool = startExtract(args);
   await tool.untilSaid("Reading back SampleRevision");
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await pause(300);
   corrupter[Symbol.dispose]();
   const outcome = await tool.outcome();
   assertSuccess(outcome);

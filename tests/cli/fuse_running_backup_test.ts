@@ -22,7 +22,7 @@ import {
   sampleBytes,
   writeMap,
 } from "../support/store_builder.ts";
-import { until } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 import { type FuseMount, fuseTest, type Site } from "./fuse_harness.ts";
 
 const C = CHUNK_BYTES;
@@ -124,7 +124,7 @@ fuseTest("A map that is rewritten again and again is never served in part", asyn
   const writer = (async () => {
     for (let round = 0; !writing.signal.aborted; round++) {
       writeMap(site.basedir, "Running", maps[round % 2]!);
-      await new Promise((resolve) => setTimeout(resolve, round % 3 * 300));
+      await pause(round % 3 * 300);
     }
   })();
   for (let round = 0; round < 6; round++) {

@@ -7,7 +7,7 @@ import { assertContent } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { testUnless } from "../support/machine.ts";
 import { FUSE, RunningTool, survivesUsr1 } from "../support/tool.ts";
-import { until } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 import { fuseTest, messagesOf, mountsAt } from "./fuse_harness.ts";
 
 /** Why a test is ignored when running from source. */
@@ -93,7 +93,7 @@ fuseTest("SIGUSR1 does not end backy-fuse, from the first to the last moment", a
       isEnding = true;
       tool.signal("SIGTERM");
     }
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await pause(1);
   }
   const { code, signal, stderr } = await tool.outcome();
   assertEquals([code, signal], [0, null], stderr);

@@ -5,7 +5,7 @@ import { assertBytes, assertContent, dropPageCache, errnoOf, readFrom } from "..
 import { run, sh, tryRun } from "../support/programs.ts";
 import { chunkFile, sampleBytes } from "../support/store_builder.ts";
 import { assertNoInternals } from "../support/tool.ts";
-import { until } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 import {
   assertRefused,
   FuseMount,
@@ -325,7 +325,7 @@ fuseTest("Directory listings do not get in the way of SIGTERM", async (site) => 
     'while ls -l "$1/Sample" "$1" 2>/dev/null | grep -q Sample; do :; done',
     mount.path,
   );
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await pause(300);
   // A listing at that very moment makes the mount busy: the tool says so, and the next signal ends
   // it.
   mount.tool.signal("SIGTERM");

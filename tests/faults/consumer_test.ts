@@ -5,6 +5,7 @@ import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { extract, startExtract } from "../cli/harness.ts";
 import { assertBytes } from "../support/bytes.ts";
 import { makeFifo } from "../support/machine.ts";
+import { pause } from "../support/wait.ts";
 import { FaultStore } from "./fault_store.ts";
 import { peakOf } from "./peak_memory.ts";
 
@@ -53,7 +54,7 @@ Deno.test("A slow reader gets the whole image, and the tool's memory does not gr
     if (isOver) break;
     image.set(value, done);
     done += value.length;
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await pause(2);
     if (earlyPeak === 0 && done > 8 * CHUNK_BYTES) earlyPeak = peakOf(tool.pid);
     if (done > 22 * CHUNK_BYTES) {
       const growth = peakOf(tool.pid) - earlyPeak;

@@ -5,6 +5,7 @@ import { assertSuccess, extract, startExtract } from "../cli/harness.ts";
 import { assertBytes } from "../support/bytes.ts";
 import { testUnless } from "../support/machine.ts";
 import { programProblem } from "../support/programs.ts";
+import { pause } from "../support/wait.ts";
 import { FaultStore, IS_FULL } from "./fault_store.ts";
 import { memoryOf, peakOf } from "./peak_memory.ts";
 
@@ -82,6 +83,6 @@ Deno.test(`${RESTORES} restores in a row, good and bad, leave no descriptors, th
 /** Waits until the threads of workers that were ended have gone. */
 async function settle(threads: number): Promise<void> {
   for (let wait = 0; wait < 40 && countResources().threads > threads; wait++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await pause(50);
   }
 }

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../asse
 import { fuseTest, type Site } from "../cli/fuse_harness.ts";
 import { assertSuccess, extract, startExtract } from "../cli/harness.ts";
 import { assertBytes, assertContent, errnoOf } from "../support/bytes.ts";
+import { pause } from "../support/wait.ts";
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 
@@ -134,7 +135,7 @@ fuseTest("A store whose server dies in mid-restore ends it within seconds", asyn
   const output = site.file("image");
   await using tool = startExtract(["-t", "1", "--bwlimit=200K", path, output]);
   await tool.untilSaid("Revision");
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await pause(1000);
   mount.kill();
   const outcome = await tool.outcome();
   assertEquals(outcome.code, FAILURE, outcome.stderr);

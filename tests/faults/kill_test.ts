@@ -10,7 +10,7 @@ import { assertBytes } from "../support/bytes.ts";
 import { allocatedBytes, LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import { canLockExclusively } from "../support/flock.ts";
 import { runSync } from "../support/programs.ts";
-import { until } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 import { FaultStore } from "./fault_store.ts";
 
 const CHUNKS = 8;
@@ -65,7 +65,7 @@ Deno.test("An update that is killed again and again is completed in the end, ove
   for (let round = 0; round < 3; round++) {
     await using tool = startExtract(["-t", "2", SLOW, "--update", store.revision.path, output]);
     await tool.untilSaid("Revision");
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await pause(300);
     tool.signal("SIGKILL");
     await tool.outcome();
   }
@@ -80,7 +80,7 @@ testUnless(
     using device = new LoopDevice(10 * CHUNK_BYTES);
     await using tool = startExtract(["-t", "1", SLOW, store.revision.path, device.path]);
     await tool.untilSaid("Revision");
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    await pause(600);
     tool.signal("SIGKILL");
     await tool.outcome();
     assertSuccess(await extract(["--update", store.revision.path, device.path]));
