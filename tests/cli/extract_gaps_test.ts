@@ -5,12 +5,13 @@ import { applyRbdDiff } from "../support/rbd_diff.ts";
 import {
   LoopDevice,
   loopDeviceProblem,
+  makeFifo,
   Mount,
   mountProblem,
+  openIdleReader,
   testUnless,
 } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
-import { makeFifo, openIdleReader } from "../support/machine.ts";
 import {
   assertFailure,
   assertSuccess,

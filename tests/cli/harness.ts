@@ -43,7 +43,7 @@ export async function extractOnTerminal(
 ): Promise<Outcome & { readonly screen: string }> {
   const { columns = 80, redirection = "", prelude = ":", ...rest } = options;
   const words = [...EXTRACT, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
-  // script(1) gives its own exit status that of its command (-e), and its own terminal has no size.
+  // With -e, script(1) exits with its command's status. Its terminal has no size before stty.
   const line = `stty cols ${columns} rows 24 && ${prelude} && exec ${words} ${redirection}`;
   await using tool = new RunningTool(["script", "-qefc", line, "/dev/null"], {
     ...rest,

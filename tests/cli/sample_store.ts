@@ -1,5 +1,5 @@
 /**
- * A backup directory for tests of the command line, with one revision that has a bit of everything.
+ * A backup directory for tests of the command line: its one revision has chunks of every kind.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { dataBytesOf } from "../support/bytes.ts";
 
 const GRANULE_BYTES = 65_536;
 
-/** Seqs of the sample's chunks, by what is special about them. */
+/** Seqs of the sample's chunks, by kind. */
 export const Seq = {
   FIRST: 0,
   ABSENT: 1,
@@ -29,7 +29,7 @@ export const Seq = {
   LAST: 8,
 } as const;
 
-/** Size of the last chunk: no multiple of a block, a page or a granule. */
+/** Size of the last chunk: not a multiple of a block, a page or a granule. */
 const LAST_BYTES = 1_048_576 + 777;
 
 /** Contents of the sample image, by seq. */
@@ -82,7 +82,7 @@ export class SampleStore extends TestStore {
   }
 }
 
-/** The part of a message that says where a chunk stands. */
+/** The part of a message that names the places of a chunk. */
 export function placesOf(seqs: readonly number[], imageBytes = Infinity): string {
   const ranges = seqs.map((seq) =>
     `${seq * CHUNK_BYTES} to ${Math.min((seq + 1) * CHUNK_BYTES, imageBytes) - 1}`

@@ -1,5 +1,5 @@
 /**
- * Looks at `flock` locks as another process would.
+ * Tries `flock` locks as another process would.
  *
  * @module
  */

@@ -49,7 +49,7 @@ export class LoopDevice implements Disposable {
 
   read(): Uint8Array<ArrayBuffer> {
     using device = Deno.openSync(this.path);
-    // The runtime takes a device for an empty file, and makes its buffer longer again and again.
+    // Deno.readFileSync() takes a device for an empty file, and grows its buffer step by step.
     const bytes = new Uint8Array(this.bytes);
     for (let done = 0; done < bytes.length;) {
       const count = device.readSync(bytes.subarray(done));

@@ -43,8 +43,7 @@ export interface RunOptions {
    */
   readonly shell?: string;
   /**
-   * Time after which the process is killed; default: more than any run takes that a test does not
-   * make long.
+   * Time after which the process is killed; default: more than any run takes.
    */
   readonly limitMs?: number;
 }
@@ -59,7 +58,7 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** A process and what it has said so far. */
+/** A process and its standard error so far. */
 export class RunningTool implements AsyncDisposable {
   readonly #scratch: Scratch | null;
   readonly #child: Deno.ChildProcess;
@@ -75,12 +74,11 @@ export class RunningTool implements AsyncDisposable {
     this.#scratch = options.cwd === undefined ? new Scratch() : null;
     const { shell } = options;
     const words = shell === undefined ? command : ["bash", "-c", shell, "bash", ...command];
-    // Whoever runs the tests may have been started by a script, as a background job that ignores
-    // SIGINT and SIGQUIT.
+    // The tests may run as a script's background job, which ignores SIGINT and SIGQUIT.
     this.#child = new Deno.Command("env", {
       args: ["--default-signal", ...words],
       cwd: options.cwd ?? this.#scratch!.path,
-      // Colours and widths of whoever runs the tests must not change what is expected.
+      // The colours and width of the tests' own terminal must not change the output.
       env: { NO_COLOR: "", TERM: "xterm", ...options.env },
       stdin: "null",
       stdout: "piped",
@@ -142,7 +140,7 @@ export class RunningTool implements AsyncDisposable {
     for await (const piece of this.#child.stderr) {
       this.#said += decoder.decode(piece, { stream: true });
     }
-    // What has closed its standard error may go on.
+    // A process may go on after it has closed its standard error.
     await this.#child.status;
     this.#hasEnded = true;
   }
@@ -159,7 +157,8 @@ export class RunningTool implements AsyncDisposable {
 
 /** Asks a tool for its status (SIGUSR1) again and again until what it said matches. */
 export async function askUntilSaid(tool: RunningTool, said: RegExp): Promise<void> {
-  // Before that it is the start of the runtime, or still another program, which the signal ends.
+  // Until then the runtime is starting, or another program has not yet become it: the signal would
+  // end them.
   await until(() => survivesUsr1(tool.pid) || tool.hasEnded, "the tool's start");
   while (!said.test(tool.said)) {
     assert(!tool.hasEnded, `it ended without ${said}: ${tool.said}`);
@@ -168,7 +167,7 @@ export async function askUntilSaid(tool: RunningTool, said: RegExp): Promise<voi
   }
 }
 
-/** Whether a process ignores SIGUSR1 or listens to it, which ends one that does neither. */
+/** Whether a process ignores or handles SIGUSR1; the signal ends any other process. */
 export function survivesUsr1(pid: number): boolean {
   const masks = readStatus(pid).matchAll(/^Sig(?:Ign|Cgt):\s*([0-9a-f]+)$/gm);
   return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & 1n << 9n) !== 0n);
