@@ -89,6 +89,7 @@ const DOCUMENTS = [
   "README.md",
   "CONTRIBUTING.md",
   "lib/README.md",
+  "lib/deno_fuse/README.md",
   "wasm/README.md",
   ...Array.from(Deno.readDirSync(`${ROOT}docs`), ({ name }) => `docs/${name}`).toSorted(),
 ];
@@ -111,6 +112,23 @@ for (const name of DOCUMENTS) {
       if (heading !== undefined) assert(headingsIn(file).includes(heading), link);
     }
   });
+}
+
+Deno.test("lib/README.md names only files that there are", () => {
+  const paths = [...Deno.readTextFileSync(`${ROOT}lib/README.md`).matchAll(/`([\w/]+\.ts)`/g)]
+    .map(([, path]) => path!).filter((path) => path.includes("/"));
+  assert(paths.length > 50, `${paths.length} paths`);
+  for (const path of paths) {
+    assert(isFile(`${ROOT}lib/${path}`) || isFile(ROOT + path), path);
+  }
+});
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
 }
 
 /** The headings of a document as links name them. */
