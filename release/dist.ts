@@ -26,6 +26,8 @@ const DOCUMENTS = [
   "README.md",
   "SECURITY.md",
   "lib/README.md",
+  "lib/deno_fuse/README.md",
+  "packaging/default.nix",
   "wasm/README.md",
 ];
 const FOLDERS = ["docs", "man", "release/licenses"];

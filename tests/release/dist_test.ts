@@ -73,7 +73,13 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
     [
       ...["-rwxr-xr-x backy-extract", "-rwxr-xr-x backy-fuse"],
       ...["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"].map(plain),
-      ...["SHA256SUMS", "lib/README.md", "wasm/README.md"].map(plain),
+      ...[
+        "SHA256SUMS",
+        "lib/README.md",
+        "lib/deno_fuse/README.md",
+        "packaging/default.nix",
+        "wasm/README.md",
+      ].map(plain),
       ...["docs", "man"].flatMap(inFolder),
       ...[...renderCompletions().keys()].map((name) => plain(`completions/${name}`)),
       ...["deno", "libraries", "LGPL-2.1", "GPL-2", "GPL-3", "yaml"].map((name) =>
