@@ -95,11 +95,7 @@ export class DirectoryCheck {
     });
     const ids = await slices.run(this.#union.sharedIds(share));
     const finder = this.#finder = new DamageFinder(basedir);
-    using crew = await WorkerCrew.start({
-      threads: this.#options.threads,
-      onNotice: (text) => this.#onEvent({ type: "notice", text }),
-      signal,
-    });
+    using crew = await WorkerCrew.start(this.#options);
     const pool = this.#pool = this.#makePool(crew, ids, finder);
     let interruption: unknown;
     try {

@@ -6,6 +6,7 @@
 
 import type { LockEvent } from "../store/purge_lock.ts";
 import type { MapProgress } from "../store/revision_map.ts";
+import type { NoticeEvent } from "../work/crew.ts";
 import type { PoolProgress } from "../work/pool.ts";
 
 /** What {@linkcode CheckOptions.onEvent} is called with. */
@@ -33,7 +34,7 @@ export type CheckEvent =
   }
   | { readonly type: "bad-map"; readonly path: string; readonly detail: string }
   | { readonly type: "bad-chunk"; readonly chunkId: string; readonly detail: string }
-  | { readonly type: "notice"; readonly text: string }
+  | NoticeEvent
   | { readonly type: "warning"; readonly text: string };
 
 /** How far the decoding of chunks has come. Jobs are chunks. */

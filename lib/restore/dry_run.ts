@@ -25,11 +25,7 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
   using prepared = await prepareRestore(options);
   const { name, plan, sources } = prepared;
   for (const text of prepared.target.warnings) onEvent({ type: "warning", text });
-  using crew = await WorkerCrew.start({
-    threads: options.threads,
-    onNotice: (text) => onEvent({ type: "notice", text }),
-    signal,
-  });
+  using crew = await WorkerCrew.start(options);
   const damage = new DamageCollector(plan.image.extent);
   const pool = new WorkerPool({
     crew,

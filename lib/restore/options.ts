@@ -9,6 +9,7 @@ import type { StreamFormat } from "../target/stream_format.ts";
 import type { SparseMode, TargetHandle } from "../target/target.ts";
 import type { LockEvent } from "../store/purge_lock.ts";
 import type { MapProgress } from "../store/revision_map.ts";
+import type { NoticeEvent } from "../work/crew.ts";
 import type { OnError } from "../work/messages.ts";
 import type { BadChunkEvent } from "./damage.ts";
 import type { PlanSummary } from "./plan.ts";
@@ -36,8 +37,7 @@ export type RestoreEvent =
   /** A dry run looks for the chunk files. */
   | ({ readonly type: "surveying" } & RunningWork)
   | BadChunkEvent
-  /** Something harmless, in one line. */
-  | { readonly type: "notice"; readonly text: string }
+  | NoticeEvent
   | { readonly type: "warning"; readonly text: string };
 
 /** Work that workers are doing. */

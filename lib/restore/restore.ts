@@ -65,11 +65,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   if (onError === "abort" && !options.update) requireFirstChunk(plan, sources);
   for (const text of prepared.target.warnings) onEvent({ type: "warning", text });
   // A signal that comes while the map is read or the workers start must leave the target untouched.
-  using crew = await WorkerCrew.start({
-    threads: options.threads,
-    onNotice: (text) => onEvent({ type: "notice", text }),
-    signal,
-  });
+  using crew = await WorkerCrew.start(options);
   const threads = crew.workers.length;
   await new Promise((resolve) => setTimeout(resolve, 0));
   signal?.throwIfAborted();

@@ -18,11 +18,21 @@ import type { Task } from "./tasks.ts";
 /** A worker of a crew, as its pool sees it. */
 export type CrewWorker = WorkerPort<StartMessage<Task>, WorkerMessage>;
 
-/** How many workers to start, and whom to tell if they are fewer. */
+/** Something harmless that users may want to know. */
+export interface NoticeEvent {
+  readonly type: "notice";
+  /** One line. */
+  readonly text: string;
+}
+
+/** The options of a restore or check that matter here. */
 export interface CrewOptions {
+  /** How many workers, >= 1; fewer start if a limit of the system leaves no room. */
   readonly threads: number;
-  readonly onNotice?: ((text: string) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Ends the wait for them; its reason is thrown. */
+  readonly signal?: AbortSignal;
+  /** Called with the reason if there are fewer. */
+  readonly onEvent?: (event: NoticeEvent) => void;
 }
 
 /** Started workers, until they are disposed of. */
@@ -38,16 +48,13 @@ export class WorkerCrew implements Disposable {
   /**
    * Starts workers.
    *
-   * @param options.threads How many, >= 1; fewer start if a limit of the system leaves no room.
-   * @param options.onNotice Called with one line that says why there are fewer.
-   * @param options.signal Ends the wait for them; its reason is thrown.
    * @returns When all are ready.
    * @throws {ResourceError} If none can be started.
    */
   static async start(options: CrewOptions): Promise<WorkerCrew> {
-    const { signal, onNotice = () => {} } = options;
+    const { signal, onEvent } = options;
     const { threads, notice } = roomForWorkers(options.threads);
-    if (notice !== null) onNotice(notice);
+    if (notice !== null) onEvent?.({ type: "notice", text: notice });
     using started = new DisposableStack();
     const workers: CrewWorker[] = [];
     const start = (): Promise<string | null> => {
@@ -68,7 +75,8 @@ export class WorkerCrew implements Disposable {
     if (failure !== undefined) {
       const message = `Cannot start a worker: ${failure}`;
       if (workers.length === 0) throw new ResourceError(message);
-      onNotice(`Using ${workers.length} of ${threads} workers: ${message}`);
+      const text = `Using ${workers.length} of ${threads} workers: ${message}`;
+      onEvent?.({ type: "notice", text });
     }
     return new WorkerCrew(workers, started.move());
   }
