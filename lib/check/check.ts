@@ -13,12 +13,19 @@
 
 import { realPathOrNull } from "../linux/paths.ts";
 import { selectRevisions } from "../store/select_revision.ts";
-import { DirectoryCheck, type DirectoryReport, type FoundMap } from "./directory_check.ts";
+import type { RevisionLocation } from "../store/store.ts";
+import { DirectoryCheck, type DirectoryReport } from "./directory_check.ts";
 import type { CheckOptions } from "./options.ts";
-import type { CheckReport } from "./report.ts";
 
+export type { CheckedRevision, CheckedState } from "./directory_check.ts";
 export type { CheckEvent, CheckOptions } from "./options.ts";
-export type { CheckedRevision, CheckedState, CheckReport } from "./report.ts";
+
+/** What a check found, in all backup directories together. */
+export interface CheckReport extends DirectoryReport {
+  readonly elapsedMs: number;
+  /** The reason of the signal that ended the check early; `null` if it came to its end. */
+  readonly interruption: unknown;
+}
 
 /**
  * Checks revisions.
@@ -32,9 +39,7 @@ export type { CheckedRevision, CheckedState, CheckReport } from "./report.ts";
 export async function check(options: CheckOptions): Promise<CheckReport> {
   const startMs = performance.now();
   const { signal } = options;
-  const checks = (await findRevisions(options)).map(({ basedir, found }) =>
-    new DirectoryCheck(basedir, [...found.values()], options)
-  );
+  const checks = (await findRevisions(options)).map((found) => new DirectoryCheck(found, options));
   let interruption: unknown = null;
   try {
     for (const each of checks) await each.run();
@@ -58,27 +63,21 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
   };
 }
 
-/** Revisions of one backup directory. */
-interface FoundInDirectory {
-  readonly basedir: string;
-  /** By name. */
-  readonly found: Map<string, FoundMap>;
-}
-
-/** Finds the revisions, each once, by backup directory; one may be named in several ways. */
+/** Finds the revisions of each backup directory, each once; one may be named in several ways. */
 async function findRevisions(
   { revisions, spec, signal, onEvent }: CheckOptions,
-): Promise<FoundInDirectory[]> {
-  const byDirectory = new Map<string, FoundInDirectory>();
+): Promise<RevisionLocation[][]> {
+  const byDirectory = new Map<string, Map<string, RevisionLocation>>();
   for (const path of revisions) {
     const { revisions: found, warnings } = await selectRevisions(path, { spec, signal });
     for (const text of warnings) onEvent?.({ type: "warning", text });
-    for (const { basedir, name, mapPath } of found) {
+    for (const revision of found) {
+      const { basedir, name } = revision;
       const realPath = realPathOrNull(basedir) ?? basedir;
-      const known = byDirectory.get(realPath) ?? { basedir, found: new Map() };
-      if (!known.found.has(name)) known.found.set(name, { name, mapPath });
-      byDirectory.set(realPath, known);
+      const byName = byDirectory.get(realPath) ?? new Map<string, RevisionLocation>();
+      if (!byName.has(name)) byName.set(name, revision);
+      byDirectory.set(realPath, byName);
     }
   }
-  return [...byDirectory.values()];
+  return [...byDirectory.values()].map((byName) => [...byName.values()]);
 }

@@ -14,32 +14,62 @@ import { Slices } from "../slices.ts";
 import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
 import { describeChange } from "../store/map_file.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
-import { requireStore } from "../store/store.ts";
+import { requireStore, type RevisionLocation } from "../store/store.ts";
 import { quote } from "../wording.ts";
 import { WorkerCrew } from "../work/crew.ts";
 import { WorkerPool } from "../work/pool.ts";
 import { createThrottle } from "../work/throttle.ts";
 import { ChunkUnion } from "./chunk_union.ts";
-import { DamageFinder, type RevisionDamage } from "./damage_places.ts";
+import { type DamagedChunk, DamageFinder, type RevisionDamage } from "./damage_places.ts";
 import type { CheckEvent, CheckOptions } from "./options.ts";
-import type { CheckReport } from "./report.ts";
-
-/** A revision, and where its map lies. */
-export interface FoundMap {
-  readonly name: string;
-  readonly mapPath: string;
-}
 
 /** How long places are looked up after an interruption: the user does not want to wait. */
 const LAST_WORDS_MS = 400;
 
 const NO_DAMAGE: RevisionDamage = { chunks: 0, bytes: 0, ranges: 0 };
 
-/** What a check found in one backup directory. */
-export type DirectoryReport = Omit<CheckReport, "elapsedMs" | "interruption">;
+/**
+ * What a check found of a revision. "intact": all of its chunks were checked and are good;
+ * "damaged": some are not; "bad-map": its map cannot be read, so nothing is known of its chunks;
+ * "unknown": no damage was found, but not all of its chunks were checked.
+ */
+export type CheckedState = "intact" | "damaged" | "bad-map" | "unknown";
+
+/** A revision that was checked. */
+export interface CheckedRevision {
+  readonly basedir: string;
+  readonly name: string;
+  readonly mapPath: string;
+  readonly state: CheckedState;
+  /** `null` if the map was not read. */
+  readonly imageBytes: number | null;
+  /** What is wrong with the map, one line; `null` if nothing is. */
+  readonly reason: string | null;
+  /** What is lost because of bad chunks. */
+  readonly damage: RevisionDamage;
+}
+
+/** What a check found in one backup directory. All sizes in bytes. */
+export interface DirectoryReport {
+  readonly revisions: readonly CheckedRevision[];
+  /**
+   * Number of distinct chunks other than the all-zero one. A chunk in two backup directories counts
+   * twice.
+   */
+  readonly distinctChunks: number;
+  /** How many of them were checked. */
+  readonly checkedChunks: number;
+  /** How many of these are bad. */
+  readonly damagedChunks: number;
+  /** Bytes of chunk files that were read, and number of bytes they were decoded to. */
+  readonly readBytes: number;
+  readonly decodedBytes: number;
+  /** The bad chunks that were found first, with their first places. */
+  readonly damaged: readonly DamagedChunk[];
+}
 
 /** What is known of a revision while a check runs. */
-interface RevisionProgress extends FoundMap {
+interface RevisionProgress extends Pick<RevisionLocation, "name" | "mapPath"> {
   imageBytes: number | null;
   reason: string | null;
   damage: RevisionDamage;
@@ -63,8 +93,9 @@ export class DirectoryCheck {
   /** Whether the places of all bad chunks were looked up. */
   #hasPlaces = false;
 
-  constructor(basedir: string, found: readonly FoundMap[], options: CheckOptions) {
-    this.#basedir = basedir;
+  /** @param found Its revisions, at least one. */
+  constructor(found: readonly RevisionLocation[], options: CheckOptions) {
+    this.#basedir = found[0]!.basedir;
     this.#options = options;
     this.#onEvent = options.onEvent ?? (() => {});
     this.#revisions = found.map(({ name, mapPath }) => ({

@@ -19,13 +19,13 @@ import {
   type StoredRevisionMap,
 } from "../store/revision_map.ts";
 import { selectRevision } from "../store/select_revision.ts";
-import { requireStore } from "../store/store.ts";
+import { requireStore, type RevisionLocation } from "../store/store.ts";
 import type { CheckedTarget } from "../target/target.ts";
 import { quote } from "../wording.ts";
 import { type ImageExtent, rangeOfImage, wholeImage } from "../work/extent.ts";
 import type { RestoreEvent, RestoreOptions } from "./options.ts";
 import { type PlanOptions, planSteps, type RestorePlan } from "./plan.ts";
-import { checkTarget, hasRecords, type MapLocation } from "./target_check.ts";
+import { checkTarget, hasRecords } from "./target_check.ts";
 
 /** A restore that can begin. Disposing it releases the locks, and the target if it is not open. */
 export interface PreparedRestore extends Disposable {
@@ -43,11 +43,6 @@ export interface PreparedRestore extends Disposable {
 
 /** Planning is an event from here on: 4 TiB, which take up to a second. */
 const PLANNING_TOLD_SEQS = 1_048_576;
-
-/** A revision to read from. */
-interface Found extends MapLocation {
-  readonly name: string;
-}
 
 /**
  * Prepares a restore.
@@ -114,15 +109,15 @@ async function findRevision(
     signal: AbortSignal | undefined;
     onEvent: (event: RestoreEvent) => void;
   },
-): Promise<Found> {
+): Promise<RevisionLocation> {
   const { onEvent, ...how } = options;
-  const { name, basedir, mapPath, warnings } = await selectRevision(path, how);
-  for (const text of warnings) onEvent({ type: "warning", text });
-  return { name, basedir, mapPath };
+  const revision = await selectRevision(path, how);
+  for (const text of revision.warnings) onEvent({ type: "warning", text });
+  return revision;
 }
 
 async function readMap(
-  { mapPath }: Found,
+  { mapPath }: RevisionLocation,
   { slices, onEvent }: { slices: Slices; onEvent: (event: RestoreEvent) => void },
 ): Promise<StoredRevisionMap> {
   let progress: MapProgress = { doneBytes: 0, totalBytes: 0 };
@@ -132,7 +127,7 @@ async function readMap(
   }));
 }
 
-function* requireSameMap(map: StoredRevisionMap, { name, mapPath }: Found): Steps<void> {
+function* requireSameMap(map: StoredRevisionMap, { name, mapPath }: RevisionLocation): Steps<void> {
   if (yield* isStillThere(map, mapPath)) return;
   throw new RevisionError(
     `Cannot restore revision ${quote(name)}: its map ${quote(mapPath)}: ${

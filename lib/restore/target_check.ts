@@ -5,6 +5,7 @@
  */
 
 import type { RevisionMap } from "../store/revision_map.ts";
+import type { RevisionLocation } from "../store/store.ts";
 import { preflightTarget } from "../target/preflight.ts";
 import { STREAM_FORMATS } from "../target/stream_format.ts";
 import {
@@ -19,12 +20,6 @@ import { type ImageExtent, targetEndOf, targetOffsetOf } from "../work/extent.ts
 import type { RestoreOptions } from "./options.ts";
 import type { RestorePlan } from "./plan.ts";
 
-/** Where a revision's map lies. */
-export interface MapLocation {
-  readonly basedir: string;
-  readonly mapPath: string;
-}
-
 /**
  * Checks whether the target may be written and has what this restore needs.
  *
@@ -34,8 +29,8 @@ export interface MapLocation {
 export function checkTarget(
   options: RestoreOptions,
   from: {
-    found: MapLocation;
-    base: MapLocation | null;
+    found: RevisionLocation;
+    base: RevisionLocation | null;
     baseMap: RevisionMap | undefined;
     plan: RestorePlan;
   },
