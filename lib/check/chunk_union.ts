@@ -8,14 +8,11 @@
 import type { Steps } from "../slices.ts";
 import { ChunkIdSet } from "../store/chunk_id_set.ts";
 import { ZeroTest } from "../store/chunk_ids.ts";
-import { CHUNK_ID_BYTES } from "../store/layout.ts";
+import { CHUNK_ID_BYTES, CHUNK_ID_WORDS } from "../store/layout.ts";
 import { type ReadMapOptions, scanRevisionMap } from "../store/revision_map.ts";
 
 /** Chunks between two pauses. */
 const CHUNKS_PER_STEP = 0x1_0000;
-
-/** Number of u32 words of a chunk id. */
-const CHUNK_ID_WORDS = CHUNK_ID_BYTES / 4;
 
 /** Collects chunk ids. */
 export class ChunkUnion {

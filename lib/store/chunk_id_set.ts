@@ -1,14 +1,11 @@
 /**
  * A set of chunk ids, possibly millions: open addressing over 16 bytes per id.
  *
- * Ids are hashes, but a hostile map could have ids that collide. So each id is mixed with random
- * numbers, word by word, and high bits are folded into low ones after each word: a plain sum of
- * products would let ids collide that differ only in high bits.
- *
  * @module
  */
 
 import { runSteps, type Steps } from "../slices.ts";
+import { hasSameId, IdHasher } from "./chunk_ids.ts";
 import { CHUNK_ID_BYTES, CHUNK_ID_WORDS } from "./layout.ts";
 
 const INITIAL_SLOTS = 1024;
@@ -27,7 +24,7 @@ const MAX_NUMBER = 0xffff_ffff;
  * time, and it can then be used again without allocating.
  */
 export class ChunkIdSet {
-  readonly #multipliers = crypto.getRandomValues(new Uint32Array(CHUNK_ID_WORDS)).map((m) => m | 1);
+  readonly #hasher = new IdHasher();
   #words = new Uint32Array(Math.ceil(INITIAL_SLOTS * MAX_LOAD) * CHUNK_ID_WORDS);
   /** A slot holds `#base` + 1 + the number of its id; it is empty if it holds `#base` or less. */
   #slots = new Uint32Array(INITIAL_SLOTS);
@@ -124,25 +121,13 @@ export class ChunkIdSet {
   /** Finds the slot of an id, or the empty slot where it belongs. */
   #findSlot(words: Uint32Array, at: number): number {
     const slots = this.#slots, known = this.#words, mask = slots.length - 1, base = this.#base;
-    let slot = this.#hash(words, at) & mask;
+    let slot = this.#hasher.hash(words, at) & mask;
     for (;;) {
       const number = slots[slot]!;
       if (number <= base) return slot;
-      const other = (number - base - 1) * CHUNK_ID_WORDS;
-      if (
-        words[at] === known[other] && words[at + 1] === known[other + 1] &&
-        words[at + 2] === known[other + 2] && words[at + 3] === known[other + 3]
-      ) return slot;
+      if (hasSameId(words, at, known, (number - base - 1) * CHUNK_ID_WORDS)) return slot;
       slot = (slot + 1) & mask;
     }
-  }
-
-  #hash(words: Uint32Array, at: number): number {
-    let hash = 0;
-    for (let word = 0; word < CHUNK_ID_WORDS; word++) {
-      hash = Math.imul((hash ^ hash >>> 15) ^ words[at + word]!, this.#multipliers[word]!);
-    }
-    return (hash ^ hash >>> 15) >>> 0;
   }
 
   /** Doubles the table, and starts the marks at 1 again. */

@@ -1,6 +1,6 @@
 /**
  * Lists of chunk ids in memory, 16 bytes per seq, as a revision map has them: reads an id as text,
- * recognises zeros, compares two ids. Pure.
+ * recognises zeros, compares and hashes ids.
  *
  * @module
  */
@@ -27,6 +27,26 @@ export function wordsOf(ids: Uint8Array): Uint32Array {
 export function hasSameId(a: Uint32Array, atA: number, b: Uint32Array, atB: number): boolean {
   return a[atA] === b[atB] && a[atA + 1] === b[atB + 1] && a[atA + 2] === b[atB + 2] &&
     a[atA + 3] === b[atB + 3];
+}
+
+/**
+ * Hashes chunk ids for tables with open addressing.
+ *
+ * Ids are hashes, but a hostile map could have ids that collide. So each id is mixed with random
+ * numbers, word by word, and high bits are folded into low ones after each word: a plain sum of
+ * products would let ids collide that differ only in high bits.
+ */
+export class IdHasher {
+  readonly #multipliers = crypto.getRandomValues(new Uint32Array(CHUNK_ID_WORDS)).map((m) => m | 1);
+
+  /** Hashes the id from word `at` on, to 32 bits without sign. */
+  hash(words: Uint32Array, at: number): number {
+    let hash = 0;
+    for (let word = 0; word < CHUNK_ID_WORDS; word++) {
+      hash = Math.imul((hash ^ hash >>> 15) ^ words[at + word]!, this.#multipliers[word]!);
+    }
+    return (hash ^ hash >>> 15) >>> 0;
+  }
 }
 
 /** Tells from the ids of a map which seqs hold only zeros. */

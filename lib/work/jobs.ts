@@ -9,7 +9,7 @@
  */
 
 import type { Steps } from "../slices.ts";
-import { hasSameId, wordsOf } from "../store/chunk_ids.ts";
+import { hasSameId, IdHasher, wordsOf } from "../store/chunk_ids.ts";
 import type { ImageExtent } from "./extent.ts";
 
 /** Ends the list of a chunk's seqs. Seqs are smaller, because images end at 256 TiB. */
@@ -80,9 +80,7 @@ export function sharedUint32(length: number): Uint32Array<SharedArrayBuffer> {
  * Links the seqs of each chunk, ascending, and marks all but the first with HAS_PREDECESSOR.
  *
  * Walks the image backwards and puts each seq at the head of its chunk's list; an open-addressing
- * table has the heads. Ids are hashes, but a hostile map's could be made to collide, so they are
- * mixed with random numbers, and after each word high bits into low ones (a mere sum of products
- * would leave low bits without the entropy of high ones).
+ * table has the heads.
  *
  * @returns The number of distinct chunks.
  */
@@ -97,22 +95,15 @@ function* linkSeqs(
     if (isData(seq)) dataSeqs++;
   }
 
-  const slotBits = Math.ceil(Math.log2(dataSeqs * 1.5 + 2));
-  const slots = 2 ** slotBits;
-  const [m0 = 1, m1 = 1, m2 = 1, m3 = 1] = crypto.getRandomValues(new Uint32Array(4)).map((m) =>
-    m | 1
-  );
+  const slots = 2 ** Math.ceil(Math.log2(dataSeqs * 1.5 + 2));
+  const hasher = new IdHasher();
   const heads = new Uint32Array(slots); // seq + 1; 0: empty
   let distinct = 0;
   for (let seq = endSeq - 1; seq >= firstSeq; seq--) {
     if (seq % SEQS_PER_STEP === 0) yield;
     if (!isData(seq)) continue;
     const at = seq * 4;
-    let hash = Math.imul(words[at]! ^ m3, m0);
-    hash = Math.imul((hash ^ hash >>> 15) ^ words[at + 1]!, m1);
-    hash = Math.imul((hash ^ hash >>> 15) ^ words[at + 2]!, m2);
-    hash = Math.imul((hash ^ hash >>> 15) ^ words[at + 3]!, m3);
-    let slot = Math.imul(hash ^ hash >>> 15, m0) >>> (32 - slotBits);
+    let slot = hasher.hash(words, at) & (slots - 1);
     for (;;) {
       const head = heads[slot]! - 1;
       if (head < 0) {
