@@ -165,7 +165,10 @@ export class MountError extends BackyError {
 /**
  * The signals by which a person, a service manager or the end of a terminal asks a program to end.
  */
-export type EndSignal = "SIGHUP" | "SIGINT" | "SIGTERM";
+export const END_SIGNALS = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
+
+/** One of {@linkcode END_SIGNALS}. */
+export type EndSignal = typeof END_SIGNALS[number];
 
 /** A signal asked the program to end. */
 export class InterruptedError extends BackyError {

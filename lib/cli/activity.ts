@@ -87,9 +87,9 @@ export class Activity {
         etaSeconds: null,
       };
     }
-    const { unit, doneBytes, totalBytes, workDoneBytes = doneBytes, workTotalBytes = totalBytes } =
-      this
-        .#counts();
+    const counts = this.#counts();
+    const { unit, doneBytes, totalBytes } = counts;
+    const { workDoneBytes = doneBytes, workTotalBytes = totalBytes } = counts;
     this.#work.add(nowMs, workDoneBytes);
     this.#image.add(nowMs, doneBytes);
     const remainingWork = workTotalBytes - workDoneBytes;

@@ -42,7 +42,7 @@ const RANGE_COLUMNS: readonly TableColumn<Row>[] = [
 ];
 
 /** Says what is known about a revision. */
-export function describeState(state: CheckedState, isSample: boolean): string {
+function describeState(state: CheckedState, isSample: boolean): string {
   const words: Readonly<Record<CheckedState, string>> = {
     "intact": "intact",
     "damaged": "damaged",

@@ -5,7 +5,7 @@
  */
 
 import config from "../../deno.json" with { type: "json" };
-import { type EndSignal, InterruptedError } from "../errors.ts";
+import { END_SIGNALS, type EndSignal, InterruptedError } from "../errors.ts";
 import { raiseDescriptorLimit } from "../linux/headroom.ts";
 import { ExitCode } from "./exit_code.ts";
 import { JsonReporter } from "./json_reporter.ts";
@@ -58,8 +58,6 @@ export function beginRun(
     },
   };
 }
-
-const END_SIGNALS: readonly EndSignal[] = ["SIGHUP", "SIGINT", "SIGTERM"];
 
 /**
  * Calls back at each SIGHUP, SIGINT and SIGTERM until it is disposed of. Signals that were ignored

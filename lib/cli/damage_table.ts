@@ -4,22 +4,12 @@
  * @module
  */
 
-import type { ChunkFault } from "../errors.ts";
+import type { BadRange } from "../restore/damage.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
 import { renderTable, type TableColumn } from "./table.ts";
 
-/**
- * A range of the image that is not what it should be: one for each place of a bad chunk.
- */
-export interface DamagedRange {
-  /** First byte. */
-  readonly offset: number;
-  /** Number of bytes. */
-  readonly length: number;
-  /** 32 lower-case hex digits. */
-  readonly chunkId: string;
-  readonly reason: "missing" | ChunkFault;
-}
+/** A range of the image that is not what it should be: one for each place of a bad chunk. */
+export type DamagedRange = Omit<BadRange, "detail">;
 
 const ROWS_MAX = 50;
 

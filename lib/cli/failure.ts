@@ -1,10 +1,13 @@
 /**
- * Words errors for people: a line, and the candidates below it.
+ * What a person is told about a failure: the error in one line, the revisions to choose from, what
+ * state the target is in, and what to do next. Pure.
  *
  * @module
  */
 
-import { BackyError, RevisionError } from "../errors.ts";
+import { BackyError, isChunkFault, OsError, RevisionError, TargetError } from "../errors.ts";
+import type { SparseMode, TargetHandle } from "../target/target.ts";
+import { STDOUT_NAME } from "../target/wording.ts";
 import { quote } from "../wording.ts";
 import { formatListedTime, formatQuantity } from "./format.ts";
 
@@ -36,4 +39,79 @@ export function candidateLines(error: unknown): string[] {
       ].join(" ")
     ),
   ];
+}
+
+/** A target that may have been changed. */
+export interface TouchedTarget {
+  /** "standard output" for standard output. */
+  readonly path: string;
+  readonly access: TargetHandle["access"];
+}
+
+/** The parts of a command that decide how it is resumed. */
+export interface ResumedCommand {
+  readonly update: boolean;
+  readonly base: string | undefined;
+  readonly sparse: SparseMode;
+  readonly partition: number | undefined;
+}
+
+/** errno names that mean: there is no room. */
+const NO_ROOM: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
+
+/**
+ * Says what state a failed restore left its target in, and how to go on. @returns Lines for a
+ * person.
+ */
+export function targetNotes(
+  error: unknown,
+  target: TouchedTarget | null,
+  command: ResumedCommand,
+): string[] {
+  const isChunks = isChunkFault(error);
+  const advice = isChunks ? [chunkAdvice(target, command)] : [];
+  if (target === null) return advice;
+  // The error itself says where the image is.
+  if (error instanceof TargetError && error.isDisplaced) return [];
+  const state = `${nameOfTarget(target.path)} is incomplete`;
+  const step = target.access === "random" && !isChunks ? nextStep(error, command) : null;
+  return [step === null ? state : `${state}: ${step}`, ...advice];
+}
+
+/** How to repair the file or device; `null` if an update would not. */
+function nextStep(error: unknown, command: ResumedCommand): string | null {
+  const goesOn = `${resumingCommand(command)} writes what is missing`;
+  if (!(error instanceof TargetError)) return goesOn;
+  if (!(error.cause instanceof OsError)) return null;
+  return NO_ROOM.has(error.cause.errnoName)
+    ? `make room, then run ${resumingCommand(command)}`
+    : goesOn;
+}
+
+/** What helps against a bad chunk. */
+function chunkAdvice(target: TouchedTarget | null, command: ResumedCommand): string {
+  const also = "--also DIR for a good copy of the chunk elsewhere";
+  // Zeros do not help: without the partition table it is not known what to restore.
+  const ways = target === null && command.partition !== undefined
+    ? also
+    : `${also}, or --on-error=zero for zeros in its place`;
+  return target?.access === "random" && !command.update
+    ? `To go on, add ${updateOption(command)}, and ${ways}`
+    : `To go on, add ${ways}`;
+}
+
+/** The command that resumes the given one, in words. */
+function resumingCommand({ update, base, sparse }: ResumedCommand): string {
+  return update ? "the same command" : `the same command with ${updateOption({ base, sparse })}`;
+}
+
+/** The option that resumes a restore, and the one that it replaces. */
+function updateOption({ base, sparse }: Pick<ResumedCommand, "base" | "sparse">): string {
+  if (base !== undefined) return "--update instead of --base";
+  return sparse === "always" ? "--update instead of --sparse=always" : "--update";
+}
+
+/** Quotes a target's path, but not "standard output". */
+export function nameOfTarget(path: string): string {
+  return path === STDOUT_NAME ? path : quote(path);
 }

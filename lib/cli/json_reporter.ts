@@ -209,7 +209,6 @@ function fieldsOf(error: unknown): JsonFields {
     fields[name] = Array.isArray(value) ? value.slice(0, ITEMS_MAX) : value;
     // An error that has only the first seqs has their number itself.
     if (Array.isArray(value)) fields[`${name.replace(/s$/, "")}Count`] ??= value.length;
-    else fields[name] = value;
   }
   return fields;
 }

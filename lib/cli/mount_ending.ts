@@ -1,11 +1,14 @@
 /**
- * How signals end a mount: the first one leaves a mount that is in use alone, the second takes it
- * away. Later ones do nothing, because they would leave a dead mount behind.
+ * What ends a mount that nobody has unmounted.
+ *
+ * The first signal leaves a mount that is in use alone, the second takes it away. Later ones do
+ * nothing, because they would leave a dead mount behind. While a mount waits for the purge lock,
+ * the end of the process that started it ends it too: nobody would expect it to go on then.
  *
  * @module
  */
 
-import type { EndSignal } from "../errors.ts";
+import { type EndSignal, LockError } from "../errors.ts";
 import type { BackupMount } from "../fuse/mount.ts";
 import { describeFailure } from "./failure.ts";
 import type { Reporter } from "./reporter.ts";
@@ -77,4 +80,49 @@ export class MountEnding {
 /** Lists the users of a mount, for a message. */
 export function listOf(users: readonly string[]): string {
   return users.length > 0 ? users.join(", ") : "processes that cannot be named";
+}
+
+const WATCH_MS = 250;
+
+/** Watches the parent process between {@linkcode begin} and {@linkcode end}. */
+export class ParentWatch implements Disposable {
+  readonly #onEnd: (error: LockError) => void;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #look = () => {};
+
+  /** @param onEnd Called, once, when the parent has ended. */
+  constructor(onEnd: (error: LockError) => void) {
+    this.#onEnd = onEnd;
+  }
+
+  /**
+   * Begins to watch the current parent. (A program started as a daemon already has a new one.)
+   *
+   * @param action What will not be done, for the message.
+   */
+  begin(action: string): void {
+    const { ppid } = Deno;
+    this.#look = () => {
+      if (Deno.ppid === ppid) return;
+      this[Symbol.dispose]();
+      this.#onEnd(
+        new LockError(
+          `Cannot ${action}: the process that started this (pid ${ppid}) ended while it waited ` +
+            "for the purge lock",
+        ),
+      );
+    };
+    this.#timer = setInterval(this.#look, WATCH_MS);
+  }
+
+  /** Checks once more, and stops watching. */
+  end(): void {
+    this.#look();
+    this[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#look = () => {};
+  }
 }

@@ -6,7 +6,7 @@
  */
 
 import type { TargetError } from "../errors.ts";
-import { type FileStatus, isSameFile, statFd, statOrNull } from "../linux/file_status.ts";
+import { type FileStatus, isSameFile, statFdOrNull, statOrNull } from "../linux/file_status.ts";
 import { openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
 import { refusal, stdoutRefusal } from "../target/wording.ts";
 import type { Sink } from "./terminal.ts";
@@ -37,14 +37,6 @@ export function findOutputClash(output: string, write: Sink): OutputClash | null
     error: output === "-" ? stdoutRefusal(reason) : refusal(output, reason),
     sink: mayTakeMessage(messages) ? write : writeToTerminal,
   };
-}
-
-function statFdOrNull(fd: number): FileStatus | null {
-  try {
-    return statFd(fd);
-  } catch {
-    return null; // it is closed
-  }
 }
 
 /**

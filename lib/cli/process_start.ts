@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { EndSignal } from "../errors.ts";
+import { END_SIGNALS, type EndSignal } from "../errors.ts";
 import { changeDirectory, tryWorkingDirectory } from "../linux/paths.ts";
 import { ignoreSignal, isSignalIgnored, SignalNumber } from "../linux/signals.ts";
 
@@ -19,8 +19,6 @@ export interface ProcessStart {
    */
   readonly hasLeftDirectory: boolean;
 }
-
-const END_SIGNALS: readonly EndSignal[] = ["SIGHUP", "SIGINT", "SIGTERM"];
 
 /**
  * Variables that make npm:yaml print what it parses, and fail if one is not UTF-8. Whoever sets

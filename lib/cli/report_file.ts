@@ -7,8 +7,9 @@
 
 import { UsageError } from "../errors.ts";
 import { describeErrno, Errno, reasonOf } from "../linux/errno.ts";
-import { isSameFile as isSameStatus, statFd, statOrNull } from "../linux/file_status.ts";
+import { isSameFile, statFdOrNull, statOrNull } from "../linux/file_status.ts";
 import { fdatasyncFd, openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
+import { pathIn, splitPath } from "../linux/paths.ts";
 import { describeHarm } from "../target/backup_files.ts";
 import { quote } from "../wording.ts";
 import { renderJsonLine } from "./json_line.ts";
@@ -68,51 +69,33 @@ export function requireReportFile(path: string, target: string): void {
   if (info !== null && info.size > 0) {
     throw cannotUse(path, "it exists and is not empty; name another file");
   }
+  const { dir, name } = splitPath(path);
   let isFolder: boolean;
   try {
-    // Without all permissions the runtime drops the slash that would require a directory.
-    isFolder = Deno.statSync(folderOf(path)).isDirectory;
+    isFolder = Deno.statSync(dir).isDirectory;
   } catch (error) {
     throw cannotUse(path, reasonOf(error));
   }
   if (!isFolder) throw cannotUse(path, describeErrno(Errno.ENOTDIR));
-  if (target !== "-" && isSameFile(path, target)) {
+  if (target !== "-" && areSamePath(path, target)) {
     throw cannotUse(path, "the image is restored to it");
   }
-  const folder = Deno.realPathSync(folderOf(path));
-  const realPath = info === null ? `${folder}/${nameOf(path)}` : Deno.realPathSync(path);
+  const realPath = info === null ? pathIn(Deno.realPathSync(dir), name) : Deno.realPathSync(path);
   // A report can always go elsewhere, so no option overrides this.
   const [harm] = describeHarm({ path, realPath, info });
   if (harm !== undefined) throw cannotUse(path, `${harm}; name another file`);
-  for (const [fd, name] of [[1, "standard output"], [2, "standard error"]] as const) {
-    if (info !== null && isOpenAs(fd, info)) throw cannotUse(path, `${name} goes to it`);
-  }
-}
-
-/** Whether a descriptor leads to a file. */
-function isOpenAs(fd: number, info: Deno.FileInfo): boolean {
-  try {
-    return isSameStatus(statFd(fd), info);
-  } catch {
-    return false; // it is closed
+  for (const [fd, stream] of [[1, "standard output"], [2, "standard error"]] as const) {
+    const open = statFdOrNull(fd);
+    if (info && open && isSameFile(open, info)) throw cannotUse(path, `${stream} goes to it`);
   }
 }
 
 /** Whether two paths lead to one file, or would if it existed. */
-function isSameFile(a: string, b: string): boolean {
+function areSamePath(a: string, b: string): boolean {
   const [infoA, infoB] = [statOrNull(a), statOrNull(b)];
-  if (infoA && infoB) return infoA.dev === infoB.dev && infoA.ino === infoB.ino;
-  return !infoA && !infoB && nameOf(a) === nameOf(b) && isSameFile(folderOf(a), folderOf(b));
-}
-
-/** The folder of a path, with a slash at its end, which only a directory may have; or ".". */
-function folderOf(path: string): string {
-  const slash = path.lastIndexOf("/");
-  return slash < 0 ? "." : path.slice(0, slash + 1);
-}
-
-function nameOf(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
+  if (infoA && infoB) return isSameFile(infoA, infoB);
+  const [partsA, partsB] = [splitPath(a), splitPath(b)];
+  return !infoA && !infoB && partsA.name === partsB.name && areSamePath(partsA.dir, partsB.dir);
 }
 
 function cannotUse(path: string, state: string): UsageError {

@@ -50,10 +50,8 @@ export function renderReport(report: RestoreReport, { update }: AskedFor): strin
     ...keptLine(report),
     ...update
       ? [
-        `${formatBytes(sameBytes)} were there already, ${
-          formatBytes(goodBytes - sameBytes)
-        } were ` +
-        "brought up to date",
+        `${formatBytes(sameBytes)} were there already, ` +
+        `${formatBytes(goodBytes - sameBytes)} were brought up to date`,
       ]
       : [],
     ...readBackLine(report),

@@ -10,13 +10,13 @@ import { reasonOf } from "../linux/errno.ts";
 import { dryRun } from "../restore/dry_run.ts";
 import type { DryRunReport, RestoreReport } from "../restore/report.ts";
 import { restore, type RestoreEvent } from "../restore/restore.ts";
+import { STREAM_FORMATS, type StreamFormat } from "../target/stream_format.ts";
 import { quote } from "../wording.ts";
 import { parseByteRange, parsePartitionNumber } from "./byte_values.ts";
 import { type CommandOf, defineCommand } from "./command.ts";
 import { beginRun, type CommandRun } from "./command_run.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
-import { candidateLines } from "./failure.ts";
-import { targetNotes } from "./next_step.ts";
+import { candidateLines, targetNotes } from "./failure.ts";
 import {
   choice,
   flag,
@@ -152,7 +152,7 @@ const OPTIONS = {
   format: choice({
     long: "format",
     value: "FORMAT",
-    choices: ["raw", "rbd-diff"],
+    choices: Object.keys(STREAM_FORMATS) as StreamFormat[],
     help: 'what standard output gets: raw (the image), rbd-diff (a stream for "rbd import-diff"; ' +
       "with --base only the difference)",
     absent: "raw",

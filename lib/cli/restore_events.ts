@@ -8,7 +8,7 @@ import type { RunningWork, TargetWork } from "../restore/options.ts";
 import type { RestoreEvent } from "../restore/restore.ts";
 import { quote } from "../wording.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
-import { nameOfTarget, type TouchedTarget } from "./next_step.ts";
+import { nameOfTarget, type TouchedTarget } from "./failure.ts";
 import { BadChunkWarnings, type Reporter } from "./reporter.ts";
 
 /** Passes events on to a reporter, and keeps what is needed at the end. */

@@ -74,6 +74,15 @@ export function statFd(fd: number): FileStatus {
   return Deno.statSync(fdPath(fd));
 }
 
+/** What a descriptor leads to; `null` if it is not open. */
+export function statFdOrNull(fd: number): FileStatus | null {
+  try {
+    return statFd(fd);
+  } catch {
+    return null;
+  }
+}
+
 /** What a path leads to, symbolic links followed; `null` where that cannot be told. */
 export function statOrNull(path: string): Deno.FileInfo | null {
   try {
