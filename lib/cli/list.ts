@@ -1,6 +1,6 @@
 /**
  * `backy-extract list`: which revisions there are, as a table or as JSON. Only reads, and takes no
- * lock: a map that is removed meanwhile is shown as gone. The table is `list_table.ts`'s matter.
+ * lock: a map that is removed meanwhile is shown as gone. `list_table.ts` renders the table.
  *
  * With `--json`, one object per line: first the revisions of unknown time, then the others, oldest
  * first. Programs should skip types and fields that they do not know; these keep their meaning:
@@ -23,7 +23,7 @@
 
 import { StoreFormatError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
-import { MapFactsReader } from "../store/map_facts.ts";
+import { type ListedRevision, listRevision, MapFactsReader } from "../store/listed_revision.ts";
 import { Slices } from "../slices.ts";
 import { readCatalogSteps } from "../store/catalog.ts";
 import { noSuchRevision } from "../store/revision_meaning.ts";
@@ -40,7 +40,6 @@ import { ExitCode } from "./exit_code.ts";
 import { formatLocalIso } from "./format.ts";
 import { renderJsonLine } from "./json_line.ts";
 import { renderRevisions } from "./list_table.ts";
-import { type ListedRevision, listRevision } from "./listed_revision.ts";
 
 /** What is to be listed. */
 export interface ListRequest {

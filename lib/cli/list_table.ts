@@ -5,9 +5,9 @@
  */
 
 import type { Steps } from "../slices.ts";
+import type { ListedRevision, RevisionState } from "../store/listed_revision.ts";
 import { quote } from "../wording.ts";
 import { formatBytes, formatCount, formatListedTime, formatQuantity, localZone } from "./format.ts";
-import type { ListedRevision, RevisionState } from "./listed_revision.ts";
 import {
   joinColumns,
   type SetColumn,

@@ -1,9 +1,12 @@
 import { RevisionError, StoreFormatError, UsageError } from "../../lib/errors.ts";
 import { ExitCode } from "../../lib/cli/exit_code.ts";
 import { list } from "../../lib/cli/list.ts";
-import { type ListedRevision, listRevision } from "../../lib/cli/listed_revision.ts";
 import { renderRevisions } from "../../lib/cli/list_table.ts";
-import { MapFactsReader } from "../../lib/store/map_facts.ts";
+import {
+  type ListedRevision,
+  listRevision,
+  MapFactsReader,
+} from "../../lib/store/listed_revision.ts";
 import { runSteps } from "../../lib/slices.ts";
 import { formatLocalIso, formatLocalMinute, localZone } from "../../lib/cli/format.ts";
 import { type CatalogEntry, readCatalog } from "../../lib/store/catalog.ts";

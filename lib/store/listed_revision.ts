@@ -1,11 +1,13 @@
 /**
- * An image in numbers, as its revision map has them, for lists of revisions. No plan is made and no
- * map is kept, so memory use depends on the largest map, not on the number of maps.
+ * Revisions as a list shows them: what their metadata say, and the numbers of their maps. No plan
+ * is made and no map is kept, so memory use depends on the largest map, not on the number of maps.
  *
  * @module
  */
 
+import { OsError, RevisionError } from "../errors.ts";
 import type { Steps } from "../slices.ts";
+import { type CatalogEntry, whyUnusable } from "./catalog.ts";
 import { ChunkIdSet } from "./chunk_id_set.ts";
 import { ZeroTest } from "./chunk_ids.ts";
 import { CHUNK_BYTES, CHUNK_ID_WORDS } from "./layout.ts";
@@ -53,5 +55,41 @@ export class MapFactsReader implements MapVisitor {
       this.#lastId = words.slice(CHUNK_ID_WORDS * index, CHUNK_ID_WORDS * (index + 1));
       return false;
     });
+  }
+}
+
+/**
+ * Whether an image can be read, by metadata and map: "usable"; "remote": it is on another server;
+ * "other-format"; "no-map"; "gone": the map was removed while the list was made; "bad-map": it
+ * is not valid.
+ */
+export type RevisionState = "usable" | "remote" | "other-format" | "no-map" | "gone" | "bad-map";
+
+/** A revision with what was read from its map. */
+export interface ListedRevision {
+  readonly entry: CatalogEntry;
+  readonly state: RevisionState;
+  /** Why it is not "usable", in one line; `null` if it is. */
+  readonly reason: string | null;
+  /** `null` unless the state is "usable". */
+  readonly facts: MapFacts | null;
+}
+
+/** Reads the map of a revision, if it has one here. A large one takes a tenth of a second. */
+export function* listRevision(entry: CatalogEntry, reader: MapFactsReader): Steps<ListedRevision> {
+  const reason = whyUnusable(entry);
+  if (reason !== null) {
+    const state = !entry.isLocal ? "remote" : !entry.isChunked ? "other-format" : "no-map";
+    return { entry, state, reason, facts: null };
+  }
+  try {
+    const facts = yield* reader.read(entry.mapPath);
+    return { entry, state: "usable", reason: null, facts };
+  } catch (error) {
+    if (!(error instanceof RevisionError)) throw error;
+    const { cause } = error;
+    const isGone = cause instanceof Deno.errors.NotFound ||
+      (cause instanceof OsError && cause.errnoName === "ENOENT");
+    return { entry, state: isGone ? "gone" : "bad-map", reason: error.message, facts: null };
   }
 }

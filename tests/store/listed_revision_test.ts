@@ -1,4 +1,4 @@
-import { MapFactsReader } from "../../lib/store/map_facts.ts";
+import { MapFactsReader } from "../../lib/store/listed_revision.ts";
 import { planRestore } from "../../lib/restore/plan.ts";
 import { runSteps } from "../../lib/slices.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
