@@ -10,7 +10,8 @@ const ROOT = new URL("..", import.meta.url);
 
 /**
  * The layers from bottom to top; a file imports from layers below its own, and from its own folder.
- * `store` knows the format's numbers, which `chunk` and `target` build on.
+ * `store` knows the format's numbers, which `chunk` and `target` build on; `work` has how workers
+ * start, which `pages` builds on.
  */
 const LAYERS: readonly (readonly string[])[] = [
   ["lib/linux", "wasm"],
@@ -18,7 +19,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["lib/errors.ts", "lib/slices.ts", "lib/wording.ts"],
   ["lib/store", "lib/image"],
   ["lib/chunk", "lib/target"],
-  ["lib/work", "lib/pages"],
+  ["lib/work"],
+  ["lib/pages"],
   ["lib/image_access"],
   ["lib/restore", "lib/check", "lib/fuse"],
   ["lib/cli", "lib/mod.ts"],

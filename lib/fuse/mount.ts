@@ -21,7 +21,7 @@ import {
   MountOptionError,
   preflightMount,
 } from "deno-fuse";
-import { roomForWorkers } from "../chunk/worker_room.ts";
+import { roomForWorkers } from "../work/worker_room.ts";
 import { MountError, UsageError } from "../errors.ts";
 import { ImageAccess } from "../image_access/image_access.ts";
 import { reasonOf } from "../linux/errno.ts";

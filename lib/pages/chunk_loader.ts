@@ -9,7 +9,7 @@
  * @module
  */
 
-import { startWorkers } from "../chunk/worker_start.ts";
+import { startWorkers } from "../work/worker_start.ts";
 import { ResourceError, WorkerError } from "../errors.ts";
 import type { StoredRevisionMap } from "../store/revision_map.ts";
 import type { Job, Result } from "./messages.ts";

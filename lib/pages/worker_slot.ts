@@ -6,7 +6,7 @@
  * @module
  */
 
-import { watchWorker, type WorkerPort } from "../chunk/worker_start.ts";
+import { watchWorker, type WorkerPort } from "../work/worker_start.ts";
 import { fromWireError, WorkerError } from "../errors.ts";
 import type { Job, JobAnswer, Result, WorkerMessage } from "./messages.ts";
 import { PageMemory } from "./page_memory.ts";

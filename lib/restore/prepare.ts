@@ -6,7 +6,7 @@
  * @module
  */
 
-import { requireSimd } from "../chunk/worker_room.ts";
+import { requireSimd } from "../work/worker_room.ts";
 import { RevisionError, UsageError } from "../errors.ts";
 import { PurgeLock } from "../store/purge_lock.ts";
 import { Slices, type Steps } from "../slices.ts";

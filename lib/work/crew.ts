@@ -8,8 +8,8 @@
  * @module
  */
 
-import { roomForWorkers } from "../chunk/worker_room.ts";
-import { startWorkers, watchWorker, type WorkerPort } from "../chunk/worker_start.ts";
+import { roomForWorkers } from "./worker_room.ts";
+import { startWorkers, watchWorker, type WorkerPort } from "./worker_start.ts";
 import { ResourceError } from "../errors.ts";
 import { orAborted } from "../slices.ts";
 import type { StartMessage, WorkerMessage } from "./messages.ts";

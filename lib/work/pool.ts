@@ -7,7 +7,7 @@
  * @module
  */
 
-import { watchWorker } from "../chunk/worker_start.ts";
+import { watchWorker } from "./worker_start.ts";
 import { type BackyError, fromWireError, WorkerError } from "../errors.ts";
 import type { CrewWorker, WorkerCrew } from "./crew.ts";
 import {

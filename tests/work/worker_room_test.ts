@@ -1,4 +1,4 @@
-import { type Headroom, requireSimd, roomForWorkers } from "../../lib/chunk/worker_room.ts";
+import { type Headroom, requireSimd, roomForWorkers } from "../../lib/work/worker_room.ts";
 import { ResourceError } from "../../lib/errors.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 
