@@ -5,6 +5,7 @@
  */
 
 import * as std from "@std/assert";
+import "./support/libraries.ts";
 
 // deno-lint-ignore no-explicit-any
 type Constructor<T> = abstract new (...args: any[]) => T;

@@ -3,7 +3,6 @@ import { reasonOf } from "../lib/linux/errno.ts";
 import { openFd } from "../lib/linux/files.ts";
 import { printable, quote } from "../lib/wording.ts";
 import { assert, assertEquals, assertThrows } from "./assert.ts";
-import "./support/libraries.ts";
 
 Deno.test("printable() escapes control, format and line separator characters", () => {
   assertEquals(

@@ -2,7 +2,6 @@ import { fromFirstGood, inFile, unreadable } from "../../lib/chunk/chunk_file.ts
 import { ChunkCorruptError, ChunkMissingError, OsError } from "../../lib/errors.ts";
 import { Errno, errnoName, osError } from "../../lib/linux/errno.ts";
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";
-import "../support/libraries.ts";
 
 const PATH = "/srv/aa/x.chunk.lzo";
 const CHUNK = { id: "c".repeat(32), seqs: () => [7] };

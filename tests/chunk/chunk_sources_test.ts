@@ -3,7 +3,6 @@ import { ChunkSources } from "../../lib/chunk/chunk_sources.ts";
 import { ChunkCorruptError, ChunkMissingError, isChunkFault, OsError } from "../../lib/errors.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import "../support/libraries.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { damageChunk } from "../restore/damage_kinds.ts";
 import { assertBytes } from "../support/bytes.ts";

@@ -5,7 +5,6 @@ import { ChunkCorruptError, type ChunkFault, ChunkMissingError } from "../../lib
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.ts";
 import { assertBytes } from "../support/bytes.ts";
-import "../support/libraries.ts";
 import { Scratch } from "../support/machine.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 

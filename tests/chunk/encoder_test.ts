@@ -4,7 +4,6 @@ import { encodeChunk, writeChunkFile } from "../../lib/chunk/encoder.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
 import { assertBytes } from "../support/bytes.ts";
-import "../support/libraries.ts";
 import { chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { Scratch } from "../support/machine.ts";
 

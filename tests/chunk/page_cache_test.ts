@@ -8,7 +8,6 @@ import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import { closeFd, dropCachedPages, openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import "../support/libraries.ts";
 import { addRevision, chunkFile, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";

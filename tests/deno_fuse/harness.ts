@@ -11,7 +11,6 @@ import { TextLineStream } from "@std/streams/text-line-stream";
 import { assert } from "../assert.ts";
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
-import "../support/libraries.ts";
 import { tryRun } from "../support/programs.ts";
 import { testUnless } from "../support/test_unless.ts";
 import { lockMounts } from "../support/mount_lock.ts";

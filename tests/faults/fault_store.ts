@@ -8,7 +8,6 @@
 import { restore, type RestoreEvent, type RestoreOptions } from "../../lib/restore/restore.ts";
 import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import "../support/libraries.ts";
 import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
 import { type StoredRevision, TestStore } from "../support/test_store.ts";
 

@@ -9,7 +9,6 @@ import { Errno, errnoName } from "../../lib/linux/errno.ts";
 import { errnoFor } from "../../lib/fuse/errno.ts";
 import { toOsError } from "../../lib/linux/errno.ts";
 import { assert, assertEquals, assertInstanceOf } from "../assert.ts";
-import "../support/libraries.ts";
 import { missing } from "../pages/fake_chunks.ts";
 
 function systemError(errno: number): OsError {

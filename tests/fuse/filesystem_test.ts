@@ -7,7 +7,6 @@ import { LAST_INO, ROOT_INO } from "../../lib/fuse/revision_nodes.ts";
 import type { CatalogEntry } from "../../lib/store/catalog.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "../assert.ts";
-import "../support/libraries.ts";
 import { fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 import { fakeEntry } from "./fake_entry.ts";
 import { FakeImages, modelOf } from "../image_access/fake_images.ts";

@@ -1,7 +1,6 @@
 import { describeKeepers } from "../../lib/fuse/mount_users.ts";
 import { assertEquals } from "../assert.ts";
 import { Scratch } from "../support/machine.ts";
-import "../support/libraries.ts";
 
 Deno.test("describeKeepers() does not list users of a later mount with the same number", () => {
   using scratch = new Scratch();

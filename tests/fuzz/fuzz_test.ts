@@ -3,7 +3,6 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
-import "../support/libraries.ts";
 import { type FuzzTarget, inputOf } from "./fuzz_target.ts";
 import { fuzz, inputOfRound, tryInput } from "./runner.ts";
 import { FUZZ_TARGETS } from "./targets.ts";

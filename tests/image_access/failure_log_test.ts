@@ -1,4 +1,3 @@
-import "../support/libraries.ts";
 import { FailureLog } from "../../lib/image_access/failure_log.ts";
 import { assertEquals } from "../assert.ts";
 import { missing, noSpace } from "../pages/fake_chunks.ts";

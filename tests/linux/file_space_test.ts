@@ -2,7 +2,6 @@ import { OsError } from "../../lib/errors.ts";
 import { closeFd, openFd, OpenFlag, readAt } from "../../lib/linux/files.ts";
 import { lengthOfFd, nextDataRange } from "../../lib/linux/file_space.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import "../support/libraries.ts";
 import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../support/machine.ts";
 import { runSync } from "../support/programs.ts";
 

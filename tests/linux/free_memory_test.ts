@@ -1,6 +1,5 @@
 import { freeMemoryBytes } from "../../lib/linux/free_memory.ts";
 import { assert, assertEquals } from "../assert.ts";
-import "../support/libraries.ts";
 import { testUnless } from "../support/test_unless.ts";
 
 const MEMINFO = "MemTotal: 9 kB\nMemFree:  1000 kB\nMemAvailable:   4096 kB\n";

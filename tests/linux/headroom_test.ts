@@ -6,7 +6,6 @@ import {
   ThreadLayout,
 } from "../../lib/linux/headroom.ts";
 import { assert, assertEquals } from "../assert.ts";
-import "../support/libraries.ts";
 import { programProblem, runSync, scriptCommand } from "../support/programs.ts";
 import { testUnless } from "../support/test_unless.ts";
 import { compilerProblem, runC } from "./c_program.ts";

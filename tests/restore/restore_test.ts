@@ -8,7 +8,6 @@ import { restore, type RestoreEvent, type RestoreOptions } from "../../lib/resto
 import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "../assert.ts";
-import "../support/libraries.ts";
 import { SampleStore, Seq } from "../cli/sample_store.ts";
 import { assertBytes } from "../support/bytes.ts";
 import { makeFifo, openIdleReader } from "../support/machine.ts";

@@ -9,7 +9,6 @@ import { restore, type RestoreEvent, type RestoreOptions } from "../../lib/resto
 import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { GRANULE_BYTES } from "../../lib/target/target.ts";
-import "../support/libraries.ts";
 import { copyFifo, makeFifo, Scratch } from "../support/machine.ts";
 import { TestStore } from "../support/test_store.ts";
 

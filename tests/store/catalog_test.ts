@@ -8,7 +8,6 @@ import {
 } from "../../lib/store/catalog.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../assert.ts";
 import { cpuMs } from "../support/cpu_time.ts";
-import "../support/libraries.ts";
 
 /** Makes a directory with some files, runs the test in it and removes it. */
 function withDir(files: Record<string, string>, run: (dir: string) => void): void {

@@ -9,7 +9,6 @@ import {
 import { type LockEvent, PurgeLock, type PurgeLockOptions } from "../../lib/store/purge_lock.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { canLockExclusively } from "../support/flock.ts";
-import "../support/libraries.ts";
 import { asUser } from "../support/user.ts";
 import { mountProblem, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";

@@ -1,7 +1,6 @@
 import { RevisionError } from "../../lib/errors.ts";
 import { parseRevisionInfo, readRevisionInfo } from "../../lib/store/revision_info.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import "../support/libraries.ts";
 
 const PATH = "/srv/backy/vm0/VNzWKjnMqd6w58nzJwUZ98.rev";
 

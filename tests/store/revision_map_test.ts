@@ -9,7 +9,6 @@ import {
   type RevisionMap,
 } from "../../lib/store/revision_map.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import "../support/libraries.ts";
 import { BLOCK_SIZES, sourceOf } from "./byte_source.ts";
 
 const A = "4db6e194fd398e8edb76e11054d73eb0";

@@ -14,7 +14,6 @@ import { locateRevision } from "../../lib/store/store.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "../assert.ts";
 import { addRevision, makeStore, type RevisionMetadata } from "../support/store_builder.ts";
 import { cpuMs } from "../support/cpu_time.ts";
-import "../support/libraries.ts";
 
 /** Makes a directory, runs the test in it as the current one and removes it. */
 async function withDir(run: (dir: string) => Promise<void>): Promise<void> {

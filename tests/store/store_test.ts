@@ -1,7 +1,6 @@
 import { RevisionError, StoreFormatError } from "../../lib/errors.ts";
 import { locateRevision, requireStore } from "../../lib/store/store.ts";
 import { assertEquals, assertThrows } from "../assert.ts";
-import "../support/libraries.ts";
 
 /** Makes a directory with some files, runs the test in it and removes it. */
 function withDir(files: Record<string, string>, run: (dir: string) => void): void {

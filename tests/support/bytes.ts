@@ -8,8 +8,6 @@ import { Buffer } from "node:buffer";
 
 import { GRANULE_BYTES } from "../../lib/target/target.ts";
 import { assert } from "../assert.ts";
-// Tests that use this use the C libraries too, which must be open before a test begins.
-import "./libraries.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 

@@ -1,6 +1,6 @@
 /**
- * Opens all functions of the C library when it is imported. They are opened on first use and for
- * good; inside a test that would count as a leak of that test.
+ * Opens all functions of the C library when it is imported, which `assert.ts` does for all tests.
+ * They are opened on first use and for good; inside a test that would count as a leak of that test.
  *
  * @module
  */

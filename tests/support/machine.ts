@@ -6,7 +6,6 @@
  */
 
 import { assert } from "../assert.ts";
-import "./libraries.ts";
 import { lockMounts } from "./mount_lock.ts";
 import { programProblem, runSync } from "./programs.ts";
 

@@ -5,8 +5,6 @@
  */
 
 import { assert } from "../assert.ts";
-// Tests that use this use the C libraries too, which must be open before a test begins.
-import "./libraries.ts";
 
 /** Far more than any command on a mount needs, even on a busy machine: what takes longer hangs. */
 const COMMAND_LIMIT_SECONDS = "120";

@@ -3,7 +3,6 @@ import { OsError, TargetError } from "../../lib/errors.ts";
 import { Errno } from "../../lib/linux/errno.ts";
 import { DescriptorIo, type ZeroPolicy } from "../../lib/target/descriptor_io.ts";
 import { assertBytes } from "../support/bytes.ts";
-import "../support/libraries.ts";
 import { FakeTarget, PUNCH, ZERO } from "./fake_target.ts";
 
 const MIB = 1_048_576;

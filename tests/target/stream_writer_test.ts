@@ -8,7 +8,6 @@ import { StreamWriter, writeStreamPart } from "../../lib/target/stream_writer.ts
 import type { StreamHandle } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertBytes } from "../support/bytes.ts";
-import "../support/libraries.ts";
 import { FakeTarget } from "./fake_target.ts";
 import { Scratch } from "../support/machine.ts";
 import { runSync } from "../support/programs.ts";

@@ -6,7 +6,6 @@ import { TargetComparer } from "../../lib/work/target_comparer.ts";
 import { chunkIdToHex } from "../../lib/store/layout.ts";
 import { type DescriptorHandle, DescriptorIo } from "../../lib/target/descriptor_io.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import "../support/libraries.ts";
 import { descriptorHandle } from "../target/handles.ts";
 import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../support/machine.ts";
 
