@@ -7,7 +7,7 @@
 
 import { BackyError, isChunkFault, OsError, RevisionError, TargetError } from "../errors.ts";
 import type { SparseMode, TargetHandle } from "../target/target.ts";
-import { STDOUT_NAME } from "../target/wording.ts";
+import { nameTarget } from "../target/wording.ts";
 import { quote } from "../wording.ts";
 import { formatListedTime, formatQuantity } from "./format.ts";
 
@@ -73,7 +73,7 @@ export function targetNotes(
   if (target === null) return advice;
   // The error itself says where the image is.
   if (error instanceof TargetError && error.isDisplaced) return [];
-  const state = `${nameOfTarget(target.path)} is incomplete`;
+  const state = `${nameTarget(target.path)} is incomplete`;
   const step = target.access === "random" && !isChunks ? nextStep(error, command) : null;
   return [step === null ? state : `${state}: ${step}`, ...advice];
 }
@@ -109,9 +109,4 @@ function resumingCommand({ update, base, sparse }: ResumedCommand): string {
 function updateOption({ base, sparse }: Pick<ResumedCommand, "base" | "sparse">): string {
   if (base !== undefined) return "--update instead of --base";
   return sparse === "always" ? "--update instead of --sparse=always" : "--update";
-}
-
-/** Quotes a target's path, but not "standard output". */
-export function nameOfTarget(path: string): string {
-  return path === STDOUT_NAME ? path : quote(path);
 }

@@ -8,7 +8,7 @@
 import type { TargetError } from "../errors.ts";
 import { type FileStatus, isSameFile, statFdOrNull, statOrNull } from "../linux/file_status.ts";
 import { openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
-import { refusal, stdoutRefusal } from "../target/wording.ts";
+import { refusal, STDOUT_NAME } from "../target/wording.ts";
 import type { Sink } from "./terminal.ts";
 
 const STDOUT_FD = 1, STDERR_FD = 2;
@@ -34,7 +34,7 @@ export function findOutputClash(output: string, write: Sink): OutputClash | null
   const reason = "standard error goes to it too, and messages would end up in the image; " +
     "send them elsewhere (2>FILE)";
   return {
-    error: output === "-" ? stdoutRefusal(reason) : refusal(output, reason),
+    error: refusal(output === "-" ? STDOUT_NAME : output, reason),
     sink: mayTakeMessage(messages) ? write : writeToTerminal,
   };
 }

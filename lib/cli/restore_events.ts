@@ -6,9 +6,10 @@
 
 import type { RunningWork, TargetWork } from "../restore/options.ts";
 import type { RestoreEvent } from "../restore/restore.ts";
+import { nameTarget } from "../target/wording.ts";
 import { quote } from "../wording.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
-import { nameOfTarget, type TouchedTarget } from "./failure.ts";
+import type { TouchedTarget } from "./failure.ts";
 import { BadChunkWarnings, type Reporter } from "./reporter.ts";
 
 /** Passes events on to a reporter, and keeps what is needed at the end. */
@@ -44,7 +45,7 @@ export class RestoreEventReporter {
       case "planning":
         return reporter.step("Planning", { name: "plan" });
       case "reader-wait":
-        return reporter.warn(`waiting for a reader of ${nameOfTarget(event.target)}`);
+        return reporter.warn(`waiting for a reader of ${nameTarget(event.target)}`);
       case "emptied":
         // Even if it gets no further (no room, a signal), the user must know that it was emptied.
         this.touchedTarget = { path: event.target, access: "random" };
@@ -95,7 +96,7 @@ export class RestoreEventReporter {
     const preposition = how.name.startsWith("read-back") ? "from" : "to";
     this.#reporter.track(
       `${how.verb} ${revision} (${formatBytes(totalBytes)}, ${chunks}) ${preposition} ` +
-        `${nameOfTarget(target)} with ${formatQuantity(threads, "worker")}`,
+        `${nameTarget(target)} with ${formatQuantity(threads, "worker")}`,
       how.verb,
       () => {
         const { imageBytes: doneBytes, decodedBytes, badBytes, freeBytes } = progress();

@@ -92,7 +92,7 @@ function mismatchError(
   const more = count - listed.length;
   return new TargetError(
     `Cannot restore to ${
-      nameTarget(target)
+      nameTarget(target.path)
     }: it does not hold what was written, even after a second write, at bytes ` +
       `${listed.join(", ")}${more > 0 ? ` and ${more} more ranges` : ""}; ` +
       "its storage may be failing, name another target",

@@ -7,7 +7,7 @@
 import { basename, dirname, isAbsolute } from "node:path";
 
 import { describeErrno, Errno } from "../linux/errno.ts";
-import { type FileStatus, statFd, statOrNull } from "../linux/file_status.ts";
+import { statFd, statOrNull } from "../linux/file_status.ts";
 import { AccessMode, nearestFolder, realPathOrNull, tryAccess } from "../linux/paths.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { describeHarm, storeOverlap } from "./backup_files.ts";
@@ -18,7 +18,7 @@ import {
   isWrittenByOthers,
   whyNotOpened,
 } from "./file_users.ts";
-import { amountOfFile, forecastRoom } from "./room.ts";
+import { amountOfFile, requireRoom } from "./room.ts";
 import type { CheckedTarget, PreflightOptions } from "./target.ts";
 import { quote } from "../wording.ts";
 import {
@@ -27,7 +27,6 @@ import {
   overriddenWarnings,
   refusal,
   requireHarmless,
-  roomWarnings,
 } from "./wording.ts";
 
 /** Symbolic links that are followed in one path. Source: MAXSYMLINKS, linux/namei.h. */
@@ -61,7 +60,11 @@ export function checkExistingFile(path: string, options: PreflightOptions): Chec
           "use --update instead of --base",
       );
     }
-    const roomDoubts = requireRoom(path, options, { on: fd, old: info });
+    const roomDoubts = requireRoom(path, amountOfFile(options), {
+      at: fd,
+      old: info,
+      sparse: options.sparse,
+    });
     const warnings = [
       ...overriddenWarnings(path, uses),
       ...doubtWarnings(path, use.doubt),
@@ -108,7 +111,11 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
         (errno === Errno.EPERM ? describeBarriers(folder) : ""),
     );
   }
-  const roomDoubts = requireRoom(path, options, { on: folder, old: null });
+  const roomDoubts = requireRoom(path, amountOfFile(options), {
+    at: folder,
+    old: null,
+    sparse: options.sparse,
+  });
   return new CheckedFile(path, options, {
     createAt: realPath,
     warnings: [...overriddenWarnings(path, harm), ...roomDoubts],
@@ -138,21 +145,4 @@ function isDeviceFolder(folder: string): boolean {
   if (folder !== "/dev" && !folder.startsWith("/dev/")) return false;
   if (folder === "/dev/shm" || folder.startsWith("/dev/shm/")) return false;
   return statOrNull(folder)?.dev === statOrNull("/dev")?.dev;
-}
-
-/**
- * @returns Warnings if the file system may lack the room for what will be written.
- * @throws {TargetError} If it certainly does.
- */
-function requireRoom(
-  path: string,
-  options: PreflightOptions,
-  at: { on: string | number; old: FileStatus | null },
-): string[] {
-  const { refusal: reason, doubt } = forecastRoom(at.on, amountOfFile(options), {
-    old: at.old,
-    sparse: options.sparse,
-  });
-  if (reason !== null) throw refusal(path, reason);
-  return roomWarnings(path, doubt);
 }

@@ -44,7 +44,7 @@ export class OpenedTarget<Handle extends DescriptorHandle | StreamHandle> implem
   }
 
   comparable(_options: { isWritten?: boolean } = {}): BlockHandle {
-    throw new TypeError(`Cannot read ${nameTarget(this.handle)}: it is a stream`);
+    throw new TypeError(`Cannot read ${nameTarget(this.handle.path)}: it is a stream`);
   }
 
   flush(): Promise<void> {
@@ -107,7 +107,7 @@ export class OpenedTarget<Handle extends DescriptorHandle | StreamHandle> implem
       this.close();
       if (error instanceof TargetError) throw error;
       throw new TargetError(
-        `Cannot flush ${nameTarget(this.handle)}: ${reasonOf(error)}`,
+        `Cannot flush ${nameTarget(this.handle.path)}: ${reasonOf(error)}`,
         { path: this.handle.path, offset: null },
         { cause: error },
       );

@@ -55,11 +55,8 @@ function checkPath(path: string, options: PreflightOptions): CheckedTarget {
   }
   if (info.isDirectory) throw refusal(path, "it is a directory");
   if (info.isBlockDevice) return checkDevice(path, options);
-  if (options.needsRandomAccess && (info.isCharDevice || info.isFifo)) {
-    throw refusal(path, "it takes bytes in order only, this needs a file or block device");
-  }
-  if (info.isCharDevice) return checkCharDevice(path);
-  if (info.isFifo) return checkFifo(path);
+  if (info.isCharDevice) return checkCharDevice(path, options);
+  if (info.isFifo) return checkFifo(path, options);
   if (info.isFile) return checkExistingFile(path, options);
   throw refusal(path, "it is neither a file, a device nor a pipe");
 }

@@ -11,7 +11,7 @@ import type { FileStatus } from "../linux/file_status.ts";
 import { fileSystemSpace } from "../linux/file_space.ts";
 import { isRoot } from "../linux/processes.ts";
 import { type PreflightOptions, STAT_BLOCK_BYTES } from "./target.ts";
-import { describeBytes } from "./wording.ts";
+import { describeBytes, nameTarget, refusal } from "./wording.ts";
 
 /** Bytes that will be written. */
 export interface Amount {
@@ -73,6 +73,30 @@ export function forecastRoom(
   }
   if (amount.atMost <= roomBytes) return { refusal: null, doubt: null };
   return { refusal: null, doubt: `it takes up to ${describeBytes(amount.atMost)}, ${has}` };
+}
+
+/**
+ * Makes sure that what will be written to a file may fit.
+ *
+ * @param path The target, for messages.
+ * @param options.at, options.old As {@linkcode forecastRoom} takes them.
+ * @returns Warnings if the file system may lack the room.
+ * @throws {TargetError} If it certainly does.
+ */
+export function requireRoom(
+  path: string,
+  amount: Amount,
+  options: {
+    at: string | number;
+    old: FileStatus | null;
+    sparse: PreflightOptions["sparse"];
+  },
+): string[] {
+  const { at, ...file } = options;
+  const { refusal: reason, doubt } = forecastRoom(at, amount, file);
+  if (reason !== null) throw refusal(path, reason);
+  if (doubt === null) return [];
+  return [`${nameTarget(path)} may become too large for its file system: ${doubt}`];
 }
 
 /** How much room a file needs: for all bytes with `--sparse=never`, else for those with data. */

@@ -16,7 +16,7 @@ import { checkDevice } from "./device.ts";
 import { describeFileUse } from "./file_users.ts";
 import { fdPath, listNames, realPathOrNull } from "../linux/paths.ts";
 import { OpenedTarget } from "./opened_target.ts";
-import { amountOfStream, forecastRoom } from "./room.ts";
+import { amountOfStream, requireRoom } from "./room.ts";
 import {
   type CheckedTarget,
   type OpenOptions,
@@ -31,9 +31,7 @@ import {
   overriddenWarnings,
   refusal,
   requireHarmless,
-  roomWarnings,
   STDOUT_NAME,
-  stdoutRefusal,
 } from "./wording.ts";
 
 /**
@@ -45,13 +43,19 @@ const PIPE_BYTES = 1_048_576;
 /** How often opening a FIFO without a reader is tried again. */
 const FIFO_POLL_MS = 100;
 
-/** Checks a FIFO. @throws {TargetError} If it cannot be written. */
-export function checkFifo(path: string): CheckedTarget {
+/** Checks a FIFO. @throws {TargetError} If it cannot be written, or a stream will not do. */
+export function checkFifo(path: string, options: PreflightOptions): CheckedTarget {
+  requireOrderWillDo(path, options);
   return new CheckedStream(path, { kind: "fifo", fd: tryOpenFifo(path), hasStorage: false });
 }
 
-/** Checks a character device. @throws {TargetError} If it is a terminal or cannot be written. */
-export function checkCharDevice(path: string): CheckedTarget {
+/**
+ * Checks a character device.
+ *
+ * @throws {TargetError} If it is a terminal or cannot be written, or if a stream will not do.
+ */
+export function checkCharDevice(path: string, options: PreflightOptions): CheckedTarget {
+  requireOrderWillDo(path, options);
   let fd: number;
   try {
     fd = openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_NOCTTY | OpenFlag.O_NONBLOCK);
@@ -75,27 +79,25 @@ export function checkCharDevice(path: string): CheckedTarget {
  *   stream will not do.
  */
 export function checkStdout(options: PreflightOptions): CheckedTarget {
-  if (options.needsRandomAccess) {
-    throw stdoutRefusal("it takes bytes in order only, this needs a file or block device");
-  }
+  requireOrderWillDo(STDOUT_NAME, options);
   let info: FileStatus;
   try {
     info = statFd(STDOUT_FD);
   } catch (error) {
-    throw stdoutRefusal("it is not open", error);
+    throw refusal(STDOUT_NAME, "it is not open", error);
   }
   if (isTerminalFd(STDOUT_FD)) {
-    throw stdoutRefusal("it is a terminal; name a file or device, or redirect it");
+    throw refusal(STDOUT_NAME, "it is a terminal; name a file or device, or redirect it");
   }
   if (info.isDirectory || !isWritableFd(STDOUT_FD)) {
-    throw stdoutRefusal("it is closed, or not open for writing");
+    throw refusal(STDOUT_NAME, "it is closed, or not open for writing");
   }
   const warnings = describeNowhere(info);
   if (info.isFile) {
     const realPath = pathOfStdout(info);
     const file = { path: fdPath(STDOUT_FD), realPath, info };
     const overlap = storeOverlap(file, options);
-    if (overlap !== null) throw stdoutRefusal(overlap);
+    if (overlap !== null) throw refusal(STDOUT_NAME, overlap);
     // Its writers are not counted, because this process is one. It is not locked, because the lock
     // would outlast this process: the shell shares the open file.
     const use = describeFileUse({ path: STDOUT_NAME, fd: STDOUT_FD, info }, {
@@ -106,12 +108,10 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     requireHarmless(STDOUT_NAME, harm, options);
     warnings.push(...overriddenWarnings(STDOUT_NAME, harm));
     warnings.push(...doubtWarnings(STDOUT_NAME, use.doubt));
-    const forecast = forecastRoom(STDOUT_FD, amountOfStream(options), {
-      old: info,
-      sparse: "auto",
-    });
-    if (forecast.refusal !== null) throw stdoutRefusal(forecast.refusal);
-    warnings.push(...roomWarnings(STDOUT_NAME, forecast.doubt));
+    const amount = amountOfStream(options);
+    warnings.push(
+      ...requireRoom(STDOUT_NAME, amount, { at: STDOUT_FD, old: info, sparse: "auto" }),
+    );
   }
   // The shell opened the device without any checks, so it gets those of a device that is named.
   const device = info.isBlockDevice ? checkDevice(nodeOfStdout(info), options) : undefined;
@@ -123,6 +123,11 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     content: device?.content ?? null,
     ...(device && { claim: device }),
   });
+}
+
+function requireOrderWillDo(path: string, { needsRandomAccess }: PreflightOptions): void {
+  if (!needsRandomAccess) return;
+  throw refusal(path, "it takes bytes in order only, this needs a file or block device");
 }
 
 /** Its path; `null` if it has none, or if something else is there by now, or in this chroot. */
@@ -146,7 +151,10 @@ function nodeOfStdout(info: FileStatus): string {
     const found = statOrNull(`/dev/${name}`);
     if (found?.isBlockDevice && found.rdev === info.rdev) return `/dev/${name}`;
   }
-  throw stdoutRefusal("it is a device without a node here, and cannot be looked at; name it");
+  throw refusal(
+    STDOUT_NAME,
+    "it is a device without a node here, and cannot be looked at; name it",
+  );
 }
 
 /**

@@ -7,15 +7,14 @@
 import { OsError, TargetError } from "../errors.ts";
 import { describeErrno } from "../linux/errno.ts";
 import { quote } from "../wording.ts";
-import { STDOUT_FD, type TargetHandle } from "./target.ts";
+import type { TargetHandle } from "./target.ts";
 
-/** What messages call standard output. */
+/** What messages call standard output, and its `path` in handles and errors. */
 export const STDOUT_NAME = "standard output";
 
-/** Names a target in a message: a quoted path, or `standard output`. */
-export function nameTarget(handle: TargetHandle): string {
-  const isStdout = handle.access === "stream" && handle.fd === STDOUT_FD;
-  return isStdout ? STDOUT_NAME : quote(handle.path);
+/** Names a target in a message: quotes its path, but not `standard output`. */
+export function nameTarget(path: string): string {
+  return path === STDOUT_NAME ? path : quote(path);
 }
 
 /** Renders a size for a message: `4294967296 bytes (4 GiB)`. */
@@ -32,7 +31,11 @@ export function describeBytes(bytes: number): string {
 
 /** Builds the error that refuses a target, as `Cannot restore to "/x": it is a directory`. */
 export function refusal(path: string, reason: string, cause?: unknown): TargetError {
-  return refusalOf(quote(path), { path, reason, cause });
+  return new TargetError(
+    `Cannot restore to ${nameTarget(path)}: ${reason}`,
+    { path, offset: null },
+    { cause },
+  );
 }
 
 /**
@@ -48,45 +51,18 @@ export function requireHarmless(
   cause?: unknown,
 ): void {
   if (force || reasons.length === 0) return;
-  const reason = `${reasons.join(", ")} (--force overrides this)`;
-  throw path === STDOUT_NAME ? stdoutRefusal(reason, cause) : refusal(path, reason, cause);
+  throw refusal(path, `${reasons.join(", ")} (--force overrides this)`, cause);
 }
 
 /** Warnings about the reasons against a target that `--force` has overridden. */
 export function overriddenWarnings(path: string, reasons: readonly string[]): string[] {
-  return reasons.map((reason) => `${nameOfPath(path)} is written although ${reason}`);
+  return reasons.map((reason) => `${nameTarget(path)} is written although ${reason}`);
 }
 
 /** Warns that a target may be in use; no warning if there is no doubt that it is not. */
 export function doubtWarnings(path: string, doubt: string | null): string[] {
   if (doubt === null) return [];
-  return [`whether ${nameOfPath(path)} is in use cannot be told for certain: ${doubt}`];
-}
-
-/** Warns that the image may not fit; no warning if there is no doubt that it does. */
-export function roomWarnings(path: string, doubt: string | null): string[] {
-  if (doubt === null) return [];
-  return [`${nameOfPath(path)} may become too large for its file system: ${doubt}`];
-}
-
-function nameOfPath(path: string): string {
-  return path === STDOUT_NAME ? STDOUT_NAME : quote(path);
-}
-
-/** Like {@linkcode refusal}, for standard output. */
-export function stdoutRefusal(reason: string, cause?: unknown): TargetError {
-  return refusalOf(STDOUT_NAME, { path: STDOUT_NAME, reason, cause });
-}
-
-function refusalOf(
-  subject: string,
-  fields: { path: string; reason: string; cause: unknown },
-): TargetError {
-  return new TargetError(
-    `Cannot restore to ${subject}: ${fields.reason}`,
-    { path: fields.path, offset: null },
-    { cause: fields.cause },
-  );
+  return [`whether ${nameTarget(path)} is in use cannot be told for certain: ${doubt}`];
 }
 
 /**
@@ -107,13 +83,13 @@ export function readFailure(handle: TargetHandle, offset: number, cause: unknown
 
 function accessFailure(
   verb: "read" | "write",
-  handle: TargetHandle,
+  { path }: TargetHandle,
   { offset, cause }: { offset: number; cause: unknown },
 ): unknown {
   if (!(cause instanceof OsError)) return cause;
   return new TargetError(
-    `Cannot ${verb} ${nameTarget(handle)} at byte ${offset}: ${describeErrno(cause.errno)}`,
-    { path: handle.path, offset },
+    `Cannot ${verb} ${nameTarget(path)} at byte ${offset}: ${describeErrno(cause.errno)}`,
+    { path, offset },
     { cause },
   );
 }
