@@ -1,6 +1,6 @@
 /**
- * Holds the manual pages and `--help` against the option tables, the exit codes and the documented
- * JSON.
+ * Holds the manual pages, `--help` and the options that messages name against the option tables,
+ * the exit codes and the documented JSON.
  *
  * @module
  */
@@ -90,6 +90,32 @@ for (
     assert(names.length > 0);
     for (const name of names) assert(text.includes(`Ev ${name}`), name);
   });
+}
+
+Deno.test("Messages and manuals name only options that there are", () => {
+  const known = new Set([...EXTRACT_COMMANDS, MOUNT].flatMap(optionsOf).map(({ long }) => long));
+  // What blockdev and containers' tools are given.
+  const foreign = ["setrw", "device", "cap-add"];
+  const named = [...messages(`${ROOT}lib/`)].flatMap((line) =>
+    [...line.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)].map(([, name]) => name!)
+  );
+  for (const page of ["backy-extract.1", "backy-fuse.1"]) {
+    const text = Deno.readTextFileSync(`${ROOT}man/${page}`);
+    named.push(...[...text.matchAll(/\bFl -([a-z][a-z-]+)/g)].map(([, name]) => name!));
+  }
+  for (const name of ["force", "also", "lock-timeout"]) assert(named.includes(name), name);
+  assertEquals(named.filter((name) => !known.has(name) && !foreign.includes(name)), []);
+});
+
+/** Lines of code with text in them, of all files in a folder. */
+function* messages(folder: string): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    if (isDirectory) yield* messages(`${folder}${name}/`);
+    else if (name.endsWith(".ts")) {
+      const lines = Deno.readTextFileSync(folder + name).split("\n");
+      yield* lines.filter((line) => /["'`]/.test(line) && !/^\s*(\*|\/[/*])/.test(line));
+    }
+  }
 }
 
 Deno.test("The manual names each type and field of JSON that is documented in the sources", () => {
