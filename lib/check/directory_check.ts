@@ -10,6 +10,7 @@
 
 import { RevisionError } from "../errors.ts";
 import { fileState } from "../linux/file_state.ts";
+import { statOrNull } from "../linux/file_status.ts";
 import { Slices } from "../slices.ts";
 import { CHUNK_BYTES, CHUNK_ID_BYTES } from "../store/layout.ts";
 import { describeChange } from "../store/map_file.ts";
@@ -287,9 +288,5 @@ function versionOf(path: string): string | null {
 
 /** Returns the length of a file; 0 if unknown: reading it will say why. */
 function sizeOf(path: string): number {
-  try {
-    return Deno.statSync(path).size;
-  } catch {
-    return 0;
-  }
+  return statOrNull(path)?.size ?? 0;
 }

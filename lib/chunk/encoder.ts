@@ -11,6 +11,7 @@
 import { input, murmur3, outputs } from "lzo-wasm";
 import { Errno, osError } from "../linux/errno.ts";
 import { closeFd, fdatasyncFd, openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
+import { splitPath } from "../linux/paths.ts";
 import { CHUNK_BYTES, CHUNK_ENCODINGS, CHUNK_HEADER_BYTES, chunkIdToHex } from "../store/layout.ts";
 import { chunkPath } from "./chunk_file.ts";
 import { CODECS } from "./codecs.ts";
@@ -63,7 +64,7 @@ export function encodeChunk(content: Uint8Array): EncodedChunk {
  */
 export function writeChunkFile(basedir: string, chunk: EncodedChunk): void {
   const path = chunkPath(basedir, chunk.id);
-  const folder = path.slice(0, path.lastIndexOf("/"));
+  const { dir: folder } = splitPath(path);
   if (exists(path)) return;
   makeChunkFolder(folder);
   requireNoLink(folder);

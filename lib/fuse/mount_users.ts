@@ -10,7 +10,7 @@
 
 import { backingName, listLoopDevices } from "../linux/loop_devices.ts";
 import { listMounts, type Mount } from "../linux/mounts.ts";
-import { linkOrNull, listNames, readTextOrNull } from "../linux/paths.ts";
+import { isInside, linkOrNull, listNames, readTextOrNull } from "../linux/paths.ts";
 import { describeProcess, listPids } from "../linux/processes.ts";
 import { quote } from "../wording.ts";
 
@@ -90,11 +90,6 @@ function hasOpen(process: string, mountId: number): boolean {
   const line = new RegExp(`^mnt_id:\\s*${mountId}$`, "m");
   return listNames(`${process}/fdinfo`)
     .some((fd) => line.test(readTextOrNull(`${process}/fdinfo/${fd}`) ?? ""));
-}
-
-/** Whether a path is a directory or inside it. Both must be absolute and without symbolic links. */
-export function isInside(path: string, dir: string): boolean {
-  return path === dir || path.startsWith(dir === "/" ? dir : `${dir}/`);
 }
 
 /** Loop devices on files of the mount, and where those are mounted. */

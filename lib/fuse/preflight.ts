@@ -7,9 +7,8 @@
 
 import { MountError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
-import { nearestFolder, realPathOrNull } from "../linux/paths.ts";
+import { isInside, nearestFolder, realPathOrNull } from "../linux/paths.ts";
 import { quote } from "../wording.ts";
-import { isInside } from "./mount_users.ts";
 
 /**
  * Requires that changes can be stored, and that the mount hides nothing that it reads or writes.

@@ -12,7 +12,7 @@
  */
 
 import { type Mount, parseMountTable } from "./mounts.ts";
-import { readTextOrNull } from "./paths.ts";
+import { isInside, readTextOrNull } from "./paths.ts";
 
 /** Reads a file of /proc or /sys; `null` if it cannot be read. */
 export type ReadFile = (path: string) => string | null;
@@ -78,8 +78,9 @@ function* groupFolders(read: ReadFile): Generator<[folder: string, files: Memory
     if (!mount) continue;
     // What is mounted may begin below the hierarchy's root, and in a container often begins with
     // the group itself.
-    const isBelow = group === mount.root || group.startsWith(withSlash(mount.root));
-    const names = isBelow ? group.slice(mount.root.length).split("/").filter(Boolean) : [];
+    const names = isInside(group, mount.root)
+      ? group.slice(mount.root.length).split("/").filter(Boolean)
+      : [];
     for (; names.length > 0; names.pop()) yield [`${mount.mountpoint}/${names.join("/")}`, files];
     yield [mount.mountpoint, files];
   }
@@ -105,8 +106,4 @@ function roomInGroup(folder: string, files: MemoryFiles, read: ReadFile): number
 
 function parseBytes(text: string | null): number | null {
   return text !== null && /^\d+\s*$/.test(text) ? Number(text) : null;
-}
-
-function withSlash(path: string): string {
-  return path.endsWith("/") ? path : `${path}/`;
 }

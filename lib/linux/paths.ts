@@ -132,6 +132,11 @@ export function splitPath(path: string): { dir: string; name: string } {
   return { dir: path.slice(0, slash).replace(/\/+$/, "") || "/", name: path.slice(slash + 1) };
 }
 
+/** Whether a path is a directory or inside it. Both must be absolute and without symbolic links. */
+export function isInside(path: string, dir: string): boolean {
+  return path === dir || path.startsWith(dir === "/" ? dir : `${dir}/`);
+}
+
 /** The nearest folder above a path that exists, symbolic links resolved. */
 export function nearestFolder(path: string): string | null {
   for (let folder = dirname(path);; folder = dirname(folder)) {

@@ -13,6 +13,7 @@
 import { LockError, OsError } from "../errors.ts";
 import { Errno, reasonOf, rethrowLack } from "../linux/errno.ts";
 import { describeHolders, FlockOperation, tryFlock } from "../linux/locks.ts";
+import { statOrNull } from "../linux/file_status.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { fdPath } from "../linux/paths.ts";
 import { PURGE_LOCK_FILE } from "./layout.ts";
@@ -186,11 +187,8 @@ function openOrCreate(path: string): number | Attempt | undefined {
  * Whether a path leads to something other than a regular file. Opening some devices has effects.
  */
 function isSpecial(path: string): boolean {
-  try {
-    return !Deno.statSync(path).isFile;
-  } catch {
-    return false; // opening it will tell why
-  }
+  // Opening what cannot be looked at will tell why.
+  return statOrNull(path)?.isFile === false;
 }
 
 /**

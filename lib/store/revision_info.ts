@@ -14,7 +14,7 @@ import { METADATA_SUFFIX } from "./layout.ts";
 import { parsePlainMetadata } from "./plain_metadata.ts";
 import { reasonOf, rethrowLack } from "../linux/errno.ts";
 import { quote, shownHostName, shownWord } from "../wording.ts";
-import { readBeginning } from "../linux/paths.ts";
+import { readBeginning, splitPath } from "../linux/paths.ts";
 
 /**
  * A revision's metadata. Names and tags are as in the file: quote them before showing them. Text
@@ -170,7 +170,7 @@ function numberOf(value: unknown): number | undefined {
 }
 
 function nameOf(path: string): string {
-  const base = path.slice(path.lastIndexOf("/") + 1);
+  const base = splitPath(path).name;
   return base.endsWith(METADATA_SUFFIX) ? base.slice(0, -METADATA_SUFFIX.length) : base;
 }
 

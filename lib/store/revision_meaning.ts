@@ -7,6 +7,7 @@
 
 import { RevisionError, UsageError } from "../errors.ts";
 import { quote } from "../wording.ts";
+import { Errno, errnoOf } from "../linux/errno.ts";
 import { linkOrNull, pathIn, splitPath } from "../linux/paths.ts";
 import { METADATA_SUFFIX } from "./layout.ts";
 import { parseRevisionSpec, type RevisionSpec } from "./revision_spec.ts";
@@ -180,7 +181,6 @@ function kindOf(path: string): "directory" | "other" | "nothing" {
     }
     if (error instanceof Deno.errors.NotADirectory) return "nothing";
     // A spec may be longer than the name of a file can be.
-    const { code } = error as { code?: string };
-    return code === "ENAMETOOLONG" ? "nothing" : "other";
+    return errnoOf(error) === Errno.ENAMETOOLONG ? "nothing" : "other";
   }
 }

@@ -10,7 +10,7 @@ import type { SkippedRevision } from "./catalog.ts";
 import type { RevisionInfo } from "./revision_info.ts";
 import type { ResolvedSpec } from "./revision_spec.ts";
 import { printable, quote } from "../wording.ts";
-import { readRegular } from "../linux/paths.ts";
+import { readRegular, splitPath } from "../linux/paths.ts";
 
 // Real metadata has about 400 bytes.
 const GLANCE_MAX_BYTES = 64 * 1024;
@@ -39,7 +39,7 @@ export async function readRevisionWarnings(mapPath: string): Promise<string[]> {
     if (looksFine(path)) return [];
     const { readRevisionInfo } = await import("./revision_info.ts");
     const info = readRevisionInfo(path);
-    const name = mapPath.slice(mapPath.lastIndexOf("/") + 1);
+    const { name } = splitPath(mapPath);
     return warningsAbout([{ name, info }]);
   } catch {
     return [];

@@ -8,7 +8,14 @@ import { basename, dirname, isAbsolute } from "node:path";
 
 import { describeErrno, Errno } from "../linux/errno.ts";
 import { statFd, statOrNull } from "../linux/file_status.ts";
-import { AccessMode, nearestFolder, realPathOrNull, tryAccess } from "../linux/paths.ts";
+import {
+  AccessMode,
+  isInside,
+  linkOrNull,
+  nearestFolder,
+  realPathOrNull,
+  tryAccess,
+} from "../linux/paths.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { describeHarm, storeOverlap } from "./backup_files.ts";
 import { CheckedFile, tryClaim } from "./checked_file.ts";
@@ -126,12 +133,8 @@ export function checkNewFile(path: string, options: PreflightOptions): CheckedTa
 function followLinks(path: string): string {
   let current = path;
   for (let i = 0; i < MAX_SYMLINKS; i++) {
-    let target: string;
-    try {
-      target = Deno.readLinkSync(current);
-    } catch {
-      return current;
-    }
+    const target = linkOrNull(current);
+    if (target === null) return current;
     current = isAbsolute(target) ? target : `${dirname(current)}/${target}`;
   }
   throw refusal(path, "too many symbolic links");
@@ -142,7 +145,6 @@ function followLinks(path: string): string {
  * request for a file in memory. File systems mounted below /dev, such as /dev/shm, are for files.
  */
 function isDeviceFolder(folder: string): boolean {
-  if (folder !== "/dev" && !folder.startsWith("/dev/")) return false;
-  if (folder === "/dev/shm" || folder.startsWith("/dev/shm/")) return false;
+  if (!isInside(folder, "/dev") || isInside(folder, "/dev/shm")) return false;
   return statOrNull(folder)?.dev === statOrNull("/dev")?.dev;
 }

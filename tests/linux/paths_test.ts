@@ -1,6 +1,6 @@
 import { OsError } from "../../lib/errors.ts";
 import { closeFd, openFd, OpenFlag, writeAll } from "../../lib/linux/files.ts";
-import { readBeginning, readText, writeText } from "../../lib/linux/paths.ts";
+import { isInside, readBeginning, readText, writeText } from "../../lib/linux/paths.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { makeFifo, Scratch } from "../support/machine.ts";
 
@@ -64,4 +64,13 @@ Deno.test("writeText() and writeAll() write all, and writeText() does not trunca
   writeAll(fd, content, path);
   closeFd(fd);
   assertEquals(Deno.readFileSync(path), content);
+});
+
+Deno.test("isInside() compares whole names", () => {
+  for (const [path, dir] of [["/a", "/a"], ["/a/b", "/a"], ["/a", "/"], ["/", "/"]] as const) {
+    assert(isInside(path, dir), `${path} in ${dir}`);
+  }
+  for (const [path, dir] of [["/ab", "/a"], ["/", "/a"], ["", "/"]] as const) {
+    assert(!isInside(path, dir), `${path} not in ${dir}`);
+  }
 });
