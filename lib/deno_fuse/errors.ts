@@ -6,7 +6,7 @@
  * @module
  */
 
-import { errnoName, errnoText } from "../linux/errno.ts";
+import { describeErrno } from "../linux/errno.ts";
 
 /**
  * A file system cannot be mounted, served or unmounted. The message says what to do about it where
@@ -33,7 +33,7 @@ export class FuseError extends Error {
 
   /** Creates the error. @param errno Positive errno value, such as `Errno.ENOENT`. */
   constructor(errno: number, options?: ErrorOptions) {
-    super(`${errnoText(errno)} (${errnoName(errno)})`, options);
+    super(describeErrno(errno), options);
     this.name = "FuseError";
     this.errno = errno;
   }

@@ -100,15 +100,15 @@ export const NEW_PARENT = parameter(
 );
 export const NAME = parameter(
   "const char *name",
-  (op: { name: string }, name) => op.name = readText(name),
+  (op: { name: string }, name) => op.name = readString(name),
 );
 export const NEW_NAME = parameter(
   "const char *newname",
-  (op: { newName: string }, name) => op.newName = readText(name),
+  (op: { newName: string }, name) => op.newName = readString(name),
 );
 export const LINK_TARGET = parameter(
   "const char *link",
-  (op: { target: string }, link) => op.target = readText(link),
+  (op: { target: string }, link) => op.target = readString(link),
 );
 export const MODE = parameter("mode_t mode", (op: { mode: number }, mode) => op.mode = mode);
 export const RDEV = parameter("dev_t rdev", (op: { rdev: number }, dev) => op.rdev = Number(dev));
@@ -196,7 +196,7 @@ function viewOf(pointer: Deno.PointerValue): Deno.UnsafePointerView {
 }
 
 /** @throws {FuseError} EINVAL if it is not UTF-8: decoded, it would be another name. */
-function readText(pointer: Deno.PointerValue): string {
+function readString(pointer: Deno.PointerValue): string {
   const text = viewOf(pointer).getCString();
   // The runtime puts U+FFFD in place of what is not UTF-8. A name that really holds one is refused
   // as well.

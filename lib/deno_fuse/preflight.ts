@@ -64,7 +64,7 @@ async function requireDirectory(mountpoint: string): Promise<string> {
 
 /** Whether an error says that the process of a file system has ended. */
 function isDead(error: unknown): boolean {
-  return (error as { code?: string }).code === "ENOTCONN";
+  return errnoOf(error) === Errno.ENOTCONN;
 }
 
 /** The mount point of a file system that has died, at or above a path in it. */

@@ -89,18 +89,14 @@ export function errnoName(errno: number): string {
   return names.get(errno) ?? `E${errno}`;
 }
 
-/** Returns the C library's text for an errno value, such as "No space left on device". */
-export function errnoText(errno: number): string {
-  const pointer = libc.strerror(errno);
-  return pointer === null ? errnoName(errno) : Deno.UnsafePointerView.getCString(pointer);
-}
-
 /**
- * Returns text and name of an errno value as messages end with them: "No space left on device
- * (ENOSPC)".
+ * Returns the C library's text for an errno value and its name, as messages end with them: "No
+ * space left on device (ENOSPC)".
  */
 export function describeErrno(errno: number): string {
-  return `${errnoText(errno)} (${errnoName(errno)})`;
+  const pointer = libc.strerror(errno);
+  const name = errnoName(errno);
+  return pointer === null ? name : `${Deno.UnsafePointerView.getCString(pointer)} (${name})`;
 }
 
 /**

@@ -5,10 +5,9 @@ import {
   StoreFormatError,
   WorkerError,
 } from "../../lib/errors.ts";
-import { Errno, errnoName } from "../../lib/linux/errno.ts";
 import { errnoFor } from "../../lib/fuse/errno.ts";
-import { toOsError } from "../../lib/linux/errno.ts";
-import { assert, assertEquals, assertInstanceOf } from "../assert.ts";
+import { Errno, errnoName } from "../../lib/linux/errno.ts";
+import { assertEquals } from "../assert.ts";
 import { missing } from "../pages/fake_chunks.ts";
 
 function systemError(errno: number): OsError {
@@ -47,24 +46,4 @@ Deno.test("errnoFor() turns every other error into EIO", () => {
     undefined,
   ];
   for (const error of errors) assertEquals(errnoFor(error, { isWrite: true }), Errno.EIO);
-});
-
-Deno.test("toOsError() keeps the errno of errors of Deno's functions", () => {
-  try {
-    Deno.mkdirSync("/proc/backy/x");
-    assert(false);
-  } catch (error) {
-    const converted = toOsError(error, "Cannot store chunk in", "/proc/backy");
-    assertInstanceOf(converted, OsError);
-    assertEquals([converted.errno, converted.errnoName], [Errno.ENOENT, "ENOENT"]);
-    assertEquals(
-      converted.message,
-      'Cannot store chunk in "/proc/backy": No such file or directory (ENOENT)',
-    );
-    assert(converted.cause === error);
-  }
-  const own = missing("ab");
-  assert(toOsError(own, "Cannot", "") === own);
-  const bug = new TypeError("x");
-  assert(toOsError(bug, "Cannot", "") === bug);
 });

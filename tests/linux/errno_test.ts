@@ -1,5 +1,7 @@
-import { Errno, errnoName } from "../../lib/linux/errno.ts";
-import { assertEquals } from "../assert.ts";
+import { Errno, errnoName, toOsError } from "../../lib/linux/errno.ts";
+import { OsError } from "../../lib/linux/os_error.ts";
+import { assert, assertEquals, assertInstanceOf } from "../assert.ts";
+import { missing } from "../pages/fake_chunks.ts";
 
 Deno.test("errno values have the names that the C library gives them", () => {
   const libc = Deno.dlopen("libc.so.6", {
@@ -20,4 +22,24 @@ Deno.test("errno values have the names that the C library gives them", () => {
 
 Deno.test("an errno value without a name is given as its number", () => {
   assertEquals(errnoName(9999), "E9999");
+});
+
+Deno.test("toOsError() keeps the errno of errors of Deno's functions", () => {
+  try {
+    Deno.mkdirSync("/proc/backy/x");
+    assert(false);
+  } catch (error) {
+    const converted = toOsError(error, "Cannot store chunk in", "/proc/backy");
+    assertInstanceOf(converted, OsError);
+    assertEquals([converted.errno, converted.errnoName], [Errno.ENOENT, "ENOENT"]);
+    assertEquals(
+      converted.message,
+      'Cannot store chunk in "/proc/backy": No such file or directory (ENOENT)',
+    );
+    assert(converted.cause === error);
+  }
+  const own = missing("ab");
+  assert(toOsError(own, "Cannot", "") === own);
+  const bug = new TypeError("x");
+  assert(toOsError(bug, "Cannot", "") === bug);
 });
