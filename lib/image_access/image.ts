@@ -12,14 +12,8 @@
 
 import type { ChunkLocation, PageCache } from "../pages/page_cache.ts";
 import type { Page } from "../pages/page_pool.ts";
-import { chunkIdAt } from "../store/chunk_ids.ts";
-import {
-  bytesOfSeq,
-  CHUNK_BYTES,
-  CHUNK_ID_BYTES,
-  MAX_IMAGE_BYTES,
-  ZERO_CHUNK_ID,
-} from "../store/layout.ts";
+import { chunkIdAt, ZeroTest } from "../store/chunk_ids.ts";
+import { bytesOfSeq, CHUNK_BYTES, MAX_IMAGE_BYTES, ZERO_CHUNK_ID } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 import type { DirtyChunks } from "./dirty_chunks.ts";
 import type { ImagePart } from "./failure_log.ts";
@@ -30,8 +24,6 @@ import { collect, cut, type ReadBytes } from "./read_bytes.ts";
 
 /** How far to look for chunks to load ahead: seqs for each chunk, as zeros may lie between. */
 const AHEAD_SEQS_PER_CHUNK = 8;
-
-const ZERO_ID = "0".repeat(2 * CHUNK_ID_BYTES);
 
 /** What the images of a backup directory share. */
 export interface ImageServices extends MapServices {
@@ -272,6 +264,5 @@ export class OpenImage {
 
 /** Returns the id of a seq's chunk; `null` if it is all zeros. */
 function idOf(map: RevisionMap, seq: number): string | null {
-  const id = chunkIdAt(map.ids, seq);
-  return id === ZERO_ID || id === ZERO_CHUNK_ID ? null : id;
+  return new ZeroTest(map.ids).isZero(seq) ? null : chunkIdAt(map.ids, seq);
 }
