@@ -63,7 +63,7 @@ interface Suspect {
 const SUSPECTS_MAX = 50_000;
 
 /** Most places that are kept. */
-export const DAMAGED_PLACES_MAX = 100_000;
+const DAMAGED_PLACES_MAX = 100_000;
 
 /** Collects what workers report of chunks, and finds their places. */
 export class DamageFinder {

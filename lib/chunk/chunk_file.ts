@@ -111,10 +111,7 @@ function requireRegular(path: string, chunk: ChunkRef): void {
   if (info.isFile) {
     throw corruptChunk(chunk, { path, reason: "header", detail: "its file holds 0 bytes only" });
   }
-  throw new ChunkMissingError(
-    `Cannot read chunk ${describeChunk(chunk)}: ${quote(path)} is not a regular file`,
-    { chunkId: chunk.id, ...seqFields(chunk), path },
-  );
+  throw missingChunk(chunk, { path, why: `${quote(path)} is not a regular file` });
 }
 
 /**
@@ -147,6 +144,18 @@ export function inFile(path: string): string {
   return ` (file ${quote(path)})`;
 }
 
+/** Builds the error of a chunk that has no file, or one that cannot be read. */
+export function missingChunk(
+  chunk: ChunkRef,
+  { path, why, cause }: { path: string; why: string; cause?: Error },
+): ChunkMissingError {
+  return new ChunkMissingError(
+    `Cannot read chunk ${describeChunk(chunk)}: ${why}`,
+    { chunkId: chunk.id, ...seqFields(chunk), path },
+    { cause },
+  );
+}
+
 /** Builds the error of a chunk file that is not what its name says; `detail` is for people. */
 export function corruptChunk(
   chunk: ChunkRef,
@@ -174,16 +183,11 @@ export function corruptChunk(
 export function unreadable(path: string, chunk: ChunkRef, error: unknown): unknown {
   if (!(error instanceof OsError)) return error;
   const { errno, errnoName, syscall } = error;
-  const action = `Cannot read chunk ${describeChunk(chunk)}`;
   const advice = NOT_THE_CHUNKS.get(errno) ?? adviceForLack(errno);
   if (advice !== null) {
-    const message = `${action}: ${error.message}; ${advice}`;
+    const message = `Cannot read chunk ${describeChunk(chunk)}: ${error.message}; ${advice}`;
     return new OsError(message, { errno, errnoName, syscall, path }, { cause: error });
   }
   const why = errno === Errno.ENOENT ? `there is no file ${quote(path)}` : error.message;
-  return new ChunkMissingError(
-    `${action}: ${why}`,
-    { chunkId: chunk.id, ...seqFields(chunk), path },
-    { cause: error },
-  );
+  return missingChunk(chunk, { path, why, cause: error });
 }

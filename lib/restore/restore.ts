@@ -71,7 +71,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
   signal?.throwIfAborted();
   await prepared.requireSameMap();
   const target = await prepared.target.open({
-    ...(signal && { signal }),
+    signal,
     onWait: () => onEvent({ type: "reader-wait", target: prepared.target.path }),
     onEmptied: () => onEvent({ type: "emptied", target: prepared.target.path }),
   });

@@ -45,7 +45,7 @@ const FIFO_POLL_MS = 100;
 
 /** Checks a FIFO. @throws {TargetError} If it cannot be written, or a stream will not do. */
 export function checkFifo(path: string, options: PreflightOptions): CheckedTarget {
-  requireOrderWillDo(path, options);
+  refuseRandomAccess(path, options);
   return new CheckedStream(path, { kind: "fifo", fd: tryOpenFifo(path), hasStorage: false });
 }
 
@@ -55,7 +55,7 @@ export function checkFifo(path: string, options: PreflightOptions): CheckedTarge
  * @throws {TargetError} If it is a terminal or cannot be written, or if a stream will not do.
  */
 export function checkCharDevice(path: string, options: PreflightOptions): CheckedTarget {
-  requireOrderWillDo(path, options);
+  refuseRandomAccess(path, options);
   let fd: number;
   try {
     fd = openFd(path, OpenFlag.O_WRONLY | OpenFlag.O_NOCTTY | OpenFlag.O_NONBLOCK);
@@ -79,7 +79,7 @@ export function checkCharDevice(path: string, options: PreflightOptions): Checke
  *   stream will not do.
  */
 export function checkStdout(options: PreflightOptions): CheckedTarget {
-  requireOrderWillDo(STDOUT_NAME, options);
+  refuseRandomAccess(STDOUT_NAME, options);
   let info: FileStatus;
   try {
     info = statFd(STDOUT_FD);
@@ -121,11 +121,11 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
     hasStorage: info.isFile || device !== undefined,
     warnings: device?.warnings ?? warnings,
     content: device?.content ?? null,
-    ...(device && { claim: device }),
+    claim: device,
   });
 }
 
-function requireOrderWillDo(path: string, { needsRandomAccess }: PreflightOptions): void {
+function refuseRandomAccess(path: string, { needsRandomAccess }: PreflightOptions): void {
   if (!needsRandomAccess) return;
   throw refusal(path, "it takes bytes in order only, this needs a file or block device");
 }
@@ -190,7 +190,7 @@ class CheckedStream implements CheckedTarget {
       hasStorage: boolean;
       warnings?: readonly string[];
       content?: string | null;
-      claim?: Disposable;
+      claim?: Disposable | undefined;
     },
   ) {
     this.path = path;

@@ -102,7 +102,7 @@ export interface Target {
 /** How a checked target is opened. */
 export interface OpenOptions {
   /** Ends the wait for a FIFO's reader, or a long allocation; its reason is thrown. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called once if opening has to wait for a reader of a FIFO. */
   readonly onWait?: () => void;
   /** Called once a file's old content is gone, which may be long before opening is complete. */

@@ -5,9 +5,15 @@
  * @module
  */
 
-import { fromFirstGood, inFile, openChunkFile, unreadable } from "../chunk/chunk_file.ts";
-import { type ChunkRef, seqFields } from "../chunk/chunk_ref.ts";
-import { ChunkCorruptError, ChunkMissingError, isChunkFault } from "../errors.ts";
+import {
+  corruptChunk,
+  fromFirstGood,
+  missingChunk,
+  openChunkFile,
+  unreadable,
+} from "../chunk/chunk_file.ts";
+import type { ChunkRef } from "../chunk/chunk_ref.ts";
+import { isChunkFault } from "../errors.ts";
 import { releaseFd } from "../linux/files.ts";
 import { CHUNK_HEADER_BYTES } from "../store/layout.ts";
 import { statFd } from "../linux/file_status.ts";
@@ -59,18 +65,10 @@ function chunkFileBytes(dir: string, chunk: ChunkRef): number {
   try {
     const { isFile, size: bytes } = statFd(fd);
     // A directory has a size too, on some file systems a plausible one for a chunk file.
-    if (!isFile) {
-      throw new ChunkMissingError(
-        `Cannot read chunk "${chunk.id}": ${quote(path)} is not a regular file`,
-        { chunkId: chunk.id, ...seqFields(chunk), path },
-      );
-    }
+    if (!isFile) throw missingChunk(chunk, { path, why: `${quote(path)} is not a regular file` });
     if (bytes > CHUNK_HEADER_BYTES && bytes <= encoding.maxFileBytes) return bytes;
-    throw new ChunkCorruptError(
-      `Cannot use chunk "${chunk.id}": its file has ${bytes} bytes; ` +
-        `no valid chunk file has that size${inFile(path)}`,
-      { chunkId: chunk.id, ...seqFields(chunk), path, reason: "size" },
-    );
+    const detail = `its file has ${bytes} bytes; no valid chunk file has that size`;
+    throw corruptChunk(chunk, { path, reason: "size", detail });
   } catch (error) {
     throw unreadable(path, chunk, error);
   } finally {
