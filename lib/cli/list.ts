@@ -40,6 +40,7 @@ import { ExitCode } from "./exit_code.ts";
 import { formatLocalIso } from "./format.ts";
 import { renderJsonLine } from "./json_line.ts";
 import { renderRevisions } from "./list_table.ts";
+import type { Reporter } from "./reporter.ts";
 
 /** What is to be listed. */
 export interface ListRequest {
@@ -55,21 +56,9 @@ export interface ListRequest {
 export interface ListOutput {
   /** Writes to standard output. Returns `false` once nobody reads it any more; may throw. */
   readonly write: (text: string) => Promise<boolean>;
-  /** Warns; the text comes without the tool's name. */
-  readonly warn: (text: string) => void;
-  /** Says why there is no list. */
-  readonly fail: (text: string) => void;
-  /**
-   * Called when something begins that may take a while; `counts` returns how many revisions are
-   * done, of how many.
-   */
-  readonly onStep?: (text: string, counts?: () => { done: number; total: number }) => void;
-  /** Called when it has ended. */
-  readonly onStepEnd?: () => void;
-  /** Whether standard output is a terminal, whose width the table must fit. */
-  readonly isTerminal: boolean;
-  /** Width of that terminal. */
-  readonly columns: number;
+  readonly reporter: Pick<Reporter, "step" | "stop" | "warn" | "fail">;
+  /** Width that a table must fit; `undefined` if standard output is not a terminal. */
+  readonly columns: number | undefined;
 }
 
 /**
@@ -89,9 +78,10 @@ export interface ListOutput {
  */
 export async function list(request: ListRequest, output: ListOutput): Promise<ExitCode> {
   const { dir, spec, json } = request;
+  const { reporter, columns } = output;
   const parsedSpec = spec === undefined ? undefined : parseRevisionSpec(spec);
   const slices = new Slices();
-  output.onStep?.("Reading metadata");
+  reporter.step("Reading metadata");
   const catalog = await slices.run(readCatalogSteps(dir)).catch((error) => {
     throw withHint(error, dir);
   });
@@ -108,10 +98,14 @@ export async function list(request: ListRequest, output: ListOutput): Promise<Ex
   const { entries } = resolved;
 
   const revisions: ListedRevision[] = [];
-  const counts = () => ({ done: revisions.length, total: entries.length });
+  const counts = () => ({
+    doneBytes: revisions.length,
+    totalBytes: entries.length,
+    unit: "revision",
+  });
   // On a terminal, the lines of JSON themselves show the progress.
-  if (json && output.isTerminal) output.onStepEnd?.();
-  else output.onStep?.("Reading revision maps", counts);
+  if (json && columns !== undefined) reporter.stop();
+  else reporter.step("Reading revision maps", { counts });
   const printer = new Printer(output);
   const reader = new MapFactsReader();
   for (const entry of entries) {
@@ -126,17 +120,16 @@ export async function list(request: ListRequest, output: ListOutput): Promise<Ex
       }
     }
   } else if (revisions.length > 0) {
-    const maxCells = output.isTerminal ? output.columns : undefined;
-    const lines = await slices.run(renderRevisions(revisions, maxCells));
-    output.onStepEnd?.();
+    const lines = await slices.run(renderRevisions(revisions, columns));
+    reporter.stop();
     for (const line of lines) if (!await printer.add(`${line}\n`)) return printer.code;
   }
-  output.onStepEnd?.();
+  reporter.stop();
   if (!await printer.flush()) return printer.code;
-  for (const { state, reason } of revisions) if (state === "bad-map") output.warn(reason ?? "");
-  for (const { name, reason } of skipped) output.warn(`skipped ${quote(name, 255)}: ${reason}`);
-  for (const line of warningsAboutOrder(resolved)) output.warn(line);
-  if (catalog.revisions.length === 0) output.warn(`there are no revisions in ${quote(dir)}`);
+  for (const { state, reason } of revisions) if (state === "bad-map") reporter.warn(reason ?? "");
+  for (const { name, reason } of skipped) reporter.warn(`skipped ${quote(name, 255)}: ${reason}`);
+  for (const line of warningsAboutOrder(resolved)) reporter.warn(line);
+  if (catalog.revisions.length === 0) reporter.warn(`there are no revisions in ${quote(dir)}`);
   return ExitCode.COMPLETE;
 }
 
@@ -180,8 +173,7 @@ class Printer {
     try {
       return text === "" || await this.#output.write(text);
     } catch (error) {
-      this.#output.onStepEnd?.();
-      this.#output.fail(`Cannot write standard output: ${reasonOf(error)}`);
+      this.#output.reporter.fail(`Cannot write standard output: ${reasonOf(error)}`);
       this.code = ExitCode.FAILURE;
       return false;
     } finally {

@@ -7,7 +7,6 @@
  * @module
  */
 
-import { printable } from "../wording.ts";
 import { type CommandOf, defineCommand } from "./command.ts";
 import type { ExitCode } from "./exit_code.ts";
 import { flag, optional, required } from "./option.ts";
@@ -48,7 +47,6 @@ export const LIST = defineCommand({
 async function runList(command: ListCommand, tool: string, write: Sink): Promise<ExitCode> {
   // Loaded only now: a restore must not wait for what it does not need.
   const { list } = await import("./list.ts");
-  const columns = stdoutColumns();
   const display = stderrDisplay();
   using reporter = new ProgressReporter({ tool, write, display, quiet: false, delayMs: UNTOLD_MS });
   const onStatus = () => reporter.status();
@@ -56,21 +54,8 @@ async function runList(command: ListCommand, tool: string, write: Sink): Promise
   try {
     return await list(command, {
       write: (text) => writeAll(Deno.stdout, text),
-      warn: (text) => reporter.warn(text),
-      fail: (text) => write(`${tool}: ${printable(text)}\n`),
-      onStep(text, counts) {
-        reporter.step(text, {
-          ...counts && {
-            counts: () => {
-              const { done, total } = counts();
-              return { doneBytes: done, totalBytes: total, unit: "revision" };
-            },
-          },
-        });
-      },
-      onStepEnd: () => reporter.stop(),
-      isTerminal: columns !== undefined,
-      columns: columns ?? 0,
+      reporter,
+      columns: stdoutColumns(),
     });
   } finally {
     Deno.removeSignalListener("SIGUSR1", onStatus);

@@ -70,11 +70,13 @@ async function run(
   const steps: string[] = [];
   const code = await list({ dir, spec: options.spec, json: options.json ?? false }, {
     write: options.write ?? ((text) => Promise.resolve(written.push(text) > 0)),
-    onStep: (text) => void steps.push(text),
-    warn: (text) => void warnings.push(text),
-    fail: (text) => void failures.push(text),
-    isTerminal: options.columns !== undefined,
-    columns: options.columns ?? 10,
+    reporter: {
+      step: (text) => void steps.push(text),
+      stop: () => {},
+      warn: (text) => void warnings.push(text),
+      fail: (text) => void failures.push(String(text)),
+    },
+    columns: options.columns,
   });
   const stdout = written.join("");
   return { code, lines: stdout.trimEnd().split("\n"), stdout, warnings, failures, steps };
