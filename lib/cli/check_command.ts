@@ -34,7 +34,7 @@ import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { candidateLines } from "./failure.ts";
 import { formatBytes, formatCount, formatDuration, formatQuantity, formatRate } from "./format.ts";
 import { atLeastOne, flag, valued } from "./option.ts";
-import { BadChunkWarnings, type Reporter } from "./reporter.ts";
+import { BadChunkWarnings, reportCommonEvent, type Reporter } from "./reporter.ts";
 import {
   defaultThreads,
   LOCK_TIMEOUT,
@@ -43,7 +43,7 @@ import {
   REVISION_SPEC,
   THREADS,
 } from "./shared_options.ts";
-import { stdoutColumns, writeAll } from "./terminal.ts";
+import { type Sink, stdoutColumns, writeAll } from "./terminal.ts";
 
 const ARGUMENTS = {
   revisions: atLeastOne({
@@ -93,10 +93,10 @@ export const CHECK = defineCommand({
   run: runCheck,
 });
 
-async function runCheck(command: CheckCommand, tool: string): Promise<ExitCode> {
+async function runCheck(command: CheckCommand, tool: string, write: Sink): Promise<ExitCode> {
   // Loaded only now: a restore must not wait for what it does not need.
   const { check } = await import("../check/check.ts");
-  using run = beginRun(tool, command);
+  using run = beginRun(tool, command, write);
   const { reporter, signal } = run;
   const { kind, quiet: _quiet, json, ...asked } = command;
   const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
@@ -182,13 +182,6 @@ function tell(
   event: CheckEvent,
 ): void {
   switch (event.type) {
-    case "locking":
-      return reporter.step("Obtaining purge lock", {
-        name: "lock",
-        fields: { basedir: event.basedir },
-      });
-    case "lock-wait":
-      return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
     case "reading-maps":
       return event.purpose === "chunks"
         ? reporter.step("Loading revision maps", { name: "read-map", counts: event.progress })
@@ -202,10 +195,8 @@ function tell(
       return trackCheck(reporter, event);
     case "bad-chunk":
       return warnings.badChunks.tell(event.detail);
-    case "notice":
-      return reporter.message(event.text);
-    case "warning":
-      return reporter.warn(event.text);
+    default:
+      return reportCommonEvent(reporter, event);
   }
 }
 

@@ -12,7 +12,7 @@ import { JsonReporter } from "./json_reporter.ts";
 import { processStart } from "./process_start.ts";
 import { ProgressReporter } from "./progress.ts";
 import type { Reporter } from "./reporter.ts";
-import { openSink, type Sink, stderrDisplay } from "./terminal.ts";
+import { type Sink, stderrDisplay } from "./terminal.ts";
 
 /** Version of both tools, such as "1.2.3". */
 export const VERSION: string = config.version;
@@ -24,15 +24,11 @@ export interface CommandRun extends Disposable {
   readonly signal: AbortSignal;
 }
 
-/**
- * Begins to handle signals and to report.
- *
- * @param write Takes what is printed; default: standard error.
- */
+/** Begins to handle signals and to report. @param write Prints to standard error. */
 export function beginRun(
   tool: string,
   how: { quiet: boolean; json: boolean },
-  write: Sink = openSink(),
+  write: Sink,
 ): CommandRun {
   const { quiet, json } = how;
   raiseDescriptorLimit();

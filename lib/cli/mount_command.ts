@@ -17,6 +17,7 @@ import { formatQuantity } from "./format.ts";
 import { FORCE_MS, listOf, MountEnding, ParentWatch } from "./mount_ending.ts";
 import { optional, parseText, parseWhole, repeated, required, valued } from "./option.ts";
 import { ProgressReporter } from "./progress.ts";
+import { reportCommonEvent } from "./reporter.ts";
 import { defaultThreads, LOCK_TIMEOUT, THREADS, VERIFY } from "./shared_options.ts";
 import { type Sink, stderrDisplay } from "./terminal.ts";
 import { runTool } from "./tool.ts";
@@ -192,10 +193,6 @@ async function runMount(command: MountCommand, tool: string, write: Sink): Promi
 
 function showEvent(reporter: ProgressReporter, event: MountEvent): void {
   switch (event.type) {
-    case "locking":
-      return reporter.step("Obtaining purge lock");
-    case "lock-wait":
-      return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
     case "mounting":
       return reporter.step("Mounting");
     case "lingering":
@@ -203,9 +200,7 @@ function showEvent(reporter: ProgressReporter, event: MountEvent): void {
         `unmounted here, but still in use by ${listOf(event.keepers)}: it is served, and the ` +
           "purge lock is held, until they end; a signal ends it all the same",
       );
-    case "notice":
-      return reporter.message(event.text);
-    case "warning":
-      return reporter.warn(event.text);
+    default:
+      return reportCommonEvent(reporter, event);
   }
 }

@@ -9,6 +9,7 @@
  * @module
  */
 
+import type { LockEvent } from "../store/purge_lock.ts";
 import type { ProgressCounts } from "./activity.ts";
 import { formatQuantity } from "./format.ts";
 import type { JsonFields } from "./json_line.ts";
@@ -88,6 +89,25 @@ export interface Reporter extends Disposable {
 
   /** Ends the current step, if there is one. */
   stop(): void;
+}
+
+/** Reports what restores, checks and mounts have in common. */
+export function reportCommonEvent(
+  reporter: Reporter,
+  event: LockEvent | { readonly type: "notice"; readonly text: string },
+): void {
+  switch (event.type) {
+    case "locking": {
+      const { basedir } = event;
+      return reporter.step("Obtaining purge lock", { name: "lock", fields: { basedir } });
+    }
+    case "lock-wait":
+      return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
+    case "notice":
+      return reporter.message(event.text);
+    case "warning":
+      return reporter.warn(event.text);
+  }
 }
 
 const TOLD_MAX = 10;

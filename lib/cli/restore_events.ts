@@ -10,7 +10,7 @@ import { nameTarget } from "../target/wording.ts";
 import { quote } from "../wording.ts";
 import { formatBytes, formatQuantity } from "./format.ts";
 import type { TouchedTarget } from "./failure.ts";
-import { BadChunkWarnings, type Reporter } from "./reporter.ts";
+import { BadChunkWarnings, reportCommonEvent, type Reporter } from "./reporter.ts";
 
 /** Passes events on to a reporter, and keeps what is needed at the end. */
 export class RestoreEventReporter {
@@ -32,14 +32,10 @@ export class RestoreEventReporter {
     switch (event.type) {
       case "locking": {
         const { basedir } = event;
-        const ofWhich = this.#locks++ === 0 ? "" : ` of ${quote(basedir)}`;
-        return reporter.step(`Obtaining purge lock${ofWhich}`, {
-          name: "lock",
-          fields: { basedir },
-        });
+        if (this.#locks++ === 0) return reportCommonEvent(reporter, event);
+        const text = `Obtaining purge lock of ${quote(basedir)}`;
+        return reporter.step(text, { name: "lock", fields: { basedir } });
       }
-      case "lock-wait":
-        return reporter.warn(`waiting for the purge lock, which is held by ${event.holder}`);
       case "reading-map":
         return reporter.step("Loading revision map", { name: "read-map", counts: event.progress });
       case "planning":
@@ -72,10 +68,8 @@ export class RestoreEventReporter {
         return reporter.step("Flushing", { name: "flush" });
       case "bad-chunk":
         return this.#badChunks.tell(event.detail);
-      case "notice":
-        return reporter.message(event.text);
-      case "warning":
-        return reporter.warn(event.text);
+      default:
+        return reportCommonEvent(reporter, event);
     }
   }
 
