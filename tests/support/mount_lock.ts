@@ -8,6 +8,12 @@
 /** A file that is there wherever FUSE is; only its lock matters. */
 const LOCK_FILE = "/dev/fuse";
 
+/**
+ * Locked while waiting for the other: flock(2) is not fair, so whoever wants to be alone would wait
+ * until nobody happens to share the lock.
+ */
+const QUEUE_FILE = new URL(import.meta.url);
+
 let held: { readonly isAlone: boolean; readonly file: Deno.FsFile; users: number } | null = null;
 
 /**
@@ -23,6 +29,8 @@ export function lockMounts(mode: "shared" | "alone"): Disposable {
     } catch {
       return { [Symbol.dispose]() {} };
     }
+    using queue = Deno.openSync(QUEUE_FILE, { read: true });
+    queue.lockSync(true);
     file.lockSync(isAlone);
     held = { isAlone, file, users: 0 };
   }
