@@ -4,8 +4,8 @@
  * A thread of the runtime's pool waits until there are requests, then this thread receives them one
  * by one (`fuse_session_receive_buf`) and has each processed (`fuse_session_process_buf`, by
  * `dispatcher.ts`), in which the callbacks run. The device is nonblocking, so one change of threads
- * serves all requests that the kernel has made meanwhile: it asks for 4 MiB of a file by four. When
- * each was waited for by itself, a sequential read took a tenth more time.
+ * serves all requests that the kernel has made meanwhile: it asks for 4 MiB of a file in four
+ * requests. Waiting for each separately made a sequential read take a tenth longer.
  *
  * @module
  */

@@ -60,7 +60,7 @@ export interface FuseSession {
    */
   unmount(): Promise<{ busy: boolean }>;
   /**
-   * Takes the mount away from its path even if it is busy. Open files work on until `closed`
+   * Takes the mount away from its path even if it is busy. Open files keep working until `closed`
    * settles or this process ends (then ENOTCONN).
    *
    * @throws {OsError | MountError} If the system refuses.

@@ -1,12 +1,10 @@
 /**
- * Serves a backup directory's revisions as image files. Read this file first.
+ * Serves a backup directory's revisions as image files: checks (`preflight.ts`), purge lock,
+ * session, and what happens at the end. Read this file first.
  *
- * 1. this file: purge lock, session, what happens at the end; `preflight.ts`: checks;
- * 2. `lib/deno_fuse/`: kernel request -> typed operation;
- * 3. `filesystem.ts`: which file, may it be done; `revision_directory.ts`: which revisions there
- *    are;
- * 4. `lib/image_access/image_access.ts`: the bytes of the images;
- * 5. `lib/deno_fuse/reply.ts`: the answer.
+ * `lib/deno_fuse/` turns the kernel's requests into calls of `filesystem.ts`, which knows what is
+ * allowed on which file; `revision_directory.ts` knows which revisions there are, and
+ * `lib/image_access/image_access.ts` the bytes of their images.
  *
  * Reads the backup directory, and writes changes to the spill directory when memory runs out. It
  * neither prints nor exits.

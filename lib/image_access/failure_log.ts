@@ -53,18 +53,18 @@ export class FailureLog {
     this.#now = now;
   }
 
-  /** Reports a failed read, unless that was done lately. */
+  /** Reports a failed read, unless that was done recently. */
   reportRead(part: ImagePart, error: unknown): void {
     this.#reportRead(cannotRead(part), error);
   }
 
-  /** Reports that a revision's map cannot be read, unless that was done lately. */
+  /** Reports that a revision's map cannot be read, unless that was done recently. */
   reportRevision(revision: string, error: unknown): void {
     this.#reportRead(cannotReadRevision(revision), error);
   }
 
   /**
-   * Reports a failed write, unless that was done lately, or it failed because of a read that was
+   * Reports a failed write, unless that was done recently, or it failed because of a read that was
    * reported.
    */
   reportWrite(part: ImagePart, error: unknown): void {
@@ -91,7 +91,7 @@ export class FailureLog {
   }
 
   /**
-   * Reports any failure, unless that was done lately.
+   * Reports any failure, unless that was done recently.
    *
    * @param what What could not be done, such as `Cannot read …`.
    */

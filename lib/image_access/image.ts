@@ -77,7 +77,7 @@ export class Image implements BaseImage, MapUser {
    * that map.
    *
    * @throws {RevisionError} If the map cannot be read, or is being written for too long to wait.
-   * @throws {MapChangedError} If the file is not the one any more that the image stands for.
+   * @throws {MapChangedError} If the file is no longer the one that the image stands for.
    */
   open(): OpenImage | Promise<OpenImage> {
     this.#openCount++;

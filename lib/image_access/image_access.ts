@@ -2,10 +2,9 @@
  * Random access to the images of a backup directory: for whoever reads and writes them piece by
  * piece, such as a mount. Read this file first.
  *
- * 1. `image.ts`: which chunks a read or write needs; `image_map.ts`: the revision map;
- * 2. `overlay.ts`, `dirty_chunks.ts`: the chunks that were written to;
- * 3. `lib/pages/page_cache.ts`: decoded chunks in memory;
- * 4. `lib/pages/chunk_loader.ts`, `worker.ts`: chunk file -> decoded -> verified, in workers.
+ * `image.ts` finds out which chunks a read or write needs, by the revision map (`image_map.ts`).
+ * Chunks that were written to are in `overlay.ts` and `dirty_chunks.ts`; the others come decoded
+ * from `lib/pages/page_cache.ts`.
  *
  * Knows nothing of file systems, sockets or the purge lock, which the caller must hold.
  *

@@ -22,7 +22,7 @@ import { quote } from "../wording.ts";
 import type { FailureLog } from "./failure_log.ts";
 import { type MapAccess, readWholeMap } from "./whole_map.ts";
 
-/** The map's file is not the one any more that an image stands for. */
+/** The map's file is no longer the one that an image stands for. */
 export class MapChangedError extends Error {}
 
 /** How maps are read and kept. */
@@ -46,7 +46,7 @@ export interface MapUser {
 }
 
 /** A revision map that need not be in memory. */
-export class ImageMap implements MapHolder {
+export class ImageMap {
   readonly #path: string;
   readonly #user: MapUser;
   readonly #services: MapServices;
@@ -115,7 +115,7 @@ export class ImageMap implements MapHolder {
    * Reads the map, once for all who wait for it.
    *
    * @throws {RevisionError} If it cannot be read, or is being written for too long to wait.
-   * @throws {MapChangedError} If the file is not the one any more that this map stands for.
+   * @throws {MapChangedError} If the file is no longer the one that this map stands for.
    */
   read(): Promise<RevisionMap> {
     return this.#reading ??= this.#read().finally(() => this.#reading = null);
@@ -176,11 +176,7 @@ export class ImageMap implements MapHolder {
   }
 }
 
-/** The owner of a map that can be dropped. */
-export interface MapHolder {
-  /** Drops the map; it is read again when it is needed. */
-  drop(): void;
-}
+type MapHolder = Pick<ImageMap, "drop">;
 
 /**
  * The maps of images that nobody has open, bounded in bytes.

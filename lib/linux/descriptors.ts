@@ -1,5 +1,5 @@
 /**
- * What kind of descriptor one is, how it was opened, and waiting for it.
+ * Descriptors: how one was opened, whether it is a terminal, and waiting until it is ready.
  *
  * @module
  */
