@@ -59,7 +59,7 @@ interface Suspect {
   readonly places: DamagedPlace[];
 }
 
-/** Number of bad chunks of which more than the id is kept. */
+/** Number of bad chunks whose details are kept. */
 const SUSPECTS_MAX = 50_000;
 
 /** Most places that are kept. */
@@ -73,7 +73,7 @@ export class DamageFinder {
   readonly #suspects: Suspect[] = [];
   /** Length of short chunks, by number. Seqs that need no more than that are not damaged. */
   readonly #shortBytes = new Map<number, number>();
-  /** Chunks of which some image lacks bytes, by number. */
+  /** Chunks that do not have all the bytes that some image needs, by number. */
   readonly #missed = new BitSet();
   #places = 0;
 
@@ -86,12 +86,12 @@ export class DamageFinder {
     return this.#ids.size;
   }
 
-  /** Number of chunks of which some image lacks bytes, as far as places were looked up. */
+  /** Number of chunks that lack bytes some image needs, among those whose places were looked up. */
   get damagedCount(): number {
     return this.#missed.count;
   }
 
-  /** Number of chunks that are bad wherever they stand: at least so many are damaged. */
+  /** Number of chunks that are bad for any image: at least so many are damaged. */
   get badCount(): number {
     return this.#ids.size - this.#shortBytes.size;
   }

@@ -52,8 +52,7 @@ export interface BadChunkEvent {
 const RANGES_MAX = 100_000;
 
 /** Neighbouring seqs of a chunk. */
-interface Run {
-  readonly note: BadChunkNote;
+interface Run extends Pick<BadChunkNote, "chunkId" | "reason" | "detail"> {
   readonly firstSeq: number;
   endSeq: number;
 }
@@ -76,7 +75,7 @@ export class DamageCollector {
     this.#bad = new Uint32Array(Math.ceil((endSeq - firstSeq) / 32));
   }
 
-  /** Returns a function that takes workers' notes, and tells of each bad chunk once. */
+  /** Returns a function that takes workers' notes, and reports each bad chunk once. */
   listener(onEvent: (event: BadChunkEvent) => void): (note: Note) => void {
     return (note) => {
       if (note.type !== "bad-chunk") return;
@@ -112,13 +111,12 @@ export class DamageCollector {
     for (const run of this.#runs.toSorted((a, b) => a.firstSeq - b.firstSeq)) {
       const last = runs.at(-1);
       // A stream reports neighbours one by one.
-      if (last && last.endSeq === run.firstSeq && last.note.chunkId === run.note.chunkId) {
+      if (last && last.endSeq === run.firstSeq && last.chunkId === run.chunkId) {
         last.endSeq = run.endSeq;
       } else runs.push({ ...run });
     }
     return {
-      badRanges: runs.map(({ note, firstSeq, endSeq }) => {
-        const { chunkId, reason, detail } = note;
+      badRanges: runs.map(({ chunkId, reason, detail, firstSeq, endSeq }) => {
         const offset = partOfSeq(this.#extent, firstSeq).imageOffset;
         const last = partOfSeq(this.#extent, endSeq - 1);
         const length = last.imageOffset + last.length - offset;
@@ -130,7 +128,7 @@ export class DamageCollector {
     };
   }
 
-  /** Adds neighbouring seqs, without those that are known. */
+  /** Adds neighbouring seqs, except those that are known. */
   #addRun(note: BadChunkNote, firstSeq: number, endSeq: number): void {
     let start = firstSeq;
     for (let seq = firstSeq; seq < endSeq; seq++) {
@@ -150,11 +148,10 @@ export class DamageCollector {
     if (firstSeq >= endSeq) return;
     const first = partOfSeq(this.#extent, firstSeq), last = partOfSeq(this.#extent, endSeq - 1);
     this.#bytes += last.imageOffset + last.length - first.imageOffset;
-    // The note's runs may take a lot of memory, and are not needed any more.
-    const kept = { ...note, runs: NO_RUNS };
-    if (this.#runs.length < RANGES_MAX) this.#runs.push({ note: kept, firstSeq, endSeq });
-    else this.#droppedRuns++;
+    // Without the note's runs, which may take a lot of memory.
+    const { chunkId, reason, detail } = note;
+    if (this.#runs.length < RANGES_MAX) {
+      this.#runs.push({ chunkId, reason, detail, firstSeq, endSeq });
+    } else this.#droppedRuns++;
   }
 }
-
-const NO_RUNS = new Uint32Array(0);

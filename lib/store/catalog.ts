@@ -209,8 +209,8 @@ export class CatalogReader {
   }
 }
 
-/** Whether reading failed because the file does not exist. */
-function isNotThere(error: unknown): boolean {
+/** Whether reading metadata or a map failed because the file does not exist. */
+export function isNotThere(error: unknown): boolean {
   const cause = error instanceof RevisionError ? error.cause : error;
   return cause instanceof Deno.errors.NotFound ||
     cause instanceof OsError && cause.errno === Errno.ENOENT;

@@ -5,9 +5,9 @@
  * @module
  */
 
-import { OsError, RevisionError } from "../errors.ts";
+import { RevisionError } from "../errors.ts";
 import type { Steps } from "../slices.ts";
-import { type CatalogEntry, whyUnusable } from "./catalog.ts";
+import { type CatalogEntry, isNotThere, whyUnusable } from "./catalog.ts";
 import { ChunkIdSet } from "./chunk_id_set.ts";
 import { ZeroTest } from "./chunk_ids.ts";
 import { CHUNK_BYTES, CHUNK_ID_WORDS } from "./layout.ts";
@@ -87,9 +87,7 @@ export function* listRevision(entry: CatalogEntry, reader: MapFactsReader): Step
     return { entry, state: "usable", reason: null, facts };
   } catch (error) {
     if (!(error instanceof RevisionError)) throw error;
-    const { cause } = error;
-    const isGone = cause instanceof Deno.errors.NotFound ||
-      (cause instanceof OsError && cause.errnoName === "ENOENT");
-    return { entry, state: isGone ? "gone" : "bad-map", reason: error.message, facts: null };
+    const state = isNotThere(error) ? "gone" : "bad-map";
+    return { entry, state, reason: error.message, facts: null };
   }
 }

@@ -63,7 +63,7 @@ export interface ReadMapOptions {
  * Reads and checks a revision map. Blocks the thread: about 0.1 s for a map of 47 MB (4 TiB).
  *
  * @param path A regular file.
- * @throws {RevisionError} If the file cannot be read, changes meanwhile, or is no valid map.
+ * @throws {RevisionError} If the file cannot be read, changes meanwhile, or is not a valid map.
  */
 export function readRevisionMap(path: string, options: ReadMapOptions = {}): StoredRevisionMap {
   return runSteps(readMapSteps(path, options));
