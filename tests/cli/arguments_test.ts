@@ -147,7 +147,7 @@ Deno.test("parseExtractArguments() takes the last of an option given twice, but 
   });
 });
 
-Deno.test("parseExtractArguments() refuses bad values of each option that takes one, by its name", () => {
+Deno.test("parseExtractArguments() refuses bad values of each option that takes one, and names the option", () => {
   const bad: Readonly<Record<string, readonly string[]>> = {
     "revision": [""],
     "threads": ["", "256", "x"],
@@ -365,7 +365,7 @@ Deno.test("parseExtractArguments() knows the choices that the option table state
   }
 });
 
-Deno.test("parseExtractArguments() reads lock timeouts to the millisecond, never a wait as none", () => {
+Deno.test("parseExtractArguments() reads lock timeouts to the millisecond, and never rounds one to 0", () => {
   const cases: [string, number][] = [
     ["0", 0],
     ["0.0", 0],
@@ -471,7 +471,7 @@ Deno.test("parseExtractArguments() escapes control characters of what it quotes"
   }
 });
 
-Deno.test("parseExtractArguments() lets the first of --help, --version and a mistake win", () => {
+Deno.test("parseExtractArguments() heeds the first of --help, --version and a mistake", () => {
   const kind = (...args: string[]) => parseExtractArguments(args).kind;
   for (const flag of ["--help", "-h", "-qh"]) assertEquals(kind(flag), "help");
   for (const flag of ["--version", "-V"]) assertEquals(kind(flag), "version");

@@ -24,7 +24,7 @@ function assertRefused(parse: (text: string) => unknown, option: string, texts: 
   }
 }
 
-Deno.test("parseByteRange() reads OFFSET:LENGTH, of which one may be missing", () => {
+Deno.test("parseByteRange() reads OFFSET:LENGTH, either of which may be missing", () => {
   const cases: [string, number, number | null][] = [
     ["0:1", 0, 1],
     ["512:4096", 512, 4096],

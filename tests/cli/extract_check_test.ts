@@ -163,7 +163,7 @@ Deno.test("check --json prints an object for each damaged range, and its report 
   });
 });
 
-Deno.test("check does not speak of damage that touches none of the revisions", async () => {
+Deno.test("check does not report damage that affects none of the revisions", async () => {
   await store.withDamage(chunkFile(store.basedir, ownId), corrupt, async () => {
     assertSuccess(await extract(["check", store.revision.path]));
   });
@@ -182,7 +182,7 @@ Deno.test("check finds a chunk that is too short for one of its places, and only
   Deno.removeSync(`${path}.rev`);
 });
 
-Deno.test("check says of a revision without chunks that it is zeros", async () => {
+Deno.test("check says that a revision without chunks is all zeros", async () => {
   const { path } = store.add("Zeros", ["absent", "absent"]);
   for (const args of [[path], ["--sample=1", path]]) {
     const { code, stderr } = await extract(["check", ...args]);
@@ -208,7 +208,7 @@ Deno.test("check --sample checks that share of the chunks, at least one", async 
   assert(!stderr.includes("ntact"), stderr);
 });
 
-Deno.test("check of two backup directories tells them apart", async () => {
+Deno.test("check of two backup directories names the directory of each finding", async () => {
   using other = new SampleStore();
   Deno.removeSync(other.chunkFileAt(Seq.UNALIGNED_ZEROS));
   const { code, stdout } = await extract(["check", "--json", store.basedir, other.revision.path]);
@@ -316,7 +316,7 @@ Deno.test("check goes on after an unreadable map, and names what is intact: exit
   }
 });
 
-Deno.test("check that is interrupted prints the damage that it has found", async () => {
+Deno.test("An interrupted check prints the damage that it has found", async () => {
   await store.withDamage(store.chunkFileAt(Seq.FIRST), () => {}, async () => {
     // A missing chunk takes no time, the first that is there minutes.
     const args = ["check", "-t1", "--bwlimit=10KiB", store.revision.path, `${store.basedir}/Other`];
@@ -342,7 +342,7 @@ Deno.test("check that is interrupted prints the damage that it has found", async
   });
 });
 
-Deno.test("check says nothing of a reader that has gone, and tells by its exit code what it found", async () => {
+Deno.test("check is silent about a reader that has gone; its exit code says what it found", async () => {
   await store.withDamage(store.chunkFileAt(Seq.FIRST), () => {}, async () => {
     for (const json of [[], ["--json"]]) {
       const options = { shell: '"$@" | true; exit ${PIPESTATUS[0]}' };
@@ -353,7 +353,7 @@ Deno.test("check says nothing of a reader that has gone, and tells by its exit c
   });
 });
 
-Deno.test("check heeds a signal while it reads maps, and SIGUSR1 tells how far it is", async () => {
+Deno.test("check obeys a signal while it reads maps, and SIGUSR1 prints its progress", async () => {
   using many = new SampleStore();
   // 30 maps of 10 MB: some seconds of reading.
   const ids = Array.from({ length: 200_000 }, (_, seq) => seq.toString(16).padStart(32, "1"));

@@ -218,7 +218,7 @@ Deno.test("A chunk that stands at many seqs is described by the first four and t
   });
 });
 
-Deno.test("A short chunk at a seq that is not the last is damage, at the last too if it lacks bytes", async (t) => {
+Deno.test("A short chunk is damage at any seq but the last, and there too if it lacks bytes", async (t) => {
   const short = 100_000;
   // The store's builder takes short chunks anywhere; the image's size says what is needed.
   const cases = [
@@ -251,7 +251,7 @@ Deno.test("A short chunk at a seq that is not the last is damage, at the last to
   }
 });
 
-Deno.test("A short chunk that fits the end and stands in the middle too is damage", async () => {
+Deno.test("A short chunk that fits the image's end but is also used in the middle is damage", async () => {
   const short = sampleBytes(52, 5000);
   const revision = store.add("ShortTwice", [short, short], { size: CHUNK_BYTES + 5000 });
   const outcome = await extract([revision.path, store.file("short-twice")]);
@@ -271,7 +271,7 @@ Deno.test("The all-zero chunk needs no file, and a damaged one does no harm", as
   }
 });
 
-Deno.test("--no-verify lets a wrong content pass, not a malformed stream or a short chunk", async () => {
+Deno.test("--no-verify accepts wrong content, but no malformed stream and no short chunk", async () => {
   const path = store.chunkFileAt(Seq.UNALIGNED_ZEROS);
   const swap: Damage = (to) => Deno.copyFileSync(store.chunkFileAt(Seq.FIRST), to);
   await store.withDamage(path, swap, async () => {

@@ -53,7 +53,7 @@ Deno.test("--dry-run says what would be read and written, and changes nothing", 
   assertEquals(snapshot(), before);
 });
 
-Deno.test("--dry-run foretells the numbers of the restore", async () => {
+Deno.test("--dry-run predicts the numbers of the restore", async () => {
   const target = store.file("foretold", new Uint8Array(store.image.length));
   const cases = [[], ["--range=3M:10M"], ["--sparse=never"], ["--base", "SampleRevision"]];
   for (const options of cases) {
@@ -75,14 +75,14 @@ Deno.test("--dry-run foretells the numbers of the restore", async () => {
   assertMatch(stderr, /: read at most .* from 4 files, write at most 21\.0 MiB \(6 chunks\)/);
 });
 
-Deno.test("--dry-run of a part says of what; of a diff that zeros are records", async () => {
+Deno.test("--dry-run says what a part is part of, and that zeros are records in a diff", async () => {
   const part = await extract(["-n", "--range=0:1MiB", store.revision.path, store.file("part")]);
   assertMatch(part.stderr, /^Would restore 1 MiB of 33\.0 MiB: read \S+ KiB from 1 file, /m);
   const diff = await extract(["-n", "--format=rbd-diff", store.revision.path]);
   assertMatch(diff.stderr, /; 12 MiB of zeros \(3 chunks\) as records without data$/m);
 });
 
-Deno.test("--dry-run looks for every chunk's file: exit 3 with the ranges, as the restore", async () => {
+Deno.test("--dry-run looks for every chunk file: exit 3 with the ranges, like the restore", async () => {
   const before = store.namesBeside();
   const { HOLES, LAST } = Seq;
   await store.withDamage(store.chunkFileAt(HOLES), () => {}, async () => {
@@ -116,7 +116,7 @@ Deno.test("--dry-run looks for every chunk's file: exit 3 with the ranges, as th
   assertEquals(store.namesBeside(), before);
 });
 
-Deno.test("--dry-run counts what other backup directories would lend", async () => {
+Deno.test("--dry-run counts the chunks that other backup directories would supply", async () => {
   using spare = new SampleStore();
   await store.withDamage(store.chunkFileAt(Seq.HOLES), () => {}, async () => {
     const args = ["-n", "--also", spare.basedir, store.revision.path, store.file("not-made")];
@@ -154,7 +154,7 @@ Deno.test("--dry-run refuses what the restore would refuse, with its exit code a
   }
 });
 
-Deno.test("--dry-run waits for no reader of a FIFO, and needs no report to be written", async () => {
+Deno.test("--dry-run does not wait for a FIFO's reader or write a report", async () => {
   const fifo = makeFifo(store.file("unread"));
   assertSuccess(await extract(["-n", store.revision.path, fifo]));
   const report = store.file("no-report");

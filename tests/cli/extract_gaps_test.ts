@@ -105,7 +105,7 @@ Deno.test("--on-error=zero leaves zeros for bad chunks in a file, and says where
   assertBytes(Deno.readFileSync(path), store.imageWithout(...LOST_SEQS));
 });
 
-Deno.test("--on-error=zero keeps the place of everything else in a pipe and in a diff", async () => {
+Deno.test("--on-error=zero leaves everything else in its place in a pipe and in a diff", async () => {
   await withGaps(async () => {
     const piped = await extract(["--on-error=zero", store.revision.path]);
     assertGaps(piped);
@@ -189,7 +189,7 @@ Deno.test("--report writes what was restored and each bad range as JSON, one obj
   for (const { detail } of badRanges) assertMatch(detail, /^Cannot (read|use) chunk "/);
 });
 
-Deno.test("--report of a complete restore lists nothing; the file of a killed one may be there", async () => {
+Deno.test("--report of a complete restore lists nothing; an empty file left by a killed one is fine", async () => {
   const report = store.file("empty-report", "");
   const args = ["-q", "--on-error=zero", "--report", report];
   assertSuccess(await extract([...args, store.revision.path, store.file("complete")]));
@@ -228,7 +228,7 @@ Deno.test("--report is refused before anything is written if it could not be wri
 
 testUnless(
   mountProblem(),
-  "A report that cannot be written is said, and no complete restore is a success without it",
+  "A report that cannot be written is reported, and even a complete restore then fails",
   async () => {
     using disk = new Mount("-t", "tmpfs", "-o", "size=64k", "tmpfs");
     Deno.writeFileSync(`${disk.path}/full`, new Uint8Array(65_536));
@@ -291,7 +291,7 @@ Deno.test("--also may be repeated: each bad chunk comes from the first that has 
   });
 });
 
-Deno.test("--also that is no backup directory is refused before anything is made: exit 10", async () => {
+Deno.test("--also with a path that is not a backup directory is refused before anything is created: exit 10", async () => {
   const before = store.namesBeside();
   for (const dir of [store.file("nowhere"), store.file("."), store.revision.path]) {
     const outcome = await extract(["--also", dir, store.revision.path, store.file("not-made")]);
@@ -302,7 +302,7 @@ Deno.test("--also that is no backup directory is refused before anything is made
 
 testUnless(
   programProblem("flock"),
-  "--also takes the purge lock of that directory too, and says which it waits for",
+  "--also takes that directory's purge lock as well, and says which lock it waits for",
   async () => {
     const lock = Deno.openSync(`${spare.basedir}/.purge`, { read: true, write: true });
     lock.lockSync(true);
@@ -319,7 +319,7 @@ testUnless(
   },
 );
 
-Deno.test("More than ten bad chunks are not all told while the restore goes on", async () => {
+Deno.test("Of more than ten bad chunks, only the first are named while the restore goes on", async () => {
   using other = new SampleStore();
   const chunks = Array.from({ length: 14 }, (_, seq) => new Uint8Array(CHUNK_BYTES).fill(seq + 1));
   const { path, ids } = other.add("Many", chunks);

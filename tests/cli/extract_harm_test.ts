@@ -76,7 +76,7 @@ Deno.test("A file of another backup directory is refused as a target, and untouc
   Deno.removeSync(fresh);
 });
 
-Deno.test("A report is written into no backup, and not to where messages go", async () => {
+Deno.test("A report is refused inside a backup and where messages go", async () => {
   const refused = async (report: string, state: string, shell?: string) => {
     const args = ["--on-error=zero", "--report", report, store.revision.path, store.file("image")];
     const outcome = await extract(args, shell === undefined ? {} : { shell, env: { R: report } });
@@ -104,7 +104,7 @@ Deno.test("A report is written into no backup, and not to where messages go", as
 
 testUnless(
   programProblem("python3"),
-  "A file with a virtual machine's locks on it is refused, and written with --force",
+  "A file locked by a virtual machine is refused, and written with --force",
   async () => {
     const path = store.file("running.img", "precious");
     // A read lock of an open file description, on one byte far behind the file's end, as qemu takes

@@ -202,7 +202,7 @@ async function json(args: readonly string[], options?: RunOptions): Promise<Outc
   return await extract(["--json", ...args], options);
 }
 
-Deno.test("--json tells a restore as documented, and the image goes where it should", async () => {
+Deno.test("--json reports a restore as documented, and the image goes where it should", async () => {
   const path = store.file("told");
   const outcome = await json(["-t3", "--also", store.basedir, store.revision.path, path]);
   assertEquals([outcome.code, outcome.stdout.length], [0, 0]);
@@ -257,7 +257,7 @@ Deno.test("--json tells a restore as documented, and the image goes where it sho
   ]);
 });
 
-Deno.test("--json tells all kinds of runs as documented", async () => {
+Deno.test("--json reports all kinds of runs as documented", async () => {
   const { path: revision } = store.revision;
   const target = store.file("kinds", store.image);
   const runs: [args: string[], steps: string[], summary?: string][] = [
@@ -282,7 +282,7 @@ Deno.test("--json tells all kinds of runs as documented", async () => {
   assertEquals(typesOf(lines), ["start", ...steps, "summary"]);
 });
 
-Deno.test("--json tells gaps in warnings and in the summary: exit 3", async () => {
+Deno.test("--json reports gaps in warnings and in the summary: exit 3", async () => {
   await store.withDamage(store.chunkFileAt(Seq.HOLES), () => {}, async () => {
     for (const dry of [[], ["-n"]]) {
       const args = [...dry, "--on-error=zero", store.revision.path, store.file("gaps")];
@@ -299,7 +299,7 @@ Deno.test("--json tells gaps in warnings and in the summary: exit 3", async () =
   });
 });
 
-Deno.test("--json tells every kind of failure with its exit code, even that of the arguments", async () => {
+Deno.test("--json reports every kind of failure with its exit code, including usage errors", async () => {
   const target = store.file("failed");
   const { path: revision } = store.revision;
   const failures: [args: string[], code: string, exitCode: number][] = [
@@ -324,7 +324,7 @@ Deno.test("--json tells every kind of failure with its exit code, even that of t
   assertEquals(assertDocumented(await json([revision, "/"])).at(-1)!.incompleteTarget, null);
 });
 
-Deno.test("--json tells what a bad chunk is and where it stands: exit 3", async () => {
+Deno.test("--json says which chunk is bad and where it belongs: exit 3", async () => {
   const cases: [string, (path: string) => void][] = [
     ["chunk-missing", () => {}],
     ["chunk-corrupt", (path) => Deno.writeTextFileSync(path, "x")],
@@ -349,7 +349,7 @@ Deno.test("--json tells what a bad chunk is and where it stands: exit 3", async 
   }
 });
 
-Deno.test("--json tells progress, answers SIGUSR1, and ends with an error when interrupted", async () => {
+Deno.test("--json reports progress, answers SIGUSR1, and ends with an error when interrupted", async () => {
   for (const quiet of [[], ["-q"]]) {
     const args = ["--json", ...quiet, "-t1", "--bwlimit=700KiB", store.revision.path, "/dev/null"];
     await using tool = startExtract(args);
@@ -369,7 +369,7 @@ Deno.test("--json with --quiet leaves start, warnings and the end", async () => 
   assertEquals(assertDocumented(outcome).map(({ type }) => type), ["start", "summary"]);
 });
 
-Deno.test("--json escapes what names and tags hold", async () => {
+Deno.test("--json escapes names and tags", async () => {
   const evil = "x\x1b[2J\n\u202e\u0085y";
   const tags = ['"\\e[31m\\u2028"'];
   for (const name of ["Hostile1", "Hostile2"]) {

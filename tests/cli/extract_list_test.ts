@@ -60,7 +60,7 @@ Deno.test("list shows each revision in a line, oldest first, with dates of the z
   );
 });
 
-Deno.test("list DIR SPEC shows what the spec means, in its order", async () => {
+Deno.test("list DIR SPEC shows the revisions that match, in the spec's order", async () => {
   const listed = async (spec: string) => {
     const text = textOf(await extract(["list", store.basedir, spec]));
     return text.split("\n").slice(1, -2).map((line) => line.split(/ {2,}/)[1]);
@@ -215,7 +215,7 @@ Deno.test("list fails in one line when its output cannot be written", async () =
   });
 });
 
-Deno.test("list ends in silence with 0 when its reader has gone, and so does help", async () => {
+Deno.test("list ends silently with 0 when its reader has gone, and so does help", async () => {
   for (const args of [["list", store.basedir], ["list", "--json", store.basedir], ["--help"]]) {
     const options = { shell: '"$@" | true; exit ${PIPESTATUS[0]}' };
     const { code, stderr } = await extract(args, options);
@@ -240,7 +240,7 @@ Deno.test("list ends at once at SIGTERM while nobody reads it, and answers SIGUS
   assertEquals(code, 143);
 });
 
-Deno.test("list and check are commands in first place only; a revision of that name is ./list", async () => {
+Deno.test("list and check are commands only as the first argument; a revision of that name is ./list", async () => {
   const cwd = store.basedir;
   for (const name of ["list", "check"]) {
     const { image } = store.add(name, [sampleBytes(30, 99)]);
@@ -257,7 +257,7 @@ Deno.test("list and check are commands in first place only; a revision of that n
   }
 });
 
-Deno.test("list --help and check --help tell their own options, whatever else is there", async () => {
+Deno.test("list --help and check --help show their own options, whatever else is given", async () => {
   for (const [command, usage] of [["list", "DIR [SPEC]"], ["check", "REVISION..."]] as const) {
     const text = textOf(await extract([command, "--help", "--no-such-option"]));
     assert(text.startsWith(`Usage: backy-extract ${command} [OPTIONS] ${usage}\n`), text);

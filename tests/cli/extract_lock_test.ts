@@ -47,7 +47,7 @@ const lockPath = (): string => `${store.basedir}/.purge`;
 
 testUnless(
   problem,
-  "A purge makes a restore say at once for whom it waits, and go on afterwards",
+  "A restore says at once that it waits for a purge, and goes on afterwards",
   async () => {
     const path = store.file("after-purge");
     const purge = await holdLock("-x");
@@ -97,7 +97,7 @@ testUnless(problem, "Another reader's lock is no obstacle", async () => {
 
 testUnless(
   problem,
-  "A restore keeps a purge out until its end, and other restores not",
+  "A restore keeps a purge out until its end, but not other restores",
   async () => {
     const fifo = makeFifo(store.file("slow-reader"));
     const reader = openIdleReader(fifo);
@@ -136,7 +136,7 @@ Deno.test("An absent lock file is created, empty, for all to read", async () => 
   assertEquals([info.isFile, info.size, info.mode! & 0o444], [true, 0, 0o444]);
 });
 
-Deno.test("A lock file that is a link to nothing is not followed: exit 11", async () => {
+Deno.test("A lock file that is a dangling link is not followed: exit 11", async () => {
   Deno.removeSync(lockPath());
   Deno.symlinkSync("elsewhere", lockPath());
   try {

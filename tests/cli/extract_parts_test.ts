@@ -87,7 +87,7 @@ function span(seq: number, offset: number, length: number): [number, number] {
   return [start, start + length];
 }
 
-Deno.test("--range to a new file: the bytes at their offset, zeros before, nothing behind", async (t) => {
+Deno.test("--range to a new file: the bytes at their offset, zeros before them, nothing after", async (t) => {
   for (const [text, start, end] of ranges()) {
     await t.step(text, async () => {
       const path = store.file(`range-${start}-${end}`);
@@ -100,7 +100,7 @@ Deno.test("--range to a new file: the bytes at their offset, zeros before, nothi
   }
 });
 
-Deno.test("--range to a file that exists keeps all the rest, whatever becomes of zeros", async (t) => {
+Deno.test("--range to an existing file keeps the rest, whatever happens to zeros", async (t) => {
   const old = new Uint8Array(store.image.length + 5000).fill(0xaa);
   for (const [at, [text, start, end]] of ranges().entries()) {
     await t.step(text, async () => {
@@ -146,7 +146,7 @@ testUnless(noLoop, "--range to a device writes its bytes only", async () => {
   }
 });
 
-Deno.test("--range reads the chunks only that it needs", async () => {
+Deno.test("--range reads only the chunks that it needs", async () => {
   await store.withDamage(store.chunkFileAt(Seq.HOLES), () => {}, async () => {
     const args = ["--json", "--range=0:12MiB", store.revision.path, store.file("few")];
     const { code, stderr } = await extract(args);
@@ -157,7 +157,7 @@ Deno.test("--range reads the chunks only that it needs", async () => {
   });
 });
 
-Deno.test("--range that does not lie in the image is refused: exit 2, nothing is made", async () => {
+Deno.test("--range outside the image is refused: exit 2, nothing is created", async () => {
   const before = store.namesBeside();
   const size = store.image.length;
   const ranges = {
@@ -212,7 +212,7 @@ Deno.test("--partition of a GPT is found by its number", async () => {
   }
 });
 
-Deno.test("--partition that cannot be restored is refused with those there are; nothing is made", async () => {
+Deno.test("--partition with a number that cannot be restored lists the partitions; nothing is created", async () => {
   const before = store.namesBeside();
   const notMade = store.file("not-made");
   const cases: [args: string[], code: number, message: RegExp][] = [
@@ -249,7 +249,7 @@ testUnless(
   },
 );
 
-Deno.test("--partition whose table lies in a bad chunk fails with it: exit 3; --also helps", async () => {
+Deno.test("--partition fails if the partition table lies in a bad chunk: exit 3; --also helps", async () => {
   using spare = new SampleStore();
   const spareDisk = mbr.ids[0]!;
   const file = `${store.basedir}/chunks/${spareDisk.slice(0, 2)}/${spareDisk}.chunk.lzo`;
@@ -274,7 +274,7 @@ Deno.test("--partition whose table lies in a bad chunk fails with it: exit 3; --
   });
 });
 
-Deno.test("What is restored of an image is said: a part, not the whole", async () => {
+Deno.test("The summary of a partial restore says that it is a part, and of what", async () => {
   const { stderr } = await extract(["--partition=1", mbr.path, store.file("said")]);
   assertMatch(stderr, /^Restoring Mbr \(2 MiB, 1 distinct chunk\) to /m);
   assertMatch(stderr, /^Restored 2 MiB in /m);

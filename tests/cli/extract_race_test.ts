@@ -35,7 +35,7 @@ const tookIt = (path: string) =>
 
 testUnless(
   programProblem("strace"),
-  "A restore gives way to another one that locked the file it created, and leaves it alone",
+  "A restore yields to another that locked the file it created, and leaves it alone",
   async () => {
     const path = store.file("locked");
     await using creator = startSlowCreator(path);
@@ -53,7 +53,7 @@ testUnless(
 
 testUnless(
   programProblem("strace"),
-  "A restore gives way to another one that has completed the file it created",
+  "A restore yields to another that has completed the file it created",
   async () => {
     const path = store.file("completed");
     await using creator = startSlowCreator(path);
@@ -64,7 +64,7 @@ testUnless(
   },
 );
 
-Deno.test("Of restores that are started into one new file at once, one completes it", async () => {
+Deno.test("Of several restores started into one new file at once, one completes it", async () => {
   const path = store.file("contested");
   const runs = Array.from({ length: 4 }, () => extract(["-q", store.revision.path, path]));
   const codes = (await Promise.all(runs)).map(({ code }) => code);

@@ -70,13 +70,13 @@ Deno.test("--format=rbd-diff with --base describes the difference only", async (
   assertEquals(nothing, { imageBytes: store.image.length, records: [] });
 });
 
-Deno.test("--format=raw is the image, and the default", async () => {
+Deno.test("--format=raw writes the image and is the default", async () => {
   const outcome = await extract(["--format=RAW", store.revision.path]);
   assertSuccess(outcome);
   assertBytes(outcome.stdout, store.image);
 });
 
-Deno.test("--format=rbd-diff ends with exit 3 and without an end where a chunk is bad", async () => {
+Deno.test("--format=rbd-diff stops without an end record at a bad chunk: exit 3", async () => {
   await store.withDamage(store.chunkFileAt(Seq.UNALIGNED_ZEROS), () => {}, async () => {
     const { code, stdout, stderr } = await extract(["--format=rbd-diff", store.revision.path]);
     assertEquals(code, 3, stderr);

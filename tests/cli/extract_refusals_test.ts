@@ -52,7 +52,7 @@ async function assertRefused(
   assertEquals(snapshot(store.file(".")), before);
 }
 
-Deno.test("A target that cannot be one is refused with the reason, nothing is made or changed", async () => {
+Deno.test("An impossible target is refused with the reason, and nothing is created or changed", async () => {
   await assertRefused("/dev/backy-extract-no-such-device", "no such device");
   await assertRefused("/dev/mapper/no-such-volume", "no such device");
   await assertRefused(store.file("."), "it is a directory");
@@ -161,7 +161,7 @@ testUnless(
 
 testUnless(
   mount,
-  "A file system without room for the least that is written is refused, by a dry run too",
+  "A file system without room for the least that will be written is refused, also by a dry run",
   async () => {
     using disk = new Mount("-t", "tmpfs", "-o", "size=200k", "tmpfs");
     const path = `${disk.path}/image`;
@@ -272,7 +272,7 @@ Deno.test("A reader that goes away fails the restore: EPIPE, exit 4, not killed 
   });
 });
 
-Deno.test("Closed or full standard error changes nothing but that nothing is said", async () => {
+Deno.test("A closed or full standard error only silences messages", async () => {
   const path = store.file("silent");
   for (const redirection of ["2>&-", "2>/dev/full"]) {
     const outcome = await extract([store.revision.path, path], {
@@ -288,7 +288,7 @@ Deno.test("Closed or full standard error changes nothing but that nothing is sai
   }
 });
 
-Deno.test("--no-sync restores the same; what is restored has its holes still", async () => {
+Deno.test("--no-sync restores the same image, holes included", async () => {
   const path = store.file("unsynced");
   const outcome = await extract(["--no-sync", store.revision.path, path]);
   assertSuccess(outcome);

@@ -20,7 +20,7 @@ Deno.test("As backy calls it: --version, then DIR/UUID TARGET", async () => {
   assertBytes(Deno.readFileSync(path), store.image);
 });
 
-Deno.test("A revision is named by DIR/UUID, by a link, or alone in its directory", async () => {
+Deno.test("A revision is named by DIR/UUID, by a link, or by its name in the current directory", async () => {
   Deno.symlinkSync(store.basedir, store.file("link-to-store"));
   Deno.symlinkSync(store.revision.path, store.file("link-to-revision"));
   Deno.mkdirSync(store.file("below"));
@@ -77,7 +77,7 @@ Deno.test("Metadata is not needed: none, garbage, distrusted or unfinished revis
   }
 });
 
-Deno.test("What is no revision is refused with the reason: exit 10, nothing is made", async () => {
+Deno.test("A path that is not a revision is refused with the reason: exit 10, nothing is created", async () => {
   const { basedir } = store;
   const path = store.file("not-made");
   Deno.writeTextFileSync(`${basedir}/OnlyMetadata.rev`, "server: ''\nuuid: OnlyMetadata\n");

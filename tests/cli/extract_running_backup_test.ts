@@ -43,7 +43,7 @@ Deno.test("A map that is written anew while its revision is restored ends in exi
   );
 });
 
-Deno.test("A map that is touched, replaced by its like or deleted does not", async () => {
+Deno.test("A map that is touched, replaced by an equal one or deleted does not end the restore", async () => {
   const changes: readonly ((path: string) => void)[] = [
     (path) => Deno.utimeSync(path, 1, 1),
     (path) => {
@@ -64,7 +64,7 @@ Deno.test("A map that is half written is refused, and restores when it is whole"
   assertSuccess(await extract([path, "/dev/null"]));
 });
 
-Deno.test("check says of a map that is written anew meanwhile that it was not checked", async () => {
+Deno.test("check reports a map that is rewritten meanwhile as not checked", async () => {
   const other = store.add("Other", [sampleBytes(1), sampleBytes(3)]);
   const same = store.add("Running", [sampleBytes(1), sampleBytes(2)]);
   for (const [map, isChanged] of [[other, true], [same, false]] as const) {
@@ -84,7 +84,7 @@ Deno.test("check says of a map that is written anew meanwhile that it was not ch
   }
 });
 
-Deno.test("check does not call all intact if a map was written anew meanwhile", async () => {
+Deno.test("check does not call everything intact if a map was rewritten meanwhile", async () => {
   const other = store.add("Other", [sampleBytes(1), sampleBytes(3)]);
   const { path } = store.add("Running", [sampleBytes(1), sampleBytes(2)]);
   await using tool = startExtract(["check", "-t1", "--bwlimit=800KiB", path]);

@@ -112,7 +112,7 @@ testUnless(problem, "--partition of an MBR in sectors of 512 bytes: the right by
 
 testUnless(
   problem,
-  "--sector-size with which there is no partition table: exit 2, nothing is made",
+  "--sector-size that finds no partition table: exit 2, nothing is created",
   async () => {
     using store = new SampleStore();
     const revision = addDisk(store, "Disk", makeDisk(4096, "label: gpt\\n,20M\\n"));

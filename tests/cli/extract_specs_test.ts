@@ -61,7 +61,7 @@ const CHOICES: readonly [spec: string, name: string][] = [
   ["2026-01-20", "Newest"],
 ];
 
-Deno.test("DIR/SPEC and -r SPEC DIR restore the revision that is meant, with a warning where one is due", async (t) => {
+Deno.test("DIR/SPEC and -r SPEC DIR restore the matching revision, with a warning where one is due", async (t) => {
   for (const [spec, name] of CHOICES) {
     await t.step(spec, async () => {
       const says = name === "Newest" ? [UNFINISHED] : name === "Doubtful" ? [DISTRUSTED] : [];
@@ -90,7 +90,7 @@ Deno.test("A spec is also taken in the current directory, and a real file of its
   }
 });
 
-Deno.test("A spec that means several revisions shows them, with dates as in a list: exit 10", async () => {
+Deno.test("A spec that matches several revisions shows them, with dates as in a list: exit 10", async () => {
   const before = store.namesBeside();
   const options = { env: { TZ: "America/New_York" } };
   const path = `${store.basedir}/tag:daily`;
@@ -163,7 +163,7 @@ const NOTHING: readonly [args: readonly string[], code: number, state: string | 
   [["-r", "", "DIR"], USAGE, 'option "--revision": "" is empty'],
 ];
 
-Deno.test("A spec that means nothing, or is none, is one line, and nothing is made", async (t) => {
+Deno.test("A spec that matches nothing or is malformed gives one line, and nothing is created", async (t) => {
   const before = store.namesBeside();
   for (const [args, code, state] of NOTHING) {
     await t.step(args.join(" "), async () => {
@@ -219,7 +219,7 @@ Deno.test("A revision without a time is never restored by its place in the order
   }
 });
 
-Deno.test("What is unfinished or distrusted is said when it is named by its path, quiet or not", async () => {
+Deno.test("A revision that is unfinished or distrusted gets a warning when named by its path, quiet or not", async () => {
   for (const [name, warning] of [["Newest", UNFINISHED], ["Doubtful", DISTRUSTED]] as const) {
     assertSuccess(await extract(["-q", `${store.basedir}/${name}`]), { says: [warning] });
   }
@@ -240,7 +240,7 @@ Deno.test("The newest revision is on another server: it is named, not another on
   }
 });
 
-Deno.test("Metadata that cannot be read is said to be left out when a spec is used", async () => {
+Deno.test("With a spec, metadata that cannot be read is left out with a warning", async () => {
   Deno.writeTextFileSync(`${store.basedir}/Broken.rev`, "uuid: [\x1b");
   try {
     const outcome = await extract(["-q", "-r", "first", store.basedir]);

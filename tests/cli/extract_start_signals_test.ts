@@ -183,7 +183,7 @@ function readText(path: string): string {
 
 testUnless(
   problem,
-  "A restore in a session without a terminal goes on when nobody hears it any more",
+  "A restore in a session without a terminal goes on when nobody reads its messages any more",
   async () => {
     using target = new HeldTarget();
     // As by ssh without a terminal, when the connection breaks: all three are pipes whose other end

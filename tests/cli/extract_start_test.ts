@@ -123,7 +123,7 @@ function withoutNumbers(text: string): string {
   return text.replace(/[\d.]+ ?([KMG]iB)?(\/s)?/g, "N");
 }
 
-Deno.test("Without any environment it is the same", async () => {
+Deno.test("An empty environment changes nothing", async () => {
   const output = store.file("without environment");
   const shell = 'exec env -i "$@"';
   assertSuccess(await extract([store.revision.path, output], { shell }));
@@ -158,7 +158,7 @@ testUnless(
   },
 );
 
-Deno.test("Arguments in UTF-8 of any length are passed on", async () => {
+Deno.test("Arguments in UTF-8 of any length are accepted", async () => {
   const output = store.file("\u00e4\u20ac\u{1f4be}\ufffd\u{10ffff}");
   assertSuccess(await extract([store.revision.path, output]));
   assertBytes(Deno.readFileSync(output), store.image);
@@ -182,7 +182,7 @@ for (const closed of ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"]) {
 
 testUnless(
   fromSource,
-  "An image does not vanish in a standard output that was closed",
+  "An image does not vanish into a closed standard output",
   async () => {
     for (const closed of ["1>&-", "0<&- 1>&-"]) {
       const args = ["-q", store.revision.path, "-"];

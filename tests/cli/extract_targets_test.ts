@@ -70,7 +70,7 @@ Deno.test("Standard output gets exactly the image: pipe, file, appended file; '-
   assertBytes(appended.subarray(6), store.image);
 });
 
-Deno.test("Standard output takes part in a group of commands: nothing before or behind is lost", async () => {
+Deno.test("Standard output shared with other commands loses nothing before or after the image", async () => {
   const path = store.file("grouped");
   const shell = '{ printf head; "$@"; printf tail; } >"$OUT"';
   assertSuccess(await extract([store.revision.path], { shell, env: { OUT: path } }));
@@ -80,7 +80,7 @@ Deno.test("Standard output takes part in a group of commands: nothing before or 
   assertBytes(bytes.subarray(4, -4), store.image);
 });
 
-Deno.test("What inherited standard output from the same shell does not keep it from being written", async () => {
+Deno.test("Programs that inherited standard output from the same shell do not keep it from being written", async () => {
   const path = store.file("inherited");
   // A job that waits for nothing, in the background; and a reader of messages, which bash starts as
   // the tool's own child.
@@ -206,7 +206,7 @@ Deno.test("Any number of workers gives the same image, to a file and in order to
   }
 });
 
-Deno.test("A stream of many more chunks than workers has buffers for keeps its order", async () => {
+Deno.test("A stream of many more chunks than the workers have buffers keeps its order", async () => {
   const contents = Array.from({ length: 12 }, (_, i) => sampleBytes(100 + i, 4096));
   const chunks: ChunkContent[] = [];
   for (let seq = 0; seq < 60; seq++) {
@@ -263,7 +263,7 @@ function canHold(folder: string, size: number): boolean {
   }
 }
 
-Deno.test("The store is left as it was, but for the lock file", async () => {
+Deno.test("The store is left as it was, except for the lock file", async () => {
   const list = () =>
     new TextDecoder().decode(
       new Deno.Command("find", { args: [store.basedir, "-printf", "%p %s %T@ %m %l\n"] })

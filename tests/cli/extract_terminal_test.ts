@@ -52,7 +52,7 @@ Deno.test("Without a terminal the steps and the summary are plain lines", async 
   assertEquals(outcome.stdout.length, 0);
 });
 
-Deno.test("-q says nothing about a success, and still what went wrong", async () => {
+Deno.test("-q is silent on success, but says what went wrong", async () => {
   const quiet = await extract(["-q", store.revision.path, store.file("quiet")]);
   assertEquals([quiet.code, quiet.stderr, quiet.stdout.length], [0, "", 0]);
   const failed = await extract(["--quiet", store.revision.path, "/"]);

@@ -67,7 +67,7 @@ Deno.test("--update writes what differs and nothing else, data and zeros, and th
   ]);
 });
 
-Deno.test("--update tells a person how much was there already", async () => {
+Deno.test("--update says how much was there already", async () => {
   const path = store.file("told", store.image);
   overwrite(path, 0);
   const outcome = await extract(["--update", store.revision.path, path]);
@@ -82,7 +82,7 @@ Deno.test("--update tells a person how much was there already", async () => {
   assertEquals(lines.at(-2), "29.0 MiB were there already, 4 MiB were brought up to date");
 });
 
-Deno.test("--update makes a file that is not there, and completes a short one", async () => {
+Deno.test("--update creates a missing file and completes a short one", async () => {
   const path = store.file("new-by-update");
   assertSuccess(await extract(["--update", store.revision.path, path]));
   assertBytes(Deno.readFileSync(path), store.image);
@@ -216,7 +216,7 @@ for (const kind of ["file", "device"] as const) {
   );
 }
 
-Deno.test("--base is named as a revision is: by path, bare name or spec", async () => {
+Deno.test("--base accepts a path, a bare name or a spec", async () => {
   const { path: revision, image } = addSuccessor();
   store.add("Tagged", [], { tags: ["start"] });
   Deno.copyFileSync(store.revision.path, `${store.basedir}/Tagged`);
@@ -232,7 +232,7 @@ Deno.test("--base is named as a revision is: by path, bare name or spec", async 
   }
 });
 
-Deno.test("--base needs a base that exists and a target that may hold it; nothing is made or changed", async () => {
+Deno.test("--base needs an existing base and a target that may hold it; otherwise nothing changes", async () => {
   const { path: revision } = addSuccessor();
   const target = store.file("too-short", "short");
   const before = store.namesBeside();
@@ -330,7 +330,7 @@ class Corrupter implements Disposable {
   }
 }
 
-Deno.test("--verify-target writes once more what the target does not hold, and says how much", async () => {
+Deno.test("--verify-target rewrites what the target does not hold, and says how much", async () => {
   const path = store.file("forgetful");
   const offset = Seq.UNALIGNED_ZEROS * CHUNK_BYTES + 10;
   using corrupter = new Corrupter(path, offset, store.image[offset]! ^ 0xff);
@@ -352,7 +352,7 @@ Deno.test("--verify-target writes once more what the target does not hold, and s
   assertBytes(Deno.readFileSync(path), store.image);
 });
 
-Deno.test("--verify-target fails with the bytes that the target does not keep: exit 4", async () => {
+Deno.test("--verify-target names the bytes that the target does not keep: exit 4", async () => {
   const path = store.file("hopeless");
   const offset = Seq.UNALIGNED_ZEROS * CHUNK_BYTES + 10;
   using _corrupter = new Corrupter(path, offset, store.image[offset]! ^ 0xff);

@@ -79,7 +79,7 @@ Deno.test("A usage error is one line on standard error and exit 2", async () => 
   }
 });
 
-Deno.test("Options may be combined, come after arguments, and take values in all forms", async () => {
+Deno.test("Options may be combined, follow arguments, and take values in all forms", async () => {
   using store = new SampleStore();
   const path = store.revision.path;
   for (

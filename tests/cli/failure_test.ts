@@ -29,7 +29,7 @@ function error(count: number, tags: readonly string[] = []): RevisionError {
 
 const dateOf = (hour: number) => formatLocalMinute(new Date(Date.UTC(2026, 0, 1, hour)));
 
-Deno.test("candidateLines() gives none for other errors", () => {
+Deno.test("candidateLines() gives no lines for other errors", () => {
   for (const other of [new UsageError("x"), new Error("x"), "x", null, error(0)]) {
     assertEquals(candidateLines(other), []);
   }

@@ -51,7 +51,7 @@ Deno.test("formatBytes() carries to the next unit when rounding reaches it", () 
   }
 });
 
-Deno.test("the number formats show 0 for what is no number, infinite or negative", () => {
+Deno.test("the number formats show 0 for NaN, infinite and negative numbers", () => {
   for (const value of UNSHOWABLE) {
     assertEquals(formatBytes(value), "0 B");
     assertEquals(formatRate(value), "0 B/s");
@@ -77,7 +77,7 @@ Deno.test("formatDuration() shows seconds below a minute and a clock above", () 
   for (const [seconds, text] of cases) assertEquals(formatDuration(seconds), text);
 });
 
-Deno.test("formatClock() shows whole seconds that are over, hours and days", () => {
+Deno.test("formatClock() shows elapsed whole seconds, hours and days", () => {
   const cases: [number, string][] = [
     [0, "0:00"],
     [7.99, "0:07"],
@@ -118,7 +118,7 @@ Deno.test("shareOf() stays within 0 and 1 and is 1 only when done", () => {
   }
 });
 
-Deno.test("formatCount() and formatQuantity() separate thousands and know the singular", () => {
+Deno.test("formatCount() and formatQuantity() group thousands and use the singular for one", () => {
   assertEquals([0, 999, 1000, 12345, 1234567].map(formatCount), [
     "0",
     "999",

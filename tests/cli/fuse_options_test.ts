@@ -46,7 +46,7 @@ for (const [options, shown] of WORKING) {
 }
 
 fuseTest(
-  "-o fsname and subtype are what mount shows; the source is absolute else",
+  "-o fsname and subtype are what mount shows; by default the source is an absolute path",
   async (site) => {
     site.add("Sample", [sampleBytes(1)]);
     const relative = await site.mount(["-d", "vm0"], { cwd: site.basedir.replace(/\/[^/]*$/, "") });

@@ -60,7 +60,7 @@ fuseTest("cp, direct I/O, and loop devices with direct I/O give the same bytes",
 }, { programs: ["flock"] });
 
 fuseTest(
-  "Paths may be relative, links, and have commas, quotes and other signs in them",
+  "Paths may be relative or links, and may contain commas, quotes and other special characters",
   async (site) => {
     const { image } = site.add("Sample", [sampleBytes(1)]);
     const odd = site.file('vm,0=\\ "ü" $HOME');
@@ -159,7 +159,7 @@ fuseTest(
 );
 
 fuseTest(
-  "Extended attributes tell tags, trust, time and completeness",
+  "Extended attributes hold tags, trust, time and completeness",
   async (site) => {
     site.add("Done", [], { tags: ["daily", "manual:x"], trust: "verified", size: 1 });
     site.add("Running", [], { isComplete: false, size: 1 });
@@ -213,7 +213,7 @@ fuseTest(
   },
 );
 
-fuseTest("A revision that expires can be read to its end by who has it open", async (site) => {
+fuseTest("A revision that expires can be read to its end by whoever has it open", async (site) => {
   const { image } = site.add("Mixed", mixedChunks());
   site.add("Other", [], { size: 1 });
   const mount = await site.mount();

@@ -98,7 +98,7 @@ fuseTest(
 );
 
 fuseTest(
-  "A mount point that is missing or no directory is refused with the remedy",
+  "A mount point that is missing or not a directory is refused with the remedy",
   async (site) => {
     site.add("Sample", [sampleBytes(1)]);
     const missing = `${site.folder("mnt")}/missing`;
@@ -116,7 +116,7 @@ fuseTest(
   },
 );
 
-fuseTest("What is no backup directory is refused: exit 10", async (site) => {
+fuseTest("A path that is not a backup directory is refused: exit 10", async (site) => {
   const at = site.folder("mnt");
   const empty = site.folder("empty");
   for (

@@ -189,7 +189,7 @@ const tagsOf = (path: string) =>
   run("getfattr", "--absolute-names", "--only-values", "-n", "user.backy.tags", path);
 
 fuseTest(
-  "The next to open a finished revision whose map has changed gets the new file",
+  "Whoever next opens a finished revision whose map has changed gets the new file",
   async (site) => {
     site.add("Sample", [A, B]);
     const maps = [[B, A], [D, A, B]].map((chunks) => ({

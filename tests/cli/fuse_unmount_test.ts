@@ -121,7 +121,7 @@ fuseTest("umount from outside ends it: exit 0", async (site) => {
 });
 
 fuseTest(
-  "While it is used, the first signal names the user, and once that has ended the next unmounts",
+  "In use, the first signal names the user; once that has ended, the next one unmounts",
   async (site) => {
     addSample(site);
     const mount = await site.mount();
@@ -154,7 +154,7 @@ fuseTest(
 );
 
 fuseTest(
-  "While a loop device uses it, the first signal names the device and its place",
+  "In use by a loop device, the first signal names the device and its mount point",
   async (site) => {
     const image = site.file("ext4.img");
     await run("truncate", "-s", "16M", image);
@@ -219,7 +219,7 @@ async function startNamespace(site: Site): Promise<{ pid: number; end: () => Pro
 const NAMESPACE = { programs: ["flock", "unshare"], hasNamespaces: true };
 
 fuseTest(
-  "A mount that another mount namespace keeps alive is told of, and ends with that",
+  "A mount kept alive by another mount namespace is reported, and ends with it",
   async (site) => {
     addSample(site);
     const mount = await site.mount();
@@ -250,7 +250,7 @@ fuseTest("Signals end a mount that another mount namespace keeps alive: exit 143
   assert(await canPurge(site));
 }, NAMESPACE);
 
-fuseTest("A mount that was detached from outside tells who has files open", async (site) => {
+fuseTest("A mount that was detached from outside says who has files open", async (site) => {
   const image = addSample(site);
   const mount = await site.mount();
   const file = await Deno.open(mount.file("Sample"));

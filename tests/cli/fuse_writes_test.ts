@@ -152,7 +152,7 @@ fuseTest("Several writers and readers at once do not disturb each other", async 
 });
 
 fuseTest(
-  "A full spill place fails writes with ENOSPC, keeps what was written, and may be given more room",
+  "A full spill directory fails writes with ENOSPC and keeps what was written; more room helps",
   async (site) => {
     const { image } = site.add("Disk", [sampleBytes(1)], { size: 80 * MIB });
     const spill = await site.mountDevice("-t", "tmpfs", "-o", "size=10m", "tmpfs");
@@ -192,7 +192,7 @@ fuseTest(
 );
 
 fuseTest(
-  "A spill place that is read-only fails writes with EROFS once memory is full",
+  "A read-only spill directory fails writes with EROFS once memory is full",
   async (site) => {
     const { image } = site.add("Disk", [sampleBytes(1)], { size: 60 * MIB });
     const spill = await site.mountDevice("-t", "tmpfs", "-o", "ro", "tmpfs");
@@ -213,7 +213,7 @@ fuseTest(
 );
 
 fuseTest(
-  "A change to a part of a missing chunk fails with EIO, and the others can be changed",
+  "Changing part of a missing chunk fails with EIO; other chunks can be changed",
   async (site) => {
     const { ids, image } = site.add("Disk", [sampleBytes(1), sampleBytes(2), sampleBytes(3)]);
     Deno.removeSync(`${site.basedir}/chunks/${ids[1]!.slice(0, 2)}/${ids[1]}.chunk.lzo`);

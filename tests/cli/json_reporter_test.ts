@@ -50,7 +50,7 @@ function setUp(options: { quiet?: boolean } = {}) {
   return { clock, writes, reporter, counts, take, track };
 }
 
-Deno.test("JsonReporter tells start, steps, progress and summary", () => {
+Deno.test("JsonReporter reports start, steps, progress and summary", () => {
   const { clock, reporter, counts, take, track } = setUp();
   const asked = { revision: "r", threads: 2, base: undefined };
   reporter.start({ command: "restore", arguments: asked });
@@ -85,7 +85,7 @@ Deno.test("JsonReporter tells start, steps, progress and summary", () => {
   assertEquals(clock.timers.size, 0);
 });
 
-Deno.test("JsonReporter tells progress once a second, until the step ends", () => {
+Deno.test("JsonReporter reports progress once a second until the step ends", () => {
   const { clock, reporter, take, track } = setUp();
   track();
   take();
@@ -98,7 +98,7 @@ Deno.test("JsonReporter tells progress once a second, until the step ends", () =
   assertEquals(take(), []);
 });
 
-Deno.test("JsonReporter tells how far a step is that may be over at once, when it lasts", () => {
+Deno.test("JsonReporter reports the progress of a step only once it lasts", () => {
   const { clock, reporter, take } = setUp();
   const counts = () => ({ doneBytes: 3, totalBytes: 9 });
   reporter.step("Loading revision map", { name: "read-map", counts });
@@ -109,7 +109,7 @@ Deno.test("JsonReporter tells how far a step is that may be over at once, when i
   ]);
 });
 
-Deno.test("JsonReporter tells the time of a step that cannot be measured", () => {
+Deno.test("JsonReporter reports the time of a step that cannot be measured", () => {
   const { clock, reporter, take } = setUp();
   reporter.step("Flushing", { name: "flush" });
   clock.advance(1000);
@@ -124,7 +124,7 @@ Deno.test("JsonReporter tells the time of a step that cannot be measured", () =>
   });
 });
 
-Deno.test("JsonReporter.status() answers at once, between steps and when quiet too", () => {
+Deno.test("JsonReporter.status() answers at once, also between steps and when quiet", () => {
   for (const quiet of [true, false]) {
     const { clock, reporter, counts, take, track } = setUp({ quiet });
     reporter.status();

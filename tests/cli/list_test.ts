@@ -87,7 +87,7 @@ function listed(entries: readonly CatalogEntry[]): ListedRevision[] {
   return entries.map((entry) => runSteps(listRevision(entry, reader)));
 }
 
-Deno.test("listRevision() tells size and distinct chunks, and why they are not known", () => {
+Deno.test("listRevision() gives size and distinct chunks, or why they are not known", () => {
   using store = new MixedStore();
   const { revisions } = readCatalog(store.dir);
   const all = listed(revisions);
@@ -140,7 +140,7 @@ Deno.test("list() writes a table, oldest first, and warns of what cannot be used
   assertStringIncludes(warnings[1]!, 'skipped "broken": Cannot parse revision metadata');
 });
 
-Deno.test("list() on a terminal keeps time, name, size, trust and note whole", async () => {
+Deno.test("list() on a terminal never cuts time, name, size, trust and note", async () => {
   using store = new MixedStore();
   // As long as a uuid is.
   const name = "Nym6uacWoXGb8VnbksM3yH";
@@ -235,14 +235,14 @@ Deno.test("list() says that there are no revisions, and succeeds", async () => {
   }
 });
 
-Deno.test("list() refuses what is no backup directory", async () => {
+Deno.test("list() refuses a path that is not a backup directory", async () => {
   using scratch = new Scratch();
   for (const dir of [scratch.path, scratch.file("absent"), scratch.file("file", "")]) {
     await assertRejects(() => run(dir), StoreFormatError);
   }
 });
 
-Deno.test("list() lists the revisions that a spec means, in its order", async () => {
+Deno.test("list() lists the revisions that match a spec, in its order", async () => {
   using store = new MixedStore();
   const uuids = async (spec: string) =>
     (await run(store.dir, { json: true, spec })).lines.map((text) => JSON.parse(text).uuid);
@@ -265,7 +265,7 @@ Deno.test("list() fails when standard output cannot be written", async () => {
   }
 });
 
-Deno.test("list() ends in silence when nobody reads any more", async () => {
+Deno.test("list() ends silently when nobody reads any more", async () => {
   using store = new MixedStore();
   for (const json of [true, false]) {
     const { code, failures, warnings } = await run(store.dir, {

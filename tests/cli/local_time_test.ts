@@ -51,7 +51,7 @@ Deno.test("formatLocalIso() is read back as the same point in time", () => {
   }
 });
 
-Deno.test("localZone() has a word for each host", () => {
+Deno.test("localZone() names any host's zone", () => {
   inZone("Etc/UTC", () => assertEquals(localZone(), "UTC"));
   inZone("No/Such_Zone", () => assertMatch(localZone(), /^[\w/+-]+( time)?$/));
 });

@@ -108,7 +108,7 @@ Deno.test("ProgressReporter prints messages above the bar and keeps it intact", 
   assertEquals(shown().at(-1), "");
 });
 
-Deno.test("ProgressReporter shows the time of a step without measure from its first tick", () => {
+Deno.test("ProgressReporter shows the time of a step that cannot be measured from its first tick", () => {
   const { clock, reporter, shown } = setUp();
   reporter.step("Obtaining purge lock");
   assertEquals(shown(), ["Obtaining purge lock", ""]);
@@ -197,7 +197,7 @@ Deno.test("ProgressReporter escapes what it prints and uses colour only where it
   }
 });
 
-Deno.test("ProgressReporter.status() prints a whole line, above the bar and when quiet", () => {
+Deno.test("ProgressReporter.status() prints a whole line, above the bar and also when quiet", () => {
   for (const terminal of [true, false]) {
     for (const quiet of [true, false]) {
       const { clock, counts, reporter, track, writes, shown } = setUp({ terminal, quiet });
@@ -218,7 +218,7 @@ Deno.test("ProgressReporter.status() prints a whole line, above the bar and when
   }
 });
 
-Deno.test("ProgressReporter shows how far a step is that may be over at once, when it lasts", () => {
+Deno.test("ProgressReporter shows the progress of a step only once it lasts", () => {
   const { clock, reporter, shown } = setUp({});
   const counts = () => ({ doneBytes: 1, totalBytes: 4 });
   reporter.step("Loading revision map", { counts });
@@ -228,7 +228,7 @@ Deno.test("ProgressReporter shows how far a step is that may be over at once, wh
   reporter.stop();
 });
 
-Deno.test("ProgressReporter.fail() tells an error, or that it is a bug, and what follows from it", () => {
+Deno.test("ProgressReporter.fail() prints an error, or that it is a bug, and what follows from it", () => {
   const { reporter, writes } = setUp({ quiet: true });
   const fields = { exitCode: 4 };
   const notes = ['"t\x1b" is incomplete'];
@@ -257,7 +257,7 @@ Deno.test("ProgressReporter prints texts, not fields: the summary unless quiet, 
   }
 });
 
-Deno.test("ProgressReporter takes the image's progress for the work where no work is counted", () => {
+Deno.test("ProgressReporter uses the image's progress where no work is counted", () => {
   const { clock, reporter, shown } = setUp({});
   let doneBytes = 0;
   reporter.track("Verifying", "Verifying", () => ({ doneBytes, totalBytes: 100 * GIB }));

@@ -3,7 +3,7 @@ import { RateEstimator } from "../../lib/cli/rate_estimator.ts";
 
 const MIB = 2 ** 20;
 
-Deno.test("RateEstimator says nothing before it can", () => {
+Deno.test("RateEstimator gives no rate before it knows enough", () => {
   const estimator = new RateEstimator();
   assertEquals([estimator.bytesPerSecond, estimator.etaSeconds(1)], [null, null]);
   estimator.add(0, 0);

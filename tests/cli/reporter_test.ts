@@ -12,7 +12,7 @@ function warningsOf(count: number): string[] {
   return said;
 }
 
-Deno.test("BadChunkWarnings tells the first ten chunks, and then how many more there were", () => {
+Deno.test("BadChunkWarnings names the first ten chunks, and then how many more there were", () => {
   const ten = Array.from({ length: 10 }, (_, at) => `chunk ${at + 1}`);
   assertEquals(warningsOf(0), []);
   assertEquals(warningsOf(1), ["chunk 1"]);

@@ -41,7 +41,7 @@ Deno.test("writeFully() throws when writing fails or stays blocked", () => {
   }
 });
 
-Deno.test("openSink() falls silent when its file is broken, and only then", () => {
+Deno.test("openSink() falls silent only once its file is broken", () => {
   const failures: Error[] = [new Deno.errors.BrokenPipe("gone")];
   let calls = 0;
   const writer = {
