@@ -73,22 +73,12 @@ export interface OpenedFile {
   readonly keepCache?: boolean;
   /** Bypass the kernel's cache. Loop devices on such files hang with some kernels. */
   readonly directIo?: boolean;
-  /** Allow parallel direct writes to the file; ignored by libfuse before 3.14.1. */
-  readonly parallelDirectWrites?: boolean;
-  /** Refuse `lseek` on the file. */
-  readonly nonseekable?: boolean;
-  /** Do not call `flush` when it is closed. */
-  readonly noFlush?: boolean;
 }
 
 /** How a directory was opened. */
 export interface OpenedDirectory {
   /** Number that each request on the open directory carries; default 0. */
   readonly handle?: number;
-  /** Let the kernel cache what `readdir` returns. */
-  readonly cacheReaddir?: boolean;
-  /** Keep what the kernel has cached from earlier openings. */
-  readonly keepCache?: boolean;
 }
 
 /** One name in a directory. */

@@ -12,7 +12,7 @@
 
 import { Errno } from "../linux/errno.ts";
 import { FuseError } from "./errors.ts";
-import type { Handlers, Request } from "./handlers.ts";
+import type { Caller, Handlers, Request } from "./handlers.ts";
 import type { Libfuse3, SessionPointer } from "./libfuse3.ts";
 import {
   type AnyOperation,
@@ -22,10 +22,9 @@ import {
 } from "./operations.ts";
 import type { ErrorListener } from "./mount_options.ts";
 import { type AnyParameter, readParameters } from "./parameters.ts";
-import { PendingRequest } from "./pending_request.ts";
 import { freeMemory, type ReceiveBuffer } from "./receive_loop.ts";
 import type { Replier, RequestPointer } from "./reply.ts";
-import type { LowlevelOp } from "./structs.ts";
+import { FUSE_CTX, type LowlevelOp } from "./structs.ts";
 
 /** Makes a listener that never throws: its errors have nowhere to go, and C must not see them. */
 export function guardListener(listener: ErrorListener): ErrorListener {
@@ -220,6 +219,40 @@ export class Dispatcher {
   /** Reports what a handler threw, unless that is an answer. */
   #reportBug({ name }: BoundOperation, error: unknown): void {
     if (!(error instanceof FuseError)) this.#onError(error, name);
+  }
+}
+
+/**
+ * A request between its callback and its answer. Holds a `fuse_req_t`, which libfuse frees with the
+ * answer: it can be taken once.
+ */
+class PendingRequest implements Request {
+  readonly #library: Libfuse3;
+  #req: RequestPointer | null;
+  #caller: Caller | undefined;
+
+  constructor(library: Libfuse3, req: RequestPointer) {
+    this.#library = library;
+    this.#req = req;
+  }
+
+  /** Returns the pointer to the first who asks, who must answer; `null` to all others. */
+  take(): RequestPointer | null {
+    const req = this.#req;
+    this.#req = null;
+    return req;
+  }
+
+  get caller(): Caller {
+    if (this.#caller) return this.#caller;
+    if (this.#req === null) throw new FuseError(Errno.ENOTCONN);
+    const view = new Deno.UnsafePointerView(this.#library.symbols.fuse_req_ctx(this.#req)!);
+    return this.#caller = {
+      uid: view.getUint32(FUSE_CTX.uid),
+      gid: view.getUint32(FUSE_CTX.gid),
+      pid: view.getInt32(FUSE_CTX.pid),
+      umask: view.getUint32(FUSE_CTX.umask),
+    };
   }
 }
 

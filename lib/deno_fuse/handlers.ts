@@ -40,8 +40,6 @@ export interface Caller {
 export interface Request {
   /** Who asks. @throws {FuseError} ENOTCONN if first read after the answer. */
   readonly caller: Caller;
-  /** Whether the caller was interrupted and no longer waits. The request still needs an answer. */
-  isInterrupted(): boolean;
 }
 
 /** Attributes for `setattr` to change; the others stay as they are. */

@@ -8,12 +8,7 @@
  */
 
 import { MountError } from "./errors.ts";
-import {
-  type FileInfoBits,
-  fileInfoBits,
-  LIBFUSE_VERSION,
-  type LibraryVersion,
-} from "./structs.ts";
+import { LIBFUSE_VERSION } from "./structs.ts";
 
 /** Each function below its C declaration. Source: fuse_lowlevel.h and the headers it includes. */
 const libfuseSymbols = {
@@ -66,8 +61,6 @@ const libfuseSymbols = {
 
   // const struct fuse_ctx *fuse_req_ctx(fuse_req_t req)
   fuse_req_ctx: { parameters: ["pointer"], result: "pointer" },
-  // int fuse_req_interrupted(fuse_req_t req)
-  fuse_req_interrupted: { parameters: ["pointer"], result: "i32" },
 
   // void fuse_reply_none(fuse_req_t req)
   fuse_reply_none: { parameters: ["pointer"], result: "void" },
@@ -122,10 +115,8 @@ export type SessionPointer = NonNullable<Deno.PointerValue>;
 /** An opened libfuse3. */
 export interface Libfuse3 {
   readonly symbols: Symbols;
-  /** Name under which it was found. */
-  readonly soname: string;
-  readonly version: LibraryVersion;
-  readonly fileInfoBits: FileInfoBits;
+  /** Its release, such as "3.14.0". */
+  readonly version: string;
   /**
    * Calls whichever form of `fuse_session_new` there is.
    *
@@ -162,9 +153,8 @@ export function openLibfuse3(): Libfuse3 {
       failures.push(soname + describeLoading(soname, error));
       continue;
     }
-    const version = parseVersion(symbols);
-    const newSession = chooseNewSession(symbols);
-    return opened = { symbols, soname, version, fileInfoBits: fileInfoBits(version), newSession };
+    const version = readVersion(symbols);
+    return opened = { symbols, version, newSession: chooseNewSession(symbols) };
   }
   throw new MountError(`Cannot load libfuse3: ${REMEDY}; tried ${failures.join(", ")}`);
 }
@@ -177,12 +167,12 @@ function describeLoading(soname: string, error: unknown): string {
   return isAbsent ? "" : ` (${text.length > 200 ? `${text.slice(0, 200)}…` : text})`;
 }
 
-function parseVersion(symbols: Symbols): LibraryVersion {
+function readVersion(symbols: Symbols): string {
   const pointer = symbols.fuse_pkgversion();
   const text = pointer === null ? "" : Deno.UnsafePointerView.getCString(pointer);
-  const match = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(text);
-  if (!match) throw new MountError(`Cannot use libfuse3: its version is "${text}"`);
-  return { major: Number(match[1]), minor: Number(match[2]), patch: Number(match[3] ?? 0) };
+  const version = /^\d+\.\d+(\.\d+)?/.exec(text)?.[0];
+  if (version === undefined) throw new MountError(`Cannot use libfuse3: its version is "${text}"`);
+  return version;
 }
 
 /** The three forms of `fuse_session_new`; `null` for one that the library lacks. */

@@ -21,13 +21,12 @@ import {
   type Entry,
   type FileSystemSpace,
   FileType,
-  type OpenedDirectory,
   type OpenedFile,
   type TimedAttributes,
 } from "./answers.ts";
 import { FuseError } from "./errors.ts";
 import type { Libfuse3 } from "./libfuse3.ts";
-import { ENTRY_PARAM, FILE_INFO, IOVEC, STAT, STATVFS } from "./structs.ts";
+import { ENTRY_PARAM, FILE_INFO, FileInfoBit, IOVEC, STAT, STATVFS } from "./structs.ts";
 
 /** `fuse_req_t`, which is valid until its answer. */
 export type RequestPointer = NonNullable<Deno.PointerValue>;
@@ -89,7 +88,7 @@ export class Replier {
     return this.#library.symbols.fuse_reply_readlink(req, cString(target));
   }
 
-  opened(req: RequestPointer, opened: OpenedFile & OpenedDirectory): number {
+  opened(req: RequestPointer, opened: OpenedFile): number {
     this.#fillFile(opened);
     return this.#library.symbols.fuse_reply_open(req, this.#file.bytes);
   }
@@ -205,17 +204,10 @@ export class Replier {
     writeStat(fields, ENTRY_PARAM.attr, entry.attributes);
   }
 
-  #fillFile(opened: OpenedFile & OpenedDirectory): void {
-    const at = this.#library.fileInfoBits;
+  #fillFile(opened: OpenedFile): void {
     let bits = 0;
-    if (opened.directIo) bits |= 1 << at.direct_io;
-    if (opened.keepCache) bits |= 1 << at.keep_cache;
-    if (opened.nonseekable) bits |= 1 << at.nonseekable;
-    if (opened.cacheReaddir) bits |= 1 << at.cache_readdir;
-    if (opened.noFlush) bits |= 1 << at.noflush;
-    if (opened.parallelDirectWrites && at.parallel_direct_writes !== null) {
-      bits |= 1 << at.parallel_direct_writes;
-    }
+    if (opened.directIo) bits |= 1 << FileInfoBit.direct_io;
+    if (opened.keepCache) bits |= 1 << FileInfoBit.keep_cache;
     this.#file.fields.setUint32(FILE_INFO.bits, bits, true);
     this.#file.fields.setBigUint64(FILE_INFO.fh, BigInt(opened.handle ?? 0), true);
   }

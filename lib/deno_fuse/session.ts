@@ -133,8 +133,7 @@ class Session implements FuseSession {
     this.#options = options;
     this.#onError = guardListener(options.onError);
     this.#mountPoint = new MountPoint(path);
-    const { major, minor, patch } = library.version;
-    this.libraryVersion = `${major}.${minor}.${patch}`;
+    this.libraryVersion = library.version;
     const replier = new Replier(library, {
       entryTimeoutMs: options.entryTimeoutMs ?? DEFAULT_TIMEOUT_MS,
       attributesTimeoutMs: options.attributesTimeoutMs ?? DEFAULT_TIMEOUT_MS,

@@ -121,7 +121,7 @@ export const ENTRY_PARAM = {
 
 /**
  * `struct fuse_file_info`. Source: fuse_common.h. C has no offsets of bit fields: they begin at
- * `bits`, see {@linkcode fileInfoBits}. The size is that of 3.17, which appended members (3.14: 40
+ * `bits`, see {@linkcode FileInfoBit}. The size is that of 3.17, which appended members (3.14: 40
  * bytes); an older library reads less of it.
  */
 export const FILE_INFO = {
@@ -133,44 +133,11 @@ export const FILE_INFO = {
   bytes: 64,
 } as const;
 
-/** Positions of the one-bit members of `struct fuse_file_info` that a reply may set. */
-export interface FileInfoBits {
-  readonly direct_io: number;
-  readonly keep_cache: number;
-  readonly nonseekable: number;
-  readonly cache_readdir: number;
-  readonly noflush: number;
-  /** `null` if the library does not know it. */
-  readonly parallel_direct_writes: number | null;
-}
-
-/** Release of libfuse, as `fuse_pkgversion` names it. */
-export interface LibraryVersion {
-  readonly major: number;
-  readonly minor: number;
-  readonly patch: number;
-}
-
 /**
- * Returns where the bit fields lie in a release of libfuse.
- *
- * 3.14.1 put `parallel_direct_writes` into the middle, which moved its neighbours by one; 3.17
- * moved it behind them, as before (libfuse issue 1029, pull request 1081). `keep_cache` and
- * `direct_io` never moved.
+ * Positions of one-bit members of `struct fuse_file_info`, from `bits` on. These two never moved;
+ * their neighbours did, in 3.14.1 and back in 3.17 (libfuse issue 1029, pull request 1081).
  */
-export function fileInfoBits(version: LibraryVersion): FileInfoBits {
-  const fixed = { direct_io: 1, keep_cache: 2 } as const;
-  const isAtLeast = (minor: number, patch: number) =>
-    version.major > 3 || version.minor > minor ||
-    version.minor === minor && version.patch >= patch;
-  if (isAtLeast(17, 0)) {
-    return { ...fixed, nonseekable: 4, cache_readdir: 6, noflush: 7, parallel_direct_writes: 8 };
-  }
-  if (isAtLeast(14, 1)) {
-    return { ...fixed, nonseekable: 5, cache_readdir: 7, noflush: 8, parallel_direct_writes: 3 };
-  }
-  return { ...fixed, nonseekable: 4, cache_readdir: 6, noflush: 7, parallel_direct_writes: null };
-}
+export const FileInfoBit = { direct_io: 1, keep_cache: 2 } as const;
 
 /** `struct fuse_conn_info`: what is the same in all releases. Source: fuse_common.h. */
 export const CONN_INFO = {

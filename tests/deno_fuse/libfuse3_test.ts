@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "../assert.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { MountError } from "../../lib/deno_fuse/errors.ts";
 import { chooseNewSession, openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { obstacle } from "./harness.ts";
@@ -50,7 +50,7 @@ Deno.test({
   ignore: obstacle !== null,
   fn() {
     const library = openLibfuse3();
-    assertEquals(library.version.major, 3);
+    assertMatch(library.version, /^3\./);
     assert(library === openLibfuse3());
   },
 });
