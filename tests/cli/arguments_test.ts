@@ -579,8 +579,8 @@ function assertHelp(tool: CommandSpec, usage: string): void {
     const value = option.value === undefined ? "" : ` ${option.value}`;
     const short = option.short === undefined ? "    " : `-${option.short}, `;
     assert(help.includes(`\n  ${short}--${option.long}${value}  `), option.long);
-    assert(words.includes(option.help), option.long);
-    if (option.default !== undefined) assert(words.includes(`(default: ${option.default})`));
+    const preset = option.default === undefined ? "" : ` (default: ${option.default})`;
+    assert(words.includes(`--${option.long}${value} ${option.help}${preset} `), option.long);
   }
   for (const { name, help } of Object.values(tool.arguments)) {
     assert(words.includes(`${name} ${help}`));

@@ -1,6 +1,6 @@
 /**
  * `deno task fuzz [TARGET...] [--seed=N] [--seconds=S] [--replay=FILE]`: fuzzes all targets or
- * some, for 10 seconds each or as long as is said. What is found is kept in `findings/`, from where
+ * some, for 10 seconds each or S. What is found is kept in `findings/`, from where
  * a test runs it again.
  *
  * @module

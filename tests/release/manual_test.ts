@@ -1,6 +1,6 @@
 /**
- * Holds the manual pages, `--help` and the options that messages name against the option tables,
- * the exit codes and the documented JSON.
+ * Holds the manual pages, and the options that messages name, against the option tables, the exit
+ * codes and the documented JSON.
  *
  * @module
  */
@@ -8,7 +8,6 @@
 import { type CommandSpec, optionsOf } from "../../lib/cli/command.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { EXTRACT } from "../../lib/cli/extract.ts";
-import { renderHelp } from "../../lib/cli/help.ts";
 import { MOUNT } from "../../lib/cli/mount_command.ts";
 import type { Option } from "../../lib/cli/option.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -128,17 +127,6 @@ Deno.test("The manual names each type and field of JSON that is documented in th
     missing.push(...documented.filter((word) => !words.has(word)));
   }
   assertEquals(missing.filter((word) => word !== "backy-extract"), []);
-});
-
-Deno.test("--help has each option of the table with its help and default", () => {
-  for (const tool of [...EXTRACT_COMMANDS, MOUNT]) {
-    const help = renderHelp(tool).replaceAll(/\s+/g, " ");
-    for (const { short, long, value, help: text, default: preset } of optionsOf(tool)) {
-      const term = `${short ? `-${short}, ` : ""}--${long}${value ? ` ${value}` : ""}`;
-      const whole = `${term} ${text}${preset === undefined ? "" : ` (default: ${preset})`}`;
-      assert(help.includes(whole), `${tool.name}: ${whole}`);
-    }
-  }
 });
 
 testUnless(programProblem("mandoc"), "mandoc -Tlint has nothing to say about the manuals", () => {
