@@ -4,16 +4,15 @@
  * @module
  */
 
+import { UNPRINTABLE } from "../linux/printable.ts";
+
 /** The fields of a line's object, by names in camelCase; see {@linkcode renderJsonLine}. */
 export type JsonFields = Readonly<object>;
 
-// As in `wording.ts`. JSON requires escapes only below U+0020, but people read such lines on
-// terminals, which also act on U+0080 to U+009F and on overrides of the writing direction.
-const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
-
 /**
  * Renders an object as one line of JSON that ends in a newline, with unprintable characters as
- * `\uXXXX`.
+ * `\uXXXX`. JSON requires that only below U+0020, but people read such lines on terminals, which
+ * also act on others.
  *
  * NaN and the infinities become `null`, because JSON has no such numbers. `undefined`, functions
  * and typed arrays (shared memory in this project) are left out.

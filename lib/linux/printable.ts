@@ -8,9 +8,11 @@
  * @module
  */
 
-// C: control (which terminals act on), format (bidirectional overrides, UAX #9), surrogate, private
-// and unassigned characters; Zl, Zp: line and paragraph separators.
-const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
+/**
+ * C: control (which terminals act on), format (bidirectional overrides, UAX #9), surrogate, private
+ * and unassigned characters; Zl, Zp: line and paragraph separators.
+ */
+export const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
 const SHORT_ESCAPES: ReadonlyMap<string, string> = new Map([
   ["\n", "\\n"],
