@@ -35,6 +35,7 @@ import {
 import type { OpenImage } from "../image_access/image.ts";
 import { MapChangedError } from "../image_access/image_map.ts";
 import type { ReadBytes } from "../image_access/read_bytes.ts";
+import { OpenFlag } from "../linux/files.ts";
 import {
   extendedAttribute,
   extendedNames,
@@ -46,9 +47,6 @@ import {
 import { failWithErrno, withErrno } from "./errno.ts";
 import { LAST_NAME, type RevisionDirectory } from "./revision_directory.ts";
 import { LAST_INO, type RevisionNode, ROOT_INO } from "./revision_nodes.ts";
-
-/** Flag of open(2). Source: asm-generic/fcntl.h. */
-const O_TRUNC = 0o1000;
 
 /** Unit in which space is counted. */
 const BLOCK_BYTES = 4096;
@@ -125,7 +123,7 @@ export class Filesystem implements Handlers {
     if (ino === LAST_INO) throw new FuseError(Errno.ELOOP);
     const node = this.#nodeAt(ino);
     // The kernel truncates by `setattr` before, unless it was told that `open` does.
-    if (flags & O_TRUNC) throw new FuseError(Errno.EPERM);
+    if (flags & OpenFlag.O_TRUNC) throw new FuseError(Errno.EPERM);
     // On ESTALE the kernel looks the name up again, see path_openat() in its fs/namei.c.
     if (this.#directory.find(node.entry.name) !== node) throw new FuseError(Errno.ESTALE);
     const opened = withErrno(() => node.image.open());

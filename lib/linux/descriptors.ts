@@ -22,8 +22,7 @@ export function isReadableFd(fd: number, path = ""): boolean {
 }
 
 function accessModeOf(fd: number, path: string): number {
-  const O_ACCMODE = 0o3;
-  return flagsOf(fd, path) & O_ACCMODE;
+  return flagsOf(fd, path) & OpenFlag.O_ACCMODE;
 }
 
 function flagsOf(fd: number, path: string): number {

@@ -128,9 +128,23 @@ export const STATFS = {
   bytes: 120,
 } as const;
 
+/** Kinds of file systems. Source: linux/magic.h, for JFS statfs(2). */
+export const FileSystemMagic = {
+  EXT2_TO_4: 0xef53,
+  XFS: 0x58465342,
+  TMPFS: 0x01021994,
+  FAT: 0x4d44,
+  EXFAT: 0x2011bab0,
+  JFS: 0x3153464a,
+  NFS: 0x6969,
+  SMB: 0x517b,
+  CIFS: 0xff534d42,
+  SMB2: 0xfe534d42,
+} as const;
+
 /** What `statfs` tells of a file system. */
 export interface FileSystemSpace {
-  /** Its kind: a number of linux/magic.h or one of the file system's own. */
+  /** Its kind: one of {@linkcode FileSystemMagic} or another number. */
   readonly magic: number;
   /** Its size in bytes; 0 on file systems that keep no count, such as a tmpfs without a limit. */
   readonly totalBytes: number;

@@ -10,8 +10,8 @@
  * @module
  */
 
-import { Errno, osError } from "./errno.ts";
-import { isRegularMode, STATX, statxOf } from "./file_status.ts";
+import { osError } from "./errno.ts";
+import { isRegularMode, isStatxMissing, STATX, statxOf } from "./file_status.ts";
 import { fdPath } from "./paths.ts";
 
 /** A file at some moment. */
@@ -47,8 +47,7 @@ export function fdState(fd: number): FileState {
 /** @param fields A `struct statx`, or the positive errno. */
 function stateOf(fields: DataView | number, path: string): FileState {
   if (typeof fields === "number") {
-    // Kernels before 4.11, and containers whose seccomp filter does not know statx.
-    if (fields === Errno.ENOSYS || fields === Errno.EPERM) return stateOfInfo(Deno.statSync(path));
+    if (isStatxMissing(fields)) return stateOfInfo(Deno.statSync(path));
     throw osError(fields, { syscall: "stat", path });
   }
   const time = (offset: number) => ({

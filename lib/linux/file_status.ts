@@ -67,11 +67,16 @@ const S_IFDIR = 0o040000, S_IFCHR = 0o020000, S_IFIFO = 0o010000;
 export function statFd(fd: number): FileStatus {
   const fields = statxOf(fd);
   if (typeof fields !== "number") return statusOf(fields);
-  // Kernels before 4.11, and containers whose seccomp filter does not know statx.
-  if (fields !== Errno.ENOSYS && fields !== Errno.EPERM) {
-    throw osError(fields, { syscall: "fstat", path: "" });
-  }
+  if (!isStatxMissing(fields)) throw osError(fields, { syscall: "fstat", path: "" });
   return Deno.statSync(fdPath(fd));
+}
+
+/**
+ * Whether an errno of `statx` says that there is no such call: in kernels before 4.11, and in
+ * containers whose seccomp filter does not know it.
+ */
+export function isStatxMissing(errno: number): boolean {
+  return errno === Errno.ENOSYS || errno === Errno.EPERM;
 }
 
 /** What a descriptor leads to; `null` if it is not open. */

@@ -12,6 +12,8 @@ export const OpenFlag = {
   O_RDONLY: 0,
   O_WRONLY: 0o1,
   O_RDWR: 0o2,
+  /** Mask of the three above. */
+  O_ACCMODE: 0o3,
   O_CREAT: 0o100,
   O_EXCL: 0o200,
   O_NOCTTY: 0o400,

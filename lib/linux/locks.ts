@@ -9,13 +9,14 @@
  */
 
 import { Errno, osError } from "./errno.ts";
-import { fileSystemSpace } from "./file_space.ts";
+import { FileSystemMagic, fileSystemSpace } from "./file_space.ts";
 import { majorMinor } from "./file_status.ts";
 import { openFd, OpenFlag, releaseFd } from "./files.ts";
 import { lastErrno, libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
 import { readText } from "./paths.ts";
 import { describeProcess } from "./processes.ts";
+import { SignalNumber } from "./signals.ts";
 
 /** Operations of `flock`. Source: asm-generic/fcntl.h. */
 export const FlockOperation = { LOCK_SH: 1, LOCK_EX: 2, LOCK_NB: 4, LOCK_UN: 8 } as const;
@@ -124,14 +125,13 @@ export function findForeignLock(fd: number): ForeignLock | null {
   return { pid: pid > 0 ? pid : null };
 }
 
-/**
- * File systems that refuse a lease with EAGAIN also if their server has not granted them one: NFS
- * and the three of SMB. Source: linux/magic.h.
- */
-const LEASES_OF_SERVERS: ReadonlySet<number> = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42]);
-
-/** Ignored unless it is listened to. Source: signal(7), the same number on x86_64 and aarch64. */
-const SIGURG = 23;
+/** File systems that refuse a lease with EAGAIN also if their server has not granted them one. */
+const LEASES_OF_SERVERS: ReadonlySet<number> = new Set([
+  FileSystemMagic.NFS,
+  FileSystemMagic.SMB,
+  FileSystemMagic.CIFS,
+  FileSystemMagic.SMB2,
+]);
 
 /**
  * Tells whether anybody has a regular file open for writing, or mapped after that, in whatever
@@ -151,8 +151,8 @@ export function hasWriters(path: string): boolean | null {
   }
   try {
     // Should somebody open the file at this very moment, the kernel sends a signal: without this,
-    // SIGIO, which ends the process.
-    if (libc.fcntl(fd, F_SETSIG, BigInt(SIGURG)) < 0) return null;
+    // SIGIO, which ends the process. SIGURG is ignored unless it is listened to (signal(7)).
+    if (libc.fcntl(fd, F_SETSIG, BigInt(SignalNumber.SIGURG)) < 0) return null;
     if (libc.fcntl(fd, F_SETLEASE, BigInt(F_RDLCK)) < 0) {
       const isConflict = lastErrno() === Errno.EAGAIN;
       return isConflict && !LEASES_OF_SERVERS.has(fileSystemSpace(fd).magic) ? true : null;

@@ -8,6 +8,7 @@
  */
 
 import { type FileIdentity, isSameIdentity, statUnsynced } from "./file_status.ts";
+import { OpenFlag } from "./files.ts";
 import { libc } from "./libc.ts";
 import { listNames, readBeginning, readTextOrNull } from "./paths.ts";
 import { printable } from "./printable.ts";
@@ -88,9 +89,6 @@ export interface Descriptor {
   readonly flockPids: readonly number[];
 }
 
-/** Bits of the flags in /proc/PID/fdinfo/FD. Source: O_ACCMODE, asm-generic/fcntl.h. */
-const ACCESS_MODE = 0o3;
-
 /** Finds the descriptors of a process that lead to one of some files. */
 export function findDescriptors(pid: number, files: readonly FileIdentity[]): Descriptor[] {
   const isWanted = (fd: string) => {
@@ -104,7 +102,7 @@ export function findDescriptors(pid: number, files: readonly FileIdentity[]): De
     const flocks = info.matchAll(/^lock:\s+\d+: FLOCK +\S+ +\S+ +(\d+) /gm);
     return {
       fd: Number(fd),
-      isWritable: (flags & ACCESS_MODE) !== 0,
+      isWritable: (flags & OpenFlag.O_ACCMODE) !== OpenFlag.O_RDONLY,
       flockPids: Array.from(flocks, ([, pid]) => Number(pid)),
     };
   });

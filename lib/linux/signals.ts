@@ -13,6 +13,7 @@ export const SignalNumber = {
   SIGINT: 2,
   SIGPIPE: 13,
   SIGTERM: 15,
+  SIGURG: 23,
   SIGXFSZ: 25,
   SIGRTMAX: 64,
 } as const;

@@ -8,7 +8,7 @@
  */
 
 import type { FileStatus } from "../linux/file_status.ts";
-import { fileSystemSpace } from "../linux/file_space.ts";
+import { FileSystemMagic, fileSystemSpace } from "../linux/file_space.ts";
 import { isRoot } from "../linux/processes.ts";
 import { type PreflightOptions, STAT_BLOCK_BYTES } from "./target.ts";
 import { describeBytes, nameTarget, refusal } from "./wording.ts";
@@ -22,17 +22,16 @@ export interface Amount {
 }
 
 /**
- * File systems that store bytes as they are, so that more than the free room cannot fit: ext2 to
- * ext4, XFS, tmpfs, FAT, exFAT, JFS. Others may compress, or leave it to a server that does.
- * Source: linux/magic.h.
+ * File systems that store bytes as they are, so that more than the free room cannot fit. Others may
+ * compress, or leave it to a server that does.
  */
 const STORES_AS_IS: ReadonlySet<number> = new Set([
-  0xef53,
-  0x58465342,
-  0x01021994,
-  0x4d44,
-  0x2011bab0,
-  0x3153464a,
+  FileSystemMagic.EXT2_TO_4,
+  FileSystemMagic.XFS,
+  FileSystemMagic.TMPFS,
+  FileSystemMagic.FAT,
+  FileSystemMagic.EXFAT,
+  FileSystemMagic.JFS,
 ]);
 
 /** The result of a forecast: phrases for messages. At most one of them is not `null`. */
