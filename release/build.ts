@@ -16,6 +16,7 @@
  */
 
 import { parseArgs } from "node:util";
+import { statOrNull } from "../lib/linux/file_status.ts";
 import { type Libraries, readLibraries } from "./portable/libraries.ts";
 import { packPlain, packPortable, readStub } from "./portable/pack.ts";
 import { print, runMain, sha256Of } from "./program.ts";
@@ -141,25 +142,29 @@ function copyPackages(cache: string, licenses: string): void {
   const hosts = [...Deno.readDirSync(npmCache)].map(({ name }) => name);
   for (const id of Object.keys(npm)) {
     const [, name, version] = /^(.+)@([^@]+)$/.exec(id) ?? [];
-    const host = hosts.find((host) => exists(`${npmCache}/${host}/${name}/${version}`));
+    const host = hosts.find((host) => statOrNull(`${npmCache}/${host}/${name}/${version}`));
     // What only tests use need not have been fetched.
     if (host === undefined) continue;
     const from = `${npmCache}/${host}/${name}`;
     const to = `${cache}/npm/${host}/${name}`;
     copy(`${from}/${version}`, `${to}/${version}`, (path) => /\.(js|mjs|cjs|json)$/.test(path));
-    copy(`${from}/registry.json`, `${to}/registry.json`, () => exists(`${from}/registry.json`));
+    copy(
+      `${from}/registry.json`,
+      `${to}/registry.json`,
+      () => statOrNull(`${from}/registry.json`) !== null,
+    );
     for (const file of Deno.readDirSync(`${from}/${version}`)) {
       if (!/^licen[cs]e/i.test(file.name)) continue;
       copy(`${from}/${version}/${file.name}`, `${licenses}/${name!.replace("/", "-")}.txt`);
     }
   }
   // The runtimes that Deno has downloaded.
-  if (exists(`${denoDir}/dl`)) Deno.symlinkSync(`${denoDir}/dl`, `${cache}/dl`);
+  if (statOrNull(`${denoDir}/dl`)) Deno.symlinkSync(`${denoDir}/dl`, `${cache}/dl`);
 }
 
 /** Copies a file or a folder with all that is wanted in it. */
 function copy(from: string, to: string, isWanted: (path: string) => boolean = () => true): void {
-  if (exists(from) && Deno.statSync(from).isDirectory) {
+  if (statOrNull(from)?.isDirectory) {
     for (const { name } of Deno.readDirSync(from)) {
       copy(`${from}/${name}`, `${to}/${name}`, isWanted);
     }
@@ -175,16 +180,6 @@ function setTimes(path: string): void {
     for (const { name } of Deno.readDirSync(path)) setTimes(`${path}/${name}`);
   }
   Deno.utimeSync(path, SAME_TIME_SECONDS, SAME_TIME_SECONDS);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 /** Runs Deno to its end. @returns What it wrote to standard output. */
