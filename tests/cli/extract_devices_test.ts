@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { assertBytes } from "../support/bytes.ts";
+import { assertBytes, isFilled } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import {
   LoopDevice,
@@ -41,7 +41,7 @@ function expectedWithZerosSkipped(image: Uint8Array): Uint8Array {
   const expected = expectedDevice(image);
   for (let start = 0; start < image.length; start += GRANULE_BYTES) {
     const end = Math.min(start + GRANULE_BYTES, image.length);
-    if (image.subarray(start, end).every((byte) => byte === 0)) expected.fill(GARBAGE, start, end);
+    if (isFilled(image.subarray(start, end), 0)) expected.fill(GARBAGE, start, end);
   }
   return expected;
 }
@@ -104,7 +104,7 @@ testUnless(problem, "A device smaller than the image is refused and untouched", 
     code: 4,
     says: [/^Cannot restore to "\/dev\/loop\d+": the device has \d+ bytes/],
   });
-  assert(device.read().every((byte) => byte === GARBAGE));
+  assert(isFilled(device.read(), GARBAGE));
 });
 
 testUnless(problem, "A read-only device is refused and untouched, --force or not", async () => {
@@ -124,7 +124,7 @@ testUnless(problem, "A read-only device is refused and untouched, --force or not
       `Cannot restore to "${device.path}": the device is read-only; blockdev --setrw may end that`,
     ],
   });
-  assert(device.read().every((byte) => byte === GARBAGE));
+  assert(isFilled(device.read(), GARBAGE));
 });
 
 testUnless(
@@ -175,7 +175,7 @@ testUnless(
           `Cannot restore to "${file}": it is behind the loop device "${loop}" (--force overrides this)`,
         ],
       });
-      assert(Deno.readFileSync(file).every((byte) => byte === GARBAGE));
+      assert(isFilled(Deno.readFileSync(file), GARBAGE));
       const forced = await extract(["--force", store.revision.path, file]);
       assertEquals(forced.code, 0, forced.stderr);
       assertMatch(
@@ -195,7 +195,7 @@ testUnless(problem, "Damage leaves a device's bytes behind the image alone too",
     const outcome = await extract([store.revision.path, device.path]);
     assertEquals(outcome.code, 3, outcome.stderr);
     assertMatch(outcome.stderr, new RegExp(`"${store.idAt(5)}"`));
-    assert(device.read().subarray(store.image.length).every((byte) => byte === GARBAGE));
+    assert(isFilled(device.read().subarray(store.image.length), GARBAGE));
   });
 });
 

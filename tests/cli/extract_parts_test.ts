@@ -2,7 +2,7 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
 import { bootRecord, gptImage } from "../image/table_builder.ts";
-import { assertBytes } from "../support/bytes.ts";
+import { assertBytes, isFilled } from "../support/bytes.ts";
 import {
   copyFifo,
   LoopDevice,
@@ -34,7 +34,7 @@ function addDisk(name: string, image: Uint8Array<ArrayBuffer>) {
   const chunks: ChunkContent[] = [];
   for (let at = 0; at < image.length; at += CHUNK_BYTES) {
     const chunk = image.slice(at, at + CHUNK_BYTES);
-    chunks.push(chunk.every((byte) => byte === 0) ? "absent" : chunk);
+    chunks.push(isFilled(chunk, 0) ? "absent" : chunk);
   }
   return store.add(name, chunks, { size: image.length });
 }

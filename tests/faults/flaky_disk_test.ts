@@ -20,9 +20,12 @@ const MARKER_BYTES = 64;
 let store: FaultStore;
 /** Of the first chunk; unlike any other bytes of the image. */
 let marker: Uint8Array;
+/** An image in which every chunk differs from the store's. */
+let otherImage: Uint8Array;
 Deno.test.beforeAll(() => {
   store = new FaultStore({ chunks: 5, lastBytes: 4096 * 3 });
   marker = store.image.slice(8192, 8192 + MARKER_BYTES);
+  otherImage = store.image.map((byte) => byte ^ 0x5a);
 });
 Deno.test.afterAll(() => store[Symbol.dispose]());
 
@@ -63,11 +66,6 @@ async function assertFlushFails(disk: FlakyDisk, ...options: string[]): Promise<
   });
 }
 
-/** An image in which every chunk differs from the store's. */
-function otherImage(): Uint8Array {
-  return store.image.map((byte) => byte ^ 0x5a);
-}
-
 function fillTarget(disk: FlakyDisk, content: Uint8Array): void {
   using file = Deno.openSync(disk.target, { write: true, create: true });
   for (let done = 0; done < content.length;) done += file.writeSync(content.subarray(done));
@@ -86,7 +84,7 @@ diskTest(
 );
 
 diskTest("A write that fails when it is written back: an update mends an update", async (disk) => {
-  fillTarget(disk, otherImage());
+  fillTarget(disk, otherImage);
   disk.set({ marker, onWrite: "fail" });
   await assertFlushFails(disk, "--update");
   await assertFlushFails(disk, "--update");
@@ -110,7 +108,7 @@ diskTest(
 );
 
 diskTest("Errors that nobody has heard of end no update", async (disk) => {
-  fillTarget(disk, otherImage());
+  fillTarget(disk, otherImage);
   disk.set({ marker, onWrite: "fail" });
   assertEquals((await restore(disk, "--no-sync")).code, 0);
   const outcome = await restore(disk, "--update");
@@ -179,7 +177,7 @@ for (const sparse of ["auto", "never"]) {
     async (disk) => {
       // Where the image has zeros, in a chunk and as a whole chunk, the disk has other bytes, which
       // a write cannot replace.
-      fillTarget(disk, otherImage().fill(0x77, CHUNK_BYTES / 2, CHUNK_BYTES));
+      fillTarget(disk, otherImage.slice().fill(0x77, CHUNK_BYTES / 2, CHUNK_BYTES));
       const stale = new Uint8Array(4096).fill(0x77);
       const at = disk.find(stale);
       disk.set({ range: [at, at + 65_536], onWrite: "fail" });

@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+
 import { ChunkMissingError, InterruptedError, TargetError } from "../../lib/errors.ts";
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
@@ -68,7 +70,7 @@ function costOf(before: Uint8Array, sparse: SparseMode): { written: number; same
   let written = 0, same = 0;
   const compare = (start: number, end: number, letter: string) => {
     const wanted = image.subarray(start, end), found = old.subarray(start, end);
-    const isSame = wanted.every((byte, at) => byte === found[at]);
+    const isSame = Buffer.compare(wanted, found) === 0;
     if (isSame) same += end - start;
     else if (letter !== "0") written += sparse === "never" ? end - start : dataBytesOf(wanted);
     else if (sparse === "never") written += end - start;

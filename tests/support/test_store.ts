@@ -10,7 +10,8 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { GRANULE_BYTES } from "../../lib/target/target.ts";
-import { Scratch } from "../support/machine.ts";
+import { isFilled } from "./bytes.ts";
+import { Scratch } from "./machine.ts";
 import {
   addRevision,
   type BuiltRevision,
@@ -87,7 +88,7 @@ export class TestStore implements Disposable {
     const chunks: ChunkContent[] = [];
     for (let at = 0; at < image.length; at += CHUNK_BYTES) {
       const chunk = image.subarray(at, at + CHUNK_BYTES);
-      chunks.push(chunk.every((byte) => byte === 0) ? "absent" : chunk);
+      chunks.push(isFilled(chunk, 0) ? "absent" : chunk);
     }
     return this.add(name, chunks, { size: image.length });
   }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertThrows } from "../assert.
 import { OsError, TargetError } from "../../lib/errors.ts";
 import { Errno } from "../../lib/linux/errno.ts";
 import { DescriptorIo, type ZeroPolicy } from "../../lib/target/descriptor_io.ts";
-import { assertBytes } from "../support/bytes.ts";
+import { assertBytes, isFilled } from "../support/bytes.ts";
 import { FakeTarget, PUNCH, ZERO } from "./fake_target.ts";
 
 const MIB = 1_048_576;
@@ -100,7 +100,7 @@ Deno.test("DescriptorIo.zero() writes every zero under policy write", () => {
   });
   io.zero(5, 2 * MIB);
   assertEquals(target.calls, [`pwrite 5+${MIB}`, `pwrite ${MIB + 5}+${MIB}`]);
-  assert(target.content.subarray(5, 2 * MIB + 5).every((byte) => byte === 0));
+  assert(isFilled(target.content.subarray(5, 2 * MIB + 5), 0));
   assertEquals([target.content[4], target.content[2 * MIB + 5]], [0xaa, 0xaa]);
 });
 

@@ -3,7 +3,7 @@ import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
 import { DescriptorIo } from "../../lib/target/descriptor_io.ts";
-import { assertBytes } from "../support/bytes.ts";
+import { assertBytes, isFilled } from "../support/bytes.ts";
 import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
 import { Scratch, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
@@ -80,7 +80,7 @@ testUnless(problem, "preflightTarget() refuses a device smaller than the image",
       "4398046511105 bytes (4 TiB); enlarge it or name another",
   );
   preflightTarget(device.path, store.options({ imageBytes: MIB }))[Symbol.dispose]();
-  assert(device.read().every((byte) => byte === 0xaa));
+  assert(isFilled(device.read(), 0xaa));
 });
 
 testUnless(problem, "preflightTarget() refuses a read-only device", () => {
