@@ -8,9 +8,9 @@
  * modification times of sources and npm packages, and the path of Deno's cache, in notes on files
  * of the packages that it took for scripts (licenses, read-me files). So it runs in a copy of the
  * sources with a cache of its own, in which all times are the same and there are scripts only. Then
- * the C library and the stub that loads it are put in (`portable/pack.ts`). What is needed is not
- * there on every machine; the executables are plain ones then, and a line says what they need.
- * Licenses of all that is in them go into `licenses/` beside the executables.
+ * the C library and the stub that loads it are put in (`portable/pack.ts`). Where there are no such
+ * libraries, plain executables are made, and a line says what those need on their host. Licenses of
+ * all that is in them go into `licenses/` beside the executables.
  *
  * @module
  */

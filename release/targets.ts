@@ -48,10 +48,10 @@ export const TOOLS: readonly Tool[] = [
     worker: "lib/pages/worker.ts",
     permissions: [
       ...COMMON_PERMISSIONS,
-      // Who is not root is told of what only root may.
+      // Users other than root are told what only root may do.
       "--allow-sys=uid,gid",
-      // Who is not root needs fusermount3 to unmount. By path: a bare name is looked for along PATH
-      // as the program starts, which fails where PATH is unset.
+      // Users other than root need fusermount3 to unmount. By path: a bare name is looked for along
+      // PATH as the program starts, which fails where PATH is unset.
       `--allow-run=${FUSERMOUNT_PATHS.join(",")}`,
     ],
     needsFuse: true,

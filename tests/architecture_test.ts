@@ -57,7 +57,7 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
     /\bDeno\s*\.\s*(open|create|truncate|readFile|readTextFile|writeFile|writeTextFile|makeTempFile|makeTempDir|copyFile)(Sync)?\b/,
     [],
   ],
-  // Who is not root unmounts by fusermount3.
+  // Users other than root unmount by fusermount3.
   ["child processes", /\bDeno\s*\.\s*Command\b/, ["lib/deno_fuse/mount_point.ts"]],
   ["the network", /\bfetch\(|\bDeno\s*\.\s*(connect|listen)\w*\b/, []],
 ];

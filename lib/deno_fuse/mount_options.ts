@@ -51,7 +51,7 @@ export interface MountOptions {
 /** Default of {@linkcode MountOptions.maxReadBytes}. */
 export const MAX_READ_BYTES = 1_048_576;
 
-/** The kernel takes anything smaller for this. */
+/** The kernel raises smaller values to this. */
 const LEAST_READ_BYTES = 4096;
 /** The range of C's `unsigned`; the kernel's own limit is 1 MiB. */
 const MOST_READ_BYTES = 2 ** 32 - 1;

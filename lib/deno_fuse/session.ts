@@ -125,7 +125,7 @@ class Session implements FuseSession {
   readonly #ready = Promise.withResolvers<void>();
   #isInitialized = false;
   #isOver = false;
-  /** What libfuse said to the first request; if it is not content, it ends the session then. */
+  /** What libfuse logged during INIT, the first request, after which it may end the session. */
   #initLines: readonly string[] = [];
 
   constructor(library: Libfuse3, path: string, handlers: Handlers, options: MountOptions) {

@@ -2,7 +2,7 @@
  * Finds out who uses a mount that is busy, from /proc and /sys, so that people know what to end
  * first.
  *
- * It is only a help: other users' processes may be hidden, and processes come and go meanwhile.
+ * The answer may be incomplete: other users' processes may be hidden, and processes come and go.
  * Only links are read, never the mount itself, which this thread serves. Nothing here throws.
  *
  * @module

@@ -33,7 +33,7 @@ export function logicalBlockBytes(fd: number, path = ""): number {
  * Tells whether a block device is read-only, which the kernel may call "Permission denied" or let
  * pass when it is opened for writing.
  *
- * @param rdev Number of the device, by which /sys tells where it may not be opened.
+ * @param rdev Number of the device, to ask /sys if it may not be opened.
  */
 export function isReadOnlyDevice(path: string, rdev: number): boolean {
   try {

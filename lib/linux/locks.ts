@@ -2,8 +2,8 @@
  * Locks on files: taking a `flock`, and finding out who else has a claim on a file by `flock`,
  * byte-range lock or a descriptor that is open for writing.
  *
- * Naming holders is only a help: one may be outside this PID namespace, or end while it is looked
- * up.
+ * Holders are named as far as possible: one may be outside this PID namespace, or end while it is
+ * looked up.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * Fuzzes what lies between FUSE requests and chunks: reads, writes, and failures of both, of
  * several programs at once, against plain buffers. There is no FFI and no file: chunks are in
- * memory (`../fuse/fake_chunks.ts`).
+ * memory (`../pages/fake_chunks.ts`).
  *
  * Input: operations of 8 bytes each, see `perform`.
  *
