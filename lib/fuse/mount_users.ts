@@ -10,8 +10,14 @@
 
 import { backingName, listLoopDevices } from "../linux/loop_devices.ts";
 import { listMounts, type Mount } from "../linux/mounts.ts";
-import { isInside, linkOrNull, listNames, readTextOrNull } from "../linux/paths.ts";
-import { describeProcess, listPids } from "../linux/processes.ts";
+import { isInside } from "../linux/paths.ts";
+import {
+  describeProcess,
+  hasOpenOnMount,
+  isProcessInside,
+  listPids,
+  mountNamespace,
+} from "../linux/processes.ts";
 import { quote } from "../wording.ts";
 
 /** More users than this are counted, not listed. */
@@ -40,7 +46,7 @@ export function describeMountUsers(
         : `the mount at ${quote(mount.mountpoint)}`
     ),
     ...loopUsers(mountpoint, mounts, root),
-    ...processUsers(mountpoint, root),
+    ...listPids(root).filter((pid) => isProcessInside(pid, mountpoint, root)).map(describeProcess),
   ]);
 }
 
@@ -64,14 +70,13 @@ export function describeKeepers(
   const mountsHere = listMounts({ root });
   const keepers = mountsHere.filter((mount) => mount.device === device)
     .map(({ mountpoint }) => `the mount at ${quote(mountpoint)}`);
-  const namespaces = new Set([null, linkOrNull(`${root}/proc/self/ns/mnt`)]);
+  const namespaces = new Set([null, mountNamespace("self", root)]);
   // The kernel reuses a mount's number once it is gone: users of the next mount do not keep ours.
   const isNumberOfAnother = mountsHere.some((mount) => mount.id === id);
   for (const pid of listPids(root).sort((a, b) => a - b)) {
-    const namespace = linkOrNull(`${root}/proc/${pid}/ns/mnt`);
+    const namespace = mountNamespace(pid, root);
     if (namespaces.has(namespace)) {
-      const isKeeper = !isNumberOfAnother && hasOpen(`${root}/proc/${pid}`, id);
-      if (isKeeper) keepers.push(describeProcess(pid));
+      if (!isNumberOfAnother && hasOpenOnMount(pid, id, root)) keepers.push(describeProcess(pid));
       continue;
     }
     // One process stands for all of its namespace.
@@ -80,16 +85,6 @@ export function describeKeepers(
     keepers.push(`${describeProcess(pid)} in another mount namespace`);
   }
   return shorten(keepers);
-}
-
-/**
- * Whether a process has files of a mount open. Links of descriptors do not tell: they lose the
- * path once the mount is detached.
- */
-function hasOpen(process: string, mountId: number): boolean {
-  const line = new RegExp(`^mnt_id:\\s*${mountId}$`, "m");
-  return listNames(`${process}/fdinfo`)
-    .some((fd) => line.test(readTextOrNull(`${process}/fdinfo/${fd}`) ?? ""));
 }
 
 /** Loop devices on files of the mount, and where those are mounted. */
@@ -102,17 +97,5 @@ function* loopUsers(mountpoint: string, mounts: readonly Mount[], root: string):
       .filter(({ source }) => source === device || source.startsWith(`${device}p`))
       .map(({ mountpoint }) => quote(mountpoint));
     yield places.length > 0 ? `${device} (mounted at ${places.join(", ")})` : device;
-  }
-}
-
-/** Processes with a file of the mount open, or with their working or root directory inside. */
-function* processUsers(mountpoint: string, root: string): Generator<string> {
-  for (const pid of listPids(root)) {
-    const base = `${root}/proc/${pid}`;
-    const links = [`${base}/cwd`, `${base}/root`];
-    for (const fd of listNames(`${base}/fd`)) links.push(`${base}/fd/${fd}`);
-    if (links.some((link) => isInside(linkOrNull(link) ?? "", mountpoint))) {
-      yield describeProcess(pid);
-    }
   }
 }

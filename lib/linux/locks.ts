@@ -10,11 +10,11 @@
 
 import { Errno, osError } from "./errno.ts";
 import { FileSystemMagic, fileSystemSpace } from "./file_space.ts";
-import { majorMinor } from "./file_status.ts";
+import { type FileIdentity, majorMinor, statOrNull } from "./file_status.ts";
 import { openFd, OpenFlag, releaseFd } from "./files.ts";
 import { lastErrno, libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
-import { readText } from "./paths.ts";
+import { readTextOrNull } from "./paths.ts";
 import { describeProcess } from "./processes.ts";
 import { SignalNumber } from "./signals.ts";
 
@@ -44,13 +44,23 @@ export function tryFlock(fd: number, operation: number, path = ""): boolean {
  * @returns `pid 17 (backy purge)`, several with commas between, or "another process". One line.
  */
 export function describeHolders(path: string): string {
-  let pids: readonly number[];
-  try {
-    pids = findFlockHolders(readText("/proc/locks"), Deno.statSync(path));
-  } catch {
-    pids = [];
-  }
+  const file = statOrNull(path);
+  const pids = file === null ? [] : listFlockHolders(file);
   return pids.length === 0 ? "another process" : pids.map(describeProcess).join(", ");
+}
+
+/**
+ * Lists who holds a `flock` on a file; nobody if /proc/locks cannot be read.
+ *
+ * @param file Device and inode as stat(2) gives them.
+ * @param options As {@linkcode findFlockHolders} takes them.
+ * @returns Process ids, ascending.
+ */
+export function listFlockHolders(
+  file: Pick<FileIdentity, "dev" | "ino">,
+  options: { isShared?: boolean } = {},
+): number[] {
+  return findFlockHolders(readTextOrNull("/proc/locks") ?? "", file, options);
 }
 
 /**
@@ -65,7 +75,7 @@ export function describeHolders(path: string): string {
  */
 export function findFlockHolders(
   locks: string,
-  file: { readonly dev: number; readonly ino: number | null },
+  file: Pick<FileIdentity, "dev" | "ino">,
   { isShared = false }: { isShared?: boolean } = {},
 ): number[] {
   const { major, minor } = majorMinor(file.dev);

@@ -1,8 +1,9 @@
 /**
- * What /proc tells of processes: their command lines, their ancestors and their descriptors.
+ * What /proc tells of processes: their command lines, ancestors, descriptors and mount namespaces.
  *
  * Users other than root see only the descriptors of their own processes, and nobody sees processes
- * of other PID namespaces. Nothing here throws.
+ * of other PID namespaces. `root` is a folder that stands for "/" where /proc is looked up. Nothing
+ * here throws.
  *
  * @module
  */
@@ -10,7 +11,7 @@
 import { type FileIdentity, isSameIdentity, statUnsynced } from "./file_status.ts";
 import { OpenFlag } from "./files.ts";
 import { libc } from "./libc.ts";
-import { listNames, readBeginning, readTextOrNull } from "./paths.ts";
+import { isInside, linkOrNull, listNames, readBeginning, readTextOrNull } from "./paths.ts";
 import { printable } from "./printable.ts";
 
 const MAX_COMMAND_CHARS = 120;
@@ -42,11 +43,7 @@ function readWords(path: string): string {
   }
 }
 
-/**
- * The ids of all processes that can be seen, in no particular order.
- *
- * @param root Folder that stands for "/" where /proc is looked up.
- */
+/** The ids of all processes that can be seen, in no particular order. */
 export function listPids(root = ""): number[] {
   return listNames(`${root}/proc`).filter((name) => /^\d+$/.test(name)).map(Number);
 }
@@ -79,6 +76,38 @@ function parentOf(pid: number): number | null {
 
 function numberOrNull(digits: string | undefined): number | null {
   return digits === undefined || digits === "" ? null : Number(digits);
+}
+
+/**
+ * Tells mount namespaces apart. @returns The same text for all processes of one; `null` if that
+ * cannot be told.
+ */
+export function mountNamespace(pid: number | "self", root = ""): string | null {
+  return linkOrNull(`${root}/proc/${pid}/ns/mnt`);
+}
+
+/**
+ * Whether a process has files of a mount open. Links of descriptors do not tell: they lose the path
+ * once the mount is detached.
+ *
+ * @param mountId Number of the mount, see mountinfo(5).
+ */
+export function hasOpenOnMount(pid: number, mountId: number, root = ""): boolean {
+  const folder = `${root}/proc/${pid}/fdinfo`;
+  const line = new RegExp(`^mnt_id:\\s*${mountId}$`, "m");
+  return listNames(folder).some((fd) => line.test(readTextOrNull(`${folder}/${fd}`) ?? ""));
+}
+
+/**
+ * Whether a process has a file in a directory open, or its working or root directory there. Only
+ * links are read, never the directory itself.
+ *
+ * @param dir Absolute, without symbolic links.
+ */
+export function isProcessInside(pid: number, dir: string, root = ""): boolean {
+  const base = `${root}/proc/${pid}`;
+  const fds = listNames(`${base}/fd`).map((fd) => `fd/${fd}`);
+  return ["cwd", "root", ...fds].some((name) => isInside(linkOrNull(`${base}/${name}`) ?? "", dir));
 }
 
 /** A descriptor of some process. */

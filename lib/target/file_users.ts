@@ -17,7 +17,7 @@ import {
   writeBarriers,
 } from "../linux/file_status.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
-import { findFlockHolders, findForeignLock, hasWriters } from "../linux/locks.ts";
+import { findForeignLock, hasWriters, listFlockHolders } from "../linux/locks.ts";
 import { type Backing, backingOf, listLoopDevices } from "../linux/loop_devices.ts";
 import { listSwaps } from "../linux/mounts.ts";
 import { OsError } from "../errors.ts";
@@ -177,7 +177,7 @@ function describeLocksAt(path: string): string[] {
  * ...`, `udevadm lock`) keeps others away on behalf of this restore.
  */
 function describeFlock(info: FileStatus): string[] {
-  const pids = findFlockHolders(readTextOrNull("/proc/locks") ?? "", info, { isShared: true });
+  const pids = listFlockHolders(info, { isShared: true });
   const [self, ...parents] = ancestry();
   const inherited = inheritedFlocks(info);
   const others = pids.filter((pid) => !parents.includes(pid) && !inherited.includes(pid));
