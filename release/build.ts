@@ -5,12 +5,12 @@
  *     build.ts [--output FOLDER] [--target TRIPLE]
  *
  * `deno compile` (2.6.8) puts two things into an executable that differ between machines: the
- * modification times of sources and npm packages, and the path of Deno's cache, in notes on files
- * of the packages that it took for scripts (licenses, read-me files). So it runs in a copy of the
- * sources with a cache of its own, in which all times are the same and there are scripts only. Then
- * the C library and the stub that loads it are put in (`portable/pack.ts`). Where there are no such
- * libraries, plain executables are made, and a line says what those need on their host. Licenses of
- * all that is in them go into `licenses/` beside the executables.
+ * modification times of sources and npm packages, and the path of Deno's cache, in notes on those
+ * files of the packages that it mistook for scripts (licenses, read-me files). So it runs in a copy
+ * of the sources with a cache of its own, where all times are the same and there are only scripts.
+ * Then the C library and the stub that loads it are added (`portable/pack.ts`). Where they cannot
+ * be had, plain executables are made, and a line says what those need on their host. Licenses of
+ * everything in the executables go into `licenses/` beside them.
  *
  * @module
  */
@@ -30,7 +30,7 @@ const CODEC = [
   "wasm/build/codec.wasm",
 ];
 
-/** 1980, before which some archives know no time. */
+/** 1980: some archives cannot express an earlier time. */
 const SAME_TIME_SECONDS = 315_532_800;
 
 /** How to build. */
@@ -57,7 +57,7 @@ export function build(options: BuildOptions): void {
       compile(tool, { sources, cache, target, made });
       requireMachine(made, target);
       Deno.writeFileSync(made, pack(tool, Deno.readFileSync(made), { target, libraries }));
-      // A program that runs cannot be written to, but replaced.
+      // A running program cannot be written to, but it can be replaced.
       Deno.mkdirSync(output, { recursive: true });
       Deno.copyFileSync(made, `${output}/.${tool.name}`);
       Deno.renameSync(`${output}/.${tool.name}`, `${output}/${tool.name}`);
@@ -119,7 +119,7 @@ function pack(
   });
 }
 
-/** What DENORT_BIN names is taken for any machine. */
+/** The file that DENORT_BIN names is used for any machine. */
 function requireMachine(path: string, target: string): void {
   const header = new DataView(Deno.readFileSync(path).buffer, 0, 20);
   const machine = header.getUint16(18, true);
@@ -143,7 +143,7 @@ function copyPackages(cache: string, licenses: string): void {
   for (const id of Object.keys(npm)) {
     const [, name, version] = /^(.+)@([^@]+)$/.exec(id) ?? [];
     const host = hosts.find((host) => statOrNull(`${npmCache}/${host}/${name}/${version}`));
-    // What only tests use need not have been fetched.
+    // Packages that only tests use may not have been fetched.
     if (host === undefined) continue;
     const from = `${npmCache}/${host}/${name}`;
     const to = `${cache}/npm/${host}/${name}`;
@@ -162,7 +162,7 @@ function copyPackages(cache: string, licenses: string): void {
   if (statOrNull(`${denoDir}/dl`)) Deno.symlinkSync(`${denoDir}/dl`, `${cache}/dl`);
 }
 
-/** Copies a file or a folder with all that is wanted in it. */
+/** Copies a file, or a folder with what is wanted in it. */
 function copy(from: string, to: string, isWanted: (path: string) => boolean = () => true): void {
   if (statOrNull(from)?.isDirectory) {
     for (const { name } of Deno.readDirSync(from)) {

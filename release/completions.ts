@@ -1,6 +1,6 @@
 /**
- * Makes the shell completions of both tools: the templates in `completions/`, with what the tables
- * of options and arguments in `lib/cli/` say put in where a line names it (`#@ options`).
+ * Makes the shell completions of both tools: the templates in `completions/`, in which lines such
+ * as `#@ options` are replaced by what the tables of options and arguments in `lib/cli/` say.
  *
  *     completions.ts [--output FOLDER]
  *
@@ -15,7 +15,7 @@ import type { Argument, Option } from "../lib/cli/option.ts";
 import { print, runMain } from "./program.ts";
 import { ROOT } from "./targets.ts";
 
-/** What takes the place of a template's lines, by their names. */
+/** What replaces a template's lines, by their names. */
 type Blocks = Readonly<Record<string, readonly string[]>>;
 
 interface Shell {
@@ -171,7 +171,7 @@ function zshOption(option: Option<unknown>, command: CommandSpec): string {
   return `${before}${flags}${singleQuoted(`${text}:${value.replaceAll(":", "\\:")}:${action}`)}`;
 }
 
-/** Other options that an option does not go together with, whatever their values. */
+/** The options that an option excludes, whatever their values. */
 function rivalsOf(option: Option<unknown>, command: CommandSpec): string[] {
   const excludes = (one: Option<unknown>, other: Option<unknown>) =>
     one.conflicts?.some((conflict) =>

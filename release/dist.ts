@@ -4,7 +4,7 @@
  *
  *     dist.ts [--output FOLDER] [--target TRIPLE] [--binaries FOLDER]
  *
- * Builds the executables, unless a folder with them is named. All files have one time:
+ * Builds the executables, unless a folder with them is given. All files get the same time:
  * SOURCE_DATE_EPOCH in seconds since 1970, by default that of the last commit.
  *
  * @module
@@ -35,7 +35,7 @@ const SUMS = "SHA256SUMS";
 
 /** What to pack. */
 export interface DistOptions {
-  /** Folder with the executables, and licenses of what is in them. */
+  /** Folder with the executables and the licenses of their parts. */
   readonly binaries: string;
   /** Folder for the archive. */
   readonly output: string;

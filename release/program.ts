@@ -1,5 +1,5 @@
 /**
- * What the programs of this folder have in common.
+ * What the programs of this folder share.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export function print(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
-/** Runs a program; why it failed is told in one line. */
+/** Runs a program; if it fails, prints why in one line. */
 export async function runMain(main: () => void | Promise<void>): Promise<void> {
   try {
     await main();

@@ -1,6 +1,6 @@
 /**
- * Writes tar archives whose bytes depend on nothing but what is put in: names in order, no owner,
- * one time for all. Pure.
+ * Writes tar archives whose bytes depend only on their content: sorted names, no owner, the same
+ * time for all files. Pure.
  *
  * Format: POSIX ustar, see pax(1). Names are kept to 100 bytes, which needs no extension.
  *
@@ -23,7 +23,7 @@ export interface TarEntry {
  *
  * @param entries In any order; they are sorted by name.
  * @param timeSeconds Modification time of all of them, in seconds since 1970.
- * @throws {RangeError} If a name is too long, or stands there twice.
+ * @throws {RangeError} If a name is too long or occurs twice.
  */
 export function* renderTar(
   entries: readonly TarEntry[],

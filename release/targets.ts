@@ -21,9 +21,9 @@ export interface Tool {
 
 /**
  * What both tools need: stores and targets may be anywhere, and the system is called by FFI, whose
- * pointers need the whole permission. Of the environment they read how to draw on a terminal;
- * `LOG_*` is read by npm:yaml, whose parser throws if it may not: `list` would skip every revision,
- * and a restore would lose its warnings. `--no-prompt`: nobody is asked for more.
+ * pointers need the whole permission. From the environment they read how to draw on a terminal.
+ * npm:yaml reads `LOG_*`, and its parser throws if it may not: `list` would skip every revision,
+ * and a restore would lose its warnings. `--no-prompt`: users are never asked for more permissions.
  */
 const COMMON_PERMISSIONS = [
   "--no-prompt",
@@ -60,17 +60,17 @@ export const TOOLS: readonly Tool[] = [
 
 /** A machine that there are releases for. */
 export interface Target {
-  /** What archives call it. */
+  /** Its name in archives. */
   readonly name: string;
   /** Its number in the header of an executable, see elf(5). */
   readonly elfMachine: number;
-  /** What files with machine code for it are called. */
+  /** Its name in files of machine code. */
   readonly machine: string;
   /** Where its libraries are found. */
   readonly debian: DebianMachine;
 }
 
-/** Machines that there are releases for, by what `deno compile --target` calls them. */
+/** Machines with releases, by their name for `deno compile --target`. */
 export const TARGETS: ReadonlyMap<string, Target> = new Map([
   ["x86_64-unknown-linux-gnu", {
     name: "x86_64-linux",

@@ -1,5 +1,5 @@
 /**
- * As much of an ELF file as packing needs. Source: elf(5).
+ * The parts of ELF files that packing needs. Source: elf(5).
  *
  * @module
  */
@@ -24,7 +24,7 @@ const ET_DYN = 3;
 const SECTION_HEADER_BYTES = 64;
 const DT_NULL = 0, DT_NEEDED = 1, DT_STRTAB = 5, DT_SONAME = 14;
 
-/** Largest page of a machine (by `e_machine`): aarch64 has kernels with 64 KiB. */
+/** Largest page size of a machine (by `e_machine`): aarch64 has kernels with 64 KiB. */
 const PAGE_BYTES: Readonly<Record<number, number>> = { 62: 0x1000, 183: 0x1_0000 };
 
 /** One segment of a file. All numbers are bytes. */
@@ -38,18 +38,18 @@ export interface ProgramHeader {
   readonly align: number;
 }
 
-/** What is known of a file. */
+/** The header of a file. */
 export interface Elf {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly machine: number;
-  /** Largest page of the machine that it is for. */
+  /** Largest page size of its machine. */
   readonly pageBytes: number;
   /** Address of the first instruction. */
   readonly entry: number;
   readonly headers: readonly ProgramHeader[];
-  /** Where the program headers stand in the file. */
+  /** Where the program headers are in the file. */
   readonly headersOffset: number;
-  /** Length of the file as it was linked: what is behind was appended. */
+  /** Length of the file as it was linked; the rest was appended. */
   readonly linkedBytes: number;
 }
 
@@ -101,7 +101,7 @@ export function endAddressOf(elf: Elf): number {
   return Math.max(...loadsOf(elf).map(({ address, memoryBytes }) => address + memoryBytes));
 }
 
-/** A program header as it stands in a file. */
+/** A program header as bytes of a file. */
 export function renderHeader(header: ProgramHeader): Uint8Array<ArrayBuffer> {
   const { type, flags, offset, address, fileBytes, memoryBytes, align } = header;
   const view = new DataView(new ArrayBuffer(PROGRAM_HEADER_BYTES));
@@ -114,7 +114,7 @@ export function renderHeader(header: ProgramHeader): Uint8Array<ArrayBuffer> {
   return new Uint8Array(view.buffer);
 }
 
-/** What a file says to the dynamic loader. */
+/** What a file tells the dynamic loader. */
 export interface DynamicNames {
   /** Its own name (DT_SONAME); `null` for most executables. */
   readonly soname: string | null;

@@ -8,9 +8,9 @@
 import { sha256Of } from "../program.ts";
 import type { PackedLibrary } from "./pack.ts";
 
-/** A machine, by Debian's names. */
+/** Debian's names for a machine. */
 export interface DebianMachine {
-  /** As in the names of packages: "amd64". */
+  /** In names of packages: "amd64". */
   readonly architecture: string;
   /** Folder of its libraries: "x86_64-linux-gnu". */
   readonly multiarch: string;
@@ -28,7 +28,7 @@ export interface LibraryPackage {
   readonly copyright: string;
 }
 
-/** All that is packed. */
+/** Everything that is packed. */
 export interface Libraries {
   readonly loader: PackedLibrary;
   /** For both tools, in the order in which ld.so loads them. */
@@ -57,7 +57,7 @@ const PACKAGES = [
 /**
  * Reads the libraries.
  *
- * @returns `reason`, a line, where they cannot be downloaded.
+ * @returns `reason`, one line, if they cannot be downloaded.
  * @throws {Error} If there is a folder for them, but not what is needed in it.
  */
 export function readLibraries(machine: DebianMachine): Libraries | { readonly reason: string } {
@@ -77,7 +77,7 @@ export function readLibraries(machine: DebianMachine): Libraries | { readonly re
 function download({ architecture }: DebianMachine, scratch: string): string {
   const folder = `${scratch}/packages`;
   Deno.mkdirSync(folder);
-  // apt fetches as a user of its own.
+  // apt downloads as its own user.
   Deno.chmodSync(scratch, 0o755);
   Deno.chmodSync(folder, 0o777);
   const names = PACKAGES.map(({ name }) => `${name}:${architecture}`);

@@ -1,6 +1,6 @@
 /**
- * Puts the stub (`stub/stub.c` says what it is for) into an executable of `deno compile`, and for a
- * portable one the dynamic loader and the libraries that it needs.
+ * Puts the stub (`stub/stub.c` says what it is for) into an executable of `deno compile`. A
+ * portable executable also gets the dynamic loader and the libraries that it needs.
  *
  * A plain executable: the file as it was linked | the stub | what `deno compile` appended. The
  * program header of type PT_NOTE becomes the PT_LOAD of the stub, so that the table stays where it
@@ -12,10 +12,10 @@
  * is to be mapped and no interpreter, so the file is static to whoever looks at it. The old table
  * stays where it is, for ld.so, which the stub points to it.
  *
- * In both, each part begins at a page, and of the linked file nothing changes but the header: the
- * entry, and where the table is. What was appended stays last, as the runtime (Deno 2.6) looks for
- * it from the end of the file. `strip` and `patchelf` break such files, as they break any of
- * `deno compile`. Source: elf(5).
+ * In both, each part begins at a page, and only the header of the linked file changes: the entry,
+ * and where the table is. What was appended stays last, as the runtime (Deno 2.6) looks for it from
+ * the end of the file. `strip` and `patchelf` break such files, like any that `deno compile` made.
+ * Source: elf(5).
  *
  * @module
  */
@@ -59,9 +59,9 @@ const MAX_LIBRARIES = (CONFIG.end - CONFIG.libraries) / LIBRARY.end;
 const ENTER = 704, START = 768;
 
 /**
- * Libraries of the host that are to be in every process may need a newer C library than the packed
- * one, and then nothing starts. So ld.so looks for their list at a path of the same length that
- * never exists.
+ * Libraries that the host preloads into every process may need a newer C library than the packed
+ * one; then nothing would start. So ld.so is made to look for their list at a path of the same
+ * length that never exists.
  */
 const PRELOAD_LIST = { from: "/etc/ld.so.preload\0", to: "/proc/self/fd/none\0" };
 
@@ -117,10 +117,9 @@ export function packPlain(
  *
  * @param executable What `deno compile` made; is not changed.
  * @param options.loader ld.so, of the same glibc as the libraries.
- * @param options.libraries All that the runtime and they need but ld.so, and what is to be found by
- *   `dlopen` without the host's.
- * @throws {Error} If a file does not look like what it should, or needs a library that is not
- *   given.
+ * @param options.libraries Everything but ld.so that the runtime and they need, and what `dlopen`
+ *   must find without the host's libraries.
+ * @throws {Error} If a file is not what it should be, or needs a library that is not given.
  */
 export function packPortable(
   executable: Uint8Array<ArrayBuffer>,
@@ -204,7 +203,7 @@ function readRuntime(executable: Uint8Array<ArrayBuffer>, { stub, tool }: StubOp
   return elf;
 }
 
-/** Every library that something needs must be there: the host's are never looked for. */
+/** Requires that every needed library is there: the host's are never searched. */
 function requireNeeded(
   runtime: Elf,
   { tool, loader, libraries }: {

@@ -3,8 +3,8 @@
  *
  *     deno task build && deno task bench [DIR]
  *
- * DIR (default /dev/shm, else a temporary directory) takes sample store and target, about 3 GiB;
- * all is removed.
+ * DIR (default /dev/shm, else a temporary directory) holds a sample store and the target, about 3
+ * GiB; everything is removed afterwards.
  *
  *     deno task bench --fuse [DIR]
  *

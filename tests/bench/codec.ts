@@ -62,7 +62,7 @@ function options(hash: boolean): { outputBytes: number; hash: boolean } {
   return { outputBytes: codec.CHUNK_BYTES, hash };
 }
 
-/** Encodes as backy does, with liblzo2 if it is there. */
+/** Encodes as backy does, by liblzo2 if it is installed. */
 function encodeAll(
   contents: readonly Uint8Array<ArrayBuffer>[],
   library: Liblzo2 | null,
@@ -112,7 +112,7 @@ function describe(name: string, timing: Timing): string {
   return `${text}, liblzo2 ${speed(median(timing.native))}: ${ratio.toFixed(2)} times as fast`;
 }
 
-/** Middle value of an odd number of values. */
+/** The median of an odd number of values. */
 export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

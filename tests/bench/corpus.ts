@@ -6,7 +6,7 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 
-/** Where files are taken from, in this order, until there are enough. */
+/** Folders from which files are taken, in this order, until there are enough. */
 const SOURCES = ["/usr/bin", "/usr/lib", "/usr/share", Deno.execPath()];
 
 /** Yields the paths of regular files below a path, as far as they may be read. */

@@ -53,9 +53,8 @@ export async function benchFuse(dir: string, print: (text: string) => void): Pro
 }
 
 /**
- * Uses memory and gives it back, then drops the page cache. A virtual machine's host takes back
- * what is not in use, and then each page must first be got from there: that took longer than
- * everything that is to be measured.
+ * Uses memory and frees it, then drops the page cache. The host of a virtual machine reclaims
+ * unused memory; fetching each page back took longer than everything that is measured here.
  */
 async function wakeMemory(dir: string): Promise<void> {
   const path = `${dir}/memory`;

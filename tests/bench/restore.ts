@@ -97,7 +97,7 @@ export function* sampleImage(): Generator<ChunkContent> {
   }
 }
 
-/** The executable, or how to run the sources. */
+/** The executable, or the command that runs the sources. */
 export function findTool(): { name: string; command: string[] } {
   const root = new URL("../../", import.meta.url).pathname;
   const binary = `${root}dist/backy-extract`;
@@ -125,7 +125,7 @@ export async function timed(script: string, command: readonly string[]): Promise
 }
 
 /**
- * Largest resident set so far of a process or one of its children, in MiB; 0 once they are gone.
+ * Largest resident set so far of a process or one of its children, in MiB; 0 once they have ended.
  */
 function peakOfFamily(pid: number): number {
   try {

@@ -1,5 +1,5 @@
 /**
- * Measures what lists and checks of large backup directories take: time, processor time and memory.
+ * Measures the time, processor time and memory of lists and checks of large backup directories.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Measures what is more than a plain restore: updates, checks and dry runs.
+ * Measures updates, checks and dry runs.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export async function benchToolbox(dir: string, print: (text: string) => void): 
   writeMap(basedir, "huge", { ...image, size: HUGE_SEQS * CHUNK_BYTES });
   writeMap(basedir, "twice", { ids: [...ids, ...ids], size: 2 * size });
   const target = `${dir}/target.img`, twice = `${dir}/twice.img`;
-  // Not sparse: all of it is to be compared.
+  // Not sparse, so that all of it is compared.
   await timed(`"$@" -q -t 2 -s never ${path} ${target}`, command);
   await timed(`"$@" -q -t 2 -s never ${basedir}/twice ${twice}`, command);
   print(`${name}, ${(size / 2 ** 30).toFixed(1)} GiB image, ${WORKERS} workers, in ${dir}:`);

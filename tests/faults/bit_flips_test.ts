@@ -1,4 +1,4 @@
-/** One bit that is wrong, at many places: it is noticed, or the image is right all the same. */
+/** One wrong bit, in many places: it is noticed, or the image is right all the same. */
 
 import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import { ChunkCorruptError, RevisionError, StoreFormatError } from "../../lib/errors.ts";
@@ -24,7 +24,7 @@ function flipped(bytes: Uint8Array, bit: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * A bit of a chunk file; of every fourth file one in the header, which would hardly be hit
+ * A bit of a chunk file; in every fourth file one of the header, which would hardly be hit
  * otherwise.
  */
 function someBit(random: Random, file: Uint8Array, number: number): number {
@@ -50,11 +50,11 @@ Deno.test(`1000 wrong bits in chunk files are noticed or without effect [seed ${
     else throw outcome;
     Deno.writeFileSync(files[seq]!, good[seq]!);
   }
-  // What is not noticed is the choice of 0xF0 or 0xF1, and little else.
+  // The choice between 0xF0 and 0xF1 goes unnoticed, and little else.
   assert(noticed > 0.96 * FLIPS, `${noticed} of ${FLIPS}`);
 });
 
-Deno.test(`A restore of chunk files that have a wrong bit each lists what it noticed, and is right elsewhere [seed ${SEED}]`, async () => {
+Deno.test(`A restore of chunk files with a wrong bit each lists what it noticed, and is right elsewhere [seed ${SEED}]`, async () => {
   using store = new FaultStore({ chunks: 16, lastBytes: 70_001 });
   const files = store.revision.ids.map((_, seq) => store.chunkFileAt(seq));
   const good = files.map((file) => Deno.readFileSync(file));
@@ -101,11 +101,11 @@ Deno.test("Every wrong bit in a small chunk file is noticed or without effect", 
 const ID = "4db6e194fd398e8edb76e11054d73eb0";
 const OTHER_ID = "ad92954d3d9926b51a07c64d0ee79f85";
 
-/** What a map says, by seq; `null` if it is refused. */
+/** A map's content by seq; `null` if it is refused. */
 function meaningOf(bytes: Uint8Array): { size: number; ids: (string | null)[] } | null {
   try {
     const { imageBytes: size, seqCount, ids } = parseRevisionMap(sourceOf(bytes), { path: "map" });
-    // A size of another order is another size.
+    // Another order of magnitude is another size.
     const count = Math.min(seqCount, 100);
     const zeros = "0".repeat(32);
     const all = Array.from({ length: count }, (_, seq) => chunkIdToHex(ids, 16 * seq));
@@ -140,17 +140,16 @@ for (const [name, text, isFull] of MAPS) {
       if (wrong === null) {
         counts.refused++;
       } else if (wrong.size !== right.size) {
-        // The format has nothing that the size could be compared with.
+        // The format has nothing to compare the size with.
         assert(bit >> 3 > sizeStart, `bit ${bit}`);
         counts.size++;
       } else {
         const changed = wrong.ids.flatMap((id, seq) => id === right.ids[seq] ? [] : [seq]);
-        // No bit is without meaning: white space and letters of JSON have no other form one bit
-        // away.
+        // Every bit has a meaning: white space and letters of JSON have no other form one bit away.
         assert(changed.length > 0, `bit ${bit}`);
         const ids = changed.map((seq) => wrong.ids[seq] ?? null);
         if (ids.every((id) => id === null || right.ids.includes(id))) {
-          // A key became that of another seq, one that was absent.
+          // A key became that of another seq, which was absent.
           assert(!isFull && changed.length === 2, `bit ${bit}`);
           counts.moved++;
         } else {
@@ -166,7 +165,7 @@ for (const [name, text, isFull] of MAPS) {
   });
 }
 
-Deno.test("Every wrong bit in the store's tag makes it no store", () => {
+Deno.test("Every wrong bit in the store's tag makes the store unusable", () => {
   using store = new FaultStore({ chunks: 0, lastBytes: 100 });
   const tag = `${store.basedir}/chunks/store`;
   requireStore(store.basedir);
@@ -177,7 +176,7 @@ Deno.test("Every wrong bit in the store's tag makes it no store", () => {
   }
 });
 
-Deno.test("A wrong bit in the metadata is refused in a line, or makes other metadata, and no restore needs it", async () => {
+Deno.test("A wrong bit in the metadata is refused in one line or changes the metadata, which no restore needs", async () => {
   using store = new FaultStore({ chunks: 0, lastBytes: 100 });
   const path = `${store.revision.path}.rev`;
   const good = Deno.readFileSync(path);

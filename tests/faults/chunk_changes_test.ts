@@ -1,4 +1,4 @@
-/** Chunk files that go, change or cannot be read while a restore is under way. */
+/** Chunk files that vanish, change or become unreadable during a restore. */
 
 import { ChunkCorruptError, ChunkMissingError, isChunkFault } from "../../lib/errors.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
@@ -9,7 +9,7 @@ import { EventWatch, FaultStore, replaceFile } from "./fault_store.ts";
 import { StalledRestore } from "./stalled_restore.ts";
 
 const CHUNKS = 7;
-/** A seq that a stalled restore has not come to. */
+/** A seq that a stalled restore has not reached. */
 const LATE = 5;
 
 let store: FaultStore;
@@ -46,7 +46,7 @@ const CHANGES: readonly [
   }, ChunkMissingError],
 ];
 
-/** Runs with a change made at the late seq, and undoes it. */
+/** Runs something with a change made at the late seq, then undoes the change. */
 async function withChange(
   change: Change,
   run: (make: () => void) => Promise<void>,
@@ -103,7 +103,7 @@ Deno.test("A chunk that is replaced by an equal one in mid-restore does no harm"
   assertEquals(await stalled.ended, null);
 });
 
-Deno.test("A file that a chunk was missed for is completed by an update when the chunk is back", async () => {
+Deno.test("An update completes a file once its missing chunk is back", async () => {
   const output = store.file("image");
   await withChange((path) => Deno.removeSync(path), async (make) => {
     const watch = new EventWatch();
@@ -128,7 +128,7 @@ Deno.test("A file that a chunk was missed for is completed by an update when the
   assert(sameBytes + writtenBytes <= store.image.length);
 });
 
-Deno.test("A store that goes away in mid-restore ends it; nothing wrong was written", async () => {
+Deno.test("A store that vanishes in mid-restore ends it; nothing wrong was written", async () => {
   const aside = store.file("aside");
   await using stalled = await StalledRestore.start(store);
   Deno.renameSync(store.basedir, aside);

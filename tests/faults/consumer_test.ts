@@ -10,7 +10,7 @@ import { FaultStore } from "./fault_store.ts";
 import { peakOf } from "./peak_memory.ts";
 
 const TARGET = 4;
-/** A pipe's buffer as the tool sets it. */
+/** The size to which the tool sets a pipe's buffer. */
 const PIPE_BYTES = 1_048_576;
 
 let store: FaultStore;
@@ -34,8 +34,8 @@ for (const bytes of POINTS) {
   }
 }
 
-Deno.test("A reader that leaves when only the pipe's buffer is left to read is not noticed by anybody", async () => {
-  // That is how pipes are: what was written is on its way. The restore is complete, and says so.
+Deno.test("Nobody notices a reader that leaves when only the pipe's buffer is left to read", async () => {
+  // Pipes work like this: what was written is on its way. The restore is complete and says so.
   const bytes = store.image.length - PIPE_BYTES / 2;
   const outcome = await extract([store.revision.path], {
     shell: `"$@" | { head -c ${bytes}; sleep 1; }; exit "\${PIPESTATUS[0]}"`,

@@ -14,7 +14,7 @@ export function decodedBy(
   id: string,
   needed: number,
 ): Uint8Array | BackyError {
-  // What was decoded before must not pass for what is decoded now.
+  // Earlier output must not pass for the new one.
   codec.outputs[0]!.fill(0xee, 0, needed);
   try {
     const { bytes } = decoder.decode({ id, seqs: () => [0] }, 0, needed);

@@ -1,5 +1,5 @@
 /**
- * A restore's worker (`lib/work/worker.ts`) that dies, in the way that its URL's query says.
+ * A restore's worker (`lib/work/worker.ts`) that dies in the way that its URL's query names.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import "../../lib/work/worker.ts";
 
 /** How a worker dies. */
 export type Death =
-  /** The codec traps at once, or when some jobs are done. */
+  /** The codec traps at once, or after some jobs. */
   | "trap"
   | "trap-later"
   /** An error that nobody catches. */
@@ -23,8 +23,7 @@ const TRAP = Uint8Array.of(
 );
 
 /**
- * Calls that take work, of zeros or of a chunk, before the trap that comes later: each worker makes
- * two at least.
+ * Calls that take work (zeros or a chunk) before the later trap; each worker makes at least two.
  */
 const LATER = 1;
 
@@ -33,7 +32,7 @@ function trap(): void {
   (exports.f as () => void)();
 }
 
-/** Lets the calls that take jobs trap, some of them done. */
+/** Makes calls that take jobs trap after some have succeeded. */
 function trapAfter(count: number): void {
   const { add } = Atomics;
   let left = count;

@@ -15,7 +15,7 @@ const MIB_PER_WORKER = 45;
 const BASE_MIB = 200;
 
 const RESTORES = IS_FULL ? 1000 : 100;
-/** Restores after which the process has what it keeps: compiled code, heaps, arenas. */
+/** Restores after which the process has what it will keep: compiled code, heaps, arenas. */
 const WARM_UP = 20;
 
 for (const [name, options] of [["a file", []], ["a pipe", ["-"]]] as const) {
@@ -46,7 +46,7 @@ Deno.test("128 workers, the most there may be, restore as one does", async () =>
   assertBytes(outcome.stdout, store.image);
 });
 
-/** What this process has open, and its threads. */
+/** Counts this process's open descriptors and its threads. */
 function countResources(): { descriptors: number; threads: number } {
   const count = (path: string) => [...Deno.readDirSync(path)].length;
   return { descriptors: count("/proc/self/fd"), threads: count("/proc/self/task") };

@@ -11,13 +11,13 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { type ChunkContent, sampleBytes } from "../support/store_builder.ts";
 import { type StoredRevision, TestStore } from "../support/test_store.ts";
 
-/** Whether all is done that a fault test can do, or only a share of it, as in a normal test run. */
+/** Whether fault tests run in full length; a normal test run does only a share. */
 export const IS_FULL = Deno.env.get("FAULTS") === "full";
 
 const NOISE_BYTES = 60_000;
 
 /**
- * A full chunk that is told apart from others by its number. Its file has some 80 KB: noise and
+ * A full chunk that differs from others by its number. Its file has some 80 KB: noise and
  * words at its start, then a pattern with zeros in it.
  */
 export function chunkContent(number: number): Uint8Array<ArrayBuffer> {

@@ -24,7 +24,7 @@ Deno.test.beforeAll(() => void (store = new FaultStore({ chunks: 4, lastBytes: 1
 Deno.test.afterAll(() => store[Symbol.dispose]());
 
 fuseTest(
-  "A file system that takes its time to make a file longer keeps no signal waiting",
+  "A file system that is slow to make a file longer keeps no signal waiting",
   async (site) => {
     const mount = await FlakyMount.start(site);
     const path = `${mount.path}/image`;
@@ -32,8 +32,7 @@ fuseTest(
     await using tool = startExtract([store.revision.path, path]);
     const isMade = () => [...Deno.readDirSync(mount.directory)].length > 0;
     await until(() => isMade() || tool.hasEnded, "the file");
-    // Nothing else happens on that thread between the making of the file and the change of its
-    // length.
+    // Nothing else happens on that thread between creating the file and changing its length.
     const before = tool.said;
     tool.signal("SIGUSR1");
     await until(() => tool.said !== before || tool.hasEnded, "the status");
@@ -133,11 +132,11 @@ testUnless(
 
 testUnless(
   programProblem("strace"),
-  "A file that cannot be emptied keeps what it holds, and nothing else is said",
+  "A file that cannot be emptied keeps its content, and the message says no more than that",
   async () => {
     const old = new Uint8Array(store.image.length + 10).fill(0xaa);
     const path = store.file("not emptied", old);
-    // The first call of each thread: what would be undone afterwards, could be.
+    // Only the first call of each thread fails, so that undoing something afterwards would succeed.
     const outcome = await extractWithout("ftruncate", "EIO:when=1", [store.revision.path, path]);
     assertEquals(outcome.code, TARGET, outcome.stderr);
     assert(outcome.stderr.endsWith("long: Input/output error (EIO)\n"), outcome.stderr);
@@ -158,7 +157,7 @@ testUnless(
     assertEquals(error["notes"], [
       `"${path}" is incomplete: make room, then run the same command with --update`,
     ]);
-    // What held nothing has lost nothing.
+    // A file that was empty has lost nothing.
     const unchanged = await extractWithout("fallocate", "ENOSPC", args);
     assertEquals(parseJsonLines(unchanged.stderr).at(-1)!["incompleteTarget"], null);
   },
@@ -230,7 +229,8 @@ for (const old of [null, "shorter", "longer"] as const) {
           `the main thread ${mainThread} made a call:\n${lines}`,
         );
         const filled = calls.filter(([, , , bytes]) => Number(bytes) > CHUNK_BYTES + MIB);
-        // The last piece, if the image ended in zeros; else what was written made the file long.
+        // The last piece, if the image ends in zeros; otherwise writing it made the file long
+        // enough.
         assert(filled.length <= 1, `${calls.map(([call]) => call).join("\n")}`);
       },
     );

@@ -1,7 +1,6 @@
 /**
- * Disks that fail: a loop device over a file of `flaky_fs.ts`. What goes wrong there does so below
- * the page cache, as on a real disk: a write fails when the kernel writes back, long after the
- * program's call succeeded.
+ * Disks that fail: a loop device over a file of `flaky_fs.ts`. It fails below the page cache, like
+ * a real disk: a write fails when the kernel writes back, long after the program's call succeeded.
  *
  * @module
  */
@@ -19,7 +18,7 @@ export type DiskFormat = "ext4" | "xfs" | "btrfs" | "none";
 
 const MIB = 1_048_576;
 
-/** Each is as small as its mkfs allows, with room for the images of these tests. */
+/** As small as each mkfs allows, with room for the images of these tests. */
 const DISK_BYTES: Readonly<Record<DiskFormat, number>> = {
   ext4: 128 * MIB,
   xfs: 320 * MIB,
@@ -27,15 +26,15 @@ const DISK_BYTES: Readonly<Record<DiskFormat, number>> = {
   none: 64 * MIB,
 };
 
-/** Why there can be no such disk here; `null` if there can. */
+/** Why such a disk cannot be made here; `null` if it can. */
 export function flakyDiskProblem(format: DiskFormat): string | null {
   const mkfs = format === "none" ? [] : [`mkfs.${format}`];
   return fuseProblem ?? loopDeviceProblem() ?? programProblem(...mkfs);
 }
 
-/** A disk of a test, which ends with it, also if it fails. */
+/** A disk that ends with its test, even if that fails. */
 export class FlakyDisk {
-  /** What is restored to: a file on the disk, or the disk. */
+  /** Where restores go: a file on the disk, or the disk itself. */
   readonly target: string;
   readonly #flaky: FlakyMount;
   readonly #storage: string;
@@ -52,8 +51,8 @@ export class FlakyDisk {
     Deno.truncateSync(`${flaky.directory}/disk`, DISK_BYTES[format]);
     const device = await site.loopDevice(`${flaky.path}/disk`);
     if (format === "none") {
-      // The kernel forgets what it has cached of a device when nobody has it open any more. Here
-      // somebody always has.
+      // The kernel drops its cache of a device when nobody has it open any more. Here it stays
+      // open.
       site.use(Deno.openSync(device));
       return new FlakyDisk(flaky, device);
     }
@@ -62,7 +61,7 @@ export class FlakyDisk {
     return new FlakyDisk(flaky, `${folder}/image`);
   }
 
-  /** Says what goes wrong from now on; nothing by default. */
+  /** Sets what goes wrong from now on; by default nothing. */
   set(faults: Omit<Faults, "marker"> & { marker?: Uint8Array } = {}): void {
     const { marker, ...rest } = faults;
     const text = marker && Buffer.from(marker).toString("latin1");
@@ -77,8 +76,7 @@ export class FlakyDisk {
   }
 
   /**
-   * What the disk holds of the target, as a program reads it past the page cache that has nothing
-   * to do with the tool.
+   * Reads the target past the page cache, by a program that is independent of the tool.
    */
   async read(length: number): Promise<Uint8Array> {
     const command = new Deno.Command("dd", {

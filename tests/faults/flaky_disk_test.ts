@@ -1,5 +1,5 @@
 /**
- * Disks that fail below the page cache: what counts is what the disk has, and not what the kernel
+ * Disks that fail below the page cache: what counts is what is on the disk, not what the kernel
  * still remembers.
  */
 
@@ -98,7 +98,7 @@ diskTest(
   async (disk) => {
     disk.set({ marker, onWrite: "fail" });
     assertEquals((await restore(disk, "--no-sync")).code, 0);
-    // Nobody has heard of the error so far but this one, which is not the tool.
+    // Only this program, not the tool, has seen the error so far.
     new Deno.Command("sync", { args: [disk.target] }).outputSync();
     disk.set();
     const outcome = await restore(disk, "--update");
@@ -107,12 +107,12 @@ diskTest(
   },
 );
 
-diskTest("Errors that nobody has heard of end no update", async (disk) => {
+diskTest("Errors that nobody has seen yet do not end an update", async (disk) => {
   fillTarget(disk, otherImage);
   disk.set({ marker, onWrite: "fail" });
   assertEquals((await restore(disk, "--no-sync")).code, 0);
   const outcome = await restore(disk, "--update");
-  // It meets the error of the restore before it, goes on, and meets its own at the end.
+  // It gets the error of the previous restore, goes on, and gets its own at the end.
   assertEquals(outcome.code, TARGET, outcome.stderr);
   assertStringIncludes(
     outcome.stderr,
@@ -131,7 +131,7 @@ diskTest("A write that is lost is found by --verify-target", async (disk, format
   assertStringIncludes(outcome.stderr, `it does not hold what was written`);
   assertStringIncludes(outcome.stderr, `at bytes 0 to ${CHUNK_BYTES - 1}`);
   disk.set();
-  // Btrfs has checksums and gives an error for what was lost, the others give old bytes.
+  // Btrfs has checksums and reports an error for lost writes; the others return old bytes.
   assertSuccess(await restore(disk, "--update", "--verify-target"));
   await assertOnDisk(disk);
   assertEquals(FORMATS.includes(format), true);
@@ -145,7 +145,7 @@ diskTest("A write that is lost is mended by an update", async (disk) => {
   await assertOnDisk(disk);
 });
 
-diskTest("What cannot be read is written anew by an update", async (disk) => {
+diskTest("An update writes anew what cannot be read", async (disk) => {
   fillTarget(disk, store.image);
   disk.set({ marker, onRead: "fail" });
   const outcome = await extract(["--json", "--update", store.revision.path, disk.target]);
@@ -156,7 +156,7 @@ diskTest("What cannot be read is written anew by an update", async (disk) => {
   await assertOnDisk(disk);
 });
 
-diskTest("What cannot be read back is not believed", async (disk) => {
+diskTest("What cannot be read back counts as not written", async (disk) => {
   disk.set({ marker, onRead: "fail" });
   const outcome = await restore(disk, "--verify-target");
   assertEquals(outcome.code, TARGET, outcome.stderr);
@@ -175,8 +175,8 @@ for (const sparse of ["auto", "never"]) {
   diskTest(
     `Zeros count as there only if the disk has them (--sparse=${sparse})`,
     async (disk) => {
-      // Where the image has zeros, in a chunk and as a whole chunk, the disk has other bytes, which
-      // a write cannot replace.
+      // Where the image has zeros, within a chunk and as a whole chunk, the disk has other bytes,
+      // and writes over them fail.
       fillTarget(disk, otherImage.slice().fill(0x77, CHUNK_BYTES / 2, CHUNK_BYTES));
       const stale = new Uint8Array(4096).fill(0x77);
       const at = disk.find(stale);

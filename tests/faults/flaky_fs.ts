@@ -1,9 +1,9 @@
 /**
- * A file system that fails when it is told to: it shows a directory, and files in it can be made
- * and written. Every operation looks into a control file first.
+ * A file system that fails on demand: it shows a directory, in which files can be created and
+ * written. Every operation first reads a control file.
  *
  * `flaky_fs.ts MOUNTPOINT DIRECTORY CONTROL`; it says "ready" on standard error. Nothing is cached,
- * so that each system call comes here.
+ * so each system call arrives here.
  *
  * @module
  */
@@ -24,41 +24,41 @@ import {
 
 /** What goes wrong, as JSON in the control file. */
 export interface Faults {
-  /** Each operation takes so long. */
+  /** Each operation takes this long. */
   readonly delayMs?: number;
-  /** Only names that contain this are concerned. */
+  /** Only names that contain this are affected. */
   readonly match?: string;
   /** Every n-th read fails; 1 for all. */
   readonly readEvery?: number;
   readonly readErrno?: number;
-  /** Reads give a part of what is asked for only. */
+  /** Reads return only a part of what was asked for. */
   readonly shortReads?: boolean;
   /** Writes that touch this byte or a later one fail. */
   readonly writeFrom?: number;
   readonly writeErrno?: number;
-  /** Bytes, as text in Latin-1: which reads and writes `onRead` and `onWrite` are about. */
+  /** Bytes, as text in Latin-1: reads and writes with them get `onRead` and `onWrite`. */
   readonly marker?: string;
   /**
-   * What becomes of writes with bytes of the marker or in the range: an error, or nothing in spite
-   * of success.
+   * What happens to writes that contain the marker or touch the range: an error, or success without
+   * writing.
    */
   readonly onWrite?: "fail" | "lose";
-  /** What becomes of such reads. */
+  /** What happens to such reads. */
   readonly onRead?: "fail";
   /** Bytes of the file: from the first to before the second. */
   readonly range?: readonly [number, number];
-  /** Writes take a part of what is given only. */
+  /** Writes accept only a part of what is given. */
   readonly shortWrites?: boolean;
   readonly openErrno?: number;
   readonly truncateErrno?: number;
-  /** Changes of a file's size are not answered until this is taken back. */
+  /** Changes of a file's size are not answered until this is unset. */
   readonly truncateWaits?: boolean;
   readonly fsyncErrno?: number;
   /** Closing fails. */
   readonly closeErrno?: number;
 }
 
-/** Most that a short read gives: less than a chunk file has. */
+/** Largest short read: less than a chunk file. */
 const SHORT_BYTES = 50_000;
 
 type Op<N extends keyof Handlers> = Parameters<NonNullable<Handlers[N]>>[0];
@@ -76,7 +76,7 @@ class FlakyFs implements Handlers {
     this.#control = control;
   }
 
-  /** The faults for a path; none if it is not concerned. */
+  /** The faults for a path; none if it is not affected. */
   async #faultsOf(path: string): Promise<Faults> {
     const faults = JSON.parse(Deno.readTextFileSync(this.#control) || "{}") as Faults;
     if (!path.includes(faults.match ?? "")) return {};
@@ -225,7 +225,7 @@ class FlakyFs implements Handlers {
   }
 }
 
-/** Whether bytes at an offset contain the marker, or lie in the range. */
+/** Whether bytes at an offset contain the marker or touch the range. */
 function isConcerned({ marker, range }: Faults, bytes: Uint8Array, offset: number): boolean {
   if (range && offset < range[1] && offset + bytes.length > range[0]) return true;
   return marker !== undefined && Buffer.from(bytes).includes(marker, 0, "latin1");

@@ -9,7 +9,7 @@ import { tryRun } from "../support/programs.ts";
 import { RunningTool } from "../support/tool.ts";
 import type { Faults } from "./flaky_fs.ts";
 
-/** A mounted directory whose operations fail as they are told to. */
+/** A mounted directory whose operations fail on demand. */
 export class FlakyMount implements AsyncDisposable {
   /** Where it is mounted. */
   readonly path: string;
@@ -37,9 +37,9 @@ export class FlakyMount implements AsyncDisposable {
     return mount;
   }
 
-  /** Says what goes wrong from now on; nothing by default. */
+  /** Sets what goes wrong from now on; by default nothing. */
   set(faults: Faults = {}): void {
-    // Renamed into place, or the file system might read half of it.
+    // Renamed into place: otherwise the file system might read half of it.
     Deno.writeTextFileSync(`${this.#control}.new`, JSON.stringify(faults));
     Deno.renameSync(`${this.#control}.new`, this.#control);
   }

@@ -1,4 +1,4 @@
-/** A store on a file system that fails at times, as one over a network does. */
+/** A store on a file system that fails at times, as network file systems do. */
 
 import { Errno } from "../../lib/linux/errno.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
@@ -20,7 +20,7 @@ async function setUp(site: Site): Promise<{ mount: FlakyMount; store: FaultStore
   return { mount, store, path: `${mount.path}/vm0/Revision` };
 }
 
-fuseTest("A store whose reads give less than was asked for restores as any other", async (site) => {
+fuseTest("A store with short reads restores like any other", async (site) => {
   const { mount, store, path } = await setUp(site);
   mount.set({ shortReads: true });
   const outcome = await extract([path, "-"]);
@@ -28,7 +28,7 @@ fuseTest("A store whose reads give less than was asked for restores as any other
   assertBytes(outcome.stdout, store.image);
 });
 
-fuseTest("A store that is slow restores as any other", async (site) => {
+fuseTest("A slow store restores like any other", async (site) => {
   const { mount, store, path } = await setUp(site);
   mount.set({ delayMs: 20 });
   const outcome = await extract(["-t", "4", path, "-"]);
@@ -84,7 +84,7 @@ for (const errno of ["EACCES", "ENOTCONN"] as const) {
 }
 
 fuseTest(
-  "A store that fails at times gives zeros and a list with --on-error=zero, and nothing wrong",
+  "A store that fails at times yields zeros and a list with --on-error=zero, and nothing wrong",
   async (site) => {
     const { mount, store, path } = await setUp(site);
     const output = site.file("image"), report = site.file("report");
@@ -107,7 +107,7 @@ fuseTest(
 );
 
 fuseTest(
-  "Chunks that a failing store does not give are taken from another with --also",
+  "With --also, chunks that a failing store does not give come from another",
   async (site) => {
     const { mount, store, path } = await setUp(site);
     const copy = site.folder();
@@ -154,7 +154,7 @@ fuseTest(
     const { mount, store } = await setUp(site);
     const images = await site.mount(["-d", `${mount.path}/vm0`]);
     const file = images.file("Revision");
-    // The kernel asks a second time for what it could not read, so that a failure must last.
+    // The kernel retries a failed read, so the failure must last.
     for (let seq = 0; seq < 9; seq++) {
       const isFailing = seq % 3 === 1;
       mount.set(isFailing ? { match: ".lzo", readEvery: 1 } : {});

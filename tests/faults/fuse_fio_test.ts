@@ -1,6 +1,6 @@
 /**
- * A mounted image under load: programs that write and verify by fio(1), others that read, and a
- * chunk that goes bad and comes back.
+ * A mounted image under load: fio(1) writes and verifies, others read, and a chunk goes bad and
+ * comes back.
  */
 
 import { Errno } from "../../lib/linux/errno.ts";
@@ -14,14 +14,14 @@ import { pause } from "../support/wait.ts";
 import { chunkContent, IS_FULL, replaceFile } from "./fault_store.ts";
 
 const SECONDS = IS_FULL ? 60 : 5;
-/** A round of a job takes a tenth of it on a machine with nothing else to do. */
+/** On an idle machine a round of a job takes a tenth of this. */
 const ROUND_LIMIT_SECONDS = 60;
 
-/** Chunks that are written to: some are absent. What follows is read only. */
+/** Chunks that are written to; some are absent. The others are only read. */
 const WRITTEN = 12, READ = 16;
 const BAD_SEQ = WRITTEN + 5;
 
-/** Jobs of fio, each with a part of the image of its own; they begin and end inside chunks. */
+/** Jobs of fio, each with its own part of the image, which begins and ends inside chunks. */
 const JOBS = [
   // This engine of fio 3.33 maps the file's start, whatever the offset.
   ["--ioengine=mmap", "--rw=randwrite", "--bs=8k", "--offset=0", "--size=6m"],
@@ -31,7 +31,7 @@ const JOBS = [
 ];
 
 /**
- * Has fio write all of a job's part and read it back, again and again. @returns How often. @throws
+ * Has fio write a job's whole part and read it back, again and again. @returns How often. @throws
  * If fio finds a fault.
  */
 async function keepVerifying(
@@ -56,8 +56,8 @@ async function keepVerifying(
 }
 
 /**
- * Reads parts of what nobody writes, until told to stop. Only the bad chunk may fail. @returns How
- * many it read.
+ * Reads from the chunks that nobody writes, until told to stop. Only the bad chunk may fail.
+ * @returns How many it read.
  */
 async function keepReading(
   path: string,
@@ -75,7 +75,7 @@ async function keepReading(
     } else {
       const isBad = Math.floor(at / CHUNK_BYTES) <= BAD_SEQ &&
         at + length > BAD_SEQ * CHUNK_BYTES;
-      // The kernel reads ahead, but tells of its failures only who asked for those bytes.
+      // The kernel reads ahead, but reports a failure only to whoever asked for those bytes.
       assert(errno === Errno.EIO && isBad, `errno ${errno} at ${at} + ${length}`);
     }
   }
@@ -83,8 +83,8 @@ async function keepReading(
 }
 
 /**
- * A chunk that is back is right after this time: a read may join another that began with the bad
- * file.
+ * A chunk reads correctly only some time after it is back: a read may join one that began with the
+ * bad file.
  */
 const BACK_MS = 60_000;
 
@@ -115,7 +115,7 @@ async function keepBreaking(
     if (round % 2 === 0) Deno.removeSync(file);
     else replaceFile(file, good.map((byte, at) => at === 1000 ? byte ^ 1 : byte));
     await dropPageCache();
-    // It may be in the mount's own cache for a while.
+    // It may stay in the mount's own cache for a while.
     for (let wait = 0; wait < 20 && !isOver(); wait++) {
       const reading = readAt(path, BAD_SEQ * CHUNK_BYTES, 4096);
       const errno = await errnoOf(reading);
@@ -147,7 +147,7 @@ fuseTest(
     const { image, file } = makeImage(site);
     const before = await hashesBelow(site.basedir);
     const spill = site.folder();
-    // A cache of six chunks: what is written is stored and read back all the time.
+    // With a cache of six chunks, written chunks are stored and read back all the time.
     const options = ["-c", "24", "-t", "2", "--spill", spill];
     const mount = await site.mount(options, {
       limitMs: 1000 * (SECONDS + 2 * ROUND_LIMIT_SECONDS),
@@ -175,7 +175,7 @@ fuseTest(
     const outcome = await mount.end();
     assert(!outcome.stderr.includes("internal error"), outcome.stderr);
     assertEquals(await hashesBelow(site.basedir), before);
-    // Nothing that was written outlives the mount.
+    // Nothing written outlives the mount.
     const again = await site.mount();
     await assertContent(again.file("Disk"), image);
     await again.end();

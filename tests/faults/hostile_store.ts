@@ -1,6 +1,6 @@
 /**
- * A store that an attacker has made, and what both tools do with it: each runs as a process of its
- * own, is watched for its memory and its time, and what it prints is looked at.
+ * A store that an attacker has made, and what both tools do with it: each runs as its own process,
+ * its memory and time are bounded, and its output is inspected.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import { peakOf } from "./peak_memory.ts";
 const MIB = 1_048_576;
 /** Most that a tool may take for a small store, with two workers. */
 const MOST_MIB = 350;
-/** Far more than any tool needs, even on a busy machine: what takes longer hangs. */
+/** Far more than any tool needs, even on a busy machine: if it takes longer, it hangs. */
 const LIMIT_MS = 120_000;
 const POLL_MS = 10;
 
@@ -29,7 +29,7 @@ const GOOD = sampleBytes(1, 5000);
 
 /** A store with one good revision, "Good", and whatever else a test puts there. */
 export class HostileStore extends TestStore {
-  /** A directory that nobody has any business in. */
+  /** A directory that no tool may touch. */
   readonly outside = this.file("outside");
   readonly #before: string;
   /** Chunk id of "Good". */
@@ -62,8 +62,7 @@ export class HostileStore extends TestStore {
   }
 
   /**
-   * Mounts the store by `backy-fuse`, looks into it by a bash script, in which `$1` is the mount,
-   * and ends it.
+   * Mounts the store by `backy-fuse`, runs a bash script in which `$1` is the mount, and unmounts.
    */
   async mount(
     script: string,
@@ -94,7 +93,7 @@ export class HostileStore extends TestStore {
     }
   }
 
-  /** Asserts that the good revision is restored as ever. */
+  /** Asserts that the good revision can still be restored. */
   async requireGood(): Promise<void> {
     const image = this.file("good image");
     const outcome = await this.extract([`${this.basedir}/Good`, image]);
@@ -119,7 +118,7 @@ export class HostileStore extends TestStore {
   }
 }
 
-/** Throws if a terminal would act on something in a text, or show it otherwise than it is. */
+/** Throws if a text has something that a terminal would act on or show as something else. */
 function requireNoControls(text: string): void {
   const found = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/u.exec(text);
   assert(found === null, `U+${found?.[0].codePointAt(0)?.toString(16)} in ${JSON.stringify(text)}`);

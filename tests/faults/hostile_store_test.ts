@@ -1,6 +1,6 @@
 /**
- * Stores that an attacker has made: nothing is written outside the target, nothing hangs, takes all
- * memory, or reaches a terminal.
+ * Stores made by an attacker: nothing is written outside the target, nothing hangs or exhausts
+ * memory, and no control character reaches a terminal.
  */
 
 import { CHUNK_BYTES, chunkRelativePath } from "../../lib/store/layout.ts";
@@ -25,7 +25,7 @@ const ESCAPED = '"' +
   [...CONTROLS].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join("") +
   'x"';
 
-/** Runs the commands that only look. */
+/** Runs the commands that only read. */
 async function look(store: HostileStore, options: { mostMib?: number } = {}): Promise<void> {
   const last = ["-r", "last", store.basedir, store.file("never made")];
   await store.extract(["list", "--json", store.basedir], options);
@@ -63,7 +63,7 @@ Deno.test("Control characters in tags, names, servers and states reach no termin
 
 testUnless(
   fuseProblem,
-  "Control characters in a store do not come out of a mount's messages",
+  "A mount's messages contain no control characters of the store",
   async () => {
     using store = new HostileStore();
     const name = "\u009b2J\u202e";
@@ -80,7 +80,7 @@ testUnless(
   },
 );
 
-/** Texts that are no chunk ids. */
+/** Texts that are not chunk ids. */
 const IDS = [
   "../../../../../../../../../etc/pw",
   "/etc/passwd",
@@ -96,7 +96,7 @@ const IDS = [
   "0".repeat(32),
 ];
 
-Deno.test("Paths and other texts in a map's place of ids are refused, and no such file is looked at", async () => {
+Deno.test("Paths and other texts instead of ids in a map are refused, and no such file is opened", async () => {
   using store = new HostileStore();
   for (const id of IDS) {
     store.addFile("Evil", `{"mapping": {"0": "${id}"}, "size": ${CHUNK_BYTES}}`);
@@ -107,7 +107,7 @@ Deno.test("Paths and other texts in a map's place of ids are refused, and no suc
   }
 });
 
-Deno.test("A uuid that is a path is no revision's name", async () => {
+Deno.test("A uuid that is a path is not taken for a revision's name", async () => {
   using store = new HostileStore();
   for (const [index, uuid] of ["../outside/secret", "/etc/passwd", "..", ".", "a/b"].entries()) {
     store.addFile(`r${index}.rev`, `uuid: ${uuid}\nstats: {duration: 1}\n`);
@@ -117,8 +117,8 @@ Deno.test("A uuid that is a path is no revision's name", async () => {
 });
 
 /**
- * A directory with `trace_pipe`, a regular file as far as one can see, that has no length and whose
- * reading waits for events that never come; `null` where it cannot be had.
+ * A directory with `trace_pipe`, which looks like an empty regular file, but reading it waits for
+ * events that never come; `null` where it cannot be mounted.
  */
 const tracing = mountTracing();
 // deno-lint-ignore no-console
@@ -268,7 +268,7 @@ Deno.test("A lock file that is a link to nothing makes no file elsewhere", async
   assertEquals(outcome.code, LOCK, outcome.stderr);
 });
 
-/** Sizes of images, and whether a map may say so. */
+/** Sizes of images, and whether a map may have them. */
 const SIZES: readonly [size: string, isPossible: boolean][] = [
   [`${256 * 2 ** 40}`, true],
   [`${256 * 2 ** 40 + 1}`, false],
@@ -279,14 +279,14 @@ const SIZES: readonly [size: string, isPossible: boolean][] = [
   ["0.5", false],
 ];
 
-Deno.test("A huge size is refused, or costs memory in proportion to what the map names only", async () => {
+Deno.test("A huge size is refused, or costs memory only in proportion to the chunks in the map", async () => {
   using store = new HostileStore();
   store.addFile("Evil.rev", "uuid: Evil\nstats: {duration: 1}\ntimestamp: 2026-05-05\n");
   for (const [size, isPossible] of SIZES) {
     store.addFile("Evil", `{"mapping": {"0": "${store.goodId}"}, "size": ${size}}`);
     const target = store.file("image");
     const outcome = await store.extract([`${store.basedir}/Evil`, target]);
-    // The good chunk is too short for its place; and not every file system has files of 256 TiB.
+    // The good chunk is too short for its seq, and not every file system has files of 256 TiB.
     assert((isPossible ? [CORRUPT, TARGET] : [STORE]).includes(outcome.code), outcome.stderr);
     await Deno.remove(target).catch(() => {});
     if (isPossible && IS_FULL) await look(store);
@@ -317,7 +317,7 @@ Deno.test(`A map of ${KEYS} keys costs memory in proportion, also where its one 
   await look(store, { mostMib: 350 + KEYS / 2500 });
 });
 
-/** JSON and texts that cost a careless parser much. */
+/** JSON and other texts that are expensive for a careless parser. */
 const HEAVY_MAPS: readonly [name: string, text: () => string][] = [
   ["nested a million deep", () => `{"a": ${"[".repeat(1_000_000)}`],
   ["objects nested a million deep", () => '{"a":'.repeat(1_000_000)],
@@ -332,7 +332,7 @@ const HEAVY_MAPS: readonly [name: string, text: () => string][] = [
   ["50 MB of zeros", () => "\0".repeat(50_000_000)],
 ];
 
-Deno.test("Maps that cost a careless parser much are read or refused quickly and in little memory", async () => {
+Deno.test("Maps that are expensive for a careless parser are read or refused quickly and in little memory", async () => {
   for (const [name, text] of HEAVY_MAPS) {
     using store = new HostileStore();
     store.addFile("Evil", text());
@@ -341,7 +341,7 @@ Deno.test("Maps that cost a careless parser much are read or refused quickly and
   }
 });
 
-/** Metadata that costs a careless parser much. */
+/** Metadata that is expensive for a careless parser. */
 const HEAVY_METADATA: readonly [name: string, text: () => string][] = [
   ["nested deep", () => "[".repeat(250_000)],
   ["mappings nested deep", () => "{a: ".repeat(60_000)],
@@ -374,7 +374,7 @@ const HEAVY_METADATA: readonly [name: string, text: () => string][] = [
   ["a huge file", () => "- a\n".repeat(5_000_000)],
 ];
 
-Deno.test("Metadata that costs a careless parser much is read or refused quickly and in little memory", async () => {
+Deno.test("Metadata that is expensive for a careless parser is read or refused quickly and in little memory", async () => {
   for (const [name, text] of HEAVY_METADATA) {
     using store = new HostileStore();
     store.addFile("Evil.rev", `${text()}\n`);
@@ -390,7 +390,7 @@ Deno.test("Metadata that costs a careless parser much is read or refused quickly
 
 testUnless(
   fuseProblem,
-  "A mount stores no changes in folders of a store that lead elsewhere",
+  "A mount stores no changes through a store's links to other folders",
   async () => {
     using store = new HostileStore();
     for (let byte = 0; byte < 256; byte++) {
@@ -399,7 +399,7 @@ testUnless(
     }
     store.addFile("Evil.rev", "uuid: Evil\nstats: {duration: 1}\n");
     store.addFile("Evil", `{"mapping": {}, "size": ${16 * CHUNK_BYTES}}`);
-    // More than there is room for in memory.
+    // More than fits in memory.
     const script = 'dd if=/dev/urandom of="$1/Evil" bs=1M count=48 conv=notrunc,fsync';
     const { code, tool } = await store.mount(script, { args: ["-c", "16"], mostMib: 500 });
     assertEquals([code, tool.code], [1, 0], tool.stderr);

@@ -1,6 +1,5 @@
 /**
- * Processes that are killed in mid-restore: what they leave behind, and how the restore is gone on
- * with.
+ * Processes that are killed in mid-restore: what they leave behind, and how an update continues.
  */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
@@ -14,19 +13,19 @@ import { pause, until } from "../support/wait.ts";
 import { FaultStore } from "./fault_store.ts";
 
 const CHUNKS = 8;
-/** A chunk's file has some 100 KB: a restore takes seconds. */
+/** A chunk's file has some 100 KB, so a restore takes seconds. */
 const SLOW = "--bwlimit=400K";
 
 let store: FaultStore;
 Deno.test.beforeAll(() => void (store = new FaultStore({ chunks: CHUNKS, lastBytes: 70_001 })));
 Deno.test.afterAll(() => store[Symbol.dispose]());
 
-/** Names and times of all that is in the store. */
+/** Names and times of everything in the store. */
 function storeFiles(): string {
   return runSync("find", store.basedir, "-printf", "%P %s %T@ %m\n");
 }
 
-/** Starts a restore and kills it when the target has so many bytes of data. */
+/** Starts a restore and kills it when the target has this many bytes of data. */
 async function killAt(bytes: number, output: string, ...options: string[]): Promise<void> {
   await using tool = startExtract(["-t", "1", SLOW, ...options, store.revision.path, output]);
   const written = () => {
@@ -52,7 +51,7 @@ for (const seqs of [0, 1, 4, CHUNKS - 1]) {
     const outcome = await extract(["--update", "--json", store.revision.path, output]);
     assertEquals(outcome.code, 0, outcome.stderr);
     assertBytes(Deno.readFileSync(output), store.image);
-    // What was there was not written again.
+    // Finished chunks were not written again.
     const said = outcome.stderr + new TextDecoder().decode(outcome.stdout);
     const same = Number(/"sameBytes":(\d+)[^\n]*\n$/.exec(said)?.[1]);
     assert(same >= (seqs - 1) * CHUNK_BYTES, `${same}`);

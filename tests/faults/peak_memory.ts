@@ -4,12 +4,12 @@
  * @module
  */
 
-/** Returns the most memory that a process has had, in bytes; 0 if it has ended. */
+/** Returns the largest memory that a process has used, in bytes; 0 if it has ended. */
 export function peakOf(pid: number): number {
   return fieldOf(pid, "VmHWM");
 }
 
-/** Returns the memory that a process has, in bytes; 0 if it has ended. */
+/** Returns the memory that a process uses, in bytes; 0 if it has ended. */
 export function memoryOf(pid: number): number {
   return fieldOf(pid, "VmRSS");
 }

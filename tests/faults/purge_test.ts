@@ -90,7 +90,7 @@ testUnless(
 
 testUnless(
   problem,
-  "A restore that fails gives the lock back, and so does one that is interrupted",
+  "A restore that fails or is interrupted releases the lock",
   async () => {
     using store = new FaultStore({ chunks: 6 });
     {
@@ -106,7 +106,7 @@ testUnless(
 
 testUnless(
   problem,
-  "Two restores and a backup go on beside each other, and keep a purge away",
+  "Two restores and a backup run side by side, and keep a purge away",
   async () => {
     using store = new FaultStore({ chunks: 6, lastBytes: 100 });
     await using backup = new BackupLike(store.basedir);
@@ -118,7 +118,7 @@ testUnless(
     for (const image of images) assertBytes(image, store.image);
     assertEquals(await first.ended, null);
     assertEquals(await second.ended, null);
-    // The backup is still there.
+    // The backup still runs.
     assert(!canPurge(store.basedir));
   },
 );

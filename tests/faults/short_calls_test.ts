@@ -34,8 +34,7 @@ class StubLibc implements Disposable {
   }
 
   /**
-   * Numbers of calls that were cut short and of those that were interrupted, since it was asked
-   * last.
+   * Counts calls that were cut short and calls that were interrupted since the last time.
    */
   takeCounts(): { short: number; interrupted: number } {
     const view = new DataView(Deno.readFileSync(this.#counts).buffer);
@@ -72,7 +71,7 @@ async function extractBadly(args: readonly string[]): Promise<Outcome> {
   return outcome;
 }
 
-/** Content that a target had before. */
+/** The target's old content. */
 function oldContent(): Uint8Array<ArrayBuffer> {
   const old = store.image.slice();
   old.fill(0xaa, CHUNK_BYTES, 2 * CHUNK_BYTES);

@@ -1,6 +1,5 @@
 /**
- * A restore that has come to a stop in the middle, for as long as a test needs: the reader of its
- * pipe does not read.
+ * A restore that stands still in the middle for as long as a test needs: nobody reads its pipe.
  *
  * @module
  */
@@ -15,7 +14,7 @@ let count = 0;
 
 /** A restore by one worker into a pipe that is full. */
 export class StalledRestore implements AsyncDisposable {
-  /** Settles when the restore has ended; to the error that it ended with, or `null`. */
+  /** Settles when the restore has ended: to its error, or `null`. */
   readonly ended: Promise<unknown>;
   readonly #path: string;
   readonly #reader: Deno.FsFile;
@@ -34,7 +33,7 @@ export class StalledRestore implements AsyncDisposable {
     this.ended = running.then(() => null, (error) => error);
   }
 
-  /** Starts a restore and waits until it can go no further. */
+  /** Starts a restore and waits until it cannot continue. */
   static async start(
     store: FaultStore,
     options: Partial<Omit<RestoreOptions, "output" | "threads">> = {},
@@ -51,10 +50,10 @@ export class StalledRestore implements AsyncDisposable {
     return stalled;
   }
 
-  /** Reads what comes until the restore has ended. */
+  /** Reads everything until the restore has ended. */
   async readAll(): Promise<Uint8Array<ArrayBuffer>> {
-    // A reader of its own, which sees the end when the writer has closed: nobody else has the pipe
-    // open for writing then.
+    // A separate reader, which sees the end when the writer closes: nobody else has the pipe open
+    // for writing then.
     const file = await Deno.open(this.#path);
     this.#reader.close();
     return await new Response(file.readable).bytes();

@@ -1,6 +1,6 @@
 /**
- * Targets that fail: no room, a limit, a bad disk. Each says so, and an update completes what was
- * begun.
+ * Targets that fail: no room, a limit, a bad disk. The tool says so, and an update completes the
+ * restore.
  */
 
 import { Errno } from "../../lib/linux/errno.ts";
@@ -55,7 +55,7 @@ for (const room of [400, 5 * CHUNK_BYTES / KIB / 2, 5 * CHUNK_BYTES / KIB + 4, 2
   }
 }
 
-Deno.test("A limit of the file's size is told before anything of an old file is lost", async () => {
+Deno.test("A limit of the file's size is reported before an old file loses anything", async () => {
   for (const blocks of [0, 1, 4096, Math.floor(store.image.length / KIB)]) {
     const output = store.file("limited", "old");
     const outcome = await extract([store.revision.path, output], {
@@ -67,7 +67,7 @@ Deno.test("A limit of the file's size is told before anything of an old file is 
   }
 });
 
-Deno.test("A limit that a redirected standard output comes to is EFBIG at that byte", async () => {
+Deno.test("A limit that redirected standard output reaches is EFBIG at that byte", async () => {
   for (const blocks of [1, 4095, 20_000]) {
     const image = store.file("redirected");
     const outcome = await extract([store.revision.path], {
@@ -82,7 +82,7 @@ Deno.test("A limit that a redirected standard output comes to is EFBIG at that b
   }
 });
 
-/** A directory on a file system that fails as it is told to, and a restore into it. */
+/** A directory on a file system that fails on demand, and a restore into it. */
 async function setUp(site: Site) {
   const mount = await FlakyMount.start(site);
   const output = `${mount.path}/image`;
@@ -94,13 +94,13 @@ async function setUp(site: Site) {
 for (const seq of [0, 3, 6]) {
   for (const errno of ["EIO", "ENOSPC", "EDQUOT"] as const) {
     fuseTest(
-      `A target that fails with ${errno} in chunk ${seq}: it is said at which byte, and an update completes it`,
+      `A target that fails with ${errno} in chunk ${seq}: the message names the byte, and an update completes it`,
       async (site) => {
         const { mount, output, restore, content } = await setUp(site);
         const writeFrom = seq * CHUNK_BYTES + 50_000;
         mount.set({ writeFrom, writeErrno: Errno[errno] });
         const byte = failedByte(await restore(), output, errno);
-        // A request is of a megabyte at most.
+        // A request has at most a megabyte.
         assert(byte > writeFrom - 1_048_576, `${byte}`);
         mount.set();
         assertSuccess(await restore("--update"));
@@ -110,7 +110,7 @@ for (const seq of [0, 3, 6]) {
   }
 }
 
-fuseTest("A target that takes less than it is given is written all the same", async (site) => {
+fuseTest("A target with short writes is written completely", async (site) => {
   const { mount, restore, content } = await setUp(site);
   mount.set({ shortWrites: true });
   assertSuccess(await restore());
@@ -118,7 +118,7 @@ fuseTest("A target that takes less than it is given is written all the same", as
 });
 
 fuseTest(
-  "A flush that fails is a failure of the restore, and not waited for with --no-sync",
+  "A failed flush fails the restore; --no-sync does not flush",
   async (site) => {
     const { mount, output, restore, content } = await setUp(site);
     mount.set({ fsyncErrno: Errno.EIO });
@@ -161,7 +161,7 @@ fuseTest(
 );
 
 fuseTest(
-  "An update writes what it cannot read back, and --verify-target does not believe it",
+  "An update writes what it cannot read back, and --verify-target reports it",
   async (site) => {
     const { mount, restore, content } = await setUp(site);
     Deno.writeFileSync(`${mount.directory}/image`, new Uint8Array(store.image.length).fill(0x55));
@@ -189,7 +189,7 @@ async function updateUnreadable(errno: string): Promise<{ outcome: Outcome; path
 for (const errno of ["EIO", "ENODATA", "EREMOTEIO", "EILSEQ", "EBADMSG"]) {
   testUnless(
     programProblem("strace"),
-    `An update writes what storage says it cannot give: ${errno}`,
+    `An update writes what storage cannot read: ${errno}`,
     async () => {
       const { outcome, path } = await updateUnreadable(errno);
       assertEquals(outcome.code, 0, outcome.stderr);

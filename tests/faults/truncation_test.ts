@@ -1,4 +1,4 @@
-/** Files of a store that end too soon, or go on too long. */
+/** Files of a store that are too short or too long. */
 
 import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import { BackyError, ChunkCorruptError, RevisionError } from "../../lib/errors.ts";
@@ -15,8 +15,8 @@ import { FaultStore } from "./fault_store.ts";
 const SEED = 20190112;
 
 /**
- * Lengths of a file by what may be special about them: the header, the first instructions, blocks,
- * pages, the end marker.
+ * Lengths of a file that may be special: the header, the first instructions, blocks, pages, the end
+ * marker.
  */
 function lengthClasses(bytes: number): number[] {
   const random = randomFrom(SEED);
@@ -62,7 +62,7 @@ Deno.test("A full chunk's file cut at any class of length is refused", () => {
   }
 });
 
-Deno.test("A chunk file with something behind its end is refused, however much", () => {
+Deno.test("A chunk file with anything behind its end is refused", () => {
   using store = new FaultStore({ chunks: 1 });
   const path = store.chunkFileAt(0);
   const good = Deno.readFileSync(path);
@@ -95,7 +95,7 @@ Deno.test("A restore with a cut chunk file fails and names it, or leaves zeros a
   }
 });
 
-Deno.test("A map cut at any length is refused, and so is its size but for the last few bytes", () => {
+Deno.test("A map cut at any length is refused, and so is its size", () => {
   using store = new FaultStore({ chunks: 3, lastBytes: 100 });
   const { path, size } = store.revision;
   const good = Deno.readFileSync(path);
@@ -128,7 +128,7 @@ Deno.test("Metadata cut at any length never spoils the list, nor a restore by pa
   assertBytes(Deno.readFileSync(output), store.image);
 });
 
-Deno.test("An empty tag, or one cut short, makes the directory no store", async () => {
+Deno.test("A directory with an empty or truncated tag is not a store", async () => {
   using store = new FaultStore({ chunks: 1 });
   for (const tag of ["", "v", "\n"]) {
     Deno.writeTextFileSync(`${store.basedir}/chunks/store`, tag);

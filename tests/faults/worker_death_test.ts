@@ -18,8 +18,7 @@ import type { Death } from "./dying_worker.ts";
 import { FaultStore } from "./fault_store.ts";
 
 /**
- * Has the workers of restores die: those with the given numbers, counted from 0 in the order in
- * which they are started.
+ * Lets workers of restores die: those with the given numbers, counted from 0 in starting order.
  */
 function withDyingWorkers(death: Death, numbers: readonly number[]): Disposable {
   const RealWorker = globalThis.Worker;
@@ -67,7 +66,7 @@ Deno.test("A restore to a pipe ends when a worker dies that others wait for", as
   assertBytes(stdout, store.image.subarray(0, stdout.length));
 });
 
-Deno.test("A mount's worker that dies fails the read that it was at, and another takes its place", async () => {
+Deno.test("A mount's worker that dies fails only its current read, and another takes its place", async () => {
   using store = new FaultStore({ chunks: 3 });
   let count = 0;
   const createWorker = (): JobWorker => {

@@ -53,7 +53,7 @@ function makeArgument(random: Random): string[] {
   }
 }
 
-/** How fields are written as values of their options, where `String` does not do. */
+/** How fields are written as values of their options, where `String` is not enough. */
 const WRITTEN: Readonly<Record<string, (value: never) => readonly unknown[]>> = {
   also: (dirs: readonly string[]) => dirs,
   cacheBytes: (bytes: number) => [bytes / 1_048_576],
@@ -80,7 +80,7 @@ function argumentsOf(spec: CommandSpec, command: AnyCommand): string[] {
   return [...options, "--", ...texts];
 }
 
-/** Numbers of a command that the work goes by. */
+/** The numbers of a command. */
 function requireSaneNumbers(command: ExtractCommand): void {
   if (command.kind !== "restore" && command.kind !== "check") return;
   const { threads, lockTimeoutMs, readBytesPerSecond } = command;
@@ -105,7 +105,7 @@ function checkExtract(args: readonly string[]): void {
   const written = argumentsOf(other ?? EXTRACT, command);
   const again = parseExtractArguments(other ? [other.kind, ...written] : written);
   if (command.kind === "check" && again.kind === "check") {
-    // A share is a hundredth of what is typed, which may differ in the last bit.
+    // A share is a hundredth of the typed number, so its last bit may differ.
     assert(Math.abs(command.share - again.share) < 1e-12);
     return assertEquals({ ...again, share: 0 }, { ...command, share: 0 });
   }

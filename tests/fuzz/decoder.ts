@@ -1,6 +1,6 @@
 /**
- * Fuzzes the decoder: it takes and refuses what the reference decoder and liblzo2 do, and decodes
- * to the same bytes.
+ * Fuzzes the decoder: it accepts and refuses the same streams as the reference decoder and liblzo2,
+ * and decodes to the same bytes.
  *
  * Input: the announced length (4 bytes, little-endian), a byte whose lowest bit puts the stream at
  * the input buffer's end, the stream.
@@ -26,7 +26,7 @@ const ESCAPE = 17;
 
 let corpus: readonly Uint8Array[] | undefined;
 
-/** Streams of encoders, which mutations begin with. */
+/** Streams of encoders, from which mutations start. */
 function encodedStreams(): readonly Uint8Array[] {
   if (corpus) return corpus;
   const random = randomFrom(1);
@@ -84,7 +84,7 @@ export const decoder: FuzzTarget = {
       }
       if (isTaken && expected) assertSameBytes(verdict.bytes, expected, "liblzo2");
     }
-    // Both output buffers and hashing take ways of their own through the decoder.
+    // Each output buffer, and hashing, takes its own path through the decoder.
     const other = decodeStream(stream, outputBytes, { at, output: 1, hash: true });
     assertSameVerdict(other, verdict, "hashing on the way");
     if (isTaken) {

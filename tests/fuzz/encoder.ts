@@ -29,7 +29,7 @@ function lengthOf(random: Random): number {
     case 1:
     case 2:
       return 1 + random(300_000);
-    // Where the distances of the instructions end.
+    // The limits of the instructions' distances.
     case 3:
       return [1024, 2048, 3072, 16_384, 49_152][random(5)]! + random(40);
     default:
@@ -40,7 +40,7 @@ function lengthOf(random: Random): number {
 /** Content in stretches of different kinds, which begin and end anywhere. */
 function makeContent(random: Random): Uint8Array<ArrayBuffer> {
   const content = new Uint8Array(lengthOf(random));
-  // Of a whole chunk most is left zeros, or it would take long to make.
+  // Most of a whole chunk stays zero: filling it would take long.
   const most = Math.min(content.length, 400_000);
   let at = random(4) === 0 ? content.length - most : 0;
   const end = at + most;
@@ -58,7 +58,7 @@ function makeContent(random: Random): Uint8Array<ArrayBuffer> {
         piece.fill(random(256));
         break;
       case 3: {
-        // What was before, at every distance that matters, with a few bytes changed.
+        // Earlier bytes, from every distance that matters, with a few changed.
         const distance = 1 + random(Math.min(at + 1, random(2) ? 64 : 52_000));
         for (let i = 0; i < length; i++) piece[i] = content[Math.max(0, at + i - distance)]!;
         for (let count = random(4); count > 0; count--) piece[random(length)] = random(256);

@@ -1,7 +1,6 @@
 /**
  * `deno task fuzz [TARGET...] [--seed=N] [--seconds=S] [--replay=FILE]`: fuzzes all targets or
- * some, for 10 seconds each or S. What is found is kept in `findings/`, from where
- * a test runs it again.
+ * some, for 10 seconds each or S. Findings are kept in `findings/`, and a test replays them.
  *
  * @module
  */
@@ -11,7 +10,7 @@ import type { FuzzTarget } from "./fuzz_target.ts";
 import type { FuzzOrder } from "./fuzz_worker.ts";
 import { type Finding, type FuzzResult, inputOfRound, tryInput } from "./runner.ts";
 
-/** A round that takes so long hangs. */
+/** A round that takes this long hangs. */
 const HANG_MS = 60_000;
 
 const FINDINGS = new URL("findings/", import.meta.url);

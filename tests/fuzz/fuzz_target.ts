@@ -1,7 +1,7 @@
 /**
- * What a fuzzer of one part of the project is: it makes inputs out of seeded randomness, and says
- * what is wrong with the part by throwing. An input is always bytes, so that one that found a fault
- * can be kept as a file (`findings/`).
+ * A fuzzer of one part of the project makes inputs from seeded random numbers, and throws what is
+ * wrong with the part. An input is always bytes, so that one that found a fault can be kept as a
+ * file (`findings/`).
  *
  * @module
  */
@@ -11,11 +11,10 @@ import type { Random } from "../support/random.ts";
 /** A fuzzer of one part. */
 export interface FuzzTarget {
   readonly name: string;
-  /** What is held against what, in a few words. */
+  /** What it promises, in a few words. */
   readonly promise: string;
   /**
-   * Share of the inputs that must be taken rather than refused, so that it is not only refusals
-   * that are tried.
+   * Share of the inputs that must be accepted, so that not only refusals are tried.
    */
   readonly leastTaken: number;
   /** Makes an input. The same random numbers give the same input. */
@@ -23,7 +22,7 @@ export interface FuzzTarget {
   /**
    * Tries an input.
    *
-   * @returns Whether it was taken; `false` if it was refused, as it should be.
+   * @returns Whether it was accepted; `false` if it was refused, as it should be.
    * @throws Anything, if the part does something wrong.
    */
   check(input: Uint8Array<ArrayBuffer>): boolean | Promise<boolean>;
@@ -39,7 +38,7 @@ export function inputOf(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** Chooses one of some things. */
+/** Chooses one of several things. */
 export function pick<T>(random: Random, things: readonly T[]): T {
   return things[random(things.length)]!;
 }

@@ -1,5 +1,6 @@
 /**
- * Each fuzzer for a short while, always from the same seed, and all inputs that once found a fault.
+ * Each fuzzer for a short while, always from the same seed, and every input that once found a
+ * fault.
  */
 
 import { assert, assertEquals } from "../assert.ts";
@@ -32,21 +33,21 @@ for (const target of FUZZ_TARGETS) {
 
   const findings = findingsOf(target.name);
   if (findings.length === 0) continue;
-  Deno.test(`Fuzzer ${target.name}: what was found stays mended`, async () => {
+  Deno.test(`Fuzzer ${target.name}: findings stay mended`, async () => {
     for (const file of findings) {
       assertEquals(await tryInput(target, Deno.readFileSync(file)), null, file.href);
     }
   });
 }
 
-Deno.test("Every folder of findings is a fuzzer's", () => {
+Deno.test("Every folder of findings belongs to a fuzzer", () => {
   const names: readonly string[] = FUZZ_TARGETS.map(({ name }) => name);
   for (const { name, isDirectory } of Deno.readDirSync(new URL("findings/", import.meta.url))) {
     assert(!isDirectory || names.includes(name), name);
   }
 });
 
-Deno.test("A fuzzer's rounds can be had again, and what it throws is a finding", async () => {
+Deno.test("A fuzzer's rounds can be repeated, and what it throws is a finding", async () => {
   const wrong: FuzzTarget = {
     name: "wrong",
     promise: "",

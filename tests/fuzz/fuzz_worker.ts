@@ -7,12 +7,12 @@
 import { fuzz, type FuzzResult } from "./runner.ts";
 import { FUZZ_TARGETS } from "./targets.ts";
 
-/** What is to be run. */
+/** What to run. */
 export interface FuzzOrder {
   readonly name: string;
   readonly seed: number;
   readonly milliseconds: number;
-  /** Takes the number of the round that is under way. */
+  /** Receives the number of the current round. */
   readonly round: Int32Array<SharedArrayBuffer>;
 }
 

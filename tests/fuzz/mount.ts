@@ -38,11 +38,11 @@ interface OpenFile {
   readonly model: Uint8Array;
 }
 
-/** A write of the operations that are under way together. */
+/** A write among concurrent operations. */
 interface Attempt {
   readonly model: Uint8Array;
   readonly offset: number;
-  /** What was written if it is done; what should be until then. */
+  /** What was written once it is done; until then what should be written. */
   data: Uint8Array;
   state: "pending" | "done" | "failed";
 }
@@ -55,7 +55,7 @@ class World {
   );
   readonly filesystem: Filesystem;
   readonly #files: OpenFile[] = [];
-  /** Since all operations were over last. */
+  /** Writes since the last moment without a running operation. */
   #attempts: Attempt[] = [];
   #turns = 0;
   #isFailing = false;
@@ -87,7 +87,7 @@ class World {
     this.#files.push({ handle: handle!, ino, model: this.#models[name]! });
   }
 
-  /** Does one operation; what it returns settles when the operation is over. */
+  /** Starts one operation. @returns Settles when the operation has ended. */
   perform(op: DataView): Promise<void> {
     const file = this.#files[op.getUint8(1) % this.#files.length]!;
     const offset = offsetOf(op, file.model.length);
@@ -118,8 +118,7 @@ class World {
   }
 
   /**
-   * To be called when all operations are over. Writes to an image take place in the order in which
-   * they were asked for.
+   * Call when all operations have ended. Writes to an image happen in the order of their requests.
    */
   settle(): void {
     for (const attempt of this.#attempts) applyIfDone(attempt, attempt.model, 0);
@@ -140,7 +139,7 @@ class World {
     }
   }
 
-  /** What was written before must be there; what is being written meanwhile may be. */
+  /** Earlier writes must be there; concurrent ones may be. */
   async #read({ ino, handle, model }: OpenFile, offset: number, length: number): Promise<void> {
     const expected = model.slice(offset, offset + length);
     const before = this.#attempts.filter((attempt) => attempt.model === model);
@@ -176,7 +175,7 @@ class World {
     }
   }
 
-  /** Puts everything right and compares all of it. */
+  /** Ends all failures and compares everything. */
   async finish(): Promise<void> {
     this.#isFailing = false;
     for (let number = 0; number < CHUNKS; number++) {
@@ -209,7 +208,7 @@ function lengthOf(op: DataView): number {
   }
 }
 
-/** Puts what was written into a buffer of the image's bytes from `start` on. */
+/** Copies a write into a buffer with the image's bytes from `start` on. */
 function applyIfDone({ state, offset, data }: Attempt, to: Uint8Array, start: number): void {
   if (state !== "done") return;
   const from = Math.max(offset, start), end = Math.min(offset + data.length, start + to.length);
@@ -239,7 +238,7 @@ export const mount: FuzzTarget = {
   generate(random) {
     const input = new Uint8Array(OP_BYTES * (1 + random(60)));
     for (let at = 0; at < input.length; at++) input[at] = random(256);
-    // Failures that never end would leave nothing to compare.
+    // If failures never ended, there would be nothing to compare.
     for (let at = 0; at < input.length; at += OP_BYTES) {
       if (input[at]! % 16 < 2 && random(2)) input[at] = 15;
     }
@@ -254,8 +253,7 @@ export const mount: FuzzTarget = {
     for (let at = 0; at + OP_BYTES <= input.length; at += OP_BYTES) {
       const op = new DataView(input.buffer, input.byteOffset + at, OP_BYTES);
       running.push(world.perform(op));
-      // Some four requests are under way together, and some come when those before them are half
-      // done.
+      // About four requests run at a time; some come when earlier ones are half done.
       if ((op.getUint8(7) & 3) !== 0) {
         if (op.getUint8(7) & 4) await nextTurn();
         continue;

@@ -1,6 +1,6 @@
 /**
- * Fuzzes the parser of revision metadata: it refuses in one line or returns what cannot do harm,
- * and never takes long.
+ * Fuzzes the parser of revision metadata: it refuses in one line or returns harmless values, and
+ * never takes long.
  *
  * Input: a metadata file's bytes.
  *
@@ -53,7 +53,7 @@ const SNIPPETS = [
   "constructor: ",
 ];
 
-/** Texts that cost a parser much for what they are. */
+/** Small texts that are expensive to parse. */
 const HEAVY = [
   "[",
   "{",
@@ -141,7 +141,7 @@ export const revisionInfo: FuzzTarget = {
     const entry = { name: uuid, info, time, ...paths, ...flags };
     const row = { entry, state: "no-map", reason: "its map is missing", facts: null } as const;
     const table = [...runSteps(renderRevisions([row], 100))];
-    // What does not fit stands in a line of its own.
+    // What does not fit has a line of its own.
     assert(table.length === 3 || table.length === 4, table.join("\n"));
     for (const line of table) assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(line));
     const line = renderJsonLine({ ...info });

@@ -105,7 +105,7 @@ function outcomeOf(bytes: Uint8Array, blockBytes: number | undefined): Outcome {
   }
 }
 
-/** What JSON.parse and the format's rules make of a text: ids by seq and the size, or `null`. */
+/** How JSON.parse and the format's rules read a text: ids by seq and the size, or `null`. */
 function readByJsonParse(text: string): { size: number; ids: Map<number, string> } | null {
   let document: unknown;
   try {
@@ -131,7 +131,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Whether a text holds something that JSON.parse takes and a map may not have. */
+/** Whether a text has something that JSON.parse accepts but a map may not have. */
 function isOutsideJsonParse(text: string): boolean {
   // Escapes in seqs and ids; sizes as -0, 8.0 or 8e0; and of two equal keys JSON.parse takes the
   // last.
@@ -139,7 +139,7 @@ function isOutsideJsonParse(text: string): boolean {
   if (!/"size"\s*:\s*\d+\s*[,}]/.test(text) || /"size"\s*:\s*[\d.eE+-]*[.eE+-]/.test(text)) {
     return true;
   }
-  // Nesting has a bound.
+  // Nesting is bounded.
   if (/[[{]/.test(text) && text.replace(/[^[{]/g, "").length > 60) return true;
   const keys = [...text.matchAll(/("[^"]*")\s*:/g)].map((match) => match[1]);
   return new Set(keys).size < keys.length;
@@ -163,8 +163,8 @@ export const revisionMap: FuzzTarget = {
     const text = new TextDecoder("latin1").decode(bytes);
     const outcome = outcomeOf(bytes, undefined);
     const inBlocks = outcomeOf(bytes, BLOCK_SIZES[bytes.length % BLOCK_SIZES.length]);
-    // "latin1" is windows-1252 to TextDecoder; what differs lies inside strings, where it does not
-    // matter.
+    // "latin1" is windows-1252 to TextDecoder; the difference lies inside strings, where it does
+    // not matter.
     const expected = readByJsonParse(text);
     if (typeof outcome === "string") {
       assertEquals(inBlocks, outcome);
@@ -177,7 +177,7 @@ export const revisionMap: FuzzTarget = {
     assertEquals(outcome.mappedCount, expected.ids.size);
     assertEquals(outcome.seqCount, Math.ceil(expected.size / CHUNK_BYTES));
     assertEquals(outcome.ids.length, outcome.seqCount * 16);
-    // A size of terabytes makes the array too long to look at all of it.
+    // For a size of terabytes the array is too long to check completely.
     for (const [seq, id] of expected.ids) assertEquals(chunkIdToHex(outcome.ids, seq * 16), id);
     if (outcome.seqCount < 1000) assertEquals(inBlocks, outcome);
     return true;

@@ -1,6 +1,6 @@
 /**
- * Fuzzes revision specs: text is refused in one line, or means a list of revisions for which the
- * language's own laws hold.
+ * Fuzzes revision specs: text is refused in one line, or selects a list of revisions that obeys the
+ * language's laws.
  *
  * Input: a spec's text.
  *
@@ -30,7 +30,7 @@ const WORDS = [
 ];
 const SIGNS = ["..", ",", "&", "(", ")", " ", "first(", "last(", "not(", "reverse(", ".", "\n"];
 
-/** A spec by the grammar, most of the time. */
+/** Usually a spec that follows the grammar. */
 function makeSpec(random: Random, depth: number): string {
   if (depth === 0) return pick(random, WORDS);
   const inner = () => makeSpec(random, depth - 1 - random(2) > 0 ? depth - 1 : 0);
@@ -59,7 +59,10 @@ function namesOf(text: string): string[] {
   return entries.map(({ name }) => name);
 }
 
-/** Asserts that a spec is refused because it names what does not exist, or chooses from nothing. */
+/**
+ * Asserts that a spec is refused because it names something that does not exist or chooses from
+ * nothing.
+ */
 function assertUnknown(text: string): void {
   assertThrows(() => namesOf(text), RevisionError, "there is no revision");
 }
@@ -94,7 +97,7 @@ export const revisionSpec: FuzzTarget = {
       return false;
     }
     assertEquals(new Set(names).size, names.length, "a revision is there twice");
-    // Room for what is put around it.
+    // Room for the text around it.
     if (text.length > 1000 || text.split("(").length > 50) return true;
     const complement = ENTRIES.map(({ name }) => name).filter((name) => !names.includes(name));
     assertEquals(namesOf(`(${text})`), names);

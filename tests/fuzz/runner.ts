@@ -1,6 +1,6 @@
 /**
- * Runs a fuzzer round after round. A round's input follows from the seed and the round's number
- * alone, so that both are enough to have it again.
+ * Runs a fuzzer round after round. A round's input depends only on the seed and the round's number,
+ * so these two are enough to repeat it.
  *
  * @module
  */
@@ -19,22 +19,22 @@ export interface Finding {
   readonly problem: string;
 }
 
-/** How a run went. */
+/** The outcome of a run. */
 export interface FuzzResult {
   readonly rounds: number;
-  /** Number of inputs that were taken rather than refused. */
+  /** Number of inputs that were accepted. */
   readonly taken: number;
   readonly elapsedMs: number;
   readonly finding: Finding | null;
 }
 
-/** How long to run, and from where. */
+/** How long to run, and where to start. */
 export interface FuzzOptions {
   readonly seed: number;
   readonly milliseconds: number;
-  /** Rounds that are run whatever the time. */
+  /** Rounds that are run however long they take. */
   readonly leastRounds?: number;
-  /** Is told each round's number before it begins. */
+  /** Called with each round's number before it begins. */
   readonly onRound?: (round: number) => void;
 }
 
@@ -73,7 +73,7 @@ export async function tryInput(
 ): Promise<string | null> {
   const beforeMs = cpuMs();
   try {
-    // A copy, as what is tried may change what it is given.
+    // A copy, because the part may change its input.
     if (await target.check(input.slice())) onTaken();
   } catch (error) {
     return error instanceof Error ? error.stack ?? error.message : String(error);

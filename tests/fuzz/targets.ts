@@ -13,7 +13,7 @@ import { revisionInfo } from "./revision_info.ts";
 import { revisionMap } from "./revision_map.ts";
 import { revisionSpec } from "./revision_spec.ts";
 
-/** The fuzzers, by what they try. */
+/** The fuzzers, by the part that they try. */
 export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   decoder,
   encoder,
