@@ -21,7 +21,6 @@ import { findForeignLock, hasWriters, listFlockHolders } from "../linux/locks.ts
 import { type Backing, backingOf, listLoopDevices } from "../linux/loop_devices.ts";
 import { listSwaps } from "../linux/mounts.ts";
 import { OsError } from "../errors.ts";
-import { readTextOrNull } from "../linux/paths.ts";
 import { ancestry, describeProcess } from "../linux/processes.ts";
 import { quote } from "../wording.ts";
 import { tryClaim } from "./checked_file.ts";
@@ -225,5 +224,5 @@ function pause(): void {
 }
 
 function hasProc(): boolean {
-  return readTextOrNull("/proc/self/stat") !== null;
+  return ancestry().length > 0;
 }
