@@ -81,7 +81,7 @@ Deno.test("parseExtractArguments() reads every long option", () => {
 });
 
 /**
- * Each option of a restore with a value that is not the default, and what it makes of the command.
+ * Options of a restore, each with a value that is not the default, and the fields that follow.
  */
 const EACH_OPTION: Readonly<
   Record<string, readonly [args: readonly string[], command: Partial<RestoreCommand>]>
@@ -207,7 +207,7 @@ Deno.test("parseExtractArguments() refuses every contradiction in one line, in w
   CONTRADICTIONS.forEach(([args, message], at) => {
     const output = args.at(-1) === "-" ? [] : ["OUT"];
     for (const line of [["REV", ...output, ...args], [...args.toReversed(), "REV", ...output]]) {
-      // A dash in front is REVISION's place.
+      // A leading dash would be REVISION.
       if (line[0] === "-") line.push(line.shift()!);
       const said = usageMessage(line);
       assertEquals(said, `Cannot use ${conflicts[at]!}`);

@@ -29,7 +29,7 @@ const noCluster = CONF === ""
 const noDaemon = noCluster ?? programProblem("qemu-storage-daemon", "fusermount3") ??
   (Deno.uid() === 0 ? null : "not root");
 
-/** A sample with a later revision, and an image of its own in the cluster. */
+/** A sample with a later revision, and its own image in the cluster. */
 class Scene implements Disposable {
   readonly store = new SampleStore();
   readonly image = `backy-test-${crypto.randomUUID()}`;
@@ -42,7 +42,7 @@ class Scene implements Disposable {
   /** Of whole chunks. */
   readonly later = this.store.add("Later", [sampleBytes(70), "absent", sampleBytes(71)]);
 
-  /** Runs commands of the document in bash, with what is here in place of what they name. */
+  /** Runs commands of the document in bash, with this test's names in place of theirs. */
   try(...commands: readonly string[]): { code: number; stdout: string; stderr: string } {
     const { basedir } = this.store;
     const here = commands.map((command) =>

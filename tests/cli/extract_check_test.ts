@@ -17,7 +17,7 @@ const DATA = 3;
 const SHORT_BYTES = 777;
 
 let store: SampleStore;
-/** Shares FIRST with the sample, and has a chunk of its own. */
+/** Shares FIRST with the sample and has another chunk. */
 let ownId: string;
 Deno.test.beforeAll(() => {
   store = new SampleStore();
@@ -318,7 +318,7 @@ Deno.test("check goes on after an unreadable map, and names what is intact: exit
 
 Deno.test("An interrupted check prints the damage that it has found", async () => {
   await store.withDamage(store.chunkFileAt(Seq.FIRST), () => {}, async () => {
-    // A missing chunk takes no time, the first that is there minutes.
+    // A missing chunk takes no time, the first existing one takes minutes.
     const args = ["check", "-t1", "--bwlimit=10KiB", store.revision.path, `${store.basedir}/Other`];
     await using tool = startExtract(args);
     await tool.untilSaid("Cannot read chunk");

@@ -43,13 +43,13 @@ const WAYS = "--also DIR for a good copy of the chunk elsewhere, or --on-error=z
 interface Case {
   readonly name: string;
   readonly damage: Damage;
-  /** What stands after "Cannot use chunk "…" (places): ". */
+  /** What follows "Cannot use chunk "…" (places): ". */
   readonly state: RegExp;
   /** Default: "Cannot use". */
   readonly action?: string;
 }
 
-/** What may be wrong with the file of a chunk that stands at seqs HOLES and HOLES_REPEATED. */
+/** What may be wrong with the file of the chunk at seqs HOLES and HOLES_REPEATED. */
 const CASES: readonly Case[] = [
   {
     name: "is missing",
@@ -150,7 +150,7 @@ Deno.test("A chunk that is damaged stops the restore: exit 3, chunk, seqs, byte 
             `To go on, add --update, and ${WAYS}`,
           ],
         });
-        // To a stream chunks go seq by seq, so the first place is named.
+        // A stream gets chunks seq by seq, so the first seq is named.
         assertFailure(toStdout, {
           code: CORRUPT,
           says: [
@@ -172,7 +172,7 @@ Deno.test("A chunk that is damaged stops the restore: exit 3, chunk, seqs, byte 
 /** Matches `Cannot use chunk "ID" (places): state`. */
 function failureOf(action: string, id: string, places: string, state: RegExp): RegExp {
   const start = `${action} chunk "${id}" ${places}: `.replace(/[()]/g, "\\$&");
-  // Where a file is there, its path stands behind.
+  // If there is a file, its path follows.
   const source = action === "Cannot use"
     ? state.source.replace(/\$$/, ` \\(file ".*/${id}\\.chunk\\.lzo"\\)$`)
     : state.source;
@@ -201,7 +201,7 @@ Deno.test("Without the first chunk nothing is written: the target is untouched",
   assert(![...Deno.readDirSync(store.file("."))].some(({ name }) => name === "not-made"));
 });
 
-Deno.test("A chunk that stands at many seqs is described by the first four and their number", async () => {
+Deno.test("A chunk at many seqs is described by the first four and their number", async () => {
   const content = sampleBytes(40);
   const chunks = Array.from({ length: 40 }, (_, seq) => seq % 2 === 0 ? content : "absent");
   const many = store.add("ManyPlaces", [sampleBytes(41), ...chunks]);
@@ -307,7 +307,7 @@ Deno.test("A damaged chunk is noticed with any number of workers, and with one",
     for (const threads of ["1", "8"]) {
       const outcome = await extract(["-t", threads, store.revision.path]);
       assertEquals(outcome.code, CORRUPT, outcome.stderr);
-      // All that stands before the damage may have been written, but nothing wrong.
+      // Everything before the damage may have been written, but nothing wrong.
       assertBytes(outcome.stdout, store.image.subarray(0, outcome.stdout.length));
     }
   });

@@ -29,14 +29,14 @@ if (problem !== null) {
   console.log(`ignored: restores to block devices: ${problem}`);
 }
 
-/** The whole device after a restore that leaves bytes behind the image alone. */
+/** The whole device after a restore, which leaves the bytes behind the image alone. */
 function expectedDevice(image: Uint8Array): Uint8Array {
   const expected = new Uint8Array(DEVICE_BYTES).fill(GARBAGE);
   expected.set(image);
   return expected;
 }
 
-/** The device where zeros of the image are not written: what was there before shines through. */
+/** The device if zeros of the image are not written: the old bytes show through. */
 function expectedWithZerosSkipped(image: Uint8Array): Uint8Array {
   const expected = expectedDevice(image);
   for (let start = 0; start < image.length; start += GRANULE_BYTES) {
@@ -220,7 +220,7 @@ testUnless(
     assertEquals(messages.map(({ message }) => message), [line]);
     assertEquals(linesOf(await says("--range=4M:4M")), 0);
     assertEquals(linesOf(await says()), 1);
-    // The image has nothing at its start that is known.
+    // The start of the image has nothing that the tool recognizes.
     assertEquals(linesOf(await says()), 0);
   },
 );

@@ -42,7 +42,7 @@ function corrupt(path: string, content: Uint8Array<ArrayBuffer>): void {
   Deno.writeFileSync(path, content);
 }
 
-/** Runs while one chunk that stands twice is missing, and the last one is corrupt. */
+/** Runs something while a chunk with two seqs is missing and the last one is corrupt. */
 function withGaps(run: () => Promise<void>): Promise<void> {
   return store.withDamage(
     store.chunkFileAt(Seq.HOLES),

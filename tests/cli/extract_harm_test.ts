@@ -190,7 +190,7 @@ Deno.test("Standard output and standard error on one file: refused in one line, 
 
   Deno.writeTextFileSync(path, "precious");
   for (const redirection of ['>>"$OUT" 2>&1', '1<>"$OUT" 2>&1']) {
-    // Without a terminal nobody can be told.
+    // Without a terminal there is nowhere to print.
     const { code } = await extract([store.revision.path], {
       shell: `exec setsid -w "$@" ${redirection}`,
       env: { OUT: path },
@@ -260,7 +260,7 @@ testUnless(
   },
 );
 
-Deno.test("Standard error may go where nothing is kept, or to another file", async () => {
+Deno.test("Standard error may go to a place that keeps nothing, or to another file", async () => {
   for (const redirection of [">/dev/null 2>&1", '>"$OUT" 2>/dev/null', '>"$OUT" 2>"$OUT.log"']) {
     assertSuccess(await onOneFile(store.file("apart"), redirection));
   }

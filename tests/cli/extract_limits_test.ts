@@ -45,7 +45,7 @@ async function restoreUnder(limits: string, options: readonly string[]): Promise
   return outcome;
 }
 
-/** Whether the tool has come to where it reads the backup. */
+/** Whether the tool has begun to read the backup. */
 function hasBegun({ stderr }: Outcome): boolean {
   return stderr.includes("Obtaining purge lock");
 }
@@ -129,7 +129,7 @@ function groupFolder(controller: string): { folder: string } | { problem: string
   return { problem: `no control group for ${controller} can be made` };
 }
 
-/** Restores in a control group of its own. */
+/** Restores in a new control group. */
 async function restoreInGroup(folder: string, limits: Record<string, number>): Promise<Outcome> {
   const group = `${folder}/backy_limits_test_${Deno.pid}`;
   Deno.mkdirSync(group);

@@ -29,7 +29,7 @@ const PARTITIONS: readonly [number: number, start: number, sectors: number][] = 
   [3, 24_576, 8192],
 ];
 
-/** Adds a revision whose image is that of a disk. */
+/** Adds a revision of a disk's image. */
 function addDisk(name: string, image: Uint8Array<ArrayBuffer>) {
   const chunks: ChunkContent[] = [];
   for (let at = 0; at < image.length; at += CHUNK_BYTES) {
@@ -63,7 +63,7 @@ function partition(image: Uint8Array, start: number, sectors: number): Uint8Arra
   return image.subarray(start * SECTOR_BYTES, (start + sectors) * SECTOR_BYTES);
 }
 
-/** Ranges of the sample image with their first byte and the one behind. */
+/** Ranges of the sample image: the first byte, and the first one behind. */
 function ranges(): [text: string, start: number, end: number][] {
   const size = store.image.length;
   return [

@@ -75,7 +75,7 @@ Deno.test("Of several restores started into one new file at once, one completes 
 });
 
 for (const how of ["deleted", "renamed", "replaced"] as const) {
-  Deno.test(`A file that is ${how} while it is written is no success`, async () => {
+  Deno.test(`A file that is ${how} while it is written makes the restore fail`, async () => {
     const path = store.file(`to be ${how}`), moved = store.file(`was ${how}`);
     await using tool = startExtract([
       "--json",

@@ -117,7 +117,7 @@ Deno.test("--format=rbd-diff reaches a reader of a FIFO through standard output"
   assertBytes(applyRbdDiff(Deno.readFileSync(path)), same.image);
 });
 
-Deno.test("--format=rbd-diff to what is not open for writing is refused like an image", async () => {
+Deno.test("--format=rbd-diff to a descriptor that is not open for writing is refused, as an image is", async () => {
   const shell = 'exec "$@" 1<"$IN"';
   const env = { IN: store.revision.path };
   assertFailure(await extract(["--format=rbd-diff", store.revision.path], { shell, env }), {

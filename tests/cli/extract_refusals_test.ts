@@ -171,7 +171,7 @@ testUnless(
     await assertRefused(path, reason);
     await assertRefused(path, reason, ["--dry-run"]);
     assertEquals([...Deno.readDirSync(disk.path)], []);
-    // Who lets chunks become zeros may need less.
+    // A restore that may leave zeros for chunks may need less.
     const zeroed = await extract(["--on-error=zero", "-n", store.revision.path, path]);
     assertEquals(zeroed.code, 0, zeroed.stderr);
     assert(messagesOf(zeroed.stderr)[0]?.startsWith(`warning: "${path}" may become too large`));

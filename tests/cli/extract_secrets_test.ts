@@ -12,7 +12,7 @@ import { extract } from "./harness.ts";
 
 const SECRET = "correcthorse";
 
-/** Texts as files on hosts have them, with the secret in each place that a message might quote. */
+/** Texts like those of files on hosts, with the secret wherever a message might quote. */
 const PLAIN = [SECRET, `${SECRET}\n`, `root:$y$j9T$${SECRET}$x:19000:0:99999:7:::\n`];
 const YAML = [
   `password: ${SECRET}\n`,
@@ -28,7 +28,7 @@ const JSON_TEXTS = [
   `{"${SECRET}": "${SECRET}"}`,
 ];
 
-/** Where a link may stand, of which kind it is, and what the file may hold to which it leads. */
+/** Where a link may be, its kind, and what its file may hold. */
 const LINKS: readonly [path: string, link: "hard" | "symbolic", texts: readonly string[]][] = [
   ["chunks/store", "symbolic", PLAIN],
   ["chunks/store", "hard", PLAIN],

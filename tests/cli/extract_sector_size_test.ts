@@ -101,7 +101,7 @@ testUnless(
 testUnless(problem, "--partition of an MBR in sectors of 512 bytes: the right bytes", async () => {
   using store = new SampleStore();
   for (const hasFileSystem of [true, false]) {
-    // Filled to its end or not: the image's end tells, or the file system does.
+    // The sector size follows from the file system, or from partitions that fill the disk.
     const disk = makeDisk(512, `label: dos\\n,20M,83\\n${hasFileSystem ? "" : ",,83\\n"}`);
     fill(disk, store, hasFileSystem);
     const outcome = await extract(["--partition=1", addDisk(store, `Disk${hasFileSystem}`, disk)]);

@@ -36,7 +36,7 @@ for (const [signal, code] of SIGNALS) {
     });
   });
 
-  // The end of a terminal is told twice, by the kernel and by the shell.
+  // The kernel and the shell both report the end of a terminal.
   const second = signal === "SIGHUP" ? "SIGTERM" : signal;
   const secondCode = signal === "SIGHUP" ? 143 : code;
   Deno.test(`${second} after ${signal} ends the process at once with ${secondCode}`, async () => {

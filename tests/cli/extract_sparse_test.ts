@@ -1,6 +1,6 @@
 /**
- * What becomes of zeros: each cell of the table in docs/target.md, for all that a target may have
- * been before.
+ * What becomes of zeros: each cell of the table in docs/target.md, for everything that a target may
+ * have been before.
  */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";

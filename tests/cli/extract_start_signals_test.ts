@@ -51,7 +51,7 @@ class HeldTarget implements Disposable {
   }
 }
 
-/** Runs a script of bash on a terminal of its own; killing what is returned ends the terminal. */
+/** Runs a bash script on a new terminal, which ends when the returned process is killed. */
 function onTerminal(script: string, variables: Record<string, string>): RunningTool {
   const words = EXTRACT.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
   // When the terminal ends, the kernel sends SIGHUP to the first shell, and when that has ended, to

@@ -77,7 +77,7 @@ for (const [state, shell, reason] of DIRECTORIES) {
     },
   );
 
-  testUnless(reason, `A working directory that ${state} is told in JSON, too`, async () => {
+  testUnless(reason, `A working directory that ${state} is reported in JSON, too`, async () => {
     const { code, stderr } = await extract(["--json", store.revision.path, "image"], { shell });
     assertEquals(code, 2);
     assertEquals(parseJsonLines(stderr).map(({ type, message }) => [type, message]), [
@@ -172,7 +172,7 @@ testUnless(fromSource, "The name that the tool is called by does not matter", as
 });
 
 for (const closed of ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"]) {
-  Deno.test(`With closed descriptors (${closed}) the image gets nothing but its bytes`, async () => {
+  Deno.test(`With closed descriptors (${closed}) the image gets only its bytes`, async () => {
     const output = store.file(`closed ${closed}`);
     const outcome = await extract([store.revision.path, output], { shell: `exec "$@" ${closed}` });
     assertEquals(outcome.code, 0, outcome.stderr);

@@ -148,7 +148,7 @@ Deno.test("A relative OUTPUT, one with blanks or one that begins with a dash is 
   }
 });
 
-/** Sizes that are no multiple of a chunk, and chunks of all lengths that may stand for the rest. */
+/** Sizes that are not a multiple of a chunk, and last chunks stored short, long and full. */
 const SIZE_CASES: readonly [name: string, chunks: readonly ChunkContent[], size?: number][] = [
   ["an empty image", [], 0],
   ["an image of one byte", [sampleBytes(20, 1)]],

@@ -157,7 +157,7 @@ Deno.test("Without a terminal a slow restore says every ten seconds how far it i
   );
 });
 
-/** Adds revisions with all that a list can show, names as long as uuids are. */
+/** Adds revisions with everything that a list can show, and names as long as uuids. */
 function addMixed(other: SampleStore): void {
   const day = (number: number) => ({ timestamp: `2026-01-${number} 12:00:00+00:00` });
   other.add("Nym6uacWoXGb8VnbksM3yH", ["zero"], {

@@ -147,7 +147,7 @@ async function assertResumes(
   const again = args.includes("--update") ? args : ["--update", ...args];
   const { sameBytes, writtenBytes } = summaryOf(await extract(["--json", ...again]));
   holds(store.image);
-  // The first chunk stands at two places.
+  // The first chunk has two seqs.
   assert(sameBytes >= 2 * CHUNK_BYTES, `${sameBytes}`);
   assert(writtenBytes > 0, `${writtenBytes}`);
 }
@@ -178,7 +178,7 @@ for (const signal of ["SIGKILL", "SIGINT"] as const) {
 }
 
 /**
- * A revision that differs from the sample in three places: data in zeros, zeros in data, other
+ * A revision that differs from the sample in three ways: data in zeros, zeros in data, other
  * data.
  */
 function addSuccessor() {
@@ -277,7 +277,7 @@ Deno.test("--update, --base and --verify-target refuse what takes bytes in order
         ],
       });
     }
-    // Even where standard output is a file, as the command line tells nothing of that.
+    // Even if standard output is a file: the command line does not show that.
     const shell = { shell: 'exec "$@" >"$OUT"', env: { OUT: store.file("as-stdout") } };
     const { code, stderr } = await extract([...option, store.revision.path], shell);
     assertEquals(code, USAGE, stderr);

@@ -80,7 +80,7 @@ for (const [option, code, says] of REFUSED) {
 
 const LIBRARIES = "/usr/lib/x86_64-linux-gnu";
 
-/** Hides libfuse in a mount namespace of its own; a command follows, which it runs. */
+/** Runs the command that follows in a mount namespace in which libfuse is hidden. */
 const HIDING = `
   set -e; mkdir "$PWD/t"; mount -t tmpfs t "$PWD/t"; mkdir "$PWD/t/u" "$PWD/t/w"
   mount -t overlay -o "lowerdir=${LIBRARIES},upperdir=$PWD/t/u,workdir=$PWD/t/w" o ${LIBRARIES}

@@ -19,7 +19,8 @@ import { type FuseMount, fuseTest, hashesBelow, mountsAt, type Site } from "./fu
 const ENOENT = 2, EPERM = 1, EEXIST = 17, ENOTDIR = 20, EFBIG = 27;
 
 /**
- * A bit of everything: repeated, absent and zero chunks, and a size that is no multiple of a block.
+ * Some of everything: repeated, absent and zero chunks, and a size that is not a multiple of a
+ * block.
  */
 function mixedChunks(): ChunkContent[] {
   const first = sampleBytes(1);

@@ -64,7 +64,7 @@ async function makeDisk(site: Site, partition: string): Promise<string> {
 }
 
 /**
- * Runs commands with this site's folders in place of those that they name.
+ * Runs commands with this site's folders in place of theirs.
  *
  * @param at.revision The revision to use as the newest one.
  * @returns The folder that stood for /root.

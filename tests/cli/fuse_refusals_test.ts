@@ -194,7 +194,7 @@ async function holdLock(
 const canPurge = async (site: Site): Promise<boolean> =>
   (await tryRun("flock", "-n", "-x", `${site.basedir}/.purge`, "true")).code === 0;
 
-fuseTest("A purge makes a mount say for whom it waits, and go on afterwards", async (site) => {
+fuseTest("A mount that waits for a purge says so, and goes on afterwards", async (site) => {
   const { image } = site.add("Sample", [sampleBytes(1)]);
   const purge = await holdLock(site, "-x");
   const at = site.folder("mnt");
@@ -229,7 +229,7 @@ fuseTest("--lock-timeout gives up at once or after its time: exit 11", async (si
   assertEquals(messagesOf(tool.said)[1], `${start} has been held for 0.5 s by ${holder}`);
 }, FLOCK);
 
-fuseTest("Where nobody looks on, the wait for the purge lock is short: exit 11", async (site) => {
+fuseTest("Without a terminal the wait for the purge lock is short: exit 11", async (site) => {
   const purge = await holdLock(site, "-x");
   const at = site.folder("mnt");
   const tool = site.start([at]);

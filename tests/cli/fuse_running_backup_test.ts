@@ -66,7 +66,7 @@ const isComplete = (path: string) =>
 
 const GETFATTR = { programs: ["getfattr"] };
 
-fuseTest("A backup that finishes is another file, of its own bytes", async (site) => {
+fuseTest("A backup that finishes becomes another file with its own bytes", async (site) => {
   const { image, finish } = addRunning(site, [A, B, D]);
   const parent = imageOf([A, A, D]);
   const mount = await site.mount();

@@ -206,7 +206,7 @@ fuseTest("Many signals at once leave no dead mount behind, in use or not", async
   assert(await canPurge(site));
 }, { programs: ["flock"] });
 
-/** Starts a process that has a mount namespace of its own, as a container has. */
+/** Starts a process in its own mount namespace, like a container. */
 async function startNamespace(site: Site): Promise<{ pid: number; end: () => Promise<void> }> {
   const holder = startHolder(site, {
     script: "exec unshare -m --propagation private sleep 60",
@@ -265,7 +265,7 @@ fuseTest("A mount that was detached from outside says who has files open", async
   await mount.ended();
 });
 
-fuseTest("A mount that is bound to another place is told of with that place", async (site) => {
+fuseTest("A mount that is bound to another place is reported with that place", async (site) => {
   addSample(site);
   const mount = await site.mount();
   const place = await site.mountDevice("--bind", mount.path);
@@ -298,7 +298,7 @@ fuseTest("Signals while reads are in flight: all are answered, exit 0", async (s
   await mount.ended();
 });
 
-fuseTest("A mount whose standard error nobody reads any more serves on: exit 0", async (site) => {
+fuseTest("A mount goes on when nobody reads its standard error any more: exit 0", async (site) => {
   const image = addSample(site);
   const { ids } = site.add("Bad", [sampleBytes(9)]);
   Deno.removeSync(chunkFile(site.basedir, ids[0]!));

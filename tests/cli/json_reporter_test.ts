@@ -34,7 +34,7 @@ function setUp(options: { quiet?: boolean } = {}) {
     workDoneBytes: 0,
     workTotalBytes: 60 * GIB,
   };
-  /** Takes what was written, one object a write, each with its time. */
+  /** Takes the written lines, one object a write, each with its time. */
   const take = () =>
     writes.splice(0).map((text): Line => {
       assertEquals(text.indexOf("\n"), text.length - 1);

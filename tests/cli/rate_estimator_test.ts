@@ -64,7 +64,7 @@ Deno.test("RateEstimator lets the ETA grow while work stands still, and recovers
   assertEquals(estimator.etaSeconds(remaining), 10);
 });
 
-Deno.test("RateEstimator stays finite and not negative whatever it is told", () => {
+Deno.test("RateEstimator stays finite and not negative whatever it gets", () => {
   const times = [0, 0, -5, 10, NaN, 1e9, Infinity, 1e9 + 1, 1e9 + 2000];
   const bytes = [0, 1, NaN, -1, Infinity, 2 ** 53, 5];
   const estimator = new RateEstimator();
@@ -84,7 +84,7 @@ Deno.test("RateEstimator stays finite and not negative whatever it is told", () 
   }
 });
 
-Deno.test("RateEstimator gives the same rate however often it is fed", () => {
+Deno.test("RateEstimator gives the same rate however often it is updated", () => {
   const estimator = new RateEstimator();
   for (let ms = 0; ms <= 30_000; ms++) estimator.add(ms, ms * 1000);
   const rate = estimator.bytesPerSecond ?? NaN;

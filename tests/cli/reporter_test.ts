@@ -1,7 +1,7 @@
 import { BadChunkWarnings, type Reporter } from "../../lib/cli/reporter.ts";
 import { assertEquals } from "../assert.ts";
 
-/** Warnings that so many bad chunks lead to. */
+/** The warnings for this many bad chunks. */
 function warningsOf(count: number): string[] {
   const said: string[] = [];
   const reporter: Pick<Reporter, "warn"> = { warn: (text) => void said.push(text) };
