@@ -93,7 +93,7 @@ export function* planSteps(map: RevisionMap, options: PlanOptions = {}): Steps<R
   const bytes = { data: 0, zero: 0, kept: 0 };
   for (let seq = firstSeq; seq < endSeq; seq++) {
     if (seq % SEQS_PER_STEP === 0) yield;
-    const kind = classifier.isData(seq) ? "data" : classifier.isZero(seq) ? "zero" : "kept";
+    const kind = classifier.kindOf(seq);
     seqs[kind]++;
     bytes[kind] += Math.min((seq + 1) * CHUNK_BYTES, extent.end) -
       Math.max(seq * CHUNK_BYTES, extent.start);
@@ -202,6 +202,11 @@ class SeqClassifier {
   constructor(map: RevisionMap, base: RevisionMap | undefined) {
     this.#image = new Ids(map);
     this.#base = base ? new Ids(base) : null;
+  }
+
+  kindOf(seq: number): "data" | "zero" | "kept" {
+    if (this.#isKept(seq)) return "kept";
+    return this.#image.zeroTest.isZero(seq) ? "zero" : "data";
   }
 
   isData(seq: number): boolean {
