@@ -1,6 +1,7 @@
 /**
  * Writes and reads files and block devices, in the workers: all of them use one descriptor with
- * `pwrite`, `fallocate` and `lseek`. `storage_reader.ts` reads past the page cache.
+ * `pwrite`, `fallocate` and `lseek`. `storage_reader.ts` and `storage_writer.ts` go past the page
+ * cache.
  *
  * @module
  */
@@ -11,6 +12,7 @@ import { FallocateMode, lengthOfFd, nextDataRange, tryFallocate } from "../linux
 import { pwriteSome } from "../linux/files.ts";
 import { type BlockIo, type BlockIoOptions, type KnownRange, requireInside } from "./block_io.ts";
 import { StorageReader } from "./storage_reader.ts";
+import { StorageWriter } from "./storage_writer.ts";
 import type { BlockHandle, TargetExtent } from "./target.ts";
 import { readFailure, writeFailure } from "./wording.ts";
 import { zeroBytes } from "./zero_runs.ts";
@@ -37,6 +39,8 @@ export interface DescriptorHandle extends BlockHandle {
    * support that, and as long as nothing is to be read.
    */
   readonly directFd: number | null;
+  /** Descriptor for writing past the page cache; `null` where that is refused or does not pay. */
+  readonly directWriteFd: number | null;
   /** Whether a hole is as good as zeros that take storage. */
   readonly mayHaveHoles: boolean;
 }
@@ -117,6 +121,7 @@ export class DescriptorIo implements BlockIo {
   readonly #shouldStop: () => boolean;
   readonly #calls: DescriptorCalls;
   readonly #reader: StorageReader;
+  readonly #writer: StorageWriter;
   /**
    * Index of the first entry of {@linkcode DEALLOCATE_MODES} that has not failed; past the end:
    * write zeros.
@@ -130,11 +135,12 @@ export class DescriptorIo implements BlockIo {
     this.#shouldStop = options.shouldStop ?? (() => false);
     this.#calls = options.calls ?? { pwriteSome, tryFallocate };
     this.#reader = new StorageReader(handle);
+    this.#writer = new StorageWriter(handle, this.#calls.pwriteSome);
   }
 
   write(bytes: Uint8Array<ArrayBuffer>, offset: number): void {
     requireInside(this.#extent, offset, bytes.length);
-    this.#write(bytes, offset);
+    this.#writer.write(bytes, offset);
   }
 
   zero(offset: number, length: number): number {
@@ -189,23 +195,10 @@ export class DescriptorIo implements BlockIo {
 
   [Symbol.dispose](): void {}
 
-  #write(bytes: Uint8Array<ArrayBuffer>, offset: number): void {
-    const { fd, path } = this.#handle;
-    let done = 0;
-    while (done < bytes.length) {
-      try {
-        const rest = done === 0 ? bytes : bytes.subarray(done);
-        done += this.#calls.pwriteSome(fd, rest, offset + done, path);
-      } catch (error) {
-        throw writeFailure(this.#handle, offset + done, error);
-      }
-    }
-  }
-
   #writeZeros(start: number, end: number): void {
     for (let offset = start; offset < end && !this.#shouldStop();) {
       const zeros = zeroBytes(end - offset);
-      this.#write(zeros, offset);
+      this.#writer.write(zeros, offset);
       offset += zeros.length;
     }
   }

@@ -7,6 +7,8 @@
 
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
+import { fileSystemSpace } from "../linux/file_space.ts";
+import { statFd } from "../linux/file_status.ts";
 import { fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { fdPath } from "../linux/paths.ts";
 import type { DescriptorHandle, ZeroPolicy } from "./descriptor_io.ts";
@@ -48,6 +50,10 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
       zeroPolicy,
       blockBytes,
       directFd: null,
+      // Where a file's length is put off, direct writes would have to extend it.
+      directWriteFd: (fields.missingBytes ?? null) === null && directWritesPay(fd)
+        ? tryOpenDirect(fd, path, OpenFlag.O_WRONLY)
+        : null,
       // With "write", all of the target must have storage.
       mayHaveHoles: zeroPolicy !== "write",
     };
@@ -58,7 +64,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
 
   override comparable({ isWritten = false }: { isWritten?: boolean } = {}): DescriptorHandle {
     this.requireOpen();
-    this.#directFd ??= tryOpenDirect(this.handle);
+    this.#directFd ??= tryOpenDirect(this.handle.fd, this.handle.path, OpenFlag.O_RDONLY);
     const handle = { ...this.handle, directFd: this.#directFd };
     if (!isWritten) return handle;
     const zeroPolicy = handle.zeroPolicy === "write" ? "write" : "deallocate";
@@ -89,7 +95,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
   }
 
   protected override closeDescriptors(): void {
-    if (this.#directFd !== null) releaseFd(this.#directFd);
+    for (const fd of [this.#directFd, this.handle.directWriteFd]) if (fd !== null) releaseFd(fd);
     // If a call is using the descriptor, it is closed after that: until then its number must not
     // become another file's.
     if (!this.#isLent) super.closeDescriptors();
@@ -97,16 +103,27 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
 }
 
 /**
- * Opens a target once more, to read it past the page cache.
+ * File systems whose direct writes go to a local disk. Others have no disk (tmpfs), send each write
+ * to a server and wait for it (NFS, FUSE), or do without what they are used for (Btrfs does not
+ * compress them). Source: linux/magic.h; XFS, F2FS.
+ */
+const DIRECT_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0xf2f52010]);
+
+function directWritesPay(fd: number): boolean {
+  return statFd(fd).isBlockDevice || DIRECT_FILE_SYSTEMS.has(fileSystemSpace(fd).magic);
+}
+
+/**
+ * Opens a target once more, to go past the page cache.
  *
  * @returns `null` if that is not possible: the file system refuses (EINVAL, open(2)), or /proc or a
  *   permission is missing.
  */
-function tryOpenDirect({ fd, path }: DescriptorHandle): number | null {
+function tryOpenDirect(fd: number, path: string, access: number): number | null {
   // The first leads to the file whatever happened to its name, the second works without /proc.
   for (const name of [fdPath(fd), path]) {
     try {
-      const directFd = openFd(name, OpenFlag.O_RDONLY | OpenFlag.O_DIRECT | OpenFlag.O_NONBLOCK);
+      const directFd = openFd(name, access | OpenFlag.O_DIRECT | OpenFlag.O_NONBLOCK);
       if (isSameOpened(fd, directFd)) return directFd;
       releaseFd(directFd);
     } catch (error) {

@@ -18,6 +18,7 @@ export function descriptorHandle(
     zeroPolicy: "deallocate",
     blockBytes: 1,
     directFd: null,
+    directWriteFd: null,
     mayHaveHoles: true,
     ...fields,
   };
