@@ -76,6 +76,15 @@ const OPTIONS = {
       "devices, which are trusted to hold zeros there)",
     absent: "auto",
   }),
+  direct: choice({
+    long: "direct",
+    value: "WHEN",
+    choices: ["auto", "never", "always"],
+    help:
+      "write files and devices past the page cache: auto (ext4, XFS, F2FS and devices), never, " +
+      "always (wherever that is possible)",
+    absent: "auto",
+  }),
   update: flag({
     long: "update",
     short: "u",

@@ -6,7 +6,7 @@
 
 import type { SectorBytes } from "../image/partition_table.ts";
 import type { StreamFormat } from "../target/stream_format.ts";
-import type { SparseMode, TargetHandle } from "../target/target.ts";
+import type { DirectMode, SparseMode, TargetHandle } from "../target/target.ts";
 import type { LockEvent } from "../store/purge_lock.ts";
 import type { MapProgress } from "../store/revision_map.ts";
 import type { NoticeEvent } from "../work/crew.ts";
@@ -71,6 +71,8 @@ export interface RestoreOptions {
   readonly threads: number;
   /** How zeros are written; default "auto". */
   readonly sparse?: SparseMode;
+  /** Whether a file or device is written past the page cache; default "auto": where it pays. */
+  readonly direct?: DirectMode;
   /** Whether each chunk's content is compared with its id; default true. */
   readonly verify?: boolean;
   /** Whether the target is flushed to disk at the end; default true. */

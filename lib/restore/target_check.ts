@@ -43,6 +43,7 @@ export function checkTarget(
   const target = stack.use(preflightTarget(options.output, {
     extent: { start: extent.targetStart, end: targetEndOf(extent) },
     sparse: sparseModeOf(options),
+    direct: options.direct ?? "auto",
     force: options.force ?? false,
     stores: [
       { basedir: found.basedir, revisionPath: found.mapPath },

@@ -89,6 +89,7 @@ export class CheckedFile implements CheckedTarget {
         fd,
         zeroPolicy,
         missingBytes,
+        direct: this.#options.direct,
         newEntryIn: this.isNew ? dirname(this.#createAt) : null,
       });
     } catch (error) {

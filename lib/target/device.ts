@@ -14,7 +14,7 @@ import { describeDeviceUsers } from "./file_users.ts";
 import { describeDeviceUse } from "./in_use.ts";
 import { CONTENT_BYTES, describeContent } from "./device_content.ts";
 import { OpenedBlock } from "./opened_block.ts";
-import type { CheckedTarget, PreflightOptions, Target } from "./target.ts";
+import type { CheckedTarget, DirectMode, PreflightOptions, Target } from "./target.ts";
 import { quote } from "../wording.ts";
 import {
   describeBytes,
@@ -57,6 +57,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
       fd,
       blockBytes: Math.max(logicalBlockBytes(fd, path), PAGE_BYTES),
       zeroPolicy: ZERO_POLICIES[options.sparse],
+      direct: options.direct,
       warnings: [...overriddenWarnings(path, uses), ...doubtWarnings(path, doubt)],
       content: contentOf(path, deviceBytes, options),
     });
@@ -120,6 +121,7 @@ class CheckedDevice implements CheckedTarget {
   readonly content: string | null;
   readonly #blockBytes: number;
   readonly #zeroPolicy: ZeroPolicy;
+  readonly #direct: DirectMode | undefined;
   #fd: number | null;
 
   constructor(
@@ -128,6 +130,7 @@ class CheckedDevice implements CheckedTarget {
       fd: number;
       blockBytes: number;
       zeroPolicy: ZeroPolicy;
+      direct: DirectMode | undefined;
       warnings: readonly string[];
       content: string | null;
     },
@@ -137,6 +140,7 @@ class CheckedDevice implements CheckedTarget {
     this.content = found.content;
     this.#blockBytes = found.blockBytes;
     this.#zeroPolicy = found.zeroPolicy;
+    this.#direct = found.direct;
     this.#fd = found.fd;
   }
 
@@ -151,6 +155,7 @@ class CheckedDevice implements CheckedTarget {
       fd,
       zeroPolicy: this.#zeroPolicy,
       blockBytes: this.#blockBytes,
+      direct: this.#direct,
     });
     return Promise.resolve(opened);
   }

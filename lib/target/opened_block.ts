@@ -14,6 +14,7 @@ import { fdPath } from "../linux/paths.ts";
 import type { DescriptorHandle, ZeroPolicy } from "./descriptor_io.ts";
 import { fillUp } from "./file_length.ts";
 import { OpenedTarget } from "./opened_target.ts";
+import type { DirectMode } from "./target.ts";
 import { isSameOpened, requireNamedBy } from "./target_name.ts";
 
 /** What an opened file or device is made of. */
@@ -28,6 +29,8 @@ export interface OpenedBlockFields {
    * default `null`: it has its length.
    */
   readonly missingBytes?: number | null;
+  /** Default: "auto". */
+  readonly direct?: DirectMode | undefined;
   /** Directory whose entry for a new file has to be flushed too; default `null`. */
   readonly newEntryIn?: string | null;
 }
@@ -51,9 +54,10 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
       blockBytes,
       directFd: null,
       // Where a file's length is put off, direct writes would have to extend it.
-      directWriteFd: (fields.missingBytes ?? null) === null && directWritesPay(fd)
-        ? tryOpenDirect(fd, path, OpenFlag.O_WRONLY)
-        : null,
+      directWriteFd:
+        (fields.missingBytes ?? null) === null && wantsDirect(fd, fields.direct ?? "auto")
+          ? tryOpenDirect(fd, path, OpenFlag.O_WRONLY)
+          : null,
       // With "write", all of the target must have storage.
       mayHaveHoles: zeroPolicy !== "write",
     };
@@ -109,7 +113,8 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
  */
 const DIRECT_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0xf2f52010]);
 
-function directWritesPay(fd: number): boolean {
+function wantsDirect(fd: number, mode: DirectMode): boolean {
+  if (mode !== "auto") return mode === "always";
   return statFd(fd).isBlockDevice || DIRECT_FILE_SYSTEMS.has(fileSystemSpace(fd).magic);
 }
 

@@ -19,6 +19,12 @@
 /** When zeros of the image may be left unwritten. */
 export type SparseMode = "auto" | "never" | "always";
 
+/**
+ * When files and devices are written past the page cache: where that pays, never, or wherever the
+ * file system allows it.
+ */
+export type DirectMode = "auto" | "never" | "always";
+
 /** Zeros are told from data in pieces of this size; shorter runs of zeros are written as data. */
 export const GRANULE_BYTES = 65_536;
 
@@ -164,6 +170,8 @@ export interface PreflightOptions {
   /** The part of the target that is written. */
   readonly extent: TargetExtent;
   readonly sparse: SparseMode;
+  /** Default: "auto". */
+  readonly direct?: DirectMode;
   /** Whether a target is written even if it is in use. */
   readonly force: boolean;
   /** Backup directories that are read. */

@@ -222,6 +222,7 @@ Deno.test("--json reports a restore as documented, and the image goes where it s
     spec: null,
     threads: 3,
     sparse: "auto",
+    direct: "auto",
     update: false,
     base: null,
     verifyTarget: false,

@@ -52,13 +52,24 @@ async function assertOnDisk(disk: FlakyDisk): Promise<void> {
   assertBytes(await disk.read(store.image.length), store.image);
 }
 
+/** Writes through the page cache, so that only the flush sees what the disk says. */
+const CACHED = "--direct=never";
+
 /** Asserts that a restore failed at the flush, and said what to do. */
 async function assertFlushFails(disk: FlakyDisk, ...options: string[]): Promise<void> {
+  await assertFails(disk, `Cannot flush "${disk.target}"`, CACHED, ...options);
+}
+
+async function assertFails(
+  disk: FlakyDisk,
+  what: string,
+  ...options: string[]
+): Promise<void> {
   const isUpdate = options.includes("--update");
   assertFailure(await restore(disk, ...options), {
     code: TARGET,
     says: [
-      `Cannot flush "${disk.target}": Input/output error (EIO)`,
+      `${what}: Input/output error (EIO)`,
       `"${disk.target}" is incomplete: the same command ${
         isUpdate ? "" : "with --update "
       }writes what is missing`,
@@ -97,7 +108,7 @@ diskTest(
   "A write that fails unnoticed: an update writes it, and says that it was lost",
   async (disk) => {
     disk.set({ marker, onWrite: "fail" });
-    assertEquals((await restore(disk, "--no-sync")).code, 0);
+    assertEquals((await restore(disk, CACHED, "--no-sync")).code, 0);
     // Only this program, not the tool, has seen the error so far.
     new Deno.Command("sync", { args: [disk.target] }).outputSync();
     disk.set();
@@ -110,8 +121,8 @@ diskTest(
 diskTest("Errors that nobody has seen yet do not end an update", async (disk) => {
   fillTarget(disk, otherImage);
   disk.set({ marker, onWrite: "fail" });
-  assertEquals((await restore(disk, "--no-sync")).code, 0);
-  const outcome = await restore(disk, "--update");
+  assertEquals((await restore(disk, CACHED, "--no-sync")).code, 0);
+  const outcome = await restore(disk, CACHED, "--update");
   // It gets the error of the previous restore, goes on, and gets its own at the end.
   assertEquals(outcome.code, TARGET, outcome.stderr);
   assertStringIncludes(
@@ -123,6 +134,20 @@ diskTest("Errors that nobody has seen yet do not end an update", async (disk) =>
   assertSuccess(await restore(disk, "--update"));
   await assertOnDisk(disk);
 });
+
+diskTest(
+  "A direct write that fails is named with its byte, and an update mends it",
+  async (disk) => {
+    disk.set({ marker, onWrite: "fail" });
+    const isWrite = `Cannot write "${disk.target}" at byte 0`;
+    await assertFails(disk, isWrite);
+    await assertFails(disk, isWrite, "--update");
+    disk.set();
+    assertSuccess(await restore(disk, "--update"));
+    await assertOnDisk(disk);
+  },
+  FORMATS.filter((format) => format !== "btrfs"),
+);
 
 diskTest("A write that is lost is found by --verify-target", async (disk, format) => {
   disk.set({ marker, onWrite: "lose" });
