@@ -11,7 +11,7 @@ import { checkExistingFile, checkNewFile } from "./file.ts";
 import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
 import type { CheckedTarget, PreflightOptions } from "./target.ts";
 import { isSystemError, reasonOf } from "../linux/errno.ts";
-import { refusal } from "./wording.ts";
+import { refusal, STDOUT_NAME } from "./wording.ts";
 
 /** A kind of output whose name is not a path. */
 export interface NamedOutput {
@@ -38,7 +38,9 @@ export const NAMED_OUTPUTS: NamedOutput[] = [
 export function preflightTarget(output: string, options: PreflightOptions): CheckedTarget {
   try {
     const named = NAMED_OUTPUTS.find((kind) => kind.isNamedBy(output));
-    return named ? named.check(output, options) : checkPath(output, options);
+    if (named) return named.check(output, options);
+    // A file of this name must not be taken for standard output in messages.
+    return checkPath(output === STDOUT_NAME ? `./${output}` : output, options);
   } catch (error) {
     if (isSystemError(error)) throw refusal(output, reasonOf(error), error);
     throw error;

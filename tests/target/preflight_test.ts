@@ -64,6 +64,17 @@ Deno.test("preflightTarget() refuses a loop of symbolic links", () => {
   assertRefused(link, store.options(), "Too many levels of symbolic links (ELOOP)");
 });
 
+Deno.test("preflightTarget() does not take a file for standard output by its name", () => {
+  using store = new StoreFixture();
+  const options = { ...store.options(), heldBytes: 1 };
+  const error = assertThrows(() => preflightTarget("standard output", options), TargetError);
+  assertEquals(
+    error.message,
+    'Cannot restore to "./standard output": there is no such file, so it cannot hold the base ' +
+      "revision; leave out --base",
+  );
+});
+
 Deno.test("preflightTarget() refuses a socket", () => {
   using store = new StoreFixture();
   const path = store.file("socket");
