@@ -1,6 +1,6 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { assertBytes } from "../support/bytes.ts";
+import { assertBytes, isBegun, readRange } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { LoopDevice, loopDeviceProblem, makeFifo, testUnless } from "../support/machine.ts";
 import { type Outcome } from "../support/tool.ts";
@@ -32,13 +32,6 @@ function overwrite(path: string, offset: number, bytes: Uint8Array = MARK): void
   file.seekSync(offset, Deno.SeekMode.Start);
   assertEquals(file.writeSync(bytes), bytes.length);
   file.syncSync();
-}
-
-function readAt(path: string, offset: number, length: number): Uint8Array {
-  using file = Deno.openSync(path);
-  file.seekSync(offset, Deno.SeekMode.Start);
-  const bytes = new Uint8Array(length);
-  return bytes.subarray(0, file.readSync(bytes) ?? 0);
 }
 
 function summaryOf({ code, stderr }: Outcome): JsonLine {
@@ -114,18 +107,9 @@ async function assertResumes(
 ): Promise<void> {
   const { signal, options, holds } = how;
   const args = ["-t1", ...options, store.revision.path, path];
-  const start = store.image.subarray(0, 4096);
-  const isFirstThere = () => {
-    try {
-      const there = readAt(path, 0, 4096);
-      return there.length === 4096 && there.every((byte, at) => byte === start[at]);
-    } catch {
-      return false;
-    }
-  };
   {
     await using tool = startExtract(["--bwlimit=600KiB", ...args]);
-    await until(() => isFirstThere() || tool.hasEnded, "the first chunk");
+    await until(() => isBegun(path, store.image) || tool.hasEnded, "the first chunk");
     tool.signal(signal);
     const outcome = await tool.outcome();
     if (signal === "SIGKILL") assertEquals(outcome.signal, "SIGKILL");
@@ -141,7 +125,7 @@ async function assertResumes(
       });
     }
     const middle = Seq.UNALIGNED_ZEROS * CHUNK_BYTES;
-    const there = readAt(path, middle, 1000);
+    const there = readRange(path, middle, 1000);
     assert(there.some((byte, at) => byte !== store.image[middle + at]), "it was complete already");
   }
   const again = args.includes("--update") ? args : ["--update", ...args];
@@ -210,7 +194,7 @@ for (const kind of ["file", "device"] as const) {
       const expected = image.slice();
       // What the base says is not looked at, for better or worse.
       expected.set(MARK, marked);
-      assertBytes(readAt(path, 0, image.length), expected);
+      assertBytes(readRange(path, 0, image.length), expected);
       if (kind === "file") assertEquals(Deno.statSync(path).size, image.length);
     },
   );
@@ -302,7 +286,7 @@ for (const kind of ["file", "device"] as const) {
         );
         assertEquals(lines.at(-1), "The target was read back and is correct");
       }
-      assertBytes(readAt(path, 0, store.image.length), store.image);
+      assertBytes(readRange(path, 0, store.image.length), store.image);
     },
   );
 }

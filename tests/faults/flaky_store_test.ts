@@ -5,8 +5,8 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { fuseTest, type Site } from "../cli/fuse_harness.ts";
 import { assertSuccess, extract, startExtract } from "../cli/harness.ts";
-import { assertBytes, assertContent, errnoOf } from "../support/bytes.ts";
-import { pause } from "../support/wait.ts";
+import { assertBytes, assertContent, errnoOf, isBegun } from "../support/bytes.ts";
+import { until } from "../support/wait.ts";
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
 
@@ -134,8 +134,7 @@ fuseTest("A store whose server dies in mid-restore ends it within seconds", asyn
   const { mount, store, path } = await setUp(site);
   const output = site.file("image");
   await using tool = startExtract(["-t", "1", "--bwlimit=200K", path, output]);
-  await tool.untilSaid("Revision");
-  await pause(1000);
+  await until(() => isBegun(output, store.image) || tool.hasEnded, "the first chunk");
   mount.kill();
   const outcome = await tool.outcome();
   assertEquals(outcome.code, FAILURE, outcome.stderr);

@@ -5,7 +5,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertSuccess, extract, startExtract } from "../cli/harness.ts";
-import { assertBytes } from "../support/bytes.ts";
+import { assertBytes, isBegun } from "../support/bytes.ts";
 import { allocatedBytes, LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import { canLockExclusively } from "../support/flock.ts";
 import { runSync } from "../support/programs.ts";
@@ -78,8 +78,7 @@ testUnless(
   async () => {
     using device = new LoopDevice(10 * CHUNK_BYTES);
     await using tool = startExtract(["-t", "1", SLOW, store.revision.path, device.path]);
-    await tool.untilSaid("Revision");
-    await pause(600);
+    await until(() => isBegun(device.path, store.image) || tool.hasEnded, "the first chunk");
     tool.signal("SIGKILL");
     await tool.outcome();
     assertSuccess(await extract(["--update", store.revision.path, device.path]));

@@ -69,6 +69,16 @@ export function readRange(path: string, offset: number, length: number): Bytes {
   return bytes.subarray(0, done);
 }
 
+/** Whether a file or device holds the beginning of an image: its first 4 KiB. */
+export function isBegun(path: string, image: Uint8Array): boolean {
+  try {
+    return Buffer.compare(readRange(path, 0, 4096), image.subarray(0, 4096)) === 0;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 /** Reads bytes of a file by one descriptor of its own. Fewer only at the file's end. */
 export async function readAt(path: string, at: number, length: number): Promise<Uint8Array> {
   using file = await Deno.open(path);
