@@ -118,10 +118,10 @@ function keptLine({ keptSeqs, keptBytes }: PlanSummary): string[] {
 
 function readBackLine({ rewrittenBytes }: RestoreReport): string[] {
   if (rewrittenBytes === null) return [];
-  if (rewrittenBytes === 0) return ["The target was read back and is correct"];
+  if (rewrittenBytes === 0) return ["The target was read back and holds what was written"];
   return [
     `The target was read back: ${formatBytes(rewrittenBytes)} had to be written again, ` +
-    "and now it is correct",
+    "and now it holds that",
   ];
 }
 

@@ -284,7 +284,7 @@ for (const kind of ["file", "device"] as const) {
           lines.at(-3 + (options[0] === "--update" ? -1 : 0))!,
           /^Reading back SampleRevision /,
         );
-        assertEquals(lines.at(-1), "The target was read back and is correct");
+        assertEquals(lines.at(-1), "The target was read back and holds what was written");
       }
       assertBytes(readRange(path, 0, store.image.length), store.image);
     },
@@ -331,7 +331,7 @@ Deno.test("--verify-target rewrites what the target does not hold, and says how 
   const last = outcome.stderr.trimEnd().split("\n").at(-1);
   assertEquals(
     last,
-    "The target was read back: 4 MiB had to be written again, and now it is correct",
+    "The target was read back: 4 MiB had to be written again, and now it holds that",
   );
   assertBytes(Deno.readFileSync(path), store.image);
 });

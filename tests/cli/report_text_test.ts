@@ -67,11 +67,11 @@ const REPORTS: readonly [name: string, report: Partial<RestoreReport>, lines: st
   ]],
   ["a target that was read back", { rewrittenBytes: 0 }, [
     `Restored ${HEAD} decoded and verified`,
-    "The target was read back and is correct",
+    "The target was read back and holds what was written",
   ]],
   ["a target that was written again", { rewrittenBytes: 8 * MIB }, [
     `Restored ${HEAD} decoded and verified`,
-    "The target was read back: 8 MiB had to be written again, and now it is correct",
+    "The target was read back: 8 MiB had to be written again, and now it holds that",
   ]],
   ["other backup directories", {
     lentChunks: [{ dir: "/a\x1b", chunks: 1 }, { dir: "/b", chunks: 1234 }],
