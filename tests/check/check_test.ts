@@ -7,7 +7,7 @@ import { CHUNK_ENCODINGS } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { damageChunk } from "../restore/damage_kinds.ts";
 import { CHUNK_BYTES, Scene } from "../restore/scene.ts";
-import { type TestStore } from "../support/test_store.ts";
+import type { TestStore } from "../support/test_store.ts";
 
 async function run(options: Partial<CheckOptions>) {
   const events: CheckEvent[] = [];

@@ -8,7 +8,7 @@ import { assertBytes } from "../support/bytes.ts";
 import { OwnDenoDir } from "../support/own_deno_dir.ts";
 import { testUnless } from "../support/machine.ts";
 import { programProblem } from "../support/programs.ts";
-import { type Outcome } from "../support/tool.ts";
+import type { Outcome } from "../support/tool.ts";
 import { extract, messagesOf } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 

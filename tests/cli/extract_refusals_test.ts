@@ -7,8 +7,14 @@ import {
   openIdleReader,
   testUnless,
 } from "../support/machine.ts";
-import { assertFailure, assertSuccess, extract } from "./harness.ts";
-import { extractOnTerminal, messagesOf, startExtract } from "./harness.ts";
+import {
+  assertFailure,
+  assertSuccess,
+  extract,
+  extractOnTerminal,
+  messagesOf,
+  startExtract,
+} from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertBytes } from "../support/bytes.ts";

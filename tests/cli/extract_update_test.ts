@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { assertBytes, isBegun, readRange } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { LoopDevice, loopDeviceProblem, makeFifo, testUnless } from "../support/machine.ts";
-import { type Outcome } from "../support/tool.ts";
+import type { Outcome } from "../support/tool.ts";
 import { pause, until } from "../support/wait.ts";
 import {
   assertFailure,

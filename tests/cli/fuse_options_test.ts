@@ -6,7 +6,7 @@
 import { assert, assertEquals } from "../assert.ts";
 import { assertContent } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { testUnless } from "../support/test_unless.ts";
+import { testUnless } from "../support/machine.ts";
 import { lockMounts } from "../support/mount_lock.ts";
 import { assertRefused, fuseProblem, fuseTest, mountsAt, Site } from "./fuse_harness.ts";
 

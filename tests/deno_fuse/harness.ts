@@ -12,7 +12,7 @@ import { assert } from "../assert.ts";
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
 import { tryRun } from "../support/programs.ts";
-import { testUnless } from "../support/test_unless.ts";
+import { testUnless } from "../support/machine.ts";
 import { lockMounts } from "../support/mount_lock.ts";
 import type { ProgramOptions } from "./memory_fs.ts";
 

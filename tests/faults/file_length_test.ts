@@ -8,8 +8,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "../as
 import { fuseProblem, fuseTest } from "../cli/fuse_harness.ts";
 import { assertSuccess, extract, parseJsonLines, startExtract } from "../cli/harness.ts";
 import { assertBytes } from "../support/bytes.ts";
-import { LoopDevice, loopDeviceProblem, Mount } from "../support/machine.ts";
-import { testUnless } from "../support/machine.ts";
+import { LoopDevice, loopDeviceProblem, Mount, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import { EXTRACT, type Outcome, RunningTool } from "../support/tool.ts";
 import { until } from "../support/wait.ts";

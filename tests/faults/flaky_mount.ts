@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Site } from "../cli/fuse_harness.ts";
+import type { Site } from "../cli/fuse_harness.ts";
 import { tryRun } from "../support/programs.ts";
 import { RunningTool } from "../support/tool.ts";
 import type { Faults } from "./flaky_fs.ts";

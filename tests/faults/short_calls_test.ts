@@ -11,7 +11,7 @@ import { assertBytes } from "../support/bytes.ts";
 import { applyRbdDiff } from "../support/rbd_diff.ts";
 import { LoopDevice, loopDeviceProblem, Scratch, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
-import { type Outcome } from "../support/tool.ts";
+import type { Outcome } from "../support/tool.ts";
 
 /** The stub, compiled. */
 class StubLibc implements Disposable {

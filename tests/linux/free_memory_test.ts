@@ -1,6 +1,6 @@
 import { freeMemoryBytes } from "../../lib/linux/free_memory.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { testUnless } from "../support/test_unless.ts";
+import { testUnless } from "../support/machine.ts";
 
 const MEMINFO = "MemTotal: 9 kB\nMemFree:  1000 kB\nMemAvailable:   4096 kB\n";
 const V2_MOUNT = "30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";

@@ -7,7 +7,7 @@ import {
 } from "../../lib/linux/headroom.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { programProblem, runSync, scriptCommand } from "../support/programs.ts";
-import { testUnless } from "../support/test_unless.ts";
+import { testUnless } from "../support/machine.ts";
 import { compilerProblem, runC } from "./c_program.ts";
 
 const GIB = 2 ** 30;

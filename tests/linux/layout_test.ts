@@ -1,5 +1,5 @@
 import { assertEquals } from "../assert.ts";
-import { testUnless } from "../support/test_unless.ts";
+import { testUnless } from "../support/machine.ts";
 import { compilerProblem, runC } from "./c_program.ts";
 import { AIOCB_LAYOUT } from "../../lib/linux/aio.ts";
 import { LOOP_INFO64 } from "../../lib/linux/loop_devices.ts";

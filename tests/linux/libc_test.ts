@@ -1,6 +1,6 @@
 import { libcFunctions } from "../../lib/linux/libc.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { testUnless } from "../support/test_unless.ts";
+import { testUnless } from "../support/machine.ts";
 import { compilerProblem, runC } from "./c_program.ts";
 
 interface Declaration {

@@ -10,8 +10,7 @@ import { EXTRACT } from "../../lib/cli/extract.ts";
 import { MOUNT } from "../../lib/cli/mount_command.ts";
 import type { Option } from "../../lib/cli/option.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
-import { testUnless } from "../support/test_unless.ts";
-import { Scratch } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import { COMPLETIONS, SHELLS } from "./shells.ts";
 

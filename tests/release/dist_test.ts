@@ -14,8 +14,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "../assert.ts";
-import { testUnless } from "../support/test_unless.ts";
-import { Scratch } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;

@@ -12,7 +12,7 @@ import { MOUNT } from "../../lib/cli/mount_command.ts";
 import type { Option } from "../../lib/cli/option.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { programProblem } from "../support/programs.ts";
-import { testUnless } from "../support/test_unless.ts";
+import { testUnless } from "../support/machine.ts";
 import { Manual } from "./mdoc.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;

@@ -6,7 +6,7 @@
 import config from "../../deno.json" with { type: "json" };
 import { assertEquals } from "../assert.ts";
 import { programProblem, runSync } from "../support/programs.ts";
-import { testUnless } from "../support/test_unless.ts";
+import { testUnless } from "../support/machine.ts";
 
 const PACKAGE = new URL("../../packaging/default.nix", import.meta.url).pathname;
 

@@ -11,8 +11,7 @@ import {
   readStub,
 } from "../../release/portable/pack.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
-import { testUnless } from "../support/test_unless.ts";
-import { Scratch } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 
 const FOLDER = new URL("../../release/portable/stub/", import.meta.url).pathname;

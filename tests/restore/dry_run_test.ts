@@ -11,10 +11,10 @@ import {
   makeFifo,
   Mount,
   mountProblem,
+  testUnless,
 } from "../support/machine.ts";
-import { testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
-import { type StoredRevision } from "../support/test_store.ts";
+import type { StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, Scene } from "./scene.ts";
 

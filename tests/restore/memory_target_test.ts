@@ -6,7 +6,7 @@ import type { RestoreEvent, RestoreOptions } from "../../lib/restore/restore.ts"
 import { openBlockIo } from "../../lib/target/block_kinds.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { assertBytes, dataBytesOf, fill, patched } from "../support/bytes.ts";
-import { type StoredRevision } from "../support/test_store.ts";
+import type { StoredRevision } from "../support/test_store.ts";
 import { MemoryTarget } from "../target/memory_target.ts";
 import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 

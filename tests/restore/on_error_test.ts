@@ -6,7 +6,7 @@ import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { assertBytes, dataBytesOf, fill, patch, readRange } from "../support/bytes.ts";
 import { applyRbdDiff, readRbdDiff } from "../support/rbd_diff.ts";
 import { allocatedBytes, LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
-import { type StoredRevision } from "../support/test_store.ts";
+import type { StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 import type { SceneRun } from "./scene.ts";

@@ -3,10 +3,9 @@ import type { RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { gptImage } from "../image/table_builder.ts";
 import { assertBytes, fill, isFilled, patch, patched } from "../support/bytes.ts";
-import { allocatedBytes, LoopDevice, loopDeviceProblem } from "../support/machine.ts";
-import { testUnless } from "../support/machine.ts";
+import { allocatedBytes, LoopDevice, loopDeviceProblem, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
-import { type StoredRevision } from "../support/test_store.ts";
+import type { StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 

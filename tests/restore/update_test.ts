@@ -14,7 +14,7 @@ import {
   sysProblem,
   testUnless,
 } from "../support/machine.ts";
-import { type StoredRevision } from "../support/test_store.ts";
+import type { StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 

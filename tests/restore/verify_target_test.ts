@@ -2,10 +2,15 @@ import { TargetError } from "../../lib/errors.ts";
 import type { RestoreEvent, RestoreOptions } from "../../lib/restore/restore.ts";
 import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { assertBytes, fill, patch, patched, readRange } from "../support/bytes.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
-import { testUnless } from "../support/machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  testUnless,
+} from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
-import { type StoredRevision } from "../support/test_store.ts";
+import type { StoredRevision } from "../support/test_store.ts";
 import { damageChunk } from "./damage_kinds.ts";
 import { CHUNK_BYTES, GRANULE_BYTES, Scene } from "./scene.ts";
 

@@ -1,6 +1,7 @@
 /**
- * What tests of targets need from the machine: loop devices, small file systems, child processes.
- * Each test makes its own, and disposes of it.
+ * What tests need from the machine: folders, loop devices, small file systems, FIFOs. Each test
+ * makes its own and disposes of it; where the machine cannot, {@linkcode testUnless} ignores the
+ * test.
  *
  * @module
  */
@@ -8,8 +9,6 @@
 import { assert } from "../assert.ts";
 import { lockMounts } from "./mount_lock.ts";
 import { programProblem, runSync } from "./programs.ts";
-
-export { testUnless } from "./test_unless.ts";
 
 /** A folder for one test. */
 export class Scratch implements Disposable {
@@ -161,4 +160,14 @@ export async function copyFifo(fifo: string, to: string): Promise<void> {
   });
   const { success } = await command.output();
   assert(success);
+}
+
+/** Declares a test that is ignored, with the reason in its name, if there is a problem. */
+export function testUnless(
+  problem: string | null,
+  name: string,
+  fn: () => void | Promise<void>,
+): void {
+  if (problem === null) Deno.test(name, fn);
+  else Deno.test({ name: `${name} [ignored: ${problem}]`, ignore: true, fn });
 }

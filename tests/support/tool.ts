@@ -10,7 +10,7 @@
  */
 
 import { assert } from "../assert.ts";
-import { Scratch } from "../support/machine.ts";
+import { Scratch } from "./machine.ts";
 import { until } from "./wait.ts";
 
 /**

@@ -4,8 +4,14 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { SparseMode } from "../../lib/target/target.ts";
 import { DescriptorIo } from "../../lib/target/descriptor_io.ts";
 import { assertBytes, isFilled } from "../support/bytes.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
-import { Scratch, testUnless } from "../support/machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  Scratch,
+  testUnless,
+} from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import { descriptorOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";

@@ -5,8 +5,13 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { Target } from "../../lib/target/target.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { descriptorOf } from "./handles.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
-import { testUnless } from "../support/machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  testUnless,
+} from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import { StoreFixture } from "./store_fixture.ts";
 

@@ -2,8 +2,15 @@ import { assert, assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { PreflightOptions } from "../../lib/target/target.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
-import { chattrProblem, Scratch, testUnless } from "../support/machine.ts";
+import {
+  chattrProblem,
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  Scratch,
+  testUnless,
+} from "../support/machine.ts";
 import { programProblem, runSync, scriptCommand, shell } from "../support/programs.ts";
 import { asUser } from "../support/user.ts";
 import { StoreFixture } from "./store_fixture.ts";

@@ -4,8 +4,14 @@ import { type ReadableTarget, StorageReader } from "../../lib/target/storage_rea
 import { assert, assertEquals } from "../assert.ts";
 import { assertBytes } from "../support/bytes.ts";
 import { asDescriptor } from "./handles.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
-import { Scratch, testUnless } from "../support/machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  Scratch,
+  testUnless,
+} from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import { StoreFixture } from "./store_fixture.ts";
 

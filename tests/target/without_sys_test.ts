@@ -7,8 +7,14 @@
 
 import { assert, assertEquals } from "../assert.ts";
 import { lockMounts } from "../support/mount_lock.ts";
-import { LoopDevice, loopDeviceProblem, Mount, mountProblem } from "../support/machine.ts";
-import { Scratch, testUnless } from "../support/machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  Mount,
+  mountProblem,
+  Scratch,
+  testUnless,
+} from "../support/machine.ts";
 import { programProblem, runSync, scriptCommand, shell } from "../support/programs.ts";
 
 const MIB = 1_048_576;
