@@ -1,6 +1,9 @@
+import { Buffer } from "node:buffer";
+
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { cString } from "../../lib/linux/libc.ts";
 import { programProblem, tryRun, trySh } from "../support/programs.ts";
+import { pause } from "../support/wait.ts";
 import { mountTest } from "./harness.ts";
 import { fillPattern } from "./pattern.ts";
 
@@ -25,7 +28,7 @@ mountTest("Writes arrive, whether the handler finishes at once or later", async 
   const data = fillPattern(new Uint8Array(3 * 1_048_576 + 17));
   for (const name of ["new", "late", "hoarder"]) {
     await Deno.writeFile(`${path}/${name}`, data);
-    assert(equal(await Deno.readFile(`${path}/${name}`), data), name);
+    assert(Buffer.compare(await Deno.readFile(`${path}/${name}`), data) === 0, name);
   }
   // Two writers at once, whose data stays in libfuse's memory until they are done.
   await Promise.all(["late", "late"].map((name, half) =>
@@ -42,7 +45,7 @@ mountTest("Writes arrive, whether the handler finishes at once or later", async 
 
 mountTest("A handler that keeps written data too long finds it gone", async ({ path }) => {
   await Deno.writeTextFile(`${path}/hoarder`, "data");
-  await new Promise((resolve) => setTimeout(resolve, 150));
+  await pause(150);
   assertEquals(await getAttribute(`${path}/hoarder`, "user.left"), "\0");
 });
 
@@ -130,10 +133,6 @@ async function getAttribute(path: string, name: string): Promise<string> {
   const length = await getxattr(cString(path), cString(name), value, BigInt(value.length));
   assert(length >= 0, `${name} of ${path}`);
   return new TextDecoder().decode(value.subarray(0, Number(length)));
-}
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
 mountTest("Directories of any length are listed in full, each name once", async ({ path }) => {

@@ -1,5 +1,8 @@
+import { Buffer } from "node:buffer";
+
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { tryRun, trySh } from "../support/programs.ts";
+import { pause, until } from "../support/wait.ts";
 import { mountTest } from "./harness.ts";
 import { fillPattern } from "./pattern.ts";
 
@@ -33,13 +36,9 @@ mountTest("Reads are exact at all offsets and sizes", async ({ path }) => {
     const length = Math.max(0, Math.min(size, SIZE - offset));
     assertEquals(found.length, length);
     const expected = fillPattern(new Uint8Array(length), offset);
-    assert(equal(found, expected), `${length} bytes at ${offset}`);
+    assert(Buffer.compare(found, expected) === 0, `${length} bytes at ${offset}`);
   }
 });
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
-}
 
 mountTest("Several processes read at a time, with and without the page cache", async ({ path }) => {
   const copy = await Deno.makeTempFile();
@@ -72,7 +71,7 @@ mountTest("A slow read does not delay others", async ({ path }) => {
     order.push(name);
   };
   const slow = read("slow");
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await pause(300);
   await read("data");
   await slow;
   assertEquals(order, ["data", "slow"]);
@@ -115,8 +114,7 @@ mountTest("A reader that is killed frees its request, and the file is released",
     `${path}/slow`,
   );
   assertEquals(code, 137);
-  for (let i = 0; i < 100 && await status() !== 1; i++) await new Promise((r) => setTimeout(r, 20));
-  assertEquals(await status(), 1);
+  await until(async () => await status() === 1, "the release");
 });
 
 mountTest("lseek() finds holes", async ({ path }) => {

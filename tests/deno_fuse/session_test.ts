@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { tryRun, trySh } from "../support/programs.ts";
+import { pause, until } from "../support/wait.ts";
 import { directoryTest, inNamespace, mountTest } from "./harness.ts";
 
 directoryTest(
@@ -69,7 +70,7 @@ directoryTest(
       // It works as before.
       assertEquals((await tryRun("stat", `${mount.path}/data`)).code, 0);
       driver.process.kill("SIGTERM");
-      while (driver.mounts().length > 0) await new Promise((r) => setTimeout(r, 10));
+      await until(() => driver.mounts().length === 0, "the unmount");
       // A file that is open can still be read.
       await user.seek(5_000_000, Deno.SeekMode.Start);
       assert(await user.read(new Uint8Array(100)));
@@ -86,7 +87,7 @@ directoryTest("An aborted connection ends the session, whatever is pending", asy
   const driver = mount.start();
   await driver.waitFor(/^ready/);
   const reading = tryRun("cat", `${mount.path}/stuck`);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await pause(300);
   driver.process.kill("SIGTERM");
   await driver.waitFor(/^busy/);
   // The mount is busy, so it stays, but answers nobody; the session clears it away.
@@ -101,7 +102,7 @@ directoryTest("A file that was opened too late for its caller is released", asyn
   const driver = mount.start();
   await driver.waitFor(/^ready/);
   const opening = tryRun("cat", `${mount.path}/tardy`);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await pause(300);
   await tryRun("umount", "-f", mount.path);
   await driver.waitFor(/^closed/);
   assertEquals(await driver.ended(), 0);

@@ -1,6 +1,7 @@
 import { TOOLS } from "../../release/targets.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { trySh } from "../support/programs.ts";
+import { pause } from "../support/wait.ts";
 import { directoryTest, inNamespace, type StartOptions, type TestMount } from "./harness.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -47,7 +48,7 @@ directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
     `${driver.process.pid}`,
     `${mount.path}/data`,
   );
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await pause(500);
   driver.process.kill("SIGTERM");
   await driver.waitFor(/^busy/);
   driver.process.kill("SIGTERM");
