@@ -12,6 +12,7 @@ import { canLockExclusively } from "../support/flock.ts";
 import { asUser } from "../support/user.ts";
 import { mountProblem, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
+import { pause } from "../support/wait.ts";
 
 /** A backup directory, and the events of its lock. */
 interface Scene {
@@ -120,7 +121,7 @@ testUnless(
         await using purge = await startPurge(lockPath);
         acquired = acquire().finally(() => isDone = true);
         assertEquals(waits, [`pid ${purge.pid} (sleep 120)`]);
-        await new Promise((resolve) => setTimeout(resolve, 250));
+        await pause(250);
         assert(!isDone);
       }
       using lock = await acquired;
@@ -163,7 +164,7 @@ Deno.test("PurgeLock.acquire() stops waiting when the signal is aborted, with it
     using _purge = lockExclusively(lockPath);
     const controller = new AbortController();
     const waiting = assertRejects(() => acquire({ signal: controller.signal }), RangeError, "stop");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await pause(20);
     controller.abort(reason);
     await waiting;
   });

@@ -11,7 +11,7 @@
 
 import { assert } from "../assert.ts";
 import { Scratch } from "./machine.ts";
-import { until } from "./wait.ts";
+import { pause, until } from "./wait.ts";
 
 /**
  * No run takes a tenth of this on a machine that is not overloaded; one that hangs is killed then.
@@ -163,7 +163,7 @@ export async function askUntilSaid(tool: RunningTool, said: RegExp): Promise<voi
   while (!said.test(tool.said)) {
     assert(!tool.hasEnded, `it ended without ${said}: ${tool.said}`);
     tool.signal("SIGUSR1");
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await pause(100);
   }
 }
 

@@ -11,6 +11,7 @@ import { assertBytes } from "../support/bytes.ts";
 import { FakeTarget } from "./fake_target.ts";
 import { Scratch } from "../support/machine.ts";
 import { runSync } from "../support/programs.ts";
+import { pause } from "../support/wait.ts";
 
 const MIB = 1_048_576;
 
@@ -145,7 +146,7 @@ for (const isNonblocking of [false, true]) {
     const writing = writeStreamPart(pipe.handle, Uint8Array.of(7), { offset: 0, signal })
       .then(() => hasEnded = true);
     // The event loop goes on meanwhile.
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await pause(100);
     assert(!hasEnded, "it did not wait");
     assertEquals(pipe.read().length, PIPE_BYTES);
     await writing;
