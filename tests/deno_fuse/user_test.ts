@@ -1,7 +1,7 @@
 import { TOOLS } from "../../release/targets.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
 import { trySh } from "../support/programs.ts";
-import { pause } from "../support/wait.ts";
+import { until } from "../support/wait.ts";
 import { directoryTest, inNamespace, type StartOptions, type TestMount } from "./harness.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
@@ -38,6 +38,15 @@ function asUser(
   };
 }
 
+/** Whether a process has a file open as `exec 3<` opens it, in whatever mount namespace. */
+function isHolder(pid: string, path: string): boolean {
+  try {
+    return Deno.readLinkSync(`/proc/${pid}/fd/3`) === path;
+  } catch {
+    return false;
+  }
+}
+
 directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
   const driver = mount.start(asUser(mount, { readAheadBytes: 1_048_576 }));
   assertMatch(await driver.waitFor(/^(ready|refused)/), /^ready \S+ null$/);
@@ -48,7 +57,10 @@ directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
     `${driver.process.pid}`,
     `${mount.path}/data`,
   );
-  await pause(500);
+  await until(
+    () => [...Deno.readDirSync("/proc")].some(({ name }) => isHolder(name, `${mount.path}/data`)),
+    "the holder",
+  );
   driver.process.kill("SIGTERM");
   await driver.waitFor(/^busy/);
   driver.process.kill("SIGTERM");
