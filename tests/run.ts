@@ -7,7 +7,7 @@
  *     deno task test tests/store/ FILE    some of them
  *
  * A process per file, because tests change what belongs to a whole process: its working directory,
- * user, limits and signals. DENO_JOBS says how many run at a time; default: one more than there are
+ * user, limits and signals. DENO_JOBS says how many run at a time; default: two more than there are
  * processors, as some wait more than they work. Types are left to `deno task check`.
  *
  * @module
@@ -90,7 +90,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 const start = performance.now();
 const queue = planRuns(Deno.args);
 const reports: Report[] = [];
-const jobs = Number(Deno.env.get("DENO_JOBS")) || navigator.hardwareConcurrency + 1;
+const jobs = Number(Deno.env.get("DENO_JOBS")) || navigator.hardwareConcurrency + 2;
 await Promise.all(Array.from({ length: jobs }, async () => {
   for (let run = queue.shift(); run !== undefined; run = queue.shift()) {
     reports.push(await execute(run));

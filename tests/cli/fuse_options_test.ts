@@ -4,10 +4,12 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
+import { ProgramHeaderType, readElf } from "../../release/portable/elf.ts";
 import { assertContent } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { testUnless } from "../support/machine.ts";
 import { lockMounts } from "../support/mount_lock.ts";
+import { FUSE } from "../support/tool.ts";
 import { assertRefused, fuseProblem, fuseTest, mountsAt, Site } from "./fuse_harness.ts";
 
 const FAILURE = 1, USAGE = 2;
@@ -101,19 +103,54 @@ function hidingProblem(): string | null {
   }
 }
 
-testUnless(hidingProblem(), "Without libfuse one line names the package", async () => {
-  using _lock = lockMounts("alone");
-  await using site = new Site();
-  site.add("Sample", [sampleBytes(1)]);
-  const at = site.folder("mnt");
-  const quoted = HIDING.replaceAll("'", "'\\''");
-  await assertRefused(
-    site.start([at], { shell: `exec unshare -m bash -c '${quoted}' bash "$@"` }),
-    {
-      code: FAILURE,
-      says: "Cannot load libfuse3: install it (Debian and Ubuntu: apt install fuse3); " +
-        "tried libfuse3.so.3, libfuse3.so.4, libfuse3.so",
-      at,
-    },
-  );
-});
+/** Whether the tool is an executable that brings its own libraries. */
+function isPortable(): boolean {
+  const [path, ...options] = FUSE;
+  if (options.length > 0) return false;
+  const { headers } = readElf(Deno.readFileSync(path!), path!);
+  return !headers.some(({ type }) => type === ProgramHeaderType.PT_INTERP);
+}
+
+const plainProblem = isPortable() ? "this executable brings its own libfuse" : null;
+const portableProblem = isPortable() ? null : "only portable executables bring libfuse";
+
+testUnless(
+  hidingProblem() ?? portableProblem,
+  "A portable executable needs no libfuse",
+  async () => {
+    using _lock = lockMounts("alone");
+    await using site = new Site();
+    site.add("Sample", [sampleBytes(1)]);
+    const at = site.folder("mnt");
+    // The mount is seen in its own mount namespace only.
+    const use = `${HIDING.replace('exec "$@"', '"$@" &')}
+    for i in $(seq 600); do grep -q " ${at} " /proc/self/mounts && break; sleep 0.1; done
+    wc -c <${at}/Sample; umount ${at}; wait`;
+    const quoted = use.replaceAll("'", "'\\''");
+    const tool = site.start([at], { shell: `exec unshare -m bash -c '${quoted}' bash "$@"` });
+    const { code, stdout, stderr } = await tool.outcome();
+    assertEquals(new TextDecoder().decode(stdout).trim(), `${sampleBytes(1).length}`, stderr);
+    assertEquals(code, 0, stderr);
+  },
+);
+
+testUnless(
+  hidingProblem() ?? plainProblem,
+  "Without libfuse one line names the package",
+  async () => {
+    using _lock = lockMounts("alone");
+    await using site = new Site();
+    site.add("Sample", [sampleBytes(1)]);
+    const at = site.folder("mnt");
+    const quoted = HIDING.replaceAll("'", "'\\''");
+    await assertRefused(
+      site.start([at], { shell: `exec unshare -m bash -c '${quoted}' bash "$@"` }),
+      {
+        code: FAILURE,
+        says: "Cannot load libfuse3: install it (Debian and Ubuntu: apt install fuse3); " +
+          "tried libfuse3.so.3, libfuse3.so.4, libfuse3.so",
+        at,
+      },
+    );
+  },
+);
