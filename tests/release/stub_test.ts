@@ -236,9 +236,11 @@ testBoth("The stub refuses what Rust does not take for UTF-8", (kind) => {
   }
   const word = (bytes: number[]) =>
     `$'${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}'`;
-  const lines = samples.map((bytes) => `"$1" ${word(bytes)} >/dev/null 2>&1; echo $?`);
+  // It is the same code in both, and a portable program takes longer to start.
+  const tried = samples.filter((_, i) => kind === "plain" || i % 8 === 0);
+  const lines = tried.map((bytes) => `"$1" ${word(bytes)} >/dev/null 2>&1; echo $?`);
   const { stdout } = shell(lines.join("\n"), path);
-  const expected = samples.map((bytes) => isUtf8(bytes) ? "5" : "2");
+  const expected = tried.map((bytes) => isUtf8(bytes) ? "5" : "2");
   assertEquals(stdout.trim().split("\n"), expected);
 });
 
