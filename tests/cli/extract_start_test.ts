@@ -219,3 +219,15 @@ testUnless(
     }
   },
 );
+
+testUnless(
+  fromSource,
+  "A standard output that was closed is refused, however few files may be open",
+  async () => {
+    for (const limit of [40, 41, 43, 46, 64, 1000, 1001, 1003, 1007, 1024]) {
+      const shell = `ulimit -n ${limit}; exec "$@" >&-`;
+      const { code, stderr } = await extract([store.revision.path], { shell });
+      assertEquals(code, 4, `${limit}: ${stderr}`);
+    }
+  },
+);

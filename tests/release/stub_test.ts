@@ -321,6 +321,24 @@ testUnless(portableProblem, "A portable executable is static to whoever looks at
   assert(!/INTERP|DYNAMIC/.test(headers), headers);
 });
 
+testUnless(
+  portableProblem,
+  "No library takes the place of a standard descriptor that was closed, whatever the limit",
+  () => {
+    using scratch = new Scratch();
+    const path = packProgram(scratch, "portable");
+    const limits = "9 12 39 40 41 42 43 44 45 46 64 1000 1001 1002 1003 1004 1005 1006 1024";
+    const line = `exec 9>&1; for n in ${limits}; do
+      (ulimit -n $n; "$1" 9 0<&- 1>&- 2>&-; [ $? = 5 ] || echo "failed at $n" >&9); done`;
+    const { stdout } = shell(line, path);
+    const expected = "0: null, mode 2\n1: null, mode 0\n2: null, mode 2\n";
+    assertEquals(
+      stdout,
+      expected.repeat(limits.split(" ").length).replace(expected, (text) => text),
+    );
+  },
+);
+
 testUnless(portableProblem, "A portable program sees nothing of how it was started", () => {
   using scratch = new Scratch();
   const path = packProgram(scratch, "portable");

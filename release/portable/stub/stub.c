@@ -163,6 +163,17 @@ static int is_kept(const char *entry) {
          is_variable(entry, "TZ");
 }
 
+/*
+ * Opens what is closed of descriptors 0 to 2. In this order each gets the number that is meant, the lowest free one.
+ * Before any other file is opened: nothing else may become standard output.
+ */
+static void open_standard_descriptors(void) {
+  for (long fd = 0; fd <= STDERR; fd++) {
+    if (call(SYS_fcntl, fd, F_GETFD, 0, 0) != -EBADF) continue;
+    call(SYS_openat, AT_FDCWD, (word) "/dev/null", fd == STDOUT ? O_RDONLY : O_RDWR, 0);
+  }
+}
+
 /* Before ld.so: `start`. */
 
 /* Whether code in a file may be run: not on a noexec mount, nor in a memory file where SELinux confines the process. */
@@ -204,9 +215,11 @@ static long open_library(const volatile struct library *library) {
     if (count <= 0) end(EXIT_FAILURE, ": Cannot start: no memory for ", 0, library->name);
     done += count;
   }
+  /* Fails where a limit (ulimit -n) is lower, or what is above is taken. */
   long high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 1000, 0);
-  if (high == -EINVAL) high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 40, 0); /* ulimit -n 1000 or less */
-  if (high < 0) return fd;
+  if (high < 0) high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 40, 0);
+  if (high < 0) high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR + 1, 0);
+  if (high < 0) end(EXIT_FAILURE, ": Cannot start: too few open files are allowed (ulimit -n)", 0, "");
   call(SYS_close, fd, 0, 0, 0);
   return high;
 }
@@ -237,6 +250,7 @@ struct jump {
  * left out here, so that ld.so does not see those meant for the host's libraries (LD_PRELOAD, LD_LIBRARY_PATH, ...).
  */
 __attribute__((visibility("hidden"), used)) struct jump prepare_start(word *stack) {
+  open_standard_descriptors();
   require_proc();
   char *libraries = name_libraries();
   word *from = stack, *to = stack - 2;
@@ -287,14 +301,6 @@ static int leave_unusable_directory(void) {
   /* Where it lies outside of the root directory, "(unreachable)" stands before it: getcwd(2). */
   int is_unusable = length == -ENOENT || (length > 0 && (path[0] != '/' || !is_utf8(path)));
   return is_unusable && call(SYS_chdir, (word) "/", 0, 0, 0) == 0;
-}
-
-/* Opens what is closed of descriptors 0 to 2. In this order each gets the number that is meant, the lowest free one. */
-static void open_standard_descriptors(void) {
-  for (long fd = 0; fd <= STDERR; fd++) {
-    if (call(SYS_fcntl, fd, F_GETFD, 0, 0) != -EBADF) continue;
-    call(SYS_openat, AT_FDCWD, (word) "/dev/null", fd == STDOUT ? O_RDONLY : O_RDWR, 0);
-  }
 }
 
 /* Called with the stack as the runtime will see it. Returns the runtime's entry. */
