@@ -9,7 +9,7 @@ import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
 import { fileSystemSpace } from "../linux/file_space.ts";
 import { statFd } from "../linux/file_status.ts";
-import { fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/files.ts";
+import { closeFd, fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { fdPath } from "../linux/paths.ts";
 import type { DescriptorHandle, ZeroPolicy } from "./descriptor_io.ts";
 import { fillUp } from "./file_length.ts";
@@ -99,10 +99,23 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
   }
 
   protected override closeDescriptors(): void {
-    for (const fd of [this.#directFd, this.handle.directWriteFd]) if (fd !== null) releaseFd(fd);
-    // If a call is using the descriptor, it is closed after that: until then its number must not
-    // become another file's.
-    if (!this.#isLent) super.closeDescriptors();
+    const { path, directWriteFd } = this.handle;
+    const failures: unknown[] = [];
+    // Network file systems write back at each close, and report what failed to that close alone.
+    const attempt = (close: () => void) => {
+      try {
+        close();
+      } catch (error) {
+        failures.push(error);
+      }
+    };
+    for (const fd of [this.#directFd, directWriteFd]) {
+      if (fd !== null) attempt(() => closeFd(fd, path));
+    }
+    // Last, as it may hold the device exclusively. If a call is using it, it is closed after that:
+    // until then its number must not become another file's.
+    if (!this.#isLent) attempt(() => super.closeDescriptors());
+    if (failures.length > 0) throw failures[0];
   }
 }
 

@@ -209,3 +209,17 @@ testUnless(
     assertStringIncludes(outcome.stderr, `Cannot read \\"${path}\\" at byte `);
   },
 );
+
+testUnless(
+  programProblem("strace"),
+  "An error at the first close of a target fails the restore, whichever descriptor it is of",
+  async () => {
+    const output = store.file("closed");
+    const shell = `exec strace -f -qq -o /dev/null -e trace=close -P ${output} \
+      -e inject=close:error=EIO:when=1 "$@"`;
+    const options = ["-q", "--no-sync", "--direct=always", store.revision.path, output];
+    const outcome = await extract(options, { shell });
+    assertEquals(outcome.code, TARGET, outcome.stderr);
+    assertStringIncludes(outcome.stderr, "(EIO)");
+  },
+);
