@@ -23,6 +23,35 @@ export const OpenFlag = {
   O_CLOEXEC: 0o2000000,
 } as const;
 
+/** Pages of WebAssembly memory. */
+const WASM_PAGE_BYTES = 65_536;
+
+/**
+ * Makes a buffer that begins on a page boundary, as direct reads and writes (O_DIRECT) require; an
+ * ArrayBuffer begins wherever `malloc` has room.
+ *
+ * @param bytes Least length.
+ * @returns Zeros, rounded up to 64 KiB. Without a maximum, V8 would reserve 4 GiB of address space.
+ */
+export function directBuffer(bytes: number): Uint8Array<ArrayBuffer> {
+  const pages = Math.ceil(bytes / WASM_PAGE_BYTES);
+  const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  return new Uint8Array(buffer as ArrayBuffer);
+}
+
+const ZERO_BUFFER_BYTES = 1_048_576;
+
+let zeroBuffer: Uint8Array<ArrayBuffer> | undefined;
+
+/**
+ * Returns zeros to write, directly too: at most `limit` bytes, and at most 1 MiB. They are shared:
+ * read only.
+ */
+export function zeroBytes(limit: number): Uint8Array<ArrayBuffer> {
+  zeroBuffer ??= directBuffer(ZERO_BUFFER_BYTES);
+  return zeroBuffer.subarray(0, Math.min(limit, ZERO_BUFFER_BYTES));
+}
+
 /** Advice of `posix_fadvise`. Source: linux/fadvise.h. */
 export const FileAdvice = { WILLNEED: 3, DONTNEED: 4 } as const;
 

@@ -9,13 +9,12 @@
 import { OsError } from "../errors.ts";
 import { Errno, osError } from "../linux/errno.ts";
 import { FallocateMode, lengthOfFd, nextDataRange, tryFallocate } from "../linux/file_space.ts";
-import { pwriteSome } from "../linux/files.ts";
+import { pwriteSome, zeroBytes } from "../linux/files.ts";
 import { type BlockIo, type BlockIoOptions, type KnownRange, requireInside } from "./block_io.ts";
 import { StorageReader } from "./storage_reader.ts";
 import { StorageWriter } from "./storage_writer.ts";
 import type { BlockHandle, TargetExtent } from "./target.ts";
 import { readFailure, writeFailure } from "./wording.ts";
-import { zeroBytes } from "./zero_runs.ts";
 
 /**
  * What happens to a run of zeros:

@@ -16,16 +16,13 @@
 
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
-import { dropCachedPages, readAt } from "../linux/files.ts";
+import { directBuffer, dropCachedPages, readAt } from "../linux/files.ts";
 
 /**
  * Direct reads are aligned to one of these, tried in order: a page, which is enough for all disks
  * with sectors of up to 4 KiB, and the largest block that the kernel supports.
  */
 const ALIGNMENTS = [4096, 65_536];
-
-/** Pages of WebAssembly memory. */
-const WASM_PAGE_BYTES = 65_536;
 
 /** A file or device to read. */
 export interface ReadableTarget {
@@ -40,7 +37,7 @@ export class StorageReader {
   readonly #target: ReadableTarget;
   /** Index of the first of {@linkcode ALIGNMENTS} that has not been refused. */
   #alignment = 0;
-  /** For unaligned reads. Begins on a page boundary, because direct reads require that. */
+  /** For unaligned reads. */
   #bounce: Uint8Array<ArrayBuffer> | null = null;
 
   constructor(target: ReadableTarget) {
@@ -90,11 +87,7 @@ export class StorageReader {
   }
 
   #bounceOf(bytes: number): Uint8Array<ArrayBuffer> {
-    if (this.#bounce === null || this.#bounce.length < bytes) {
-      const pages = Math.ceil(bytes / WASM_PAGE_BYTES);
-      const { buffer } = new WebAssembly.Memory({ initial: pages });
-      this.#bounce = new Uint8Array(buffer as ArrayBuffer);
-    }
+    if (this.#bounce === null || this.#bounce.length < bytes) this.#bounce = directBuffer(bytes);
     return this.#bounce;
   }
 }

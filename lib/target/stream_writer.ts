@@ -8,12 +8,11 @@
 
 import { OsError } from "../errors.ts";
 import { Errno, osError } from "../linux/errno.ts";
-import { writeSome } from "../linux/files.ts";
+import { writeSome, zeroBytes } from "../linux/files.ts";
 import { pollWritable } from "../linux/descriptors.ts";
 import { trySpliceZeros } from "../linux/pipes.ts";
 import type { StreamHandle } from "./target.ts";
 import { writeFailure } from "./wording.ts";
-import { zeroBytes } from "./zero_runs.ts";
 
 /**
  * How a stream represents an image. Offsets and lengths are bytes of the image; pieces come in

@@ -78,24 +78,6 @@ export function* runsBetween(
   }
 }
 
-const ZERO_BUFFER_BYTES = 1_048_576;
-
-/** Pages of WebAssembly memory. */
-const WASM_PAGE_BYTES = 65_536;
-
-let zeroBuffer: Uint8Array<ArrayBuffer> | undefined;
-
-/**
- * Returns zeros to write: at most `limit` bytes, and at most 1 MiB. They are shared: read only.
- * They begin at a page, as direct writes require.
- */
-export function zeroBytes(limit: number): Uint8Array<ArrayBuffer> {
-  zeroBuffer ??= new Uint8Array(
-    new WebAssembly.Memory({ initial: ZERO_BUFFER_BYTES / WASM_PAGE_BYTES }).buffer as ArrayBuffer,
-  );
-  return zeroBuffer.subarray(0, Math.min(limit, ZERO_BUFFER_BYTES));
-}
-
 /** Groups chunks of zeros into ranges of an image, neighbours joined. */
 export class ZeroRangeGrouper {
   readonly #chunkBytes: number;

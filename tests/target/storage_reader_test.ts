@@ -1,4 +1,4 @@
-import { closeFd, fdatasyncFd, openFd, OpenFlag } from "../../lib/linux/files.ts";
+import { closeFd, directBuffer, fdatasyncFd, openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { type ReadableTarget, StorageReader } from "../../lib/target/storage_reader.ts";
 import { assert, assertEquals } from "../assert.ts";
@@ -34,12 +34,6 @@ class Opened implements Disposable {
   }
 }
 
-/** A buffer as the codec has them: it begins on a page. */
-function pages(bytes: number): Uint8Array<ArrayBuffer> {
-  const memory = new WebAssembly.Memory({ initial: bytes / 65_536 });
-  return new Uint8Array(memory.buffer as ArrayBuffer);
-}
-
 function pattern(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(length).map((_, at) => at * 7 + (at >> 8) + (at >> 16) + 1);
 }
@@ -60,7 +54,7 @@ Deno.test("StorageReader.read() reads any range of a file, directly or not", () 
   for (const isDirect of [true, false]) {
     using opened = new Opened(path, { isDirect });
     const reader = new StorageReader(opened.target);
-    const buffer = pages(2 * MIB);
+    const buffer = directBuffer(2 * MIB);
     for (const [offset, length] of RANGES) {
       const expected = content.subarray(offset, offset + length);
       const count = reader.read(buffer.fill(0xee), offset, length);
@@ -81,7 +75,7 @@ for (const sectorBytes of [512, 4096]) {
       Deno.writeFileSync(device.path, content);
       using opened = new Opened(device.path, { isDirect: true });
       const reader = new StorageReader(opened.target);
-      const buffer = pages(2 * MIB);
+      const buffer = directBuffer(2 * MIB);
       for (const [offset, length] of RANGES) {
         const expected = content.subarray(offset, offset + length);
         const count = reader.read(buffer.fill(0xee), offset, length);
@@ -120,7 +114,7 @@ testUnless(
     file.syncDataSync();
     const read = (isDirect: boolean) => {
       using opened = new Opened(device.path, { isDirect });
-      const buffer = pages(65_536);
+      const buffer = directBuffer(65_536);
       assertEquals(new StorageReader(opened.target).read(buffer, 0, 8192), 8192);
       return buffer[5000];
     };
@@ -146,7 +140,7 @@ testUnless(
     assertEquals(await target.settle(), null);
     const comparable = asDescriptor(target.comparable());
     assertEquals(comparable.directFd, null);
-    const buffer = pages(65_536);
+    const buffer = directBuffer(65_536);
     assertEquals(new StorageReader(comparable).read(buffer, 1000, 4000), 4000);
     assertBytes(buffer.subarray(0, 4000), pattern(5000).subarray(1000));
     target.close();
@@ -175,7 +169,7 @@ testUnless(
       const comparable = asDescriptor(target.comparable());
       assert(comparable.directFd !== null);
       assertEquals(asDescriptor(target.comparable()).directFd, comparable.directFd);
-      const buffer = pages(65_536);
+      const buffer = directBuffer(65_536);
       assertEquals(new StorageReader(comparable).read(buffer, 0, 5000), 5000);
       assertBytes(buffer.subarray(0, 5000), pattern(5000));
       target.close();

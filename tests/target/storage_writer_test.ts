@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { TargetError } from "../../lib/errors.ts";
 import { Errno, osError } from "../../lib/linux/errno.ts";
+import { directBuffer } from "../../lib/linux/files.ts";
 import { type DescriptorHandle, DescriptorIo } from "../../lib/target/descriptor_io.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import { StorageWriter } from "../../lib/target/storage_writer.ts";
@@ -15,8 +16,7 @@ const CACHED = 8, DIRECT = 9;
 
 /** Memory that begins at a page, as the codec's does. */
 function memory(bytes: number): Uint8Array<ArrayBuffer> {
-  const { buffer } = new WebAssembly.Memory({ initial: Math.ceil(bytes / 65_536) });
-  return new Uint8Array(buffer as ArrayBuffer, 0, bytes);
+  return directBuffer(bytes).subarray(0, bytes);
 }
 
 /** A target that notes the writes to it. */
