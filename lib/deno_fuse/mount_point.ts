@@ -18,14 +18,19 @@ const MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;
  * Where `fusermount3` may be, the likeliest first. PATH does not matter: it may be unset or lack
  * the program, and with it a permission to run programs would cover whatever PATH leads to.
  */
-export const FUSERMOUNT_PATHS: readonly string[] = [
-  "/usr/bin/fusermount3",
-  "/bin/fusermount3",
-  "/usr/local/bin/fusermount3",
-  // NixOS; only the first is set-user-ID root.
-  "/run/wrappers/bin/fusermount3",
-  "/run/current-system/sw/bin/fusermount3",
+export const FUSERMOUNT_FOLDERS: readonly string[] = [
+  "/usr/bin",
+  "/bin",
+  "/usr/local/bin",
+  // NixOS; only the first has it set-user-ID root.
+  "/run/wrappers/bin",
+  "/run/current-system/sw/bin",
 ];
+
+/** The program in these folders. */
+export const FUSERMOUNT_PATHS: readonly string[] = FUSERMOUNT_FOLDERS.map((folder) =>
+  `${folder}/fusermount3`
+);
 
 /** How unmounting went: "busy" if somebody uses the mount, "absent" if there was none. */
 export type UnmountOutcome = "done" | "busy" | "absent";

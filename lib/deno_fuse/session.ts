@@ -10,6 +10,7 @@
 
 import { cString } from "../linux/libc.ts";
 import type { Mount } from "../linux/mounts.ts";
+import { withSearchPath } from "../linux/search_path.ts";
 import { type Callback, Dispatcher, guardListener } from "./dispatcher.ts";
 import type { Handlers } from "./handlers.ts";
 import { type Libfuse3, openLibfuse3, type SessionPointer } from "./libfuse3.ts";
@@ -22,7 +23,7 @@ import {
   renderMountOptions,
   settleMaxRead,
 } from "./mount_options.ts";
-import { MountPoint } from "./mount_point.ts";
+import { FUSERMOUNT_FOLDERS, MountPoint } from "./mount_point.ts";
 import { mountFailure, requireMountable } from "./preflight.ts";
 import { type ReceiveBuffer, receiveRequests } from "./receive_loop.ts";
 import { Replier } from "./reply.ts";
@@ -207,7 +208,12 @@ class Session implements FuseSession {
       const pointer = this.#library.newSession(args, ops);
       symbols.fuse_opt_free_args(args);
       if (pointer === null) return null;
-      if (symbols.fuse_session_mount(pointer, cString(this.mountpoint)) === 0) return pointer;
+      // For users other than root libfuse runs fusermount3, which it knows by one path and by name.
+      const mounted = withSearchPath(
+        FUSERMOUNT_FOLDERS,
+        () => symbols.fuse_session_mount(pointer, cString(this.mountpoint)),
+      );
+      if (mounted === 0) return pointer;
       symbols.fuse_session_destroy(pointer);
       return null;
     });

@@ -123,6 +123,12 @@ export const libcFunctions = {
   getcwd: { parameters: ["buffer", "usize"], result: "pointer" },
   // int chdir(const char *path);
   chdir: { parameters: ["buffer"], result: "i32" },
+  // char *getenv(const char *name);
+  getenv: { parameters: ["buffer"], result: "pointer" },
+  // int setenv(const char *name, const char *value, int overwrite);
+  setenv: { parameters: ["buffer", "buffer", "i32"], result: "i32" },
+  // int unsetenv(const char *name);
+  unsetenv: { parameters: ["buffer"], result: "i32" },
   // int umount2(const char *target, int flags);
   umount2: { parameters: ["buffer", "i32"], result: "i32" },
   umount2Async: {

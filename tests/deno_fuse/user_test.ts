@@ -84,6 +84,48 @@ for (const changes of ["-u PATH", "LD_LIBRARY_PATH=/nowhere"]) {
   );
 }
 
+/**
+ * As {@linkcode AS_USER}, where `fusermount3` is as on NixOS: with its set-user-ID bit in
+ * /run/wrappers/bin only, and without it in a folder that PATH may name.
+ */
+const ON_NIXOS = AS_USER.replace(
+  "shift",
+  `mkdir /mnt/up /mnt/work
+  mount -t tmpfs -o mode=755 none /run
+  mkdir -p /run/wrappers/bin /run/current-system/sw/bin
+  cp -p /usr/bin/fusermount3 /run/wrappers/bin/
+  cp /usr/bin/fusermount3 /run/current-system/sw/bin/
+  chmod 755 /run/current-system/sw/bin/fusermount3
+  mount -t overlay -o lowerdir=/usr/bin,upperdir=/mnt/up,workdir=/mnt/work none /usr/bin
+  rm /usr/bin/fusermount3
+  shift`,
+);
+
+for (const changes of ["-u PATH", "PATH=/usr/bin:/bin", "PATH=/run/current-system/sw/bin"]) {
+  directoryTest(
+    `A user mounts with fusermount3 in /run/wrappers/bin and env ${changes}`,
+    async (mount) => {
+      const driver = mount.start({
+        ...asUser(mount, {}, changes),
+        prefix: inNamespace(ON_NIXOS),
+      });
+      assertMatch(await driver.waitFor(/^(ready|refused)/), /^ready /);
+      driver.process.kill("SIGTERM");
+      await driver.waitFor(/^closed/);
+      assertEquals(await driver.ended(), 0);
+    },
+    { ...NAMESPACES, problem: overlayProblem() },
+  );
+}
+
+/** Why files of /usr/bin cannot be hidden here; `null` if they can. */
+function overlayProblem(): string | null {
+  const [command, ...args] = inNamespace(`set -e; mount -t tmpfs none /mnt; mkdir /mnt/u /mnt/w
+    mount -t overlay -o lowerdir=/usr/bin,upperdir=/mnt/u,workdir=/mnt/w none /usr/bin`);
+  const { success } = new Deno.Command(command!, { args, stderr: "null" }).outputSync();
+  return success ? null : "no overlay can be mounted";
+}
+
 /** Why users may share mounts here; `null` if they must not. */
 function sharingConfigured(): string | null {
   try {
