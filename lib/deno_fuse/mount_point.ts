@@ -5,14 +5,12 @@
  * @module
  */
 
-import { Errno, osError } from "../linux/errno.ts";
-import { cString, lastErrno, libc } from "../linux/libc.ts";
+import { Errno } from "../linux/errno.ts";
+import { type UnmountOutcome, unmountPath as unmountAsRoot } from "../linux/mounting.ts";
 import { isFuseMount, type Mount, readMountTable } from "../linux/mounts.ts";
+import { OsError } from "../linux/os_error.ts";
 import { readText, writeText } from "../linux/paths.ts";
 import { MountError } from "./errors.ts";
-
-/** Flags of umount2(2). Source: sys/mount.h. */
-const MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;
 
 /**
  * Where `fusermount3` may be, the likeliest first. PATH does not matter: it may be unset or lack
@@ -31,9 +29,6 @@ export const FUSERMOUNT_FOLDERS: readonly string[] = [
 export const FUSERMOUNT_PATHS: readonly string[] = FUSERMOUNT_FOLDERS.map((folder) =>
   `${folder}/fusermount3`
 );
-
-/** How unmounting went: "busy" if somebody uses the mount, "absent" if there was none. */
-export type UnmountOutcome = "done" | "busy" | "absent";
 
 /** The directory at which a file system is mounted. */
 export class MountPoint {
@@ -124,18 +119,12 @@ async function unmountPath(
   { lazy = false }: { lazy?: boolean } = {},
 ): Promise<UnmountOutcome> {
   if (Deno.uid() !== 0) return await runFusermount(path, lazy);
-  const flags = UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0);
-  const target = cString(path);
-  // Not on this thread: if the kernel still has pages to write, unmounting waits for our answers.
-  if (await libc.umount2Async(target, flags) === 0) return "done";
-  // The errno of that call is lost in another thread. One that failed before it did anything fails
-  // again.
-  if (libc.umount2(target, flags) === 0) return "done";
-  const errno = lastErrno();
-  if (errno === Errno.EBUSY) return "busy";
-  if (errno === Errno.EINVAL || errno === Errno.ENOENT) return "absent";
-  if (errno === Errno.EPERM) return await runFusermount(path, lazy);
-  throw osError(errno, { syscall: "unmount", path });
+  try {
+    return await unmountAsRoot(path, { lazy });
+  } catch (error) {
+    if (!(error instanceof OsError) || error.errno !== Errno.EPERM) throw error;
+    return await runFusermount(path, lazy);
+  }
 }
 
 async function runFusermount(path: string, lazy: boolean): Promise<UnmountOutcome> {

@@ -129,6 +129,15 @@ export const libcFunctions = {
   setenv: { parameters: ["buffer", "buffer", "i32"], result: "i32" },
   // int unsetenv(const char *name);
   unsetenv: { parameters: ["buffer"], result: "i32" },
+  // int mount(const char *source, const char *target, const char *filesystemtype,
+  //           unsigned long mountflags, const void *data);
+  mount: { parameters: ["buffer", "buffer", "buffer", "u64", "buffer"], result: "i32" },
+  mountAsync: {
+    name: "mount",
+    parameters: ["buffer", "buffer", "buffer", "u64", "buffer"],
+    result: "i32",
+    nonblocking: true,
+  },
   // int umount2(const char *target, int flags);
   umount2: { parameters: ["buffer", "i32"], result: "i32" },
   umount2Async: {

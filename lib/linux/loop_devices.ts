@@ -104,12 +104,15 @@ export const LOOP_INFO64 = {
   lo_device: 0,
   lo_inode: 8,
   lo_rdevice: 16,
+  lo_offset: 24,
+  lo_sizelimit: 32,
+  lo_flags: 52,
   lo_file_name: 56,
   bytes: 232,
 } as const;
 
 /** Length of `lo_file_name`, with the NUL at its end. */
-const FILE_NAME_BYTES = 64;
+export const LOOP_NAME_BYTES = 64;
 
 /**
  * Asks a loop device what it stands on; `null` if that is nothing, or it is not a loop device.
@@ -124,13 +127,13 @@ function loopStatus(fd: number): { dev: number; ino: number; rdev: number; name:
   const number = (offset: number) => Number(fields.getBigUint64(offset, true));
   const name = result.subarray(
     LOOP_INFO64.lo_file_name,
-    LOOP_INFO64.lo_file_name + FILE_NAME_BYTES,
+    LOOP_INFO64.lo_file_name + LOOP_NAME_BYTES,
   );
   const end = name.indexOf(0);
   return {
     dev: number(LOOP_INFO64.lo_device),
     ino: number(LOOP_INFO64.lo_inode),
     rdev: number(LOOP_INFO64.lo_rdevice),
-    name: new TextDecoder().decode(name.subarray(0, end < 0 ? FILE_NAME_BYTES : end)),
+    name: new TextDecoder().decode(name.subarray(0, end < 0 ? LOOP_NAME_BYTES : end)),
   };
 }

@@ -99,15 +99,24 @@ export function hasOpenOnMount(pid: number, mountId: number, root = ""): boolean
 }
 
 /**
- * Whether a process has a file in a directory open, or its working or root directory there. Only
- * links are read, never the directory itself.
+ * Whether a process has a file in a directory open, runs or maps one, or has its working or root
+ * directory there. Only links are read, never the directory itself.
  *
  * @param dir Absolute, without symbolic links.
  */
 export function isProcessInside(pid: number, dir: string, root = ""): boolean {
   const base = `${root}/proc/${pid}`;
   const fds = listNames(`${base}/fd`).map((fd) => `fd/${fd}`);
-  return ["cwd", "root", ...fds].some((name) => isInside(linkOrNull(`${base}/${name}`) ?? "", dir));
+  return ["cwd", "root", "exe", ...fds].some((name) =>
+    isInside(linkOrNull(`${base}/${name}`) ?? "", dir)
+  ) || isMappedInside(readTextOrNull(`${base}/maps`) ?? "", dir);
+}
+
+/** Whether a file in a directory is mapped; a path is the sixth field. Source: proc_pid_maps(5). */
+function isMappedInside(maps: string, dir: string): boolean {
+  if (!maps.includes(dir)) return false;
+  return Array.from(maps.matchAll(/^(?:\S+ +){5}(\/.*)$/gm), ([, path]) => path!)
+    .some((path) => isInside(path, dir));
 }
 
 /** A descriptor of some process. */

@@ -2,6 +2,7 @@ import { assertEquals } from "../assert.ts";
 import { testUnless } from "../support/machine.ts";
 import { compilerProblem, runC } from "./c_program.ts";
 import { AIOCB_LAYOUT } from "../../lib/linux/aio.ts";
+import { LOOP_CONFIG } from "../../lib/linux/loop_attach.ts";
 import { LOOP_INFO64 } from "../../lib/linux/loop_devices.ts";
 import { FLOCK } from "../../lib/linux/locks.ts";
 import { STATX } from "../../lib/linux/file_status.ts";
@@ -15,6 +16,7 @@ testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
     { type: "struct statx", layout: STATX },
     { type: "struct flock", layout: FLOCK },
     { type: "struct loop_info64", layout: LOOP_INFO64 },
+    { type: "struct loop_config", layout: LOOP_CONFIG },
     { type: "struct pollfd", layout: POLLFD },
     { type: "struct sigaction", layout: SIGACTION_LAYOUT },
     { type: "struct aiocb", layout: AIOCB_LAYOUT },
