@@ -23,12 +23,22 @@
  * compares the restore of a store that is not in the page cache with `cat` of its chunk files. It
  * needs root, and a DIR on the disk in question.
  *
+ *     deno task bench --disk DIR [SCENE...]
+ *
+ * compares restores to a file and to a loop device, updates, read-backs and restores of a cold
+ * store with a plain restore in C and with `dd` (5 GiB in DIR, 1 GiB in memory; cc and liblzo2;
+ * root for some). Scenes: file, device, update, verify, cold.
+ *
+ * All but the codec's figures are those of dist/backy-extract, of the executable that
+ * `BACKY_EXTRACT` names, or of the sources.
+ *
  * @module
  */
 
 import { benchCodec } from "./codec.ts";
+import { benchDisk } from "./disk.ts";
 import { benchFuse } from "./fuse.ts";
-import { benchCold, benchRestore } from "./restore.ts";
+import { benchCold, benchRestore, sharedMemoryDir } from "./restore.ts";
 import { benchScale } from "./scale.ts";
 import { benchToolbox } from "./toolbox.ts";
 
@@ -36,21 +46,14 @@ function print(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
-function hasSharedMemoryDir(): boolean {
-  try {
-    return Deno.statSync("/dev/shm").isDirectory;
-  } catch {
-    return false;
-  }
-}
-
-const [first, second] = Deno.args;
+const [first, second, ...rest] = Deno.args;
 const isChosen = first?.startsWith("--");
 if (!isChosen) benchCodec(print);
-const parent = (isChosen ? second : first) ?? (hasSharedMemoryDir() ? "/dev/shm" : undefined);
+const parent = (isChosen ? second : first) ?? sharedMemoryDir();
 const dir = Deno.makeTempDirSync({ prefix: "backy-bench-", ...(parent && { dir: parent }) });
 try {
   if (first === "--cold") await benchCold(dir, print);
+  else if (first === "--disk") await benchDisk(dir, rest, print);
   else if (first === "--fuse") await benchFuse(dir, print);
   else if (first === "--scale") await benchScale(dir, print);
   else if (first === "--toolbox") await benchToolbox(dir, print);

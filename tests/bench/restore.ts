@@ -16,6 +16,9 @@ import {
 import { median } from "./codec.ts";
 import { realChunks } from "./corpus.ts";
 
+/** Threads of the tool where it is compared with others. */
+export const WORKERS = 2;
+
 const DATA_CHUNKS = 384;
 const ROUNDS = 5;
 const HUGE_SEQS = 4_194_304;
@@ -97,8 +100,19 @@ export function* sampleImage(): Generator<ChunkContent> {
   }
 }
 
-/** The executable, or the command that runs the sources. */
+/** A folder in memory, where this machine has one. */
+export function sharedMemoryDir(): string | undefined {
+  try {
+    return Deno.statSync("/dev/shm").isDirectory ? "/dev/shm" : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The executable, or the command that runs the sources. `BACKY_EXTRACT` names another one. */
 export function findTool(): { name: string; command: string[] } {
+  const other = Deno.env.get("BACKY_EXTRACT");
+  if (other) return { name: other, command: [other] };
   const root = new URL("../../", import.meta.url).pathname;
   const binary = `${root}dist/backy-extract`;
   try {
@@ -145,7 +159,8 @@ export function peakOf(pid: number): number {
   return Number(peak?.[1] ?? 0) / 1024;
 }
 
-function removeIfThere(path: string): void {
+/** Removes a file if there is one. */
+export function removeIfThere(path: string): void {
   try {
     Deno.removeSync(path);
   } catch (error) {

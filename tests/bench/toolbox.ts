@@ -8,10 +8,9 @@ import * as codec from "lzo-wasm";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { addRevision, makeStore, writeMap } from "../support/store_builder.ts";
 import { median } from "./codec.ts";
-import { findTool, sampleImage, timed } from "./restore.ts";
+import { findTool, sampleImage, timed, WORKERS } from "./restore.ts";
 
 const ROUNDS = 7;
-const WORKERS = 2;
 const HUGE_SEQS = 4_194_304;
 
 /** Prints times and ratios, of alternating runs. Takes about 8 GiB in `dir`. */
