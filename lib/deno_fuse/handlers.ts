@@ -174,7 +174,13 @@ export interface Handlers {
     op: OnHandle & { mode: number; offset: number; length: number },
     request: Request,
   ): Answer<void>;
-  /** Finds data (`whence` 3, SEEK_DATA) or a hole (4, SEEK_HOLE). Returns its offset. */
+  /**
+   * Finds data (`whence` 3, SEEK_DATA) or a hole (4, SEEK_HOLE). Returns its offset. Programs look
+   * for holes only in files whose `blocks` are fewer than their size needs. What was written
+   * through a shared memory mapping may not have been sent to `write` yet.
+   *
+   * @throws {FuseError} ENXIO behind the end, or if there is no more data.
+   */
   lseek?(op: OnHandle & { offset: number; whence: number }, request: Request): Answer<number>;
 
   /** Opens a directory. Without a handler every directory can be opened. */

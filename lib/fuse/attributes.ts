@@ -10,6 +10,9 @@ import type { CatalogEntry } from "../store/catalog.ts";
 import type { RevisionInfo } from "../store/revision_info.ts";
 import { LAST_INO, type RevisionNode, ROOT_INO } from "./revision_nodes.ts";
 
+/** Unit of `st_blocks`, see stat(2). */
+const SECTOR_BYTES = 512;
+
 /** The owner of all files. */
 export interface Owner {
   readonly uid: number;
@@ -33,10 +36,17 @@ export function lastAttributes(owner: Owner, { entry }: RevisionNode): Attribute
   };
 }
 
-/** Returns the attributes of a revision's file. @throws {RevisionError} If it has no size. */
+/**
+ * Returns the attributes of a revision's file. The space that it takes is known when its map has
+ * been read; until then it is what the size needs, and must not be relied on for long.
+ *
+ * @throws {RevisionError} If it has no size.
+ */
 export function revisionAttributes(owner: Owner, { ino, image, entry }: RevisionNode): Attributes {
   const mode = FileType.S_IFREG | 0o644;
-  return { ...owner, ino, mode, size: image.size, mtimeMs: mtimeMsOf(entry) };
+  const { size, dataBytes } = image;
+  const blocks = Math.ceil((dataBytes ?? size) / SECTOR_BYTES);
+  return { ...owner, ino, mode, size, blocks, mtimeMs: mtimeMsOf(entry) };
 }
 
 /** The backup's start; 1970 if it is unknown, because a file must have some time. */

@@ -16,7 +16,6 @@
 import {
   type Answer,
   type AttributeChanges,
-  type Attributes,
   type DirectoryEntry,
   type Entry,
   Errno,
@@ -36,6 +35,7 @@ import type { OpenImage } from "../image_access/image.ts";
 import { MapChangedError } from "../image_access/image_map.ts";
 import type { ReadBytes } from "../image_access/read_bytes.ts";
 import { OpenFlag } from "../linux/files.ts";
+import { Whence } from "../linux/file_space.ts";
 import {
   extendedAttribute,
   extendedNames,
@@ -47,6 +47,12 @@ import {
 import { failWithErrno, withErrno } from "./errno.ts";
 import { LAST_NAME, type RevisionDirectory } from "./revision_directory.ts";
 import { LAST_INO, type RevisionNode, ROOT_INO } from "./revision_nodes.ts";
+
+/** What lseek(2) looks for. */
+const SEEKABLE: ReadonlyMap<number, "data" | "hole"> = new Map([
+  [Whence.SEEK_DATA, "data"],
+  [Whence.SEEK_HOLE, "hole"],
+]);
 
 /** Unit in which space is counted. */
 const BLOCK_BYTES = 4096;
@@ -82,10 +88,10 @@ export class Filesystem implements Handlers {
     if (parent !== ROOT_INO) throw new FuseError(Errno.ENOTDIR);
     const node = this.#directory.find(name);
     if (node) {
-      const attributes = this.#revisionAttributes(node);
+      const timed = this.#revisionAttributes(node);
       // A revision that may still be written must be looked up each time.
       const isFinal = node.entry.info.isComplete && node.image.map.isSettled;
-      return { attributes, ...isFinal ? {} : { entryTimeoutMs: 0, attributesTimeoutMs: 0 } };
+      return isFinal ? timed : { ...timed, entryTimeoutMs: 0, attributesTimeoutMs: 0 };
     }
     if (name !== LAST_NAME) return null;
     const last = this.#directory.findLast();
@@ -93,7 +99,7 @@ export class Filesystem implements Handlers {
   }
 
   getattr({ ino }: OnInode): TimedAttributes {
-    return { attributes: this.#attributesOf(ino) };
+    return this.#attributesOf(ino);
   }
 
   /**
@@ -101,14 +107,15 @@ export class Filesystem implements Handlers {
    * `cp -p` and the kernel do so on files that they may write to.
    */
   setattr({ ino, changes }: OnInode & { changes: AttributeChanges }): TimedAttributes {
-    const attributes = this.#attributesOf(ino);
+    const timed = this.#attributesOf(ino);
+    const { attributes } = timed;
     const permissions = attributes.mode & ~FileType.S_IFMT;
     const isSame = (changes.size ?? attributes.size) === attributes.size &&
       ((changes.mode ?? permissions) & ~FileType.S_IFMT) === permissions &&
       (changes.uid ?? attributes.uid) === attributes.uid &&
       (changes.gid ?? attributes.gid) === attributes.gid;
     if (!isSame) throw new FuseError(Errno.EPERM);
-    return { attributes };
+    return timed;
   }
 
   readlink({ ino }: OnInode): string {
@@ -170,6 +177,19 @@ export class Filesystem implements Handlers {
     const isWrite = true;
     const done = withErrno(() => image.write(offset, data.subarray(0, count)), { isWrite });
     return done ? done.then(() => count, (error) => failWithErrno(error, { isWrite })) : count;
+  }
+
+  /**
+   * Finds holes by the map and by what was written. Writes through a shared memory mapping count
+   * when they arrive, at munmap(2) or msync(2): the kernel does not write them back before it asks.
+   */
+  lseek({ handle, offset, whence }: OnHandle & { offset: number; whence: number }): number {
+    const { image } = this.#fileAt(handle);
+    const wanted = SEEKABLE.get(whence);
+    if (wanted === undefined) throw new FuseError(Errno.EINVAL);
+    const found = withErrno(() => image.seek(offset, wanted));
+    if (found === null) throw new FuseError(Errno.ENXIO);
+    return found;
   }
 
   opendir({ ino }: OnInode): OpenedDirectory {
@@ -244,16 +264,23 @@ export class Filesystem implements Handlers {
     return entries.map((entry, index) => ({ ...entry, nextOffset: index + 1 }));
   }
 
-  #attributesOf(ino: number): Attributes {
-    if (ino === ROOT_INO) return rootAttributes(this.#options.owner, this.#directory.modifiedMs);
+  #attributesOf(ino: number): TimedAttributes {
+    const { owner } = this.#options;
+    if (ino === ROOT_INO) return { attributes: rootAttributes(owner, this.#directory.modifiedMs) };
     if (ino !== LAST_INO) return this.#revisionAttributes(this.#nodeAt(ino));
     const { last } = this.#directory;
     if (last === null) throw new FuseError(Errno.ENOENT);
-    return lastAttributes(this.#options.owner, last);
+    return { attributes: lastAttributes(owner, last) };
   }
 
-  #revisionAttributes(node: RevisionNode): Attributes {
-    return withErrno(() => revisionAttributes(this.#options.owner, node));
+  /**
+   * A file's space is known only when its map has been read: a listing must not read a thousand
+   * maps. Until then the kernel has to ask each time, so that programs that open a file and then
+   * look at its space, as cp and tar do, see that it has holes.
+   */
+  #revisionAttributes(node: RevisionNode): TimedAttributes {
+    const attributes = withErrno(() => revisionAttributes(this.#options.owner, node));
+    return node.image.dataBytes === null ? { attributes, attributesTimeoutMs: 0 } : { attributes };
   }
 
   #addFile(file: OpenImage): OpenedFile {

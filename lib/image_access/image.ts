@@ -72,6 +72,19 @@ export class Image implements BaseImage, MapUser {
     return this.map.readImageBytes();
   }
 
+  /** The chunks that were written to. */
+  get changedSeqs(): Iterable<number> {
+    return this.#overlay.seqs;
+  }
+
+  /**
+   * How many bytes of the image are in chunks with data; `null` if that is not known, because
+   * nobody has opened it yet.
+   */
+  get dataBytes(): number | null {
+    return this.map.knownDataBytes;
+  }
+
   /**
    * Opens the image and reads its map unless it is in memory. Until it is closed, all reads go by
    * that map.
@@ -114,6 +127,30 @@ export class Image implements BaseImage, MapUser {
     const map = this.map.current ?? await this.map.read();
     const id = idOf(map, seq);
     return id === null ? null : await this.#page({ dir: this.#services.basedir, id }, seq);
+  }
+
+  noteChange(seq: number): void {
+    this.map.data?.add(seq);
+  }
+
+  /**
+   * Finds the first offset, from `offset` on, at which there is data or a hole. A hole reads as
+   * zeros, and so may data. There is a hole at the image's end. If the image is not open, all of it
+   * may count as data.
+   *
+   * @returns `null` if `offset` is not inside the image, or if only holes follow it.
+   * @throws {RevisionError} If the image's size cannot be read.
+   */
+  seek(offset: number, wanted: "data" | "hole"): number | null {
+    const { size } = this;
+    if (offset < 0 || offset >= size) return null;
+    const isData = wanted === "data";
+    const { data } = this.map;
+    if (!data) return isData ? offset : size;
+    const seq = data.find(Math.floor(offset / CHUNK_BYTES), isData ? "data" : "zeros");
+    const start = Math.max(offset, seq * CHUNK_BYTES);
+    if (start < size) return start;
+    return isData ? null : size;
   }
 
   /**

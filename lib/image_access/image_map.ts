@@ -19,6 +19,7 @@ import {
   type StoredRevisionMap,
 } from "../store/revision_map.ts";
 import { quote } from "../wording.ts";
+import { DataSeqs } from "./data_seqs.ts";
 import type { FailureLog } from "./failure_log.ts";
 import { type MapAccess, readWholeMap } from "./whole_map.ts";
 
@@ -43,6 +44,8 @@ export interface MapUser {
   readonly isOpen: boolean;
   /** Whether the image was written to: the map then says what was written over. */
   readonly hasChanges: boolean;
+  /** The chunks that were written to. */
+  readonly changedSeqs: Iterable<number>;
 }
 
 /** A revision map that need not be in memory. */
@@ -52,7 +55,9 @@ export class ImageMap {
   readonly #services: MapServices;
   #state: FileState | null = null;
   #imageBytes: number | null = null;
+  #dataBytes: number | null = null;
   #map: RevisionMap | null = null;
+  #data: DataSeqs | null = null;
   #reading: Promise<RevisionMap> | null = null;
 
   constructor(path: string, user: MapUser, services: MapServices) {
@@ -64,6 +69,16 @@ export class ImageMap {
   /** The map, if it is in memory. */
   get current(): RevisionMap | null {
     return this.#map;
+  }
+
+  /** Where the image's data is, if the map is in memory. */
+  get data(): DataSeqs | null {
+    return this.#data;
+  }
+
+  /** How many bytes of the image are data; `null` if the map was never read. */
+  get knownDataBytes(): number | null {
+    return this.#data?.bytes ?? this.#dataBytes;
   }
 
   /** Size of the image in bytes, if it is known for good. */
@@ -137,6 +152,7 @@ export class ImageMap {
   drop(): void {
     this.#services.idleMaps.remove(this);
     this.#map = null;
+    this.#data = null;
   }
 
   async #read(): Promise<RevisionMap> {
@@ -149,6 +165,8 @@ export class ImageMap {
       this.#state = map.state;
       this.#imageBytes = map.imageBytes;
       this.#map = map;
+      this.#data = new DataSeqs(map, this.#user.changedSeqs);
+      this.#dataBytes = this.#data.bytes;
       // Its readers may have closed the image meanwhile.
       if (!this.#user.isOpen) this.letGo();
       return map;

@@ -19,6 +19,8 @@ export interface BaseImage {
   bytesOf(seq: number): number;
   /** Returns the page of a seq's chunk, held for the caller; `null` if it is all zeros. */
   loadBase(seq: number): Page | null | Promise<Page | null>;
+  /** Hears of each chunk that is written to, before the write is done; maybe more than once. */
+  noteChange(seq: number): void;
 }
 
 /** A changed chunk that was stored. */
@@ -58,6 +60,11 @@ export class Overlay {
   /** Whether anything was written. */
   get hasChanges(): boolean {
     return this.#chunks.size > 0;
+  }
+
+  /** The chunks that were changed, in no order. */
+  get seqs(): Iterable<number> {
+    return this.#chunks.keys();
   }
 
   /** Forgets what was written. Nothing may be written meanwhile or later. */
@@ -120,7 +127,10 @@ export class Overlay {
       throw error;
     }
     // From here on nothing can fail and nothing else runs.
-    for (const chunk of fresh) this.#chunks.set(chunk.seq, chunk);
+    for (const chunk of fresh) {
+      this.#chunks.set(chunk.seq, chunk);
+      this.#base.noteChange(chunk.seq);
+    }
     this.#copyInto(this.#dirtyChunks(offset, data.length)!, offset, data);
   }
 

@@ -21,7 +21,7 @@ export const FallocateMode = {
 } as const;
 
 /** Values of `whence`. Source: unistd.h of glibc. */
-const Whence = { SEEK_SET: 0, SEEK_END: 2, SEEK_DATA: 3, SEEK_HOLE: 4 } as const;
+export const Whence = { SEEK_SET: 0, SEEK_END: 2, SEEK_DATA: 3, SEEK_HOLE: 4 } as const;
 
 /** Sets a file's size in bytes. @throws {OsError} On any failure but EINTR. */
 export function truncateFd(fd: number, size: number, path = ""): void {

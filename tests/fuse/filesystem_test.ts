@@ -69,9 +69,10 @@ Deno.test("Filesystem shows revisions as files with their size and time", () => 
     uid: 7,
     gid: 8,
     size: SIZE,
+    blocks: Math.ceil(SIZE / 512),
     mtimeMs: Date.UTC(2026, 0, 2),
   });
-  assertEquals(filesystem.getattr({ ino: 4 }), { attributes: entry.attributes });
+  assertEquals(filesystem.getattr({ ino: 4 }).attributes, entry.attributes);
   assertEquals(filesystem.lookup({ parent: ROOT_INO, name: "none" }), null);
   assertEquals(mount.mapsRead, []);
 });
@@ -240,7 +241,7 @@ Deno.test("Filesystem fails as long as an image's size cannot be read", async ()
 Deno.test("Filesystem.setattr() accepts what changes nothing", async () => {
   const { filesystem, open } = setUp();
   const { ino } = await open();
-  const { attributes } = filesystem.getattr({ ino });
+  const before = filesystem.getattr({ ino });
   const accepted = [
     {},
     { size: SIZE },
@@ -249,7 +250,7 @@ Deno.test("Filesystem.setattr() accepts what changes nothing", async () => {
     { mode: FileType.S_IFREG | 0o644 },
   ];
   for (const changes of accepted) {
-    assertEquals(filesystem.setattr({ ino, changes }), { attributes });
+    assertEquals(filesystem.setattr({ ino, changes }), before);
   }
   const refused = [{ size: 0 }, { size: SIZE + 1 }, { mode: 0o600 }, { uid: 0 }, { gid: 0 }];
   for (const changes of refused) {
@@ -316,4 +317,36 @@ Deno.test("Filesystem.statfs() reads no map", () => {
     maxNameBytes: 255,
   });
   assertEquals(mount.mapsRead, []);
+});
+
+Deno.test("Filesystem.lseek() finds data and holes, and fails as lseek(2) says", async () => {
+  const { filesystem, open } = setUp();
+  const file = await open();
+  const seek = (offset: number, whence: number) => filesystem.lseek({ ...file, offset, whence });
+  const [data, hole] = [3, 4];
+  assertEquals([seek(5, data), seek(5, hole), seek(2 * C, hole)], [5, 2 * C, 2 * C]);
+  await assertFails(() => seek(2 * C, data), "ENXIO");
+  await assertFails(() => seek(SIZE, hole), "ENXIO");
+  await assertFails(() => seek(0, 2), "EINVAL");
+  await assertFails(() => filesystem.lseek({ ...file, handle: 99, offset: 0, whence: 3 }), "EBADF");
+  await filesystem.write({ ...file, offset: 2 * C + 9, data: new Uint8Array(1) });
+  assertEquals([seek(2 * C, data), seek(5, hole)], [2 * C, SIZE]);
+});
+
+Deno.test("Filesystem shows the space of a file whose map was read, and else lets nobody rely on it", async () => {
+  const { filesystem, mount, open } = setUp();
+  const { ino } = filesystem.lookup({ parent: ROOT_INO, name: "a" })!.attributes;
+  const look = () => {
+    const entry = filesystem.lookup({ parent: ROOT_INO, name: "a" })!;
+    const timed = filesystem.getattr({ ino });
+    assertEquals(entry, { ...timed });
+    return [timed.attributes.blocks, timed.attributesTimeoutMs];
+  };
+  assertEquals([look(), mount.mapsRead], [[Math.ceil(SIZE / 512), 0], []]);
+  const file = await open();
+  assertEquals(look(), [2 * C / 512, undefined]);
+  await filesystem.write({ ...file, offset: 2 * C, data: new Uint8Array(1) });
+  assertEquals(look(), [Math.ceil(SIZE / 512), undefined]);
+  filesystem.release(file);
+  assertEquals(look(), [Math.ceil(SIZE / 512), undefined]);
 });

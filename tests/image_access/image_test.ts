@@ -1,4 +1,5 @@
 import { ChunkCorruptError, ChunkMissingError, RevisionError } from "../../lib/errors.ts";
+import type { Image } from "../../lib/image_access/image.ts";
 import { MapChangedError } from "../../lib/image_access/image_map.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import {
@@ -237,4 +238,67 @@ Deno.test("Image.retire() drops changes when the last reader has closed the imag
   assertEquals([images.dirty.count, image.hasChanges], [1, true]);
   file.close();
   assertEquals([images.dirty.count, image.hasChanges], [0, false]);
+});
+
+/** Asks for data and for a hole at an offset. */
+const seekBoth = (image: Image, offset: number) => [
+  image.seek(offset, "data"),
+  image.seek(offset, "hole"),
+];
+
+Deno.test("Image.seek() finds data and holes by the map, and a hole at the end", async () => {
+  const size = 5 * C + 1234;
+  const image = new FakeImages().image("r", [null, 0, 1, "zero", null, 2], size);
+  await image.open();
+  assertEquals(seekBoth(image, 0), [C, 0]);
+  assertEquals(seekBoth(image, C - 1), [C, C - 1]);
+  assertEquals(seekBoth(image, C), [C, 3 * C]);
+  assertEquals(seekBoth(image, 2 * C + 5), [2 * C + 5, 3 * C]);
+  assertEquals(seekBoth(image, 3 * C), [5 * C, 3 * C]);
+  assertEquals(seekBoth(image, 4 * C + 7), [5 * C, 4 * C + 7]);
+  assertEquals(seekBoth(image, size - 1), [size - 1, size]);
+  for (const offset of [size, size + 1, 6 * C, 2 ** 50, -1]) {
+    assertEquals(seekBoth(image, offset), [null, null]);
+  }
+  const holes = new FakeImages().image("r", [0, null], C + 10);
+  await holes.open();
+  assertEquals([seekBoth(holes, C), seekBoth(holes, C + 9)], [[null, C], [null, C + 9]]);
+});
+
+Deno.test("Image.seek() finds no hole where something was written", async () => {
+  const images = new FakeImages({ dirtyPages: 2 });
+  const image = images.image("r", [null, null, null, null, 0]);
+  // Before there is a map, and after.
+  await image.write(3 * C, new Uint8Array(C).fill(1));
+  const file = await image.open();
+  assertEquals([seekBoth(image, 0), image.dataBytes], [[3 * C, 0], 2 * C]);
+  await image.write(C + 100, new Uint8Array(1));
+  assertEquals([seekBoth(image, 0), image.seek(C, "hole"), image.dataBytes], [
+    [C, 0],
+    2 * C,
+    3 * C,
+  ]);
+  // The first ones are stored now.
+  await image.write(2 * C, new Uint8Array(C + 1));
+  assertEquals([image.seek(C, "hole"), image.dataBytes], [5 * C, 4 * C]);
+  file.close();
+  assertEquals(seekBoth(image, 0), [C, 0]);
+});
+
+Deno.test("Image.seek() takes all for data while it has no map", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [null, 0], C + 10);
+  assertEquals([seekBoth(image, 5), seekBoth(image, C + 10)], [[5, C + 10], [null, null]]);
+  assertEquals([image.dataBytes, images.mapsRead], [null, []]);
+  (await image.open()).close();
+  // The map was dropped, but how much there is remains known.
+  assertEquals([seekBoth(image, 5), image.dataBytes], [[5, C + 10], 10]);
+});
+
+Deno.test("Image.seek() takes a missing chunk for data", async () => {
+  const images = new FakeImages();
+  const image = images.image("r", [null, 0]);
+  images.chunks.contents.clear();
+  await image.open();
+  assertEquals(seekBoth(image, 0), [C, 0]);
 });
