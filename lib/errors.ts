@@ -18,19 +18,24 @@ export { BackyError, OsError };
 
 /** The command line asks for something that does not exist or contradicts itself. */
 export class UsageError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "usage";
 }
 
 /** The purge lock could not be taken. */
 export class LockError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "lock";
 }
 
 /** A directory is not a backup directory, or one in a format that is not understood. */
 export class StoreFormatError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "store-format";
+  /** The directory, or the file in it that tells the format. */
   readonly path: string;
 
+  /** Takes a message for users, and what the message is about. */
   constructor(message: string, fields: { path: string }, options?: ErrorOptions) {
     super(message, options);
     this.path = fields.path;
@@ -42,9 +47,11 @@ export class StoreFormatError extends BackyError {
  * shown.
  */
 export interface RevisionCandidate {
+  /** Its uuid. */
   readonly name: string;
   /** The backup's start in ISO 8601, in UTC; `null` if it is unknown. */
   readonly time: string | null;
+  /** Its tags, as in the metadata. */
   readonly tags: readonly string[];
 }
 
@@ -53,11 +60,14 @@ export interface RevisionCandidate {
  * understood.
  */
 export class RevisionError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "revision";
+  /** The revision as it was asked for, its map or its metadata file. */
   readonly path: string;
   /** Candidates if the spec was ambiguous, else empty. */
   readonly candidates: readonly RevisionCandidate[];
 
+  /** Takes a message for users, and what the message is about. */
   constructor(
     message: string,
     fields: { path: string; candidates?: readonly RevisionCandidate[] },
@@ -71,6 +81,7 @@ export class RevisionError extends BackyError {
 
 /** A chunk file that a revision needs is absent or cannot be read. */
 export class ChunkMissingError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "chunk-missing";
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
@@ -81,8 +92,10 @@ export class ChunkMissingError extends BackyError {
   readonly seqs: readonly number[];
   /** Number of all its places; there may be millions. */
   readonly seqCount: number;
+  /** The file of the chunk. */
   readonly path: string;
 
+  /** Takes a message for users, and what the message is about. */
   constructor(
     message: string,
     fields: { chunkId: string; seqs: readonly number[]; seqCount?: number; path: string },
@@ -98,6 +111,7 @@ export class ChunkMissingError extends BackyError {
 
 /** A chunk file was read and is not what its name says. */
 export class ChunkCorruptError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "chunk-corrupt";
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
@@ -108,9 +122,12 @@ export class ChunkCorruptError extends BackyError {
   readonly seqs: readonly number[];
   /** Number of all its places; there may be millions. */
   readonly seqCount: number;
+  /** The file of the chunk. */
   readonly path: string;
+  /** What is wrong with it. */
   readonly reason: ChunkFault;
 
+  /** Takes a message for users, and what the message is about. */
   constructor(
     message: string,
     fields: {
@@ -138,13 +155,16 @@ export function isChunkFault(error: unknown): error is ChunkMissingError | Chunk
 
 /** The target was refused, failed while it was written, or is no longer under its name. */
 export class TargetError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "target";
+  /** The target as it was named. */
   readonly path: string;
   /** Byte of the image at which writing failed; `null` where no byte is concerned. */
   readonly offset: number | null;
   /** Whether `path` leads to something else, or to nothing, since the target was opened. */
   readonly isDisplaced: boolean;
 
+  /** Takes a message for users, and what the message is about. */
   constructor(
     message: string,
     fields: { path: string; offset: number | null; isDisplaced?: boolean },
@@ -159,6 +179,7 @@ export class TargetError extends BackyError {
 
 /** The image could not be mounted. */
 export class MountError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "mount";
 }
 
@@ -172,9 +193,12 @@ export type EndSignal = typeof END_SIGNALS[number];
 
 /** A signal asked the program to end. */
 export class InterruptedError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "interrupted";
+  /** The signal that came. */
   readonly signal: EndSignal;
 
+  /** Takes a message for users, and what the message is about. */
   constructor(message: string, fields: { signal: EndSignal }, options?: ErrorOptions) {
     super(message, options);
     this.signal = fields.signal;
@@ -183,11 +207,13 @@ export class InterruptedError extends BackyError {
 
 /** The system gives less than the least that a run needs: descriptors, threads, memory. */
 export class ResourceError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "resources";
 }
 
 /** A worker ended or misbehaved; always a bug or a lack of memory, never the data's fault. */
 export class WorkerError extends BackyError {
+  /** Names the class where an error is data: in JSON output and between threads. */
   override readonly code = "worker";
 }
 
@@ -196,10 +222,15 @@ export class WorkerError extends BackyError {
  * (structured clone knows the built-in classes only), so its class and fields travel like this.
  */
 export interface WireError {
+  /** As in the class; "" for an error that is not one of these classes. */
   readonly code: string;
+  /** As in `Error`. */
   readonly message: string;
+  /** As in `Error`: where it was thrown. */
   readonly stack: string | undefined;
+  /** The properties of its class. */
   readonly fields: Readonly<Record<string, unknown>>;
+  /** As in `Error`. */
   readonly cause: WireError | undefined;
 }
 

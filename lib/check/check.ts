@@ -22,6 +22,7 @@ export type { CheckEvent, CheckOptions } from "./options.ts";
 
 /** What a check found, in all backup directories together. */
 export interface CheckReport extends DirectoryReport {
+  /** Wall time in whole milliseconds. */
   readonly elapsedMs: number;
   /** The reason of the signal that ended the check early; `null` if it came to its end. */
   readonly interruption: unknown;

@@ -30,14 +30,17 @@ export interface DamagedPlace {
 
 /** A bad chunk with its places, in the order of revisions and images. */
 export interface DamagedChunk {
+  /** The backup directory. */
   readonly basedir: string;
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
   /** Path of the chunk's file. */
   readonly path: string;
+  /** What is wrong with it. */
   readonly reason: ChunkReason;
   /** One line. */
   readonly detail: string;
+  /** Where its bytes are missing. */
   readonly places: readonly DamagedPlace[];
 }
 
@@ -54,6 +57,7 @@ export interface RevisionDamage {
 /** A chunk that workers reported. */
 interface Suspect {
   readonly chunkId: string;
+  /** What is wrong with it. */
   readonly reason: ChunkReason;
   readonly detail: string;
   readonly places: DamagedPlace[];

@@ -38,9 +38,13 @@ export type CheckedState = "intact" | "damaged" | "bad-map" | "unknown";
 
 /** A revision that was checked. */
 export interface CheckedRevision {
+  /** The backup directory. */
   readonly basedir: string;
+  /** The revision's uuid. */
   readonly name: string;
+  /** Path of the revision map. */
   readonly mapPath: string;
+  /** Whether it can be restored. */
   readonly state: CheckedState;
   /** `null` if the map was not read. */
   readonly imageBytes: number | null;

@@ -62,5 +62,6 @@ export interface CheckOptions {
    * `CheckReport.interruption`.
    */
   readonly signal?: AbortSignal;
+  /** Hears of what goes on and of what is found. */
   readonly onEvent?: (event: CheckEvent) => void;
 }

@@ -21,6 +21,7 @@ export interface BadRange {
   readonly length: number;
   /** 32 lower-case hex digits. */
   readonly chunkId: string;
+  /** What is wrong with the chunk. */
   readonly reason: ChunkReason;
   /** One line. */
   readonly detail: string;

@@ -103,5 +103,6 @@ export interface RestoreOptions {
   readonly lockTimeoutMs?: number | undefined;
   /** Aborting it stops the restore, which then throws its reason. */
   readonly signal?: AbortSignal;
+  /** Hears of what goes on. */
   readonly onEvent?: (event: RestoreEvent) => void;
 }

@@ -38,18 +38,22 @@ export interface PlanOptions {
 export interface PlanSummary {
   /** Size of the whole image. */
   readonly imageBytes: number;
+  /** The part of the image that is restored. */
   readonly extent: ImageExtent;
-  /** Number of seqs that hold data, and their bytes in the extent. */
+  /** Number of seqs that hold data. */
   readonly dataSeqs: number;
+  /** Their bytes in the extent. */
   readonly dataBytes: number;
   /**
    * Seqs of zeros: mapped to the all-zero chunk, or not mapped at all. Other chunks may hold zeros
    * too.
    */
   readonly zeroSeqs: number;
+  /** Their bytes in the extent. */
   readonly zeroBytes: number;
   /** Seqs that the target already holds. */
   readonly keptSeqs: number;
+  /** Their bytes in the extent. */
   readonly keptBytes: number;
   /** Number of distinct chunks other than the all-zero one. */
   readonly distinctChunks: number;

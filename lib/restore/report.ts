@@ -31,8 +31,9 @@ export interface RestoreReport extends PlanSummary, Loss {
   readonly sameBytes: number;
   /** Bytes that had to be written again after a read-back; `null` if there was none. */
   readonly rewrittenBytes: number | null;
+  /** What came from other backup directories, in the order of their use. */
   readonly lentChunks: readonly LentChunks[];
-  /** Wall time from the request to the flushed target. */
+  /** Wall time from the request to the flushed target, in whole milliseconds. */
   readonly elapsedMs: number;
   /** Whether each chunk's content was compared with its id. */
   readonly isVerified: boolean;
@@ -46,7 +47,9 @@ export interface DryRunReport extends PlanSummary, Loss {
   readonly readBytes: number;
   /** Whether less may be read and written: an update has not compared the target yet. */
   readonly mayWriteLess: boolean;
+  /** What came from other backup directories, in the order of their use. */
   readonly lentChunks: readonly LentChunks[];
+  /** Wall time in whole milliseconds. */
   readonly elapsedMs: number;
 }
 

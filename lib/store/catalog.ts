@@ -22,6 +22,7 @@ import { readRevisionInfo, type RevisionInfo } from "./revision_info.ts";
 export interface CatalogEntry {
   /** The revision's name, which is its uuid and its map's file name. */
   readonly name: string;
+  /** Its metadata. */
   readonly info: RevisionInfo;
   /**
    * The backup's start; `null` if the metadata has none that can be read. The order says nothing
@@ -38,6 +39,7 @@ export interface CatalogEntry {
   readonly metadataVersion: string | null;
   /** Path of the revision map, which need not exist. */
   readonly mapPath: string;
+  /** Whether there is such a file. */
   readonly hasMap: boolean;
   /** Whether map and chunks are kept here, not on another server. */
   readonly isLocal: boolean;
@@ -57,6 +59,7 @@ export interface SkippedRevision {
 export interface Catalog {
   /** Those without a time, then the others from old to new; by name if the time is the same. */
   readonly revisions: readonly CatalogEntry[];
+  /** Metadata files that could not be used. */
   readonly skipped: readonly SkippedRevision[];
 }
 

@@ -25,6 +25,7 @@ export interface RevisionInfo {
   readonly uuid: string;
   /** When the backup started, to the millisecond; `null` if absent or not understood. */
   readonly timestamp: Date | null;
+  /** Its tags, in the order of the file. */
   readonly tags: readonly string[];
   /** The tags it was made with, if they are recorded. */
   readonly origTags: readonly string[];
@@ -36,6 +37,7 @@ export interface RevisionInfo {
   readonly backendType: string | null;
   /** Name of the revision it was made from; `null` for a full backup. */
   readonly parent: string | null;
+  /** What the producer measured. */
   readonly stats: {
     readonly bytesWritten?: number;
     readonly durationSeconds?: number;

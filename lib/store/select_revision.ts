@@ -48,6 +48,7 @@ export interface SelectedRevision extends FoundRevision {
 
 /** The revisions that were meant. */
 export interface SelectedRevisions {
+  /** The backup directory. */
   readonly basedir: string;
   /** At least one, in the order of the spec. */
   readonly revisions: readonly FoundRevision[];
