@@ -59,7 +59,7 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
     readBytes: sum(({ readBytes }) => readBytes),
     decodedBytes: sum(({ decodedBytes }) => decodedBytes),
     damaged: parts.flatMap(({ damaged }) => damaged),
-    elapsedMs: performance.now() - startMs,
+    elapsedMs: Math.round(performance.now() - startMs),
     interruption,
   };
 }

@@ -56,6 +56,7 @@ export interface CheckedRevision {
 
 /** What a check found in one backup directory. All sizes in bytes. */
 export interface DirectoryReport {
+  /** All that were to be checked. */
   readonly revisions: readonly CheckedRevision[];
   /**
    * Number of distinct chunks other than the all-zero one. A chunk in two backup directories counts
@@ -66,8 +67,9 @@ export interface DirectoryReport {
   readonly checkedChunks: number;
   /** How many of these are bad. */
   readonly damagedChunks: number;
-  /** Bytes of chunk files that were read, and number of bytes they were decoded to. */
+  /** Bytes of chunk files that were read. */
   readonly readBytes: number;
+  /** Number of bytes that they were decoded to. */
   readonly decodedBytes: number;
   /** The bad chunks that were found first, with their first places. */
   readonly damaged: readonly DamagedChunk[];

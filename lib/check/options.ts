@@ -51,8 +51,11 @@ export interface CheckOptions {
   readonly spec?: string | undefined;
   /** Share of the distinct chunks that is checked, more than 0 and at most 1 (the default). */
   readonly share?: number;
-  /** Decoding workers, >= 1; a limit of the system may make them fewer. */
-  readonly threads: number;
+  /**
+   * Decoding workers, >= 1; a limit of the system may make them fewer. Default: one per CPU, but 2
+   * to 24.
+   */
+  readonly threads?: number | undefined;
   /** Most bytes of chunk files that are read in a second. */
   readonly readBytesPerSecond?: number | undefined;
   /** How long to wait for the purge lock; default: for ever, 0: not at all. */

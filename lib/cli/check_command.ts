@@ -24,6 +24,7 @@
  * @module
  */
 
+import { defaultThreads } from "../work/worker_room.ts";
 import type { CheckedState, CheckEvent, CheckReport } from "../check/check.ts";
 import { reasonOf } from "../linux/errno.ts";
 import { printable, quote } from "../wording.ts";
@@ -35,14 +36,7 @@ import { candidateLines } from "./failure.ts";
 import { formatBytes, formatCount, formatDuration, formatQuantity, formatRate } from "./format.ts";
 import { atLeastOne, flag, valued } from "./option.ts";
 import { BadChunkWarnings, reportCommonEvent, type Reporter } from "./reporter.ts";
-import {
-  defaultThreads,
-  LOCK_TIMEOUT,
-  QUIET,
-  READ_RATE,
-  REVISION_SPEC,
-  THREADS,
-} from "./shared_options.ts";
+import { LOCK_TIMEOUT, QUIET, READ_RATE, REVISION_SPEC, THREADS } from "./shared_options.ts";
 import { type Sink, stdoutColumns, writeAll } from "./terminal.ts";
 
 const ARGUMENTS = {
@@ -99,7 +93,7 @@ async function runCheck(command: CheckCommand, tool: string, write: Sink): Promi
   using run = beginRun(tool, command, write);
   const { reporter, signal } = run;
   const { kind, quiet: _quiet, json, ...asked } = command;
-  const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
+  const threads = command.threads ?? defaultThreads();
   reporter.start({ command: kind, arguments: { ...asked, threads } });
   const badChunks = new BadChunkWarnings(reporter);
   const badMaps = new BadChunkWarnings(reporter, "map");

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { defaultThreads } from "../work/worker_room.ts";
 import { InterruptedError } from "../errors.ts";
 import { mountBackup, type MountEvent } from "../fuse/mount.ts";
 import { freeMemoryBytes } from "../linux/free_memory.ts";
@@ -18,7 +19,7 @@ import { FORCE_MS, listOf, MountEnding, ParentWatch } from "./mount_ending.ts";
 import { optional, parseText, parseWhole, repeated, required, valued } from "./option.ts";
 import { ProgressReporter } from "./progress.ts";
 import { reportCommonEvent } from "./reporter.ts";
-import { defaultThreads, LOCK_TIMEOUT, THREADS, VERIFY } from "./shared_options.ts";
+import { LOCK_TIMEOUT, THREADS, VERIFY } from "./shared_options.ts";
 import { type Sink, stderrDisplay } from "./terminal.ts";
 import { runTool } from "./tool.ts";
 
@@ -162,7 +163,7 @@ async function runMount(command: MountCommand, tool: string, write: Sink): Promi
   try {
     const mounted = await mountBackup({
       ...command,
-      threads: command.threads ?? defaultThreads(navigator.hardwareConcurrency),
+      threads: command.threads ?? defaultThreads(),
       cacheBytes: command.cacheBytes ?? defaultCacheBytes(freeMemoryBytes()),
       lockTimeoutMs: command.lockTimeoutMs ?? defaultLockTimeoutMs(Deno.stderr.isTerminal()),
       signal: interruption.signal,

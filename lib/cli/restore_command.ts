@@ -5,6 +5,7 @@
  * @module
  */
 
+import { defaultThreads } from "../work/worker_room.ts";
 import type { SectorBytes } from "../image/partition_table.ts";
 import { reasonOf } from "../linux/errno.ts";
 import { dryRun } from "../restore/dry_run.ts";
@@ -32,7 +33,6 @@ import { openReportFile, requireReportFile } from "./report_file.ts";
 import { describeLoss, renderDryRun, renderReport } from "./report_text.ts";
 import { RestoreEventReporter } from "./restore_events.ts";
 import {
-  defaultThreads,
   LOCK_TIMEOUT,
   QUIET,
   READ_RATE,
@@ -267,7 +267,7 @@ async function runRestore(command: RestoreCommand, tool: string, write: Sink): P
     return exitCodeFor(clash.error);
   }
   const { kind, quiet: _quiet, json: _json, reportFile, ...asked } = command;
-  const threads = command.threads ?? defaultThreads(navigator.hardwareConcurrency);
+  const threads = command.threads ?? defaultThreads();
   reporter.start({ command: kind, arguments: { ...asked, threads, reportFile } });
   const events = new RestoreEventReporter(reporter);
   const options = {

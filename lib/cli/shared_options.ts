@@ -23,16 +23,6 @@ export const THREADS = valued({
   parse: (text) => parseWhole(text, { min: 0, max: THREADS_MAX }) || undefined,
 });
 
-/**
- * Chooses the number of decoding workers: one per CPU, but at least 2, so that reading and decoding
- * overlap, and at most 24, beyond which memory bandwidth and the target are the limit.
- *
- * @param cpuCount Number of CPUs, as far as known.
- */
-export function defaultThreads(cpuCount: number): number {
-  return Math.min(Math.max(Math.trunc(cpuCount) || 2, 2), 24);
-}
-
 /** Whether chunks are verified. */
 export const VERIFY = flag({
   long: "no-verify",

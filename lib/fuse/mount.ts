@@ -55,8 +55,11 @@ export interface MountOptions {
   readonly mountOptions: readonly string[];
   /** Bound of the read cache, and of the changes in memory, in bytes each; at least 16 MiB. */
   readonly cacheBytes: number;
-  /** Decoding workers, >= 1; a limit of the system may make them fewer. */
-  readonly threads: number;
+  /**
+   * Decoding workers, >= 1; a limit of the system may make them fewer. Default: one per CPU, but 2
+   * to 24.
+   */
+  readonly threads?: number | undefined;
   /** Where changed chunks are stored when memory runs out. Default: the backup directory. */
   readonly spill?: string | undefined;
   /** Whether each chunk's content is compared with its id. */
@@ -65,6 +68,7 @@ export interface MountOptions {
   readonly lockTimeoutMs?: number | undefined;
   /** Aborting it ends the wait for the lock; its reason is thrown. */
   readonly signal?: AbortSignal;
+  /** Hears of what goes on while it is mounted, and of what fails. */
   readonly onEvent: (event: MountEvent) => void;
 }
 
@@ -72,6 +76,7 @@ export interface MountOptions {
 export interface BackupMount {
   /** Absolute path. */
   readonly mountpoint: string;
+  /** How many revisions it had when it was made. */
   readonly revisionCount: number;
   /** Settles when the mount is gone and all is cleaned up; rejected if serving it failed. */
   readonly closed: Promise<void>;

@@ -46,11 +46,11 @@ export interface PartitionTable {
   readonly warnings: readonly string[];
 }
 
-/** Sector sizes that disks have. */
-export const SECTOR_SIZES = [512, 4096] as const;
-
 /** A sector size in bytes. */
-export type SectorBytes = typeof SECTOR_SIZES[number];
+export type SectorBytes = 512 | 4096;
+
+/** Sector sizes that disks have. */
+export const SECTOR_SIZES = [512, 4096] as const satisfies readonly SectorBytes[];
 
 /** Valid numbers of partitions; a GPT with more entries is refused. */
 export const PARTITION_NUMBERS = { min: 1, max: 32_768 } as const;

@@ -16,6 +16,7 @@ import { fdPath } from "./paths.ts";
 
 /** A file at some moment. */
 export interface FileState {
+  /** Whether it is a regular file. */
   readonly isFile: boolean;
   /** Bytes. */
   readonly size: number;

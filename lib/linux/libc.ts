@@ -102,6 +102,8 @@ export const libcFunctions = {
     result: "i32",
     nonblocking: true,
   },
+  // int pipe2(int *pipefd, int flags);
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" },
   // ssize_t vmsplice(int fd, const struct iovec *iov, size_t nr_segs, unsigned int flags);
   vmsplice: { parameters: ["i32", "buffer", "usize", "u32"], result: "isize" },
 

@@ -9,7 +9,8 @@
  * @module
  */
 
-import { Errno, osError } from "./errno.ts";
+import { Errno, osError, retryOnEintr } from "./errno.ts";
+import { OpenFlag } from "./files.ts";
 import { lastErrno, libc } from "./libc.ts";
 import { readTextOrNull } from "./paths.ts";
 
@@ -45,6 +46,35 @@ export function trySetPipeBytes(fd: number, bytes: number): number {
 export function tryPipeBytes(fd: number): number {
   const result = libc.fcntl(fd, F_GETPIPE_SZ, 0n);
   return result >= 0 ? result : -lastErrno();
+}
+
+/**
+ * Makes a pipe whose ends do not block, and are not passed on to other programs.
+ *
+ * @returns Its ends, owned by the caller.
+ * @throws {OsError} If there are no descriptors left.
+ */
+export function openPipe(): { readFd: number; writeFd: number } {
+  const ends = new Int32Array(2);
+  const flags = OpenFlag.O_CLOEXEC | OpenFlag.O_NONBLOCK;
+  const call = { syscall: "pipe2", path: "" };
+  retryOnEintr(() => libc.pipe2(new Uint8Array(ends.buffer), flags), call);
+  return { readFd: ends[0]!, writeFd: ends[1]! };
+}
+
+/**
+ * Reads what there is from a pipe that does not block.
+ *
+ * @param view Where to; owned by the caller.
+ * @returns Number of bytes; 0 if all writers are gone, -1 if there is nothing to read now.
+ * @throws {OsError} On any other failure.
+ */
+export function tryRead(fd: number, view: Uint8Array<ArrayBuffer>): number {
+  const count = Number(libc.read(fd, view, BigInt(view.length)));
+  if (count >= 0) return count;
+  const errno = lastErrno();
+  if (errno === Errno.EAGAIN || errno === Errno.EINTR) return -1;
+  throw osError(errno, { syscall: "read", path: "" });
 }
 
 /** Bytes of zeros that one call can give. */

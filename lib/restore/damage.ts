@@ -43,7 +43,9 @@ type BadChunkNote = Extract<Note, { type: "bad-chunk" }>;
 
 /** A chunk is bad, and the work goes on. */
 export interface BadChunkEvent {
+  /** Tells events apart. */
   readonly type: "bad-chunk";
+  /** 32 lower-case hex digits. */
   readonly chunkId: string;
   /** One line. */
   readonly detail: string;

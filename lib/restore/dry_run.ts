@@ -51,7 +51,7 @@ export async function dryRun(options: RestoreOptions): Promise<DryRunReport> {
   });
   await pool.run(signal);
   return makeDryRunReport(plan, pool.progress(), {
-    elapsedMs: performance.now() - startMs,
+    elapsedMs: Math.round(performance.now() - startMs),
     sources,
     ...damage.loss(),
     mayWriteLess: Boolean(options.update),

@@ -6,7 +6,7 @@
 
 import type { SectorBytes } from "../image/partition_table.ts";
 import type { StreamFormat } from "../target/stream_format.ts";
-import type { DirectMode, SparseMode, TargetHandle } from "../target/target.ts";
+import type { DirectMode, SparseMode } from "../target/target.ts";
 import type { LockEvent } from "../store/purge_lock.ts";
 import type { MapProgress } from "../store/revision_map.ts";
 import type { NoticeEvent } from "../work/crew.ts";
@@ -44,7 +44,9 @@ export type RestoreEvent =
 export interface RunningWork {
   /** The revision's name. */
   readonly revision: string;
+  /** Number of workers. */
   readonly threads: number;
+  /** What there is to do. */
   readonly plan: PlanSummary;
   /** Returns how far the work has come; valid until the next event. */
   readonly progress: () => PoolProgress;
@@ -52,8 +54,10 @@ export interface RunningWork {
 
 /** Work on a target. */
 export interface TargetWork extends RunningWork {
+  /** The target as it was named; "standard output" for standard output. */
   readonly target: string;
-  readonly access: TargetHandle["access"];
+  /** Whether bytes go to any offset, or in order. */
+  readonly access: "random" | "stream";
 }
 
 /** What to restore, where to and how. */
@@ -65,10 +69,16 @@ export interface RestoreOptions {
   readonly revision: string;
   /** Chooses the revision where `revision` names a backup directory. */
   readonly spec?: string | undefined;
-  /** File or device; "-": standard output. */
-  readonly output: string;
-  /** Decoding workers, >= 1; a limit of the system may make them fewer. */
-  readonly threads: number;
+  /**
+   * File or device; "-": standard output; or a stream of the program's own, which is closed at the
+   * end, or aborted if the restore fails.
+   */
+  readonly output: string | WritableStream<Uint8Array<ArrayBuffer>>;
+  /**
+   * Decoding workers, >= 1; a limit of the system may make them fewer. Default: one per CPU, but 2
+   * to 24.
+   */
+  readonly threads?: number | undefined;
   /** How zeros are written; default "auto". */
   readonly sparse?: SparseMode;
   /** Whether a file or device is written past the page cache; default "auto": where it pays. */

@@ -124,7 +124,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
     // If a running backup has written its map meanwhile, what was restored is not its image.
     await prepared.requireSameMap();
     return makeReport(plan, pool.progress(), {
-      elapsedMs: performance.now() - startMs,
+      elapsedMs: Math.round(performance.now() - startMs),
       isVerified: verify,
       isSynced: sync,
       sources,

@@ -44,19 +44,22 @@ export interface RevisionMap {
 
 /** A map, and the state of its file when it was read. */
 export interface StoredRevisionMap extends RevisionMap {
+  /** Tells a later change of the file. */
   readonly state: FileState;
 }
 
 /** How much of one or more revision maps has been read. */
 export interface MapProgress {
+  /** Bytes that have been read. */
   readonly doneBytes: number;
+  /** Length of the files. */
   readonly totalBytes: number;
 }
 
 /** Options of {@linkcode readRevisionMap}. */
 export interface ReadMapOptions {
   /** Called about once per MiB with the bytes parsed and the file's length. */
-  readonly onProgress?: ScanOptions["onProgress"];
+  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
 
 /**

@@ -12,6 +12,7 @@ import { checkCharDevice, checkFifo, checkStdout } from "./stream.ts";
 import type { CheckedTarget, PreflightOptions } from "./target.ts";
 import { isSystemError, reasonOf } from "../linux/errno.ts";
 import { refusal, STDOUT_NAME } from "./wording.ts";
+import { checkWritable } from "./writable.ts";
 
 /** A kind of output whose name is not a path. */
 export interface NamedOutput {
@@ -31,11 +32,15 @@ export const NAMED_OUTPUTS: NamedOutput[] = [
  * one written to later.
  *
  * @param output Path of a file, device or FIFO; or a name that {@linkcode NAMED_OUTPUTS} knows,
- *   such as "-" for standard output.
+ *   such as "-" for standard output; or a stream.
  * @returns The target, unchanged so far; dispose it if it is not opened.
  * @throws {TargetError} With the reason, if the output is refused.
  */
-export function preflightTarget(output: string, options: PreflightOptions): CheckedTarget {
+export function preflightTarget(
+  output: string | WritableStream<Uint8Array<ArrayBuffer>>,
+  options: PreflightOptions,
+): CheckedTarget {
+  if (typeof output !== "string") return checkWritable(output, options);
   try {
     const named = NAMED_OUTPUTS.find((kind) => kind.isNamedBy(output));
     if (named) return named.check(output, options);

@@ -38,7 +38,7 @@ import {
  * The capacity that a pipe should have. With the default of 64 KiB, writer and reader wake each
  * other 64 times a chunk.
  */
-const PIPE_BYTES = 1_048_576;
+export const PIPE_BYTES = 1_048_576;
 
 /** How often opening a FIFO without a reader is tried again. */
 const FIFO_POLL_MS = 100;
@@ -125,7 +125,8 @@ export function checkStdout(options: PreflightOptions): CheckedTarget {
   });
 }
 
-function refuseRandomAccess(path: string, { needsRandomAccess }: PreflightOptions): void {
+/** @throws {TargetError} If what a stream cannot do is wanted of it. */
+export function refuseRandomAccess(path: string, { needsRandomAccess }: PreflightOptions): void {
   if (!needsRandomAccess) return;
   throw refusal(path, "it takes bytes in order only, this needs a file or block device");
 }

@@ -21,7 +21,7 @@ const RAW: StreamEncoding = {
 export const STREAM_FORMATS = {
   raw: RAW,
   "rbd-diff": RBD_DIFF,
-} as const satisfies Readonly<Record<string, StreamEncoding>>;
+} as const satisfies Readonly<Record<StreamFormat, StreamEncoding>>;
 
 /** What a stream looks like: the bare image, or the records of an `rbd` diff. */
-export type StreamFormat = keyof typeof STREAM_FORMATS;
+export type StreamFormat = "raw" | "rbd-diff";

@@ -20,6 +20,7 @@ export type CrewWorker = WorkerPort<StartMessage<Task>, WorkerMessage>;
 
 /** Something harmless that users may want to know. */
 export interface NoticeEvent {
+  /** Tells events apart. */
   readonly type: "notice";
   /** One line. */
   readonly text: string;
@@ -27,8 +28,11 @@ export interface NoticeEvent {
 
 /** The options of a restore or check that matter here. */
 export interface CrewOptions {
-  /** How many workers, >= 1; fewer start if a limit of the system leaves no room. */
-  readonly threads: number;
+  /**
+   * How many workers, >= 1; fewer start if a limit of the system leaves no room. Default:
+   * `defaultThreads()`.
+   */
+  readonly threads?: number | undefined;
   /** Ends the wait for them; its reason is thrown. */
   readonly signal?: AbortSignal;
   /** Called with the reason if there are fewer. */

@@ -74,6 +74,16 @@ const SYSTEM: Headroom = {
   memoryBytes: freeMemoryBytes,
 };
 
+/**
+ * Chooses the number of decoding workers: one per CPU, but at least 2, so that reading and decoding
+ * overlap, and at most 24, beyond which memory bandwidth and the target are the limit.
+ *
+ * @param cpuCount Number of CPUs, as far as known.
+ */
+export function defaultThreads(cpuCount: number = navigator.hardwareConcurrency): number {
+  return Math.min(Math.max(Math.trunc(cpuCount) || 2, 2), 24);
+}
+
 /** How many workers can be started. */
 export interface WorkerRoom {
   /** At least 1, at most the number that was wanted. */
@@ -90,7 +100,10 @@ export interface WorkerRoom {
  * @throws {ResourceError} If there is not enough for one; the message names the limit.
  * @throws {ResourceError} As {@linkcode requireSimd} does.
  */
-export function roomForWorkers(wanted: number, system: Headroom = SYSTEM): WorkerRoom {
+export function roomForWorkers(
+  wanted: number = defaultThreads(),
+  system: Headroom = SYSTEM,
+): WorkerRoom {
   requireSimd();
   const limits = [
     limitOf(NEEDS.descriptors, wanted, system.descriptors, "open files (ulimit -n, fs.file-max)"),

@@ -9,7 +9,7 @@ import { LIST } from "../../lib/cli/list_command.ts";
 import { defaultCacheBytes, MOUNT } from "../../lib/cli/mount_command.ts";
 import { describeConflict, type Option } from "../../lib/cli/option.ts";
 import type { RestoreCommand } from "../../lib/cli/restore_command.ts";
-import { defaultThreads } from "../../lib/cli/shared_options.ts";
+import { defaultThreads } from "../../lib/work/worker_room.ts";
 import { UsageError } from "../../lib/errors.ts";
 
 const COMMANDS: readonly CommandSpec[] = [EXTRACT, ...EXTRACT.commands!, MOUNT];
@@ -539,8 +539,8 @@ Deno.test("spellOut() stops reading where its caller does", () => {
 });
 
 Deno.test("defaultThreads() is one per CPU, from 2 to 24", () => {
-  assertEquals([1, 2, 3, 24, 25, 512].map(defaultThreads), [2, 2, 3, 24, 24, 24]);
-  assertEquals([0, -1, NaN].map(defaultThreads), [2, 2, 2]);
+  assertEquals([1, 2, 3, 24, 25, 512].map((count) => defaultThreads(count)), [2, 2, 3, 24, 24, 24]);
+  assertEquals([0, -1, NaN].map((count) => defaultThreads(count)), [2, 2, 2]);
 });
 
 for (const command of COMMANDS) {

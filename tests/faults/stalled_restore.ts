@@ -20,7 +20,7 @@ export class StalledRestore implements AsyncDisposable {
   readonly #reader: Deno.FsFile;
   readonly #controller = new AbortController();
 
-  private constructor(store: FaultStore, options: Partial<RestoreOptions>) {
+  private constructor(store: FaultStore, options: Partial<Omit<RestoreOptions, "output">>) {
     this.#path = makeFifo(store.file(`fifo ${++count}`));
     // Linux opens a FIFO for both without waiting, see fifo(7).
     this.#reader = Deno.openSync(this.#path, { read: true, write: true });
