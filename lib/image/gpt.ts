@@ -8,6 +8,7 @@
  */
 
 import { UsageError } from "../errors.ts";
+import { readUint64, readUtf16, viewOf } from "./fields.ts";
 import {
   type ImageSource,
   makePartition,
@@ -196,7 +197,7 @@ function parseEntries(
     if (type === NO_TYPE) continue;
     const start = readUint64(view, at + Entry.FIRST_LBA);
     const sectors = readUint64(view, at + Entry.LAST_LBA) - start + 1;
-    const name = readName(view, at + Entry.NAME, at + Entry.END);
+    const name = readUtf16(view, at + Entry.NAME, at + Entry.END);
     const number = at / entryBytes + 1;
     partitions.push(makePartition({ number, role: "primary", type, name, start, sectors }, unit));
   }
@@ -215,26 +216,6 @@ function readGuid(view: DataView, at: number): string {
     bytes(8, 10),
     bytes(10, 16),
   ].join("-").toUpperCase();
-}
-
-/** Reads a name: UTF-16, up to a zero or the end of its field. */
-function readName(view: DataView, start: number, end: number): string {
-  let name = "";
-  for (let at = start; at < end; at += 2) {
-    const unit = view.getUint16(at, true);
-    if (unit === 0) break;
-    name += String.fromCharCode(unit);
-  }
-  return name;
-}
-
-/** Reads 64 bits; numbers above 2^53 are not exact. */
-function readUint64(view: DataView, at: number): number {
-  return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** CRC-32 of each byte: bits reflected, polynomial 0x04C11DB7. */

@@ -42,6 +42,26 @@ export function readPartitionTable(image: ImageSource, sectorBytes?: SectorBytes
 }
 
 /**
+ * Looks whether an image has a partition table.
+ *
+ * @param sectorBytes As for {@linkcode readPartitionTable}.
+ * @returns The table; `fault` says why one that should be there cannot be used. Both are `null` if
+ *   there is none.
+ */
+export function lookForTable(
+  image: ImageSource,
+  sectorBytes?: SectorBytes,
+): { table: PartitionTable | null; fault: string | null } {
+  if (readMbr(image) === null) return { table: null, fault: null };
+  try {
+    return { table: readPartitionTable(image, sectorBytes), fault: null };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { table: null, fault: error.message };
+  }
+}
+
+/**
  * Finds a partition that can be restored.
  *
  * @returns A partition without a fault: it has at least one byte and lies within the image.

@@ -3,10 +3,13 @@
  * swap space, an LVM volume and so on. Pure.
  *
  * Only what marks a *start* counts: copies of a superblock inside a file system are told apart from
- * the first one. Offsets and values are those of libblkid; a test compares with it.
+ * the first one. Offsets and values are those of libblkid; a test compares with it. What is marked
+ * elsewhere, and labels and UUIDs, are found by `volume_content.ts`.
  *
  * @module
  */
+
+import { viewOf } from "./fields.ts";
 
 /** How many bytes {@linkcode findSignature} looks at; fewer will do if there are no more. */
 export const SIGNATURE_BYTES = 0x11000;
@@ -19,67 +22,117 @@ export function hasBootSignature(bytes: Uint8Array): boolean {
   return bytes[BOOT_RECORD_BYTES - 2] === 0x55 && bytes[BOOT_RECORD_BYTES - 1] === 0xaa;
 }
 
+/** What can be recognised, as messages call it; the keys are libblkid's names where it has one. */
+const NAMES = {
+  bcache: "bcache device",
+  bcachefs: "bcachefs file system",
+  BitLocker: "BitLocker volume",
+  btrfs: "btrfs file system",
+  ceph_bluestore: "Ceph BlueStore device",
+  crypto_LUKS: "LUKS volume",
+  erofs: "EROFS file system",
+  exfat: "exFAT file system",
+  ext: "ext file system",
+  f2fs: "F2FS file system",
+  iso9660: "ISO 9660 file system",
+  jfs: "JFS file system",
+  linux_raid_member: "RAID member",
+  LVM2_member: "LVM physical volume",
+  ntfs: "NTFS file system",
+  reiserfs: "ReiserFS file system",
+  squashfs: "SquashFS file system",
+  swap: "swap space",
+  vfat: "FAT file system",
+  xfs: "XFS file system",
+} as const;
+
+/** What a signature marks; "ext" stands for ext2, ext3 and ext4. */
+export type SignatureKind = keyof typeof NAMES;
+
 /** A text at an offset, and what else must be true. */
 interface Signature {
-  readonly name: string;
+  readonly kind: SignatureKind;
   readonly offset: number;
   /** Each character is a byte. */
   readonly text: string;
   readonly isStart?: (view: DataView) => boolean;
 }
 
+/** Containers come first: what they contain may have its own signature further on. */
 const SIGNATURES: readonly Signature[] = [
-  { name: "ext file system", offset: 0x438, text: "\x53\xef", isStart: isExtStart },
+  { kind: "linux_raid_member", offset: 0, text: "\xfc\x4e\x2b\xa9" },
+  { kind: "linux_raid_member", offset: 4096, text: "\xfc\x4e\x2b\xa9" },
+  ...[0, 512, 1024, 1536].map((offset) => ({
+    kind: "LVM2_member" as const,
+    offset,
+    text: "LABELONE",
+  })),
+  { kind: "crypto_LUKS", offset: 0, text: "LUKS\xba\xbe" },
+  {
+    kind: "bcache",
+    offset: 4096 + 24,
+    text: "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81",
+  },
+  { kind: "ceph_bluestore", offset: 0, text: "bluestore block device\n" },
+  { kind: "ext", offset: 0x438, text: "\x53\xef", isStart: isExtStart },
   // mkfs.xfs marks the copies of the superblock, one per allocation group, as in progress.
-  { name: "XFS file system", offset: 0, text: "XFSB", isStart: isXfsStart },
+  { kind: "xfs", offset: 0, text: "XFSB", isStart: isXfsStart },
   // A superblock contains its own offset.
   {
-    name: "btrfs file system",
+    kind: "btrfs",
     offset: 0x10040,
     text: "_BHRfS_M",
     isStart: (view) => view.getBigUint64(0x10030, true) === 0x10000n,
   },
-  { name: "NTFS file system", offset: 3, text: "NTFS    ", isStart: isBootSector },
-  { name: "exFAT file system", offset: 3, text: "EXFAT   ", isStart: isBootSector },
-  { name: "FAT file system", offset: 54, text: "FAT1", isStart: isBootSector },
-  { name: "FAT file system", offset: 82, text: "FAT32", isStart: isBootSector },
-  { name: "BitLocker volume", offset: 3, text: "-FVE-FS-", isStart: isBootSector },
-  { name: "F2FS file system", offset: 1024, text: "\x10\x20\xf5\xf2" },
-  { name: "EROFS file system", offset: 1024, text: "\xe2\xe1\xf5\xe0" },
-  { name: "ReiserFS file system", offset: 0x10034, text: "ReIsEr" },
-  { name: "JFS file system", offset: 0x8000, text: "JFS1" },
-  { name: "ISO 9660 file system", offset: 0x8001, text: "CD001" },
-  { name: "SquashFS file system", offset: 0, text: "hsqs" },
-  { name: "Ceph BlueStore device", offset: 0, text: "bluestore block device\n" },
   {
-    name: "bcache device",
+    kind: "bcachefs",
     offset: 4096 + 24,
-    text: "\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81",
+    text: "\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef",
   },
-  { name: "LUKS volume", offset: 0, text: "LUKS\xba\xbe" },
-  ...[0, 512, 1024, 1536].map((offset) => ({
-    name: "LVM physical volume",
-    offset,
-    text: "LABELONE",
-  })),
-  { name: "RAID member", offset: 0, text: "\xfc\x4e\x2b\xa9" },
-  { name: "RAID member", offset: 4096, text: "\xfc\x4e\x2b\xa9" },
+  { kind: "ntfs", offset: 3, text: "NTFS    ", isStart: isBootSector },
+  { kind: "exfat", offset: 3, text: "EXFAT   ", isStart: isBootSector },
+  { kind: "vfat", offset: 54, text: "FAT1", isStart: isBootSector },
+  { kind: "vfat", offset: 82, text: "FAT32", isStart: isBootSector },
+  { kind: "BitLocker", offset: 3, text: "-FVE-FS-", isStart: isBootSector },
+  { kind: "f2fs", offset: 1024, text: "\x10\x20\xf5\xf2" },
+  { kind: "erofs", offset: 1024, text: "\xe2\xe1\xf5\xe0" },
+  { kind: "reiserfs", offset: 0x10034, text: "ReIsEr" },
+  { kind: "jfs", offset: 0x8000, text: "JFS1" },
+  { kind: "iso9660", offset: 0x8001, text: "CD001" },
+  { kind: "squashfs", offset: 0, text: "hsqs" },
   // At the end of the first page, whose size depends on the machine.
   ...[4096, 16_384, 65_536].map((pageBytes) => ({
-    name: "swap space",
+    kind: "swap" as const,
     offset: pageBytes - 10,
     text: "SWAPSPACE2",
   })),
 ];
 
+/** Where a signature was found. */
+export interface FoundSignature {
+  readonly kind: SignatureKind;
+  /** Offset of the signature's text. */
+  readonly offset: number;
+}
+
 /**
- * Recognises what starts with some bytes.
+ * Recognises what starts with some bytes, for a message.
  *
  * @param bytes The first {@linkcode SIGNATURE_BYTES}, or all if there are fewer.
  * @returns Such as "XFS file system" or "swap space"; `null` if nothing is recognised.
  */
 export function findSignature(bytes: Uint8Array): string | null {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const found = locateSignature(bytes);
+  return found && NAMES[found.kind];
+}
+
+/**
+ * Finds the signature of what starts with some bytes.
+ *
+ * @param bytes As for {@linkcode findSignature}.
+ */
+export function locateSignature(bytes: Uint8Array): FoundSignature | null {
+  const view = viewOf(bytes);
   const found = SIGNATURES.find(({ offset, text, isStart }) => {
     if (offset + text.length > bytes.length) return false;
     for (let i = 0; i < text.length; i++) {
@@ -87,7 +140,7 @@ export function findSignature(bytes: Uint8Array): string | null {
     }
     return isStart?.(view) ?? true;
   });
-  return found?.name ?? null;
+  return found ?? null;
 }
 
 /**

@@ -9,6 +9,7 @@ import { UsageError } from "../errors.ts";
 import { readAt } from "../linux/files.ts";
 import { readPartitionTable } from "../image/partition_table.ts";
 import { findSignature, SIGNATURE_BYTES } from "../image/signatures.ts";
+import { findRaidAtEnd, hasPoolLabel } from "../image/volume_content.ts";
 
 /** Bytes at the start of a device that hold most signatures; a restore behind them keeps those. */
 export const CONTENT_BYTES = SIGNATURE_BYTES;
@@ -24,14 +25,16 @@ export const CONTENT_BYTES = SIGNATURE_BYTES;
 export function describeContent(fd: number, deviceBytes: number): string | null {
   const read = (offset: number, length: number) => {
     const bytes = new Uint8Array(length);
-    return bytes.subarray(0, readAt(fd, bytes, offset));
+    readAt(fd, bytes, offset);
+    return bytes;
   };
+  const device = { bytes: deviceBytes, read };
   const signature = findSignature(read(0, Math.min(SIGNATURE_BYTES, deviceBytes)));
   const found = [
-    describeTable({ bytes: deviceBytes, read }),
+    describeTable(device),
     signature,
-    hasUberblock(read(ZFS_UBERBLOCKS.offset, ZFS_UBERBLOCKS.bytes)) ? "ZFS pool member" : null,
-    hasRaidAtEnd(read, deviceBytes) ? "RAID member" : null,
+    hasPoolLabel(device) ? "ZFS pool member" : null,
+    findRaidAtEnd(device) === null ? null : "RAID member",
   ].filter((text) => text !== null);
   return found.length === 0 ? null : [...new Set(found)].join(", ");
 }
@@ -45,40 +48,4 @@ function describeTable(source: Parameters<typeof readPartitionTable>[0]): string
     if (error instanceof UsageError) return null; // no partition table, or a damaged one
     throw error;
   }
-}
-
-/**
- * The uberblocks of the first label of a ZFS device: where they are, and the number that each
- * begins with, in either byte order.
- */
-const ZFS_UBERBLOCKS = { offset: 131_072, bytes: 131_072, stepBytes: 1024, magic: 0x00bab10cn };
-
-function hasUberblock(bytes: Uint8Array<ArrayBuffer>): boolean {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let offset = 0; offset + 8 <= view.byteLength; offset += ZFS_UBERBLOCKS.stepBytes) {
-    if (view.getBigUint64(offset, true) === ZFS_UBERBLOCKS.magic) return true;
-    if (view.getBigUint64(offset, false) === ZFS_UBERBLOCKS.magic) return true;
-  }
-  return false;
-}
-
-/**
- * The magic number of Linux's RAID. Versions 0.90 and 1.0 have it near the end of the device.
- * Source: linux/raid/md_p.h, super-1.
- */
-const RAID_MAGIC = 0xa92b4efc;
-
-function hasRaidAtEnd(
-  read: (offset: number, length: number) => Uint8Array<ArrayBuffer>,
-  deviceBytes: number,
-): boolean {
-  const reserved = 65_536, sector = 512;
-  const version0 = Math.floor(deviceBytes / reserved) * reserved - reserved;
-  const version1 = Math.floor((Math.floor(deviceBytes / sector) - 16) / 8) * 8 * sector;
-  return [version0, version1].some((offset) => {
-    if (offset < SIGNATURE_BYTES) return false;
-    const bytes = read(offset, 4);
-    const magic = bytes.length < 4 ? 0 : new DataView(bytes.buffer).getUint32(0, true);
-    return magic === RAID_MAGIC;
-  });
 }
