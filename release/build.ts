@@ -17,7 +17,12 @@
 
 import { parseArgs } from "node:util";
 import { statOrNull } from "../lib/linux/file_status.ts";
-import { type Libraries, readLibraries } from "./portable/libraries.ts";
+import {
+  type Libraries,
+  LIBRARY_LIST,
+  listLibraries,
+  readLibraries,
+} from "./portable/libraries.ts";
 import { packPlain, packPortable, readStub } from "./portable/pack.ts";
 import { print, runMain, sha256Of } from "./program.ts";
 import { requireTarget, ROOT, TARGETS, type Tool, TOOLS } from "./targets.ts";
@@ -49,9 +54,10 @@ export function build(options: BuildOptions): void {
     const sources = `${scratch}/sources`;
     const cache = `${scratch}/cache`;
     copySources(sources);
-    copyPackages(cache, `${output}/licenses`);
+    const licenses = `${scratch}/licenses`;
+    copyPackages(cache, licenses);
     setTimes(scratch);
-    const libraries = findLibraries(target, `${output}/licenses`);
+    const libraries = findLibraries(target, licenses);
     for (const tool of TOOLS) {
       const made = `${scratch}/${tool.name}`;
       compile(tool, { sources, cache, target, made });
@@ -63,6 +69,7 @@ export function build(options: BuildOptions): void {
       Deno.renameSync(`${output}/.${tool.name}`, `${output}/${tool.name}`);
       describe(`${output}/${tool.name}`);
     }
+    replaceTexts(licenses, `${output}/licenses`);
   } finally {
     Deno.removeSync(scratch, { recursive: true });
   }
@@ -92,10 +99,9 @@ function findLibraries(target: string, licenses: string): Libraries | null {
     );
     return null;
   }
-  const lines = found.packages.map(({ name, version, sha256 }) => `${name} ${version} ${sha256}\n`);
-  for (const line of lines) print(`packed: ${line.trimEnd()}`);
-  Deno.mkdirSync(licenses, { recursive: true });
-  Deno.writeTextFileSync(`${licenses}/packed-libraries.txt`, lines.join(""));
+  const lines = listLibraries(found);
+  for (const line of lines) print(`packed: ${line}`);
+  Deno.writeTextFileSync(`${licenses}/${LIBRARY_LIST}`, `${lines.join("\n")}\n`);
   for (const { name, copyright } of found.packages) {
     Deno.writeTextFileSync(`${licenses}/${name}.txt`, copyright);
   }
@@ -172,6 +178,14 @@ function copy(from: string, to: string, isWanted: (path: string) => boolean = ()
     Deno.mkdirSync(to.slice(0, to.lastIndexOf("/")), { recursive: true });
     Deno.copyFileSync(from, to);
   }
+}
+
+/** Copies text files into a folder, without those of an earlier build, which may not apply now. */
+function replaceTexts(from: string, to: string): void {
+  for (const { name, isFile } of statOrNull(to) ? Deno.readDirSync(to) : []) {
+    if (isFile && name.endsWith(".txt")) Deno.removeSync(`${to}/${name}`);
+  }
+  copy(from, to);
 }
 
 function setTimes(path: string): void {

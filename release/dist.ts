@@ -2,18 +2,22 @@
  * Packs a release: the executables, manual pages, completions, licenses and checksums in one
  * archive, and the archive's own checksum beside it. The same input gives the same bytes.
  *
- *     dist.ts [--output FOLDER] [--target TRIPLE] [--binaries FOLDER]
+ *     dist.ts [--output FOLDER] [--target TRIPLE] [--binaries FOLDER] [--plain]
  *
- * Builds the executables, unless a folder with them is given. All files get the same time:
- * SOURCE_DATE_EPOCH in seconds since 1970, by default that of the last commit.
+ * Builds the executables, unless a folder with them is given. They must be portable, as `build.ts`
+ * makes them where it has the libraries, unless `--plain` says that others will do. All files get
+ * the same time: SOURCE_DATE_EPOCH in seconds since 1970, by default that of the last commit.
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
 import config from "../deno.json" with { type: "json" };
+import { statOrNull } from "../lib/linux/file_status.ts";
 import { build } from "./build.ts";
 import { renderCompletions } from "./completions.ts";
+import { ProgramHeaderType, readElf } from "./portable/elf.ts";
+import { LIBRARY_LIST } from "./portable/libraries.ts";
 import { print, runMain, sha256Of } from "./program.ts";
 import { renderTar, type TarEntry } from "./tar.ts";
 import { requireTarget, ROOT, TARGETS, TOOLS } from "./targets.ts";
@@ -40,13 +44,26 @@ export interface DistOptions {
   /** Folder for the archive. */
   readonly output: string;
   readonly target: string;
+  /** Whether executables that need the C library of their host will do. */
+  readonly allowsPlain: boolean;
   /** Time of all files in the archive, in seconds since 1970. */
   readonly timeSeconds: number;
 }
 
-/** Packs a release. @returns The archive's path. */
+/**
+ * Packs a release.
+ *
+ * @returns The archive's path.
+ * @throws {Error} If the executables are for another machine, or not portable.
+ */
 export async function dist(options: DistOptions): Promise<string> {
   const { binaries, output, target, timeSeconds } = options;
+  for (const { name } of TOOLS) requireFit(`${binaries}/${name}`, options);
+  if (!options.allowsPlain && statOrNull(`${binaries}/licenses/${LIBRARY_LIST}`) === null) {
+    throw new Error(
+      `Cannot release "${binaries}": it has no licenses/${LIBRARY_LIST}; build once more`,
+    );
+  }
   const name = `backy-extract-${config.version}-${TARGETS.get(target)?.name}`;
   const files: TarEntry[] = [
     ...TOOLS.map((tool) => entryOf(tool.name, `${binaries}/${tool.name}`, 0o755)),
@@ -74,6 +91,22 @@ export async function dist(options: DistOptions): Promise<string> {
   Deno.writeTextFileSync(`${archive}.sha256`, `${sum}  ${name}.tar.gz\n`);
   print(`${archive}: ${Deno.statSync(archive).size} bytes, SHA-256 ${sum}`);
   return archive;
+}
+
+/** Requires that an executable is for the target, and portable. */
+function requireFit(path: string, { target, allowsPlain }: DistOptions): void {
+  const { machine, headers } = readElf(Deno.readFileSync(path), path);
+  if (machine !== TARGETS.get(target)?.elfMachine) {
+    throw new Error(`Cannot release "${path}" for "${target}": it is for ELF machine ${machine}`);
+  }
+  // Only executables that use their host's loader name one.
+  const isPlain = headers.some(({ type }) => type === ProgramHeaderType.PT_INTERP);
+  if (isPlain && !allowsPlain) {
+    throw new Error(
+      `Cannot release "${path}": it is not portable; build it where the libraries can be ` +
+        "downloaded (docs/building.md), or say --plain",
+    );
+  }
 }
 
 function entriesOf(name: string, folder: string): TarEntry[] {
@@ -109,11 +142,18 @@ if (import.meta.main) {
         output: { type: "string", default: "dist" },
         target: { type: "string" },
         binaries: { type: "string" },
+        plain: { type: "boolean", default: false },
       },
     });
     const target = requireTarget(values.target);
     const binaries = values.binaries ?? `dist/${TARGETS.get(target)?.name}`;
     if (values.binaries === undefined) build({ output: binaries, target });
-    await dist({ binaries, output: values.output, target, timeSeconds: releaseTime() });
+    await dist({
+      binaries,
+      output: values.output,
+      target,
+      allowsPlain: values.plain,
+      timeSeconds: releaseTime(),
+    });
   });
 }

@@ -1,11 +1,12 @@
 /**
- * Where the libraries of portable executables come from: Debian 12's packages, by `apt-get
- * download`, or a folder that `BACKY_LIBRARIES` names, with the same `.deb` files.
+ * Where the libraries of portable executables come from: Debian 12's packages, which `debian.ts`
+ * downloads, or a folder that `BACKY_LIBRARIES` names, with `.deb` files of the same names.
  *
  * @module
  */
 
-import { sha256Of } from "../program.ts";
+import { runProgram, sha256Of } from "../program.ts";
+import { downloadPackages, type PackageVersion } from "./debian.ts";
 import type { PackedLibrary } from "./pack.ts";
 
 /** Debian's names for a machine. */
@@ -19,9 +20,9 @@ export interface DebianMachine {
 }
 
 /** A package that libraries were taken from. */
-export interface LibraryPackage {
-  readonly name: string;
-  readonly version: string;
+export interface LibraryPackage extends PackageVersion {
+  /** The source package that it was built from. */
+  readonly source: PackageVersion;
   /** Of the `.deb` file, in hex. */
   readonly sha256: string;
   /** Text of its copyright file. */
@@ -36,6 +37,28 @@ export interface Libraries {
   /** For backy-fuse. */
   readonly fuse: readonly PackedLibrary[];
   readonly packages: readonly LibraryPackage[];
+}
+
+/** Name of the file beside the executables that tells what was packed. */
+export const LIBRARY_LIST = "packed-libraries.txt";
+
+/** Lists what is packed, a line each: the packages with their sources, then the files. */
+export function listLibraries({ packages, loader, common, fuse }: Libraries): string[] {
+  return [
+    ...packages.map(({ name, version, sha256, source }) =>
+      `package ${name} ${version} ${sha256} source ${source.name} ${source.version}`
+    ),
+    ...[loader, ...common, ...fuse].map(({ name, content }) => `file ${name} ${sha256Of(content)}`),
+  ];
+}
+
+/** The source packages in such a list, each once. */
+export function sourcesIn(list: string): PackageVersion[] {
+  const sources = new Map<string, PackageVersion>();
+  for (const [, name, version] of list.matchAll(/^package .* source (\S+) (\S+)$/gm)) {
+    sources.set(`${name} ${version}`, { name: name!, version: version! });
+  }
+  return [...sources.values()];
 }
 
 /** The packages, and which of their libraries are wanted. */
@@ -77,11 +100,7 @@ export function readLibraries(machine: DebianMachine): Libraries | { readonly re
 function download({ architecture }: DebianMachine, scratch: string): string {
   const folder = `${scratch}/packages`;
   Deno.mkdirSync(folder);
-  // apt downloads as its own user.
-  Deno.chmodSync(scratch, 0o755);
-  Deno.chmodSync(folder, 0o777);
-  const names = PACKAGES.map(({ name }) => `${name}:${architecture}`);
-  run("apt-get", ["download", "--quiet", "--quiet", ...names], folder);
+  downloadPackages(PACKAGES.map(({ name }) => name), { architecture, folder });
   return folder;
 }
 
@@ -94,13 +113,12 @@ function unpackAll(
   let loader: PackedLibrary | null = null;
   const root = `${scratch}/root`;
   const files = PACKAGES.map(({ name }) => findPackage(folder, name, machine));
-  for (const file of files) run("dpkg-deb", ["--extract", file, root]);
+  for (const file of files) runProgram("dpkg-deb", ["--extract", file, root]);
   for (const [index, wanted] of PACKAGES.entries()) {
     const { name } = wanted;
     const file = files[index]!;
     packages.push({
-      name,
-      version: run("dpkg-deb", ["--field", file, "Version"]).trim(),
+      ...readVersions(file),
       sha256: sha256Of(Deno.readFileSync(file)),
       copyright: Deno.readTextFileSync(`${root}/usr/share/doc/${name}/copyright`),
     });
@@ -110,6 +128,14 @@ function unpackAll(
     if (name === "libc6") loader = read(machine.loader);
   }
   return { loader: loader!, common, fuse, packages };
+}
+
+/** Reads name and version of a package and of its source. */
+function readVersions(file: string): Omit<LibraryPackage, "sha256" | "copyright"> {
+  const format = "${Package} ${Version} ${source:Package} ${source:Version}";
+  const fields = runProgram("dpkg-deb", ["--show", `--showformat=${format}`, file]).split(" ");
+  const [name = "", version = "", sourceName = "", sourceVersion = ""] = fields;
+  return { name, version, source: { name: sourceName, version: sourceVersion } };
 }
 
 function findPackage(folder: string, name: string, { architecture }: DebianMachine): string {
@@ -132,19 +158,4 @@ function readLibrary(root: string, { multiarch }: DebianMachine, name: string): 
     }
   }
   throw new Error(`the package has no "${name}"`);
-}
-
-/** Runs a program to its end. @returns What it wrote to standard output. */
-function run(program: string, args: readonly string[], cwd = "/"): string {
-  const decoder = new TextDecoder();
-  try {
-    const { success, stdout, stderr } = new Deno.Command(program, { args: [...args], cwd })
-      .outputSync();
-    if (success) return decoder.decode(stdout);
-    const [line = ""] = decoder.decode(stderr).trim().split("\n").slice(-1);
-    throw new Error(`${program} ${args[0]} failed: ${line}`);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(`there is no ${program}`, { cause: error });
-  }
 }

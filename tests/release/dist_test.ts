@@ -16,42 +16,22 @@ import {
 } from "../assert.ts";
 import { Scratch, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
+import { ARCHIVE, makeStandIns, pack, renderStandIn, tryPack } from "./stand_ins.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
-const NAME = `backy-extract-${config.version}-x86_64-linux`;
-
-/** Stands for a folder with executables. */
-function standIns(scratch: Scratch, name: string): string {
-  const folder = scratch.file(name);
-  Deno.mkdirSync(`${folder}/licenses`, { recursive: true });
-  const tools = ["backy-extract", "backy-fuse"];
-  // Neither the order nor the time in which files were made may matter.
-  for (const tool of name < "m" ? tools : tools.reverse()) {
-    Deno.writeTextFileSync(`${folder}/${tool}`, `#!/bin/sh\necho ${tool}\n`);
-  }
-  Deno.writeTextFileSync(`${folder}/licenses/yaml.txt`, "ISC\n");
-  Deno.utimeSync(`${folder}/backy-fuse`, name.length, name.length);
-  return folder;
-}
-
-function pack(binaries: string, output: string, time = "1700000000"): string {
-  const { success, stderr } = new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "-A", `${ROOT}release/dist.ts`, "--target", "x86_64-unknown-linux-gnu"],
-      ...["--binaries", binaries, "--output", output],
-    ],
-    env: { SOURCE_DATE_EPOCH: time },
-  }).outputSync();
-  assert(success, new TextDecoder().decode(stderr));
-  return `${output}/${NAME}.tar.gz`;
-}
 
 const problem = programProblem("tar", "sha256sum");
 
 testUnless(problem, "A release is the same bytes, whenever and from wherever it is packed", () => {
   using scratch = new Scratch();
-  const first = pack(standIns(scratch, "a"), scratch.file("out"));
-  const second = pack(standIns(scratch, "z z"), scratch.file("elsewhere"));
+  const first = pack(makeStandIns(scratch.file("a")), scratch.file("out"));
+  // Neither the order nor the time in which files were made may matter.
+  const made = makeStandIns(scratch.file("z z"));
+  const { mode } = Deno.statSync(`${made}/backy-extract`);
+  runSync("sh", "-c", `cd "$1" && cp backy-extract x && mv x backy-extract`, "sh", made);
+  Deno.chmodSync(`${made}/backy-extract`, mode!);
+  Deno.utimeSync(`${made}/backy-fuse`, 3, 3);
+  const second = pack(made, scratch.file("elsewhere"));
   assertEquals(
     runSync("sha256sum", first).split(" ")[0],
     runSync("sha256sum", second).split(" ")[0],
@@ -60,10 +40,10 @@ testUnless(problem, "A release is the same bytes, whenever and from wherever it 
 
 testUnless(problem, "A release has all files, with their modes, of root, at one time", () => {
   using scratch = new Scratch();
-  const archive = pack(standIns(scratch, "a"), scratch.file("out"));
+  const archive = pack(makeStandIns(scratch.file("a")), scratch.file("out"));
   const lines = runSync("tar", "--utc", "--full-time", "-tvzf", archive).split("\n");
   for (const line of lines) assertMatch(line, / root\/root .* 2023-11-14 22:13:20 /);
-  const files = lines.map((line) => `${line.slice(0, 10)} ${line.split(`${NAME}/`)[1]}`);
+  const files = lines.map((line) => `${line.slice(0, 10)} ${line.split(`${ARCHIVE}/`)[1]}`);
   const plain = (path: string) => `-rw-r--r-- ${path}`;
   const inFolder = (folder: string) =>
     [...Deno.readDirSync(ROOT + folder)].map(({ name }) => plain(`${folder}/${name}`));
@@ -81,9 +61,9 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
       ].map(plain),
       ...["docs", "man"].flatMap(inFolder),
       ...[...renderCompletions().keys()].map((name) => plain(`completions/${name}`)),
-      ...["deno", "libraries", "LGPL-2.1", "GPL-2", "GPL-3", "yaml"].map((name) =>
-        plain(`licenses/${name}.txt`)
-      ),
+      ...["deno", "libraries", "LGPL-2.1", "GPL-2", "GPL-3", "packed-libraries", "yaml"].map((
+        name,
+      ) => plain(`licenses/${name}.txt`)),
     ].toSorted(),
   );
   assertEquals(
@@ -92,10 +72,52 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
   );
 });
 
+Deno.test("dist.ts refuses executables that are not portable, unless --plain says so", () => {
+  using scratch = new Scratch();
+  const made = makeStandIns(scratch.file("a"), { isPlain: true });
+  const output = scratch.file("out");
+  assertEquals(
+    tryPack(made, output),
+    `Cannot release "${made}/backy-extract": it is not portable; build it where the libraries ` +
+      "can be downloaded (docs/building.md), or say --plain\n",
+  );
+  assertEquals(tryPack(made, output, { args: ["--plain"] }), "");
+  Deno.writeFileSync(`${made}/backy-extract`, renderStandIn("x"));
+  assertStringIncludes(tryPack(made, output), `"${made}/backy-fuse": it is not portable`);
+  Deno.writeFileSync(`${made}/backy-fuse`, renderStandIn("x"));
+  assertStringIncludes(tryPack(made, output), "it has no licenses/packed-libraries.txt");
+  Deno.writeTextFileSync(`${made}/backy-fuse`, "#!/bin/sh\n");
+  assertStringIncludes(tryPack(made, output), "not a position-independent executable");
+});
+
+Deno.test("dist.ts packs executables for aarch64 as it does those for x86_64", () => {
+  using scratch = new Scratch();
+  const target = "aarch64-unknown-linux-gnu";
+  const made = makeStandIns(scratch.file("a"), { target });
+  const output = scratch.file("out");
+  assertEquals(
+    tryPack(made, output),
+    `Cannot release "${made}/backy-extract" for "x86_64-unknown-linux-gnu": ` +
+      "it is for ELF machine 183\n",
+  );
+  assertEquals(tryPack(made, output, { target }), "");
+  const [here, there] = [
+    pack(makeStandIns(scratch.file("x")), output),
+    `${output}/backy-extract-${config.version}-aarch64-linux.tar.gz`,
+  ].map((archive) => runSync("sh", "-c", `tar -tzf "$1" | sed 's|^[^/]*/||'`, "sh", archive));
+  assertEquals(here, there);
+});
+
 testUnless(problem, "What the documents of a release link to is in it", () => {
   using scratch = new Scratch();
-  runSync("tar", "-C", scratch.path, "-xzf", pack(standIns(scratch, "a"), scratch.file("out")));
-  const root = `${scratch.file(NAME)}/`;
+  runSync(
+    "tar",
+    "-C",
+    scratch.path,
+    "-xzf",
+    pack(makeStandIns(scratch.file("a")), scratch.file("out")),
+  );
+  const root = `${scratch.file(ARCHIVE)}/`;
   // Those in lib and wasm are about the sources, and link to them.
   const documents = runSync("sh", "-c", `cd '${root}' && ls *.md docs/*.md`).split("\n");
   let links = 0;
@@ -112,13 +134,13 @@ testUnless(problem, "What the documents of a release link to is in it", () => {
 
 testUnless(problem, "A release's checksums are right, inside and beside the archive", () => {
   using scratch = new Scratch();
-  const archive = pack(standIns(scratch, "a"), scratch.file("out"));
-  runSync("sh", "-c", `cd '${scratch.file("out")}' && sha256sum -c ${NAME}.tar.gz.sha256`);
+  const archive = pack(makeStandIns(scratch.file("a")), scratch.file("out"));
+  runSync("sh", "-c", `cd '${scratch.file("out")}' && sha256sum -c ${ARCHIVE}.tar.gz.sha256`);
   runSync("tar", "-C", scratch.path, "-xzf", archive);
-  const checked = runSync("sh", "-c", `cd '${scratch.file(NAME)}' && sha256sum -c SHA256SUMS`);
-  const files = runSync("sh", "-c", `cd '${scratch.file(NAME)}' && find . -type f`).split("\n");
+  const checked = runSync("sh", "-c", `cd '${scratch.file(ARCHIVE)}' && sha256sum -c SHA256SUMS`);
+  const files = runSync("sh", "-c", `cd '${scratch.file(ARCHIVE)}' && find . -type f`).split("\n");
   assertEquals(checked.split("\n").length, files.length - 1);
-  assertEquals(runSync(`${scratch.file(NAME)}/backy-fuse`), "backy-fuse");
+  assertEquals(runSync(`${scratch.file(ARCHIVE)}/backy-fuse`), "backy-fuse");
 });
 
 testUnless(
@@ -126,13 +148,19 @@ testUnless(
   "The README's commands install all of a release where no folder is there yet",
   () => {
     using scratch = new Scratch();
-    runSync("tar", "-C", scratch.path, "-xzf", pack(standIns(scratch, "a"), scratch.file("out")));
+    runSync(
+      "tar",
+      "-C",
+      scratch.path,
+      "-xzf",
+      pack(makeStandIns(scratch.file("a")), scratch.file("out")),
+    );
     const root = scratch.file("root");
     const readme = Deno.readTextFileSync(`${ROOT}README.md`);
     const commands = [...readme.matchAll(/^# (install .*)$/gm)].map(([, command]) => command!);
     assert(commands.length > 0);
     const script = commands.join("\n").replaceAll(/ \/(?=usr|etc)/g, ' "$1"/');
-    runSync("sh", "-ec", `cd "$2"; ${script}`, "sh", root, scratch.file(NAME));
+    runSync("sh", "-ec", `cd "$2"; ${script}`, "sh", root, scratch.file(ARCHIVE));
     const installed = runSync(
       "sh",
       "-c",
@@ -151,7 +179,7 @@ testUnless(
     runSync(
       "cmp",
       `${root}/usr/share/bash-completion/completions/backy-fuse`,
-      `${scratch.file(NAME)}/completions/backy-fuse.bash`,
+      `${scratch.file(ARCHIVE)}/completions/backy-fuse.bash`,
     );
   },
 );
