@@ -11,9 +11,9 @@
 import {
   ChunkCorruptError,
   ChunkMissingError,
-  type PoolProgress,
   restore,
   TargetError,
+  type TargetWork,
 } from "../lib/mod.ts";
 
 const [revision, output] = Deno.args;
@@ -22,10 +22,14 @@ if (revision === undefined || output === undefined) {
   Deno.exit(2);
 }
 
-let progress: (() => PoolProgress) | undefined;
+// A progress bar of one's own: drawn four times a second, from numbers that are read when needed.
+let work: TargetWork | undefined;
 const timer = setInterval(() => {
-  if (progress) console.error(`${progress().imageBytes} bytes done`);
-}, 1000);
+  if (!work) return;
+  const share = work.progress().imageBytes / Math.max(1, work.plan.imageBytes);
+  const bar = "=".repeat(Math.floor(40 * share)).padEnd(40);
+  Deno.stderr.writeSync(new TextEncoder().encode(`\r[${bar}] ${Math.floor(100 * share)} %`));
+}, 250);
 
 // Ctrl-C stops the workers; the call then throws the reason given here.
 const interruption = new AbortController();
@@ -35,10 +39,9 @@ try {
   const report = await restore({
     revision,
     output,
-    threads: navigator.hardwareConcurrency,
     signal: interruption.signal,
     onEvent(event) {
-      if (event.type === "restoring") progress = event.progress;
+      if (event.type === "restoring") work = event;
       if (event.type === "warning") console.error(`warning: ${event.text}`);
     },
   });

@@ -51,10 +51,13 @@ export interface MountOptions {
   readonly basedir: string;
   /** An existing directory outside the backup directory. */
   readonly mountpoint: string;
-  /** Options of mount.fuse3(8). */
-  readonly mountOptions: readonly string[];
-  /** Bound of the read cache, and of the changes in memory, in bytes each; at least 16 MiB. */
-  readonly cacheBytes: number;
+  /** Options of mount.fuse3(8), such as "allow_root"; default: none. */
+  readonly mountOptions?: readonly string[];
+  /**
+   * Bound of the read cache, and of the changes in memory, in bytes each; at least 16 MiB, default
+   * 256 MiB.
+   */
+  readonly cacheBytes?: number;
   /**
    * Decoding workers, >= 1; a limit of the system may make them fewer. Default: one per CPU, but 2
    * to 24.
@@ -62,14 +65,14 @@ export interface MountOptions {
   readonly threads?: number | undefined;
   /** Where changed chunks are stored when memory runs out. Default: the backup directory. */
   readonly spill?: string | undefined;
-  /** Whether each chunk's content is compared with its id. */
-  readonly verify: boolean;
+  /** Whether each chunk's content is compared with its id; default true. */
+  readonly verify?: boolean;
   /** How long to wait for the purge lock; `undefined` for ever, 0 not at all. */
   readonly lockTimeoutMs?: number | undefined;
   /** Aborting it ends the wait for the lock; its reason is thrown. */
   readonly signal?: AbortSignal;
   /** Hears of what goes on while it is mounted, and of what fails. */
-  readonly onEvent: (event: MountEvent) => void;
+  readonly onEvent?: (event: MountEvent) => void;
 }
 
 /** A mounted backup directory. */
@@ -92,11 +95,18 @@ export interface BackupMount {
   detach(): Promise<void>;
 }
 
+/** Default of {@linkcode MountOptions.cacheBytes}. */
+const CACHE_BYTES = 256 * 1024 * 1024;
+
 /** How much the kernel may read ahead in an image: one chunk. */
 const READ_AHEAD_BYTES = 4 * 1024 * 1024;
 
 /**
  * Mounts all revisions of a backup directory.
+ *
+ * The mount is served by the thread that called this. A program must not use its own mount by calls
+ * that block that thread (`Deno.readFileSync`, FFI): they would wait for themselves. Those that do
+ * not block it (`Deno.readFile`, another process, a worker) are fine.
  *
  * @returns When the mount is ready for use. The purge lock is held until it is gone.
  * @throws {StoreFormatError} If it is not a backup directory of a known format.
@@ -106,14 +116,15 @@ const READ_AHEAD_BYTES = 4 * 1024 * 1024;
  * @throws {UsageError} If the value of a mount option is invalid.
  */
 export async function mountBackup(options: MountOptions): Promise<BackupMount> {
-  const { basedir, mountpoint, cacheBytes, verify, onEvent } = options;
+  const { basedir, mountpoint, cacheBytes = CACHE_BYTES, verify = true } = options;
+  const onEvent = options.onEvent ?? (() => {});
   const spillDir = options.spill ?? basedir;
   const warn = (text: string) => onEvent({ type: "warning", text });
   requireStore(basedir);
   requireMountable(mountpoint, { basedir, spillDir });
   const mountOptions = {
     // The kernel checks modes: with allow_other nobody but the owner may write.
-    mountOptions: [...new Set([...options.mountOptions, "default_permissions"])],
+    mountOptions: [...new Set([...options.mountOptions ?? [], "default_permissions"])],
     plainMountHint: '-o ""',
   };
   // Fail before waiting for the lock if mounting cannot succeed.
