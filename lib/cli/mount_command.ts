@@ -1,25 +1,24 @@
 /**
- * `backy-fuse`: its options, help and run, which lasts until the mount is gone.
+ * `backy-fuse`: its options, help and run. Next: `mount_run.ts`.
  *
  * @module
  */
 
-import { defaultThreads } from "../work/worker_room.ts";
-import { InterruptedError } from "../errors.ts";
-import { mountBackup, type MountEvent } from "../fuse/mount.ts";
+import type { MountOptions } from "../fuse/mount.ts";
 import { freeMemoryBytes } from "../linux/free_memory.ts";
 import { raiseDescriptorLimit } from "../linux/headroom.ts";
-import { quote } from "../wording.ts";
+import { absolutePath, changeDirectory } from "../linux/paths.ts";
+import { defaultThreads } from "../work/worker_room.ts";
+import { mountInBackground } from "./mount_background.ts";
+import { Front } from "./background_server.ts";
 import { type CommandOf, defineCommand } from "./command.ts";
-import { interruptedBy, SignalWatch } from "./command_run.ts";
-import { ExitCode, exitCodeFor } from "./exit_code.ts";
-import { describeFailure } from "./failure.ts";
-import { formatQuantity } from "./format.ts";
-import { FORCE_MS, listOf, MountEnding, ParentWatch } from "./mount_ending.ts";
-import { optional, parseText, parseWhole, repeated, required, valued } from "./option.ts";
+import { type ExitCode, exitCodeFor } from "./exit_code.ts";
+import { DaemonAudience, FrontAudience, TerminalAudience } from "./mount_audience.ts";
+import { serveMount } from "./mount_run.ts";
+import { flag, optional, parseText, parseWhole, repeated, required, valued } from "./option.ts";
 import { ProgressReporter } from "./progress.ts";
-import { reportCommonEvent } from "./reporter.ts";
 import { LOCK_TIMEOUT, THREADS, VERIFY } from "./shared_options.ts";
+import { hasSystemLog, type Log, openLogFile, systemLog } from "./system_log.ts";
 import { type Sink, stderrDisplay } from "./terminal.ts";
 import { runTool } from "./tool.ts";
 
@@ -89,6 +88,24 @@ const OPTIONS = {
     parse: parseText,
   }),
   verify: VERIFY,
+  background: flag({
+    long: "background",
+    short: "b",
+    help: "return when the mount is ready, and serve it in the background",
+  }),
+  /** Where a mount in the background tells what happens; `undefined`: the system log. */
+  log: valued({
+    long: "log",
+    value: "FILE",
+    names: "file",
+    help: "in the background, append warnings to this file",
+    default: "the system log",
+    conflicts: [{
+      without: "--background",
+      reason: "in the foreground, they go to standard error",
+    }],
+    parse: parseText,
+  }),
   lockTimeoutMs: { ...LOCK_TIMEOUT, default: "wait; 10 if standard error is not a terminal" },
 };
 
@@ -103,7 +120,7 @@ export const MOUNT = defineCommand({
     "apart from the backup and are gone when it is unmounted.",
   arguments: ARGUMENTS,
   options: OPTIONS,
-  run: runMount,
+  run: (command, tool, write) => runMount(command, { tool, write, args: Deno.args }),
 });
 
 /**
@@ -140,68 +157,73 @@ function defaultLockTimeoutMs(isAttended: boolean): number | undefined {
   return isAttended ? undefined : UNATTENDED_LOCK_TIMEOUT_MS;
 }
 
-async function runMount(command: MountCommand, tool: string, write: Sink): Promise<ExitCode> {
+async function runMount(
+  command: MountCommand,
+  { tool, write, args }: { tool: string; write: Sink; args: readonly string[] },
+): Promise<ExitCode> {
   using reporter = new ProgressReporter({
     tool,
     write,
     display: stderrDisplay(),
     quiet: false,
   });
-  raiseDescriptorLimit();
-  const interruption = new AbortController();
-  let ending: MountEnding | undefined;
-  // A lost connection to the rescue host must not leave a dead mount behind.
-  let signalCount = 0;
-  using _signals = new SignalWatch((signal, count) => {
-    signalCount = count;
-    interruption.abort(interruptedBy(signal));
-    if (ending) return ending.heed(signal, count);
-    // Ending between the mount and its first answer would leave a dead mount behind.
-    if (count > 1) setTimeout(() => ending ?? Deno.exit(ExitCode[signal]), FORCE_MS);
-  });
-  using parent = new ParentWatch((error) => interruption.abort(error));
+  const front = Front.find();
+  if (front !== null) return await serveFor(front, { command, tool });
+  const { basedir, background, log } = command;
+  const terminal = new TerminalAudience(reporter, { basedir, isForeground: !background });
+  if (!background) {
+    return await serveMount(mountOptions(command, Deno.stderr.isTerminal()), terminal);
+  }
+  if (log === undefined && !hasSystemLog()) reporter.message(NO_LOG);
+  return await mountInBackground(args, terminal);
+}
+
+const NO_LOG = "No system log (/dev/log): warnings will be lost; to keep them, use --log FILE";
+
+/** Serves a mount that another process has asked for. */
+async function serveFor(
+  front: Front,
+  { command, tool }: { command: MountCommand; tool: string },
+): Promise<ExitCode> {
   try {
-    const mounted = await mountBackup({
-      ...command,
-      threads: command.threads ?? defaultThreads(),
-      cacheBytes: command.cacheBytes ?? defaultCacheBytes(freeMemoryBytes()),
-      lockTimeoutMs: command.lockTimeoutMs ?? defaultLockTimeoutMs(Deno.stderr.isTerminal()),
-      signal: interruption.signal,
-      onEvent: (event) => {
-        if (event.type === "lock-wait") parent.begin(`mount at ${quote(command.mountpoint)}`);
-        if (event.type === "mounting") parent.end();
-        showEvent(reporter, event);
-      },
-    });
-    ending = new MountEnding(mounted, reporter);
-    reporter.stop();
-    const { mountpoint, revisionCount } = mounted;
-    const amount = formatQuantity(revisionCount, "revision");
-    reporter.message(`${amount} of ${quote(command.basedir)} mounted at ${quote(mountpoint)}`);
-    reporter.message(`To unmount: fusermount3 -u ${quote(mountpoint)}, or Ctrl-C`);
-    // A signal that arrived while mounting had nothing to unmount yet.
-    const { reason } = interruption.signal;
-    if (reason instanceof InterruptedError) ending.heed(reason.signal, signalCount);
-    const signal = await Promise.race([mounted.closed, ending.forced]);
-    if (signal !== undefined) return ExitCode[signal];
-    reporter.message("Unmounted");
-    return ExitCode.COMPLETE;
+    const free = { ...command, ...absolutePaths(command) };
+    // The working directory of whoever started this may be on a file system that is to be
+    // unmounted some day.
+    changeDirectory("/");
+    const audience = command.background
+      ? new DaemonAudience(front, { basedir: free.basedir, log: chooseLog(tool, free.log) })
+      : new FrontAudience(front);
+    return await serveMount(mountOptions(free, front.isAttended), audience);
   } catch (error) {
-    reporter.fail(describeFailure(error));
+    front.tellFailure(error);
     return exitCodeFor(error);
   }
 }
 
-function showEvent(reporter: ProgressReporter, event: MountEvent): void {
-  switch (event.type) {
-    case "mounting":
-      return reporter.step("Mounting");
-    case "lingering":
-      return reporter.warn(
-        `unmounted here, but still in use by ${listOf(event.keepers)}: it is served, and the ` +
-          "purge lock is held, until they end; a signal ends it all the same",
-      );
-    default:
-      return reportCommonEvent(reporter, event);
-  }
+function absolutePaths({ basedir, mountpoint, spill, log }: MountCommand) {
+  return {
+    basedir: absolutePath(basedir),
+    mountpoint: absolutePath(mountpoint),
+    spill: spill && absolutePath(spill),
+    log: log && absolutePath(log),
+  };
+}
+
+function chooseLog(tool: string, path: string | undefined): Log {
+  return path === undefined ? systemLog(tool) : openLogFile(tool, path);
+}
+
+/** What a mount needs, with the defaults that depend on the machine and the user. */
+function mountOptions(
+  command: MountCommand,
+  isAttended: boolean,
+): Omit<MountOptions, "signal" | "onEvent"> {
+  raiseDescriptorLimit();
+  const { threads, cacheBytes, lockTimeoutMs } = command;
+  return {
+    ...command,
+    threads: threads ?? defaultThreads(),
+    cacheBytes: cacheBytes ?? defaultCacheBytes(freeMemoryBytes()),
+    lockTimeoutMs: lockTimeoutMs ?? defaultLockTimeoutMs(isAttended),
+  };
 }

@@ -21,11 +21,11 @@ export const FORCE_MS = 2000;
 /** Ends a mount. */
 export class MountEnding {
   readonly #mounted: BackupMount;
-  readonly #reporter: Reporter;
+  readonly #reporter: Pick<Reporter, "warn">;
   readonly #forced = Promise.withResolvers<EndSignal>();
   #isForcing = false;
 
-  constructor(mounted: BackupMount, reporter: Reporter) {
+  constructor(mounted: BackupMount, reporter: Pick<Reporter, "warn">) {
     this.#mounted = mounted;
     this.#reporter = reporter;
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { cString } from "../linux/libc.ts";
+import { cString, cStringArray } from "../linux/libc.ts";
 import { MountOptionError } from "./errors.ts";
 import { FUSE_ARGS } from "./structs.ts";
 
@@ -105,15 +105,14 @@ export function createArguments(
   words: readonly string[],
 ): { struct: Uint8Array<ArrayBuffer>; memory: readonly Uint8Array<ArrayBuffer>[] } {
   const strings = words.map(cString);
-  const address = (bytes: Uint8Array<ArrayBuffer>) =>
-    Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
-  // C expects a NULL after the last word.
-  const argv = new Uint8Array(8 * (words.length + 1));
-  const argvFields = new DataView(argv.buffer);
-  strings.forEach((text, index) => argvFields.setBigUint64(index * 8, address(text), true));
+  const argv = cStringArray(strings);
   const struct = new Uint8Array(FUSE_ARGS.bytes);
   const fields = new DataView(struct.buffer);
   fields.setInt32(FUSE_ARGS.argc, words.length, true);
-  fields.setBigUint64(FUSE_ARGS.argv, address(argv), true);
+  fields.setBigUint64(
+    FUSE_ARGS.argv,
+    Deno.UnsafePointer.value(Deno.UnsafePointer.of(argv)),
+    true,
+  );
   return { struct, memory: [struct, argv, ...strings] };
 }

@@ -9,7 +9,7 @@ import { OpenFlag } from "./files.ts";
 import { lastErrno, libc } from "./libc.ts";
 
 /** Commands of `fcntl`. Source: asm-generic/fcntl.h. */
-const F_GETFL = 3, F_SETFL = 4;
+const F_SETFD = 2, F_GETFL = 3, F_SETFL = 4;
 
 /** Tells whether a descriptor was opened for writing. @throws {OsError} If it is not open. */
 export function isWritableFd(fd: number, path = ""): boolean {
@@ -35,6 +35,17 @@ export function setNonblocking(fd: number, nonblocking: boolean, path = ""): voi
   const wanted = nonblocking ? flags | OpenFlag.O_NONBLOCK : flags & ~OpenFlag.O_NONBLOCK;
   if (wanted === flags) return;
   retryOnEintr(() => libc.fcntl(fd, F_SETFL, BigInt(wanted)), { syscall: "fcntl", path });
+}
+
+/** Makes `fd` lead to where `to` leads, for programs that are started too. @throws {OsError} */
+export function redirectFd(fd: number, to: number): void {
+  retryOnEintr(() => libc.dup2(to, fd), { syscall: "redirect descriptor", path: `${fd}` });
+}
+
+/** Keeps a descriptor from programs that are started. @throws {OsError} If it is not open. */
+export function setCloseOnExec(fd: number): void {
+  const FD_CLOEXEC = 1n;
+  retryOnEintr(() => libc.fcntl(fd, F_SETFD, FD_CLOEXEC), { syscall: "fcntl", path: "" });
 }
 
 /** Tells whether a descriptor is a terminal. */

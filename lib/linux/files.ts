@@ -18,6 +18,7 @@ export const OpenFlag = {
   O_EXCL: 0o200,
   O_NOCTTY: 0o400,
   O_TRUNC: 0o1000,
+  O_APPEND: 0o2000,
   O_NONBLOCK: 0o4000,
   O_DIRECT: Deno.build.arch === "aarch64" ? 0o200000 : 0o40000,
   O_CLOEXEC: 0o2000000,

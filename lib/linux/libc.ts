@@ -92,6 +92,13 @@ export const libcFunctions = {
   fcntlLock: { name: "fcntl", parameters: ["i32", "i32", "buffer"], result: "i32" },
   // int ioctl(int fd, unsigned long request, void *argp);
   ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+  // int dup2(int oldfd, int newfd);
+  dup2: { parameters: ["i32", "i32"], result: "i32" },
+  // int socket(int domain, int type, int protocol);
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // ssize_t sendto(int fd, const void *buf, size_t n, int flags, __CONST_SOCKADDR_ARG addr,
+  //                socklen_t addr_len);
+  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" },
   // int isatty(int fd);
   isatty: { parameters: ["i32"], result: "i32" },
   // int poll(struct pollfd *fds, nfds_t nfds, int timeout);
@@ -156,6 +163,43 @@ export const libcFunctions = {
   sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   // sighandler_t signal(int signum, sighandler_t handler);
   signal: { parameters: ["i32", "pointer"], result: "pointer" },
+
+  // int kill(pid_t pid, int sig);
+  kill: { parameters: ["i32", "i32"], result: "i32" },
+  // pid_t waitpid(pid_t pid, int *wstatus, int options);
+  waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  // int waitid(idtype_t idtype, id_t id, siginfo_t *infop, int options);
+  waitidAsync: {
+    name: "waitid",
+    parameters: ["u32", "u32", "buffer", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
+  // Functions of posix_spawn* return the error number; errno is not set.
+  // int posix_spawnp(pid_t *pid, const char *file,
+  //                  const posix_spawn_file_actions_t *file_actions,
+  //                  const posix_spawnattr_t *attrp, char *const *argv, char *const *envp);
+  posix_spawnp: {
+    parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],
+    result: "i32",
+  },
+  // int posix_spawn_file_actions_init(posix_spawn_file_actions_t *file_actions);
+  posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
+  // int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t *file_actions);
+  posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
+  // int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *file_actions, int fildes,
+  //                                      int newfildes);
+  posix_spawn_file_actions_adddup2: { parameters: ["buffer", "i32", "i32"], result: "i32" },
+  // int posix_spawn_file_actions_addclose(posix_spawn_file_actions_t *file_actions, int fildes);
+  posix_spawn_file_actions_addclose: { parameters: ["buffer", "i32"], result: "i32" },
+  // int posix_spawnattr_init(posix_spawnattr_t *attr);
+  posix_spawnattr_init: { parameters: ["buffer"], result: "i32" },
+  // int posix_spawnattr_destroy(posix_spawnattr_t *attr);
+  posix_spawnattr_destroy: { parameters: ["buffer"], result: "i32" },
+  // int posix_spawnattr_setflags(posix_spawnattr_t *attr, short flags);
+  posix_spawnattr_setflags: { parameters: ["buffer", "i16"], result: "i32" },
+  // int posix_spawnattr_setsigdefault(posix_spawnattr_t *attr, const sigset_t *sigdefault);
+  posix_spawnattr_setsigdefault: { parameters: ["buffer", "buffer"], result: "i32" },
 
   // Functions of pthread_* return the error number; errno is not set.
   // int pthread_attr_init(pthread_attr_t *attr);
@@ -264,6 +308,22 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
     throw new TypeError(`Cannot pass a string with a NUL to C: ${JSON.stringify(text)}`);
   }
   return encoder.encode(`${text}\0`);
+}
+
+/**
+ * Makes a `char *const []` for C, as of arguments: pointers to the strings and a NULL behind them.
+ *
+ * @param strings Each ends with a NUL; they must stay reachable as long as C uses the array.
+ * @returns The array, owned by the caller.
+ */
+export function cStringArray(
+  strings: readonly Uint8Array<ArrayBuffer>[],
+): Uint8Array<ArrayBuffer> {
+  const pointers = new BigUint64Array(strings.length + 1);
+  strings.forEach((text, index) => {
+    pointers[index] = Deno.UnsafePointer.value(Deno.UnsafePointer.of(text));
+  });
+  return new Uint8Array(pointers.buffer);
 }
 
 /** Throws unless the number is a whole one that C can take as a non-negative `off_t`. */

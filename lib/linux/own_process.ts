@@ -1,6 +1,11 @@
 /**
- * What this process was started from, for those who start programs for the user: the user's own
- * environment, and the file to start the tool again.
+ * What this process was started with, as /proc tells it: its program, its command line and its
+ * environment.
+ *
+ * The runtime tells neither its own part of the command line nor, in an executable, the whole
+ * environment: those keep only the variables that the tools need
+ * (`release/portable/stub/stub.c`). The kernel remembers where both were when the program started;
+ * what the stub adds for the loader is never there.
  *
  * @module
  */
@@ -16,47 +21,70 @@ import { readBeginning } from "./paths.ts";
 export const OWN_PROGRAM = "/proc/self/exe";
 
 /** More than the kernel accepts for arguments and environment together by default: execve(2). */
-const ENVIRONMENT_MAX_BYTES = 16 * 1024 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
- * The environment that the user started this process with, for a command that is run for them; it
- * must be given with `clearEnv`, as the process itself may have fewer variables: executables keep
- * only those that the tools need (`release/portable/stub/stub.c`). What the stub adds for the
- * loader is never here.
+ * The words before this process's arguments: its name; from source, the runtime's own, too.
  *
- * With LD_PRELOAD and the like in it, `Deno.Command` (Deno 2.6) asks for the permission to run any
- * program. Variables that are not UTF-8 are missing, as `Deno.Command` cannot pass them on.
+ * @param argumentCount Number of arguments that this process got from its user.
+ * @throws {OsError} Without /proc.
+ */
+export function ownWords(argumentCount: number): string[] {
+  const words = splitStrings(readBeginning("/proc/self/cmdline", MAX_BYTES));
+  return words.slice(0, words.length - argumentCount).map((word) => new TextDecoder().decode(word));
+}
+
+/** Changes to an environment: values of variables, `null` for those that are to be absent. */
+export type EnvironmentChanges = Readonly<Record<string, string | null>>;
+
+/**
+ * The environment that this process was started with, for another program.
  *
+ * @returns Entries `NAME=VALUE`, in bytes, as nothing says that they are UTF-8; owned by the
+ *   caller, and without a NUL at their ends.
  * @throws {OsError} If it cannot be read.
  */
-export function startEnvironment(): Record<string, string> {
-  return parseEnvironment(readBeginning("/proc/self/environ", ENVIRONMENT_MAX_BYTES));
+export function startEnvironment(changes: EnvironmentChanges = {}): Uint8Array<ArrayBuffer>[] {
+  const isChanged = (name: string) => Object.hasOwn(changes, name);
+  const kept = readEnvironment().filter((entry) => !isChanged(nameOf(entry)));
+  const added = Object.entries(changes).flatMap(([name, value]) =>
+    value === null ? [] : [new TextEncoder().encode(`${name}=${value}`)]
+  );
+  return [...kept, ...added];
 }
 
 /**
- * Parses entries that end in NUL, as /proc/PID/environ has them. Of several with one name the first
- * counts, as for getenv(3). Source: proc_pid_environ(5).
+ * A variable of the environment that this process was started with; of several with one name the
+ * first, as for getenv(3).
+ *
+ * @returns `undefined` if it was not set.
+ * @throws {OsError} If the environment cannot be read.
  */
-export function parseEnvironment(bytes: Uint8Array): Record<string, string> {
-  const variables = new Map<string, string>();
+export function startVariable(name: string): string | undefined {
+  const entry = readEnvironment().find((entry) => nameOf(entry) === name);
+  return entry && new TextDecoder().decode(entry.subarray(name.length + 1));
+}
+
+/** Source: proc_pid_environ(5). */
+function readEnvironment(): Uint8Array<ArrayBuffer>[] {
+  return splitStrings(readBeginning("/proc/self/environ", MAX_BYTES));
+}
+
+/** The name of an entry; "" if it has none, as anything may stand there. */
+function nameOf(entry: Uint8Array): string {
+  return new TextDecoder().decode(entry.subarray(0, Math.max(0, entry.indexOf(EQUALS))));
+}
+
+const EQUALS = "=".charCodeAt(0);
+
+/** Splits what /proc gives, in which each string ends with a NUL. */
+function splitStrings(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
+  const strings: Uint8Array<ArrayBuffer>[] = [];
   for (let start = 0; start < bytes.length;) {
     const nul = bytes.indexOf(0, start);
     const end = nul < 0 ? bytes.length : nul;
-    const entry = textOrNull(bytes.subarray(start, end));
+    strings.push(bytes.slice(start, end));
     start = end + 1;
-    // A name may not be empty.
-    const equals = entry?.indexOf("=") ?? -1;
-    if (entry === null || equals < 1) continue;
-    const name = entry.slice(0, equals);
-    if (!variables.has(name)) variables.set(name, entry.slice(equals + 1));
   }
-  return Object.fromEntries(variables);
-}
-
-function textOrNull(bytes: Uint8Array): string | null {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return null;
-  }
+  return strings;
 }

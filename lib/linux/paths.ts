@@ -182,6 +182,11 @@ export function tryWorkingDirectory(): string | null {
   }
 }
 
+/** The path from "/" on, with symbolic links. @throws As {@linkcode tryWorkingDirectory} does. */
+export function absolutePath(path: string): string {
+  return path.startsWith("/") ? path : pathIn(tryWorkingDirectory() ?? "/", path);
+}
+
 /** Enters a directory, with all threads. @throws {OsError} On any failure. */
 export function changeDirectory(path: string): void {
   const name = cString(path);

@@ -1,5 +1,5 @@
 /**
- * Pipes: their capacity, and zeros that go into them without being copied.
+ * Pipes: making and reading them, their capacity, and zeros that go into them without being copied.
  *
  * `vmsplice` puts references to pages into a pipe. Such a page must not change until it was read,
  * and nobody can tell when that is (a reader may pass the reference on). The pages spliced here
@@ -75,6 +75,17 @@ export function tryRead(fd: number, view: Uint8Array<ArrayBuffer>): number {
   const errno = lastErrno();
   if (errno === Errno.EAGAIN || errno === Errno.EINTR) return -1;
   throw osError(errno, { syscall: "read", path: "" });
+}
+
+/**
+ * Writes to a pipe that does not block.
+ *
+ * @returns Number of bytes written, of up to 4096 all or none; or the negative errno: EAGAIN if
+ *   there is no room now, EPIPE if all readers are gone.
+ */
+export function tryWrite(fd: number, bytes: Uint8Array<ArrayBuffer>): number {
+  const count = Number(libc.write(fd, bytes, BigInt(bytes.length)));
+  return count >= 0 ? count : -lastErrno();
 }
 
 /** Bytes of zeros that one call can give. */

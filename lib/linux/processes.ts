@@ -60,6 +60,12 @@ export function ancestry(descendant = ownPid()): number[] {
   return line;
 }
 
+/** The name of a process's program, at most 15 bytes of it; `null` if it cannot be told. */
+export function programName(pid: number): string | null {
+  const text = readTextOrNull(`/proc/${pid}/stat`);
+  return text && text.slice(text.indexOf("(") + 1, text.lastIndexOf(")"));
+}
+
 /** This process's id in the namespace of /proc, which need not be its own. */
 function ownPid(): number | null {
   return numberOrNull(/^\d+/.exec(readTextOrNull("/proc/self/stat") ?? "")?.[0]);

@@ -11,8 +11,10 @@ import { lastErrno, libc } from "./libc.ts";
 export const SignalNumber = {
   SIGHUP: 1,
   SIGINT: 2,
+  SIGKILL: 9,
   SIGPIPE: 13,
   SIGTERM: 15,
+  SIGCHLD: 17,
   SIGURG: 23,
   SIGXFSZ: 25,
   SIGRTMAX: 64,
@@ -24,7 +26,7 @@ export const SignalNumber = {
  */
 export const SIGACTION_LAYOUT = { sa_handler: 0, bytes: 152 } as const;
 
-const SIG_IGN = 1n;
+const SIG_DFL = 0n, SIG_IGN = 1n;
 
 /** Whether the process ignores a signal. @param signal One of {@linkcode SignalNumber}. */
 export function isSignalIgnored(signal: number): boolean {
@@ -44,6 +46,11 @@ export function isSignalIgnored(signal: number): boolean {
  */
 export function ignoreSignal(signal: number): void {
   libc.signal(signal, Deno.UnsafePointer.create(SIG_IGN));
+}
+
+/** Gives a signal its default effect. @param signal One of {@linkcode SignalNumber}. */
+export function useDefaultSignal(signal: number): void {
+  libc.signal(signal, Deno.UnsafePointer.create(SIG_DFL));
 }
 
 /**

@@ -607,6 +607,8 @@ Deno.test("parseFuseArguments() reads all options, and defaults for what is not 
     threads: undefined,
     spill: undefined,
     verify: true,
+    background: false,
+    log: undefined,
     lockTimeoutMs: undefined,
   };
   assertEquals<unknown>(parseFuseArguments(["/mnt"]), defaults);

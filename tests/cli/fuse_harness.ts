@@ -14,6 +14,8 @@ import { Buffer } from "node:buffer";
 
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
+import { readTextOrNull } from "../../lib/linux/paths.ts";
+import { listPids } from "../../lib/linux/processes.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { addRevision, type BuiltRevision, type ChunkContent } from "../support/store_builder.ts";
@@ -29,7 +31,7 @@ import {
   RunningTool,
   type RunOptions,
 } from "../support/tool.ts";
-import { pause } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 
 /** How long a process may take to unmount when a test is over, before it is killed. */
 const FAREWELL_MS = 30_000;
@@ -124,6 +126,20 @@ export class Site implements AsyncDisposable {
     return mount;
   }
 
+  /** Mounts the backup directory in the background. @param args Options of the tool. */
+  async mountInBackground(
+    args: readonly string[] = [],
+    options: RunOptions & { readonly at?: string } = {},
+  ): Promise<BackgroundMount> {
+    const path = options.at ?? this.folder();
+    const tool = this.start(["--background", ...args, path], options);
+    const mount = this.#undo.use(new BackgroundMount(path));
+    const outcome = await tool.outcome();
+    assertEquals([outcome.code, outcome.signal], [0, null], outcome.stderr);
+    mount.findServer();
+    return mount;
+  }
+
   /**
    * Mounts by mount(8). @param args Its arguments but the last, the mount point, which is returned.
    */
@@ -201,6 +217,57 @@ export class FuseMount implements AsyncDisposable {
     // Whoever started the process ends it.
     await unmountIfMounted(this.path);
   }
+}
+
+/** A backup directory that another process than the tool that was started serves. */
+export class BackgroundMount implements AsyncDisposable {
+  readonly path: string;
+  /** Process id of the server; 0 until it was found. */
+  server = 0;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Path of a file in the mount. */
+  file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+
+  /** Finds the server of a mount that is there, by its command line. */
+  findServer(): void {
+    assertEquals(mountsAt(this.path).length, 1);
+    const servers = serversFor(this.path);
+    assertEquals(servers.length, 1);
+    this.server = servers[0]!;
+  }
+
+  /** Waits until the server has ended. */
+  async ended(): Promise<void> {
+    await until(() => !isRunning(this.server), "the end of the server");
+    assertEquals(mountsAt(this.path).length, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await unmountIfMounted(this.path);
+    for (const pid of serversFor(this.path)) {
+      await until(() => !isRunning(pid), "the end of the server");
+    }
+  }
+}
+
+/** The processes that serve, or are about to serve, a mount at a path in the background. */
+export function serversFor(path: string): number[] {
+  return listPids().filter((pid) => {
+    const words = readTextOrNull(`/proc/${pid}/cmdline`)?.split("\0") ?? [];
+    const environment = readTextOrNull(`/proc/${pid}/environ`) ?? "";
+    return words.includes(path) && /(^|\0)BACKY_FUSE_FRONT=/.test(environment);
+  });
+}
+
+function isRunning(pid: number): boolean {
+  const stat = readTextOrNull(`/proc/${pid}/stat`);
+  return stat !== null && !stat.slice(stat.lastIndexOf(")")).startsWith(") Z");
 }
 
 /** The mounts at a path. */

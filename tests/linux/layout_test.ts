@@ -8,6 +8,7 @@ import { FLOCK } from "../../lib/linux/locks.ts";
 import { STATX } from "../../lib/linux/file_status.ts";
 import { STATFS } from "../../lib/linux/file_space.ts";
 import { POLLFD } from "../../lib/linux/descriptors.ts";
+import { SOCKADDR_UN } from "../../lib/linux/unix_datagram.ts";
 import { SIGACTION_LAYOUT } from "../../lib/linux/signals.ts";
 
 testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
@@ -20,6 +21,7 @@ testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
     { type: "struct pollfd", layout: POLLFD },
     { type: "struct sigaction", layout: SIGACTION_LAYOUT },
     { type: "struct aiocb", layout: AIOCB_LAYOUT },
+    { type: "struct sockaddr_un", layout: SOCKADDR_UN },
   ];
   const expected: string[] = [];
   const lines: string[] = [];
@@ -42,6 +44,7 @@ testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
       #include <stddef.h>
       #include <stdio.h>
       #include <sys/stat.h>
+      #include <sys/un.h>
       #include <sys/vfs.h>
       int main(void) { ${lines.join("\n")} return 0; }
     `);

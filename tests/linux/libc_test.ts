@@ -37,6 +37,9 @@ function typeOf(parameter: string): string {
   return parameter.includes("(*") ? "void *" : parameter.replace(/\w+$/, "").trim();
 }
 
+/** Names of types that are addresses. The last is glibc's, for `const struct sockaddr *`. */
+const ADDRESS_TYPES = ["va_list", "sighandler_t", "__CONST_SOCKADDR_ARG"];
+
 /** What FFI calls a C type, given the names of the scalar ones. */
 function isPassedAs(
   cType: string,
@@ -45,7 +48,7 @@ function isPassedAs(
 ): boolean {
   if (cType === "void") return ffiType === "void";
   // A buffer is an address here; usize where the address is only a number.
-  const isAddress = cType.endsWith("*") || cType === "va_list" || cType === "sighandler_t";
+  const isAddress = cType.endsWith("*") || ADDRESS_TYPES.includes(cType);
   if (isAddress) return ["buffer", "pointer", "usize"].includes(ffiType as string);
   const wanted = scalars.get(cType);
   return ffiType === wanted || ffiType === wanted?.replace("64", "size");
@@ -73,7 +76,7 @@ testUnless(compilerProblem, "The libc table says what the C library's headers sa
   const all = [...known.values()];
   const scalars = new Set(
     all.flatMap(({ result, parameters }) => [result, ...parameters.map(typeOf)])
-      .filter((type) => !/\*$|^void$|^va_list$|^sighandler_t$/.test(type)),
+      .filter((type) => !type.endsWith("*") && !["void", ...ADDRESS_TYPES].includes(type)),
   );
   // A declaration that differs from the header's does not compile.
   const output = runC(`
@@ -85,6 +88,7 @@ testUnless(compilerProblem, "The libc table says what the C library's headers sa
       #include <pthread.h>
       #include <semaphore.h>
       #include <signal.h>
+      #include <spawn.h>
       #include <stdarg.h>
       #include <stdio.h>
       #include <stdlib.h>
@@ -93,8 +97,10 @@ testUnless(compilerProblem, "The libc table says what the C library's headers sa
       #include <sys/mman.h>
       #include <sys/mount.h>
       #include <sys/resource.h>
+      #include <sys/socket.h>
       #include <sys/uio.h>
       #include <sys/vfs.h>
+      #include <sys/wait.h>
       #include <unistd.h>
       #undef __errno_location
       ${all.filter(({ name }) => !VARIADIC.includes(name)).map(({ text }) => text).join("\n")}

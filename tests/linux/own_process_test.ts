@@ -1,32 +1,37 @@
-import { parseEnvironment } from "../../lib/linux/own_process.ts";
 import { assertEquals } from "../assert.ts";
 import { scriptCommand, shell } from "../support/programs.ts";
 
-Deno.test("parseEnvironment() reads entries as getenv() would", () => {
-  const encoder = new TextEncoder();
-  const parse = (text: string) => parseEnvironment(encoder.encode(text));
-  assertEquals(parse(""), {});
-  assertEquals(parse("A=1\0B=\0C=x=y\0"), { A: "1", B: "", C: "x=y" });
-  assertEquals(parse("A=first\0A=second\0"), { A: "first" });
-  assertEquals(parse("none\0=x\0\0A=1"), { A: "1" });
-  assertEquals(parse("A=\ufeff\u00e4\n\0__proto__=x\0"), {
-    A: "\ufeff\u00e4\n",
-    ["__proto__"]: "x",
-  });
-  const bytes = Uint8Array.from([...encoder.encode("A=1\0B="), 0xff, 0, ...encoder.encode("C=3")]);
-  assertEquals(parseEnvironment(bytes), { A: "1", C: "3" });
-});
-
-Deno.test("startEnvironment() is what the process was started with, not what it has", async () => {
+Deno.test("The environment is what the process was started with, not what it has", async () => {
   const script = scriptCommand(`
-    import { startEnvironment } from lib("linux/own_process.ts");
+    import { startEnvironment, startVariable } from lib("linux/own_process.ts");
     Deno.env.delete("GONE");
     Deno.env.set("NEW", "x");
-    const { GONE, NEW, LANG } = startEnvironment();
-    console.log(JSON.stringify([GONE, NEW ?? null, LANG]));
+    const latin1 = new TextDecoder("latin1");
+    const entries = (changes) => startEnvironment(changes).map((entry) => latin1.decode(entry));
+    const starts = ["GONE=", "LANG=", "BAD=", "EMPTY=", "NEW=", "MORE="];
+    const shown = (changes) => entries(changes).filter((entry) => starts.some((start) => entry.startsWith(start))).sort();
+    console.log(JSON.stringify([
+      ["GONE", "NEW", "LANG", "EMPTY", "constructor"].map((name) => startVariable(name) ?? null),
+      shown({}),
+      shown({ LANG: null, GONE: "b=c", MORE: "" }),
+    ]));
   `);
   const { stdout, stderr } = await shell(
-    `GONE="a  b" LANG=xx BAD=$'\\xff' ${script}`,
+    `env -i GONE="a  b" LANG=xx EMPTY= BAD=$'\\xff' ${script}`,
   );
-  assertEquals(new TextDecoder().decode(stdout), '["a  b",null,"xx"]\n', stderr);
+  assertEquals(JSON.parse(new TextDecoder().decode(stdout)), [
+    ["a  b", null, "xx", "", null],
+    ["BAD=\u00ff", "EMPTY=", "GONE=a  b", "LANG=xx"],
+    ["BAD=\u00ff", "EMPTY=", "GONE=b=c", "MORE="],
+  ], stderr);
+});
+
+Deno.test("ownWords() is what stands before the arguments", async () => {
+  const script = scriptCommand(`
+    import { ownWords } from lib("linux/own_process.ts");
+    console.log(JSON.stringify(ownWords(Deno.args.length).slice(1)));
+  `);
+  const { stdout, stderr } = await shell(`${script} "a b" "" ü`);
+  const [command, code, ...more] = JSON.parse(new TextDecoder().decode(stdout) || "[]");
+  assertEquals([command, code?.includes("ownWords"), more], ["eval", true, []], stderr);
 });
