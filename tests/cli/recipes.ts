@@ -8,6 +8,15 @@ import { assert } from "../assert.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
+/** The blocks of code in a language, such as "console", below a heading of the second level. */
+export function codeBlocks(file: string, heading: string, language: string): string[] {
+  const section = Deno.readTextFileSync(ROOT + file).split(/^## /m)
+    .find((part) => part.startsWith(`${heading}\n`));
+  assert(section !== undefined, `${file} has no section "${heading}"`);
+  return [...section.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
+    .filter(([, name]) => name === language).map(([, , text]) => text!);
+}
+
 /**
  * The commands of a console block below a heading of the second level. Comments stay; output is
  * left out.
@@ -16,10 +25,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
  * @param block Number of the block among those of the section, from 0 on.
  */
 export function recipe(file: string, heading: string, block = 0): string[] {
-  const section = Deno.readTextFileSync(ROOT + file).split(/^## /m)
-    .find((part) => part.startsWith(`${heading}\n`));
-  assert(section !== undefined, `${file} has no section "${heading}"`);
-  const blocks = [...section.matchAll(/^```console\n(.*?)^```$/gms)].map(([, text]) => text!);
+  const blocks = codeBlocks(file, heading, "console");
   const text = blocks[block];
   assert(text !== undefined, `${file}, "${heading}" has ${blocks.length} blocks`);
   const commands = [...text.matchAll(/^[#$] ((?:.*\\\n)*.*)$/gm)].map(([, command]) => command!);
