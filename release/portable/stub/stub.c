@@ -10,15 +10,18 @@
  *
  * `enter` is there because the runtime (Deno 2.6) cannot be told to do without what makes it fail or behave otherwise:
  *
- * - It finds what it runs by /proc/self/exe, and ends with a back trace without /proc. One line, exit 1.
- * - SIGUSR1 ends the process until JavaScript listens to it. Ignored from here on.
+ * - It reads its own file by the name that /proc/self/exe has for it, and ends with a back trace if it cannot: without
+ *   /proc, or where the file was removed or may not be read. One line, exit 1.
+ * - It would do for anyone what only the owner of a set-user-id file may do. One line, exit 1.
+ * - SIGUSR1 ends the process until JavaScript listens to it. Ignored from here on, or from `start` on.
  * - An argument that is not UTF-8 makes it panic. One line, exit 2.
  * - A working directory that was removed makes it panic; with a name that is not UTF-8, workers do. Left for "/", and
  *   SIGRTMAX is ignored as a sign of it: JavaScript then refuses relative paths (lib/cli/process_start.ts).
  * - It opens /dev/null for descriptors 0 to 2 that are closed, and a restore to a standard output that was closed would end
  *   well. Opened here, standard output for reading only: lib/target then refuses it.
  * - More than thirty variables of the environment are heeded: DENO_LOG prints what happens, DENO_V8_FLAGS and
- *   RUST_MIN_STACK change it, others belong to other programs (CI, NODE_OPTIONS). Only those that the tools need stay.
+ *   RUST_MIN_STACK change it, others belong to other programs (CI, NODE_OPTIONS). Only those that the tools need stay. The kernel's copy
+ *   (/proc/self/environ) is left alone: from there commands that are run for the user get all (lib/linux/own_process.ts).
  *
  * No libc, no writable data, no relocations: everything is relative to the instruction pointer. `build.sh` compiles it.
  */
@@ -45,10 +48,11 @@ struct config {
 __attribute__((section(".config"), used, visibility("hidden")))
 const volatile struct config config = {0};
 
-enum { SIGUSR1 = 10, SIGRTMAX = 64, SIG_DFL = 0, SIG_IGN = 1 };
+enum { SIGUSR1 = 10, SIGXFSZ = 25, SIGRTMAX = 64, SIG_DFL = 0, SIG_IGN = 1 };
 enum { EXIT_FAILURE = 1, EXIT_USAGE = 2, STDOUT = 1, STDERR = 2 };
 enum { AT_FDCWD = -100, F_GETFD = 1, F_DUPFD_CLOEXEC = 1030, O_RDONLY = 0, O_RDWR = 2, O_CLOEXEC = 02000000 };
-enum { MFD_CLOEXEC = 1, MFD_NOEXEC_SEAL = 8, ENOENT = 2, EBADF = 9, EINVAL = 22, PATH_MAX = 4096 };
+enum { MFD_CLOEXEC = 1, MFD_NOEXEC_SEAL = 8, PATH_MAX = 4096 };
+enum { ENOENT = 2, EBADF = 9, EINVAL = 22, EMFILE = 24, EFBIG = 27 };
 enum { PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4, MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20 };
 enum { AT_NULL = 0, AT_PHDR = 3, AT_PHNUM = 5, AT_BASE = 7, AT_ENTRY = 9, AT_SECURE = 23 };
 
@@ -115,17 +119,35 @@ __attribute__((noreturn)) static void end(int code, const char *text, word numbe
   for (;;) call(SYS_exit_group, code, 0, 0, 0);
 }
 
-static void require_proc(void) {
-  char target[8];
-  if (call(SYS_readlinkat, AT_FDCWD, (word) "/proc/self/exe", (word)target, sizeof target) < 0) {
-    end(EXIT_FAILURE, ": Cannot start: /proc is not mounted; mount it: mount -t proc proc /proc", 0, "");
+/* Requires that the runtime can read its own file. */
+static void require_own_file(void) {
+  char path[PATH_MAX];
+  long length = call(SYS_readlinkat, AT_FDCWD, (word) "/proc/self/exe", (word)path, sizeof path - 1);
+  if (length < 0) end(EXIT_FAILURE, ": Cannot start: /proc is not mounted; mount it: mount -t proc proc /proc", 0, "");
+  path[length] = 0;
+  long fd = call(SYS_openat, AT_FDCWD, (word)path, O_RDONLY | O_CLOEXEC, 0);
+  /* Without a free descriptor the runtime says so. */
+  if (fd < 0 && fd != -EMFILE) {
+    end(EXIT_FAILURE, ": Cannot start: it cannot read its own file, which was removed or replaced, or may only be executed", 0, "");
   }
+  call(SYS_close, fd, 0, 0, 0);
+}
+
+__attribute__((noreturn)) static void refuse_raised_rights(void) {
+  end(EXIT_FAILURE,
+      ": Cannot start with raised rights (set-user-id, set-group-id, file capabilities, or a security module's rule): "
+      "start a plain copy of the file, as a user who has these rights",
+      0, "");
 }
 
 /* The kernel's struct, not libc's: signal(7), asm/signal.h. */
+struct action {
+  word handler, flags, restorer, mask;
+};
+
 static void set_signal(int signal, word handler) {
-  word action[4] = {handler, 0, 0, 0};
-  call(SYS_rt_sigaction, signal, (word)action, 0, 8);
+  struct action action = {handler, 0, 0, 0};
+  call(SYS_rt_sigaction, signal, (word)&action, 0, 8);
 }
 
 /* Unicode 16, table 3-7: what Rust's str::from_utf8 takes. */
@@ -170,56 +192,59 @@ static int is_kept(const char *entry) {
 static void open_standard_descriptors(void) {
   for (long fd = 0; fd <= STDERR; fd++) {
     if (call(SYS_fcntl, fd, F_GETFD, 0, 0) != -EBADF) continue;
-    call(SYS_openat, AT_FDCWD, (word) "/dev/null", fd == STDOUT ? O_RDONLY : O_RDWR, 0);
+    if (call(SYS_openat, AT_FDCWD, (word) "/dev/null", fd == STDOUT ? O_RDONLY : O_RDWR, 0) < 0) {
+      end(EXIT_FAILURE, ": Cannot start: a standard descriptor is closed, and /dev/null cannot take its place", 0, "");
+    }
   }
 }
 
 /* Before ld.so: `start`. */
 
-/* Whether code in a file may be run: not on a noexec mount, nor in a memory file where SELinux confines the process. */
-static int holds_code(long fd) {
-  if (fd < 0 || call(SYS_write, fd, (word)&config, sizeof config.entry, 0) < 0) return 0;
-  long map = call6(SYS_mmap, 0, sizeof config.entry, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
-  if (map < 0 && map > -4096) return 0;
-  call(SYS_munmap, map, sizeof config.entry, 0, 0);
-  return call(SYS_lseek, fd, 0, 0, 0) == 0;
+/*
+ * Writes a library to a file, and tries whether code in it may be run: not on a noexec mount, nor in a memory file where
+ * SELinux confines the process. Returns 0 or a negative errno.
+ */
+static long fill(long fd, const volatile struct library *library) {
+  for (word done = 0; done < library->bytes;) {
+    long count = call(SYS_write, fd, address(library->content) + done, library->bytes - done, 0);
+    if (count < 0) return count;
+    done += count;
+  }
+  long map = call6(SYS_mmap, 0, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+  if (map < 0 && map > -4096) return map;
+  call(SYS_munmap, map, 1, 0, 0);
+  return 0;
 }
 
-/* Opens a file that has no name: in memory (Linux 3.17), otherwise wherever code may be run from. */
-static long open_nameless(const char *name) {
+/*
+ * Puts a library into a file that has no name: in memory (Linux 3.17), otherwise wherever there is room and code may be run
+ * from. Its descriptor stays open, as debuggers and back traces open /proc/self/fd/N by that name, and is high, so that
+ * nobody's own is taken.
+ */
+static long open_library(const volatile struct library *library) {
   const char *folder = "/dev/shm\0/run\0/tmp\0/var/tmp\0";
-  long fd = call(SYS_memfd_create, (word)name, MFD_CLOEXEC | MFD_NOEXEC_SEAL, 0, 0); /* Linux 6.3 */
-  if (fd == -EINVAL) fd = call(SYS_memfd_create, (word)name, MFD_CLOEXEC, 0, 0);
-  while (!holds_code(fd)) {
+  long fd = call(SYS_memfd_create, (word)library->name, MFD_CLOEXEC | MFD_NOEXEC_SEAL, 0, 0); /* Linux 6.3 */
+  if (fd == -EINVAL) fd = call(SYS_memfd_create, (word)library->name, MFD_CLOEXEC, 0, 0);
+  for (;;) {
+    long error = fd < 0 ? fd : fill(fd, library);
+    if (error == 0) break;
+    if (error == -EMFILE) end(EXIT_FAILURE, ": Cannot start: too few open files are allowed (ulimit -n)", 0, "");
+    if (error == -EFBIG) end(EXIT_FAILURE, ": Cannot start: files may not be as large as the C library (ulimit -f)", 0, "");
     if (fd >= 0) call(SYS_close, fd, 0, 0, 0);
     if (!*folder) {
       end(EXIT_FAILURE,
-          ": Cannot start: no place for the C library: neither memory files nor /dev/shm, /run, /tmp or /var/tmp may hold code",
+          ": Cannot start: no place for the C library: neither memory files nor /dev/shm, /run, /tmp or /var/tmp have room and "
+          "may hold code",
           0, "");
     }
     fd = call(SYS_openat, AT_FDCWD, (word)folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     while (*folder++) {
     }
   }
-  return fd;
-}
-
-/*
- * Puts a library into such a file. Its descriptor stays open, as debuggers and back traces open /proc/self/fd/N by that
- * name, and is high, so that nobody's own is taken.
- */
-static long open_library(const volatile struct library *library) {
-  long fd = open_nameless((const char *)library->name);
-  for (word done = 0; done < library->bytes;) {
-    long count = call(SYS_write, fd, address(library->content) + done, library->bytes - done, 0);
-    if (count <= 0) end(EXIT_FAILURE, ": Cannot start: no memory for ", 0, library->name);
-    done += count;
-  }
   /* Fails where a limit (ulimit -n) is lower, or what is above is taken. */
   long high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 1000, 0);
   if (high < 0) high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 40, 0);
-  if (high < 0) high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR + 1, 0);
-  if (high < 0) end(EXIT_FAILURE, ": Cannot start: too few open files are allowed (ulimit -n)", 0, "");
+  if (high < 0) return fd; /* not a standard descriptor: those are open */
   call(SYS_close, fd, 0, 0, 0);
   return high;
 }
@@ -229,10 +254,14 @@ static char *name_libraries(void) {
   long page = call6(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page < 0 && page > -4096) end(EXIT_FAILURE, ": Cannot start: no memory", 0, "");
   char *to = append((char *)page, "LD_PRELOAD=");
+  /* Otherwise the signal ends the process where a limit (ulimit -f) is too low for a library. */
+  struct action before, ignore = {SIG_IGN, 0, 0, 0};
+  call(SYS_rt_sigaction, SIGXFSZ, (word)&ignore, (word)&before, 8);
   for (word i = 0; i < config.library_count; i++) {
     if (i) *to++ = ':';
     to = append_number(append(to, "/proc/self/fd/"), open_library(&config.libraries[i]));
   }
+  call(SYS_rt_sigaction, SIGXFSZ, (word)&before, 0, 8);
   *to = 0;
   return (char *)page;
 }
@@ -250,8 +279,9 @@ struct jump {
  * left out here, so that ld.so does not see those meant for the host's libraries (LD_PRELOAD, LD_LIBRARY_PATH, ...).
  */
 __attribute__((visibility("hidden"), used)) struct jump prepare_start(word *stack) {
+  set_signal(SIGUSR1, SIG_IGN);
   open_standard_descriptors();
-  require_proc();
+  require_own_file();
   char *libraries = name_libraries();
   word *from = stack, *to = stack - 2;
   for (word left = *from + 2; left; left--) *to++ = *from++; /* argc, the arguments, NULL */
@@ -266,7 +296,7 @@ __attribute__((visibility("hidden"), used)) struct jump prepare_start(word *stac
     if (key == AT_PHNUM) value = config.header_count;
     if (key == AT_BASE) value = address(config.loader);
     if (key == AT_ENTRY) value = (word)enter;
-    if (key == AT_SECURE && value) end(EXIT_FAILURE, ": Cannot start: the file must not be set-user-id or have capabilities", 0, "");
+    if (key == AT_SECURE && value) refuse_raised_rights();
     to[0] = key;
     to[1] = value;
     if (key == AT_NULL) break;
@@ -291,6 +321,7 @@ static void restore_entry(word *environment) {
   }
   for (word *pair = environment; pair[0] != AT_NULL; pair += 2) {
     if (pair[0] == AT_ENTRY) pair[1] = address(config.entry);
+    if (pair[0] == AT_SECURE && pair[1]) refuse_raised_rights();
   }
 }
 
@@ -309,7 +340,7 @@ __attribute__((visibility("hidden"), used)) word prepare_enter(word *stack) {
   char **arguments = (char **)(stack + 1);
   set_signal(SIGUSR1, SIG_IGN);
   open_standard_descriptors();
-  require_proc();
+  require_own_file();
   for (word i = 1; i < count; i++) {
     if (!is_utf8(arguments[i])) {
       end(EXIT_USAGE, ": Cannot use argument ", i, ": it is not UTF-8; make a link to the file, and name that");
