@@ -23,6 +23,9 @@ export const PROGRAM_HEADER_BYTES = 56;
 const ET_DYN = 3;
 const SECTION_HEADER_BYTES = 64;
 const DT_NULL = 0, DT_NEEDED = 1, DT_STRTAB = 5, DT_SONAME = 14;
+const DT_VERDEF = 0x6fff_fffc, DT_VERNEED = 0x6fff_fffe;
+/** A version that is not required. */
+const VER_FLG_WEAK = 2;
 
 /** Largest page size of a machine (by `e_machine`): aarch64 has kernels with 64 KiB. */
 const PAGE_BYTES: Readonly<Record<number, number>> = { 62: 0x1000, 183: 0x1_0000 };
@@ -120,12 +123,16 @@ export interface DynamicNames {
   readonly soname: string | null;
   /** The libraries that it needs (DT_NEEDED). */
   readonly needed: readonly string[];
+  /** The versions of symbols that it needs of a library, such as GLIBC_2.17. */
+  readonly neededVersions: readonly { readonly soname: string; readonly version: string }[];
+  /** The versions of its own symbols. */
+  readonly versions: readonly string[];
 }
 
-/** Reads which libraries a file needs, and what it is called as a library. */
+/** Reads what a file needs of libraries, and what it offers as a library. */
 export function readDynamicNames(elf: Elf): DynamicNames {
   const dynamic = elf.headers.find(({ type }) => type === ProgramHeaderType.PT_DYNAMIC);
-  if (dynamic === undefined) return { soname: null, needed: [] };
+  if (dynamic === undefined) return { soname: null, needed: [], neededVersions: [], versions: [] };
   const view = new DataView(elf.bytes.buffer, elf.bytes.byteOffset, elf.bytes.byteLength);
   const entries: { tag: number; value: number }[] = [];
   for (let at = dynamic.offset; at < dynamic.offset + dynamic.fileBytes; at += 16) {
@@ -140,11 +147,41 @@ export function readDynamicNames(elf: Elf): DynamicNames {
     const start = offsetOf(elf, table) + offset;
     return new TextDecoder().decode(elf.bytes.subarray(start, elf.bytes.indexOf(0, start)));
   };
+  const word = (at: number) => view.getUint32(at, true);
   const [soname] = valuesOf(DT_SONAME);
+
+  // Lists whose items name their own lists, by distances from the item. Source: the generic ABI's
+  // supplement on symbol versioning (Elf64_Verneed, _Vernaux, _Verdef, _Verdaux in elf.h).
+  const neededVersions = valuesOf(DT_VERNEED).flatMap((address) =>
+    listAt(offsetOf(elf, address), (need) => word(need + 12)).flatMap((need) =>
+      listAt(need + word(need + 8), (version) => word(version + 12))
+        .filter((version) => (view.getUint16(version + 4, true) & VER_FLG_WEAK) === 0)
+        .map((version) => ({
+          soname: textAt(word(need + 4)),
+          version: textAt(word(version + 8)),
+        }))
+    )
+  );
+  const versions = valuesOf(DT_VERDEF).flatMap((address) =>
+    listAt(offsetOf(elf, address), (definition) => word(definition + 16))
+      .map((definition) => textAt(word(definition + word(definition + 12))))
+  );
   return {
     soname: soname === undefined ? null : textAt(soname),
     needed: valuesOf(DT_NEEDED).map(textAt),
+    neededVersions,
+    versions,
   };
+}
+
+/** Offsets of a list's items. @param distanceOfNext Bytes to the item behind one; 0 for the last. */
+function listAt(first: number, distanceOfNext: (at: number) => number): number[] {
+  const items: number[] = [];
+  for (let at = first, distance = -1; distance !== 0; at += distance) {
+    items.push(at);
+    distance = distanceOfNext(at);
+  }
+  return items;
 }
 
 /** Where in the file an address is. @throws {Error} If no segment holds it. */

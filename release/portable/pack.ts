@@ -203,7 +203,10 @@ function readRuntime(executable: Uint8Array<ArrayBuffer>, { stub, tool }: StubOp
   return elf;
 }
 
-/** Requires that every needed library is there: the host's are never searched. */
+/**
+ * Requires that every needed library is there, with the versions of symbols that are needed of it:
+ * the host's are never searched.
+ */
 function requireNeeded(
   runtime: Elf,
   { tool, loader, libraries }: {
@@ -222,9 +225,14 @@ function requireNeeded(
     }
     return { name, names: readDynamicNames(elf) };
   });
-  const known = new Set(all.map(({ names }) => names.soname));
+  const known = new Map(all.map(({ names }) => [names.soname, new Set(names.versions)]));
   for (const { name, names } of [{ name: tool, names: readDynamicNames(runtime) }, ...all]) {
-    const missing = names.needed.filter((soname) => !known.has(soname));
+    const missing = [
+      ...names.needed.filter((soname) => !known.has(soname)),
+      ...names.neededVersions
+        .filter(({ soname, version }) => !known.get(soname)?.has(version))
+        .map(({ soname, version }) => `${version} of ${soname}`),
+    ];
     if (missing.length > 0) {
       throw new Error(`Cannot pack "${tool}": "${name}" needs ${missing.join(", ")}`);
     }

@@ -148,6 +148,33 @@ testUnless(portableProblem, "packPortable() wants all libraries that are needed"
   assertThrows(() => pack(cut, libm), Error, 'Cannot pack "libc.so.6": it is cut short');
 });
 
+testUnless(portableProblem, "packPortable() wants the versions of symbols that are needed", () => {
+  using scratch = new Scratch();
+  const makeLibrary = (folder: string, version: string): PackedLibrary => {
+    Deno.mkdirSync(scratch.file(folder));
+    const path = scratch.file(`${folder}/libown.so`);
+    const map = scratch.file("map", `${version} { global: own; local: *; };`);
+    const source = scratch.file("own.c", "int own(void) { return 1; }");
+    const options = ["-shared", "-fPIC", "-Wl,-soname,libown.so", `-Wl,--version-script=${map}`];
+    runSync("cc", "-o", path, ...options, source);
+    return { name: "libown.so", content: Deno.readFileSync(path) };
+  };
+  const right = makeLibrary("right", "OWN_2"), older = makeLibrary("older", "OWN_1");
+  const path = scratch.file("program");
+  const source = scratch.file("user.c", "int own(void); int main(void) { return own(); }");
+  runSync("cc", "-o", path, "-pie", "-fPIE", source, `-L${scratch.file("right")}`, "-lown");
+  const { loader, libraries } = hostLibraries();
+  const packWith = (own: PackedLibrary) =>
+    packPortable(Deno.readFileSync(path), {
+      stub,
+      tool: "the-tool",
+      loader,
+      libraries: [...libraries, own],
+    });
+  packWith(right);
+  assertThrows(() => packWith(older), Error, '"the-tool" needs OWN_2 of libown.so');
+});
+
 testUnless(portableProblem, "A portable executable is static to whoever looks at it", () => {
   using scratch = new Scratch();
   const headers = runSync(
