@@ -98,7 +98,11 @@ export function hostLibraries(): { loader: PackedLibrary; libraries: readonly Pa
 export type Kind = "plain" | "portable";
 
 /** Makes a program executable of a kind. */
-export function pack(kind: Kind, program: Uint8Array<ArrayBuffer>, tool = "the-tool") {
+export function pack(
+  kind: Kind,
+  program: Uint8Array<ArrayBuffer>,
+  tool = "the-tool",
+): Uint8Array<ArrayBuffer> {
   const options = { stub, tool };
   if (kind === "plain") return packPlain(program, options);
   return packPortable(program, { ...options, ...hostLibraries() });
@@ -116,6 +120,9 @@ export function testBoth(name: string, run: (kind: Kind) => void): void {
   testUnless(problem, `${name} (plain)`, () => run("plain"));
   testUnless(portableProblem, `${name} (portable)`, () => run("portable"));
 }
+
+/** Closes what a shell got from the tests beside standard input, output and error. */
+export const CLOSE_INHERITED = 'for fd in $(seq 3 255); do eval "exec $fd>&-"; done;';
 
 /** Runs a shell line with the program's path as `$1`. */
 export function shell(

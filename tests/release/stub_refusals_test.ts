@@ -7,7 +7,14 @@
 import { assert, assertEquals } from "../assert.ts";
 import { Scratch, testUnless } from "../support/machine.ts";
 import { programProblem } from "../support/programs.ts";
-import { packProgram, portableProblem, problem, shell, testBoth } from "./packed_program.ts";
+import {
+  CLOSE_INHERITED,
+  packProgram,
+  portableProblem,
+  problem,
+  shell,
+  testBoth,
+} from "./packed_program.ts";
 
 testBoth("The stub refuses what Rust does not take for UTF-8", (kind) => {
   using scratch = new Scratch();
@@ -183,22 +190,30 @@ testUnless(
   },
 );
 
-testUnless(portableProblem, "A limit that is too low for the libraries is named", () => {
-  using scratch = new Scratch();
-  const path = packProgram(scratch, "portable");
-  assertEquals(shell('ulimit -f 100; exec "$1" a b', path), {
-    code: 1,
-    stdout: "",
-    stderr: "the-tool: Cannot start: files may not be as large as the C library (ulimit -f)\n",
-  });
-  assertEquals(shell('ulimit -n 4; exec "$1" a b', path), {
-    code: 1,
-    stdout: "",
-    stderr: "the-tool: Cannot start: too few open files are allowed (ulimit -n)\n",
-  });
-  // The signal that it would have got is as it was.
-  for (const [trap, ignored] of [["", 0], ["trap '' XFSZ; ", 1]] as const) {
-    const { stdout } = shell(`${trap}ulimit -f 40000; exec "$1" a b`, path);
-    assert(stdout.includes(`xfsz ${ignored}\n`), stdout);
-  }
-});
+testUnless(
+  portableProblem,
+  "A limit on the size of files that the libraries exceed is named",
+  () => {
+    using scratch = new Scratch();
+    const path = packProgram(scratch, "portable");
+    assertEquals(shell('ulimit -f 100; exec "$1" a b', path), {
+      code: 1,
+      stdout: "",
+      stderr:
+        "the-tool: Cannot start: files may not be as large as the C library; raise the limit (ulimit -f)\n",
+    });
+    // The signal that it would have got is as it was.
+    for (const [trap, ignored] of [["", 0], ["trap '' XFSZ; ", 1]] as const) {
+      const { stdout } = shell(`${trap}ulimit -f 40000; exec "$1" a b`, path);
+      assert(stdout.includes(`xfsz ${ignored}\n`), stdout);
+    }
+  },
+);
+
+for (const limit of [4, 5, 6, 7, 8, 10, 14]) {
+  testRefusal(
+    `The stub says that the runtime cannot open enough files with a limit of ${limit}`,
+    `${CLOSE_INHERITED} ulimit -n ${limit}; exec "$1" a b`,
+    ": too few open files are allowed; raise the limit (ulimit -n)",
+  );
+}

@@ -15,6 +15,7 @@ import { Scratch, testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import {
   APPENDED,
+  CLOSE_INHERITED,
   compileBy,
   compileProgram,
   hostLibraries,
@@ -192,15 +193,13 @@ testUnless(
   () => {
     using scratch = new Scratch();
     const path = packProgram(scratch, "portable");
-    const limits = "9 12 39 40 41 42 43 44 45 46 64 1000 1001 1002 1003 1004 1005 1006 1024";
-    const line = `exec 9>&1; for n in ${limits}; do
+    // With the lowest, the libraries' descriptors are closed, or the runtime would lack them.
+    const limits = "16 17 18 20 39 40 41 42 43 44 45 46 64 1000 1001 1002 1003 1004 1005 1006 1024";
+    const line = `${CLOSE_INHERITED} exec 9>&1; for n in ${limits}; do
       (ulimit -n $n; "$1" 9 0<&- 1>&- 2>&-; [ $? = 5 ] || echo "failed at $n" >&9); done`;
     const { stdout } = shell(line, path);
     const expected = "0: null, mode 2\n1: null, mode 0\n2: null, mode 2\n";
-    assertEquals(
-      stdout,
-      expected.repeat(limits.split(" ").length).replace(expected, (text) => text),
-    );
+    assertEquals(stdout, expected.repeat(limits.split(" ").length));
   },
 );
 

@@ -29,6 +29,11 @@
 typedef unsigned long word;
 
 #define MAX_LIBRARIES 12
+/* Where descriptors of libraries are, if not above 1000. */
+#define HIGH_DESCRIPTOR 40
+/* The runtime panics unless it can open this many files. */
+#define NEEDED_DESCRIPTORS 12
+#define LIBRARY_PATH "/proc/self/fd/"
 
 /* Filled in by pack.ts; distances are from this structure. */
 struct config {
@@ -119,6 +124,10 @@ __attribute__((noreturn)) static void end(int code, const char *text, word numbe
   for (;;) call(SYS_exit_group, code, 0, 0, 0);
 }
 
+__attribute__((noreturn)) static void refuse_descriptors(void) {
+  end(EXIT_FAILURE, ": Cannot start: too few open files are allowed; raise the limit (ulimit -n)", 0, "");
+}
+
 /* Requires that the runtime can read its own file. */
 static void require_own_file(void) {
   char path[PATH_MAX];
@@ -126,8 +135,8 @@ static void require_own_file(void) {
   if (length < 0) end(EXIT_FAILURE, ": Cannot start: /proc is not mounted; mount it: mount -t proc proc /proc", 0, "");
   path[length] = 0;
   long fd = call(SYS_openat, AT_FDCWD, (word)path, O_RDONLY | O_CLOEXEC, 0);
-  /* Without a free descriptor the runtime says so. */
-  if (fd < 0 && fd != -EMFILE) {
+  if (fd == -EMFILE) refuse_descriptors();
+  if (fd < 0) {
     end(EXIT_FAILURE, ": Cannot start: it cannot read its own file, which was removed or replaced, or may only be executed", 0, "");
   }
   call(SYS_close, fd, 0, 0, 0);
@@ -218,8 +227,8 @@ static long fill(long fd, const volatile struct library *library) {
 
 /*
  * Puts a library into a file that has no name: in memory (Linux 3.17), otherwise wherever there is room and code may be run
- * from. Its descriptor stays open, as debuggers and back traces open /proc/self/fd/N by that name, and is high, so that
- * nobody's own is taken.
+ * from. Its descriptor is high, so that nobody's own is taken, and stays open, as debuggers and back traces open
+ * /proc/self/fd/N by that name.
  */
 static long open_library(const volatile struct library *library) {
   const char *folder = "/dev/shm\0/run\0/tmp\0/var/tmp\0";
@@ -228,8 +237,8 @@ static long open_library(const volatile struct library *library) {
   for (;;) {
     long error = fd < 0 ? fd : fill(fd, library);
     if (error == 0) break;
-    if (error == -EMFILE) end(EXIT_FAILURE, ": Cannot start: too few open files are allowed (ulimit -n)", 0, "");
-    if (error == -EFBIG) end(EXIT_FAILURE, ": Cannot start: files may not be as large as the C library (ulimit -f)", 0, "");
+    if (error == -EMFILE) refuse_descriptors();
+    if (error == -EFBIG) end(EXIT_FAILURE, ": Cannot start: files may not be as large as the C library; raise the limit (ulimit -f)", 0, "");
     if (fd >= 0) call(SYS_close, fd, 0, 0, 0);
     if (!*folder) {
       end(EXIT_FAILURE,
@@ -243,8 +252,8 @@ static long open_library(const volatile struct library *library) {
   }
   /* Fails where a limit (ulimit -n) is lower, or what is above is taken. */
   long high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 1000, 0);
-  if (high < 0) high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 40, 0);
-  if (high < 0) return fd; /* not a standard descriptor: those are open */
+  if (high < 0) high = call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR, 0);
+  if (high < 0) return fd; /* `enter` closes it */
   call(SYS_close, fd, 0, 0, 0);
   return high;
 }
@@ -259,7 +268,7 @@ static char *name_libraries(void) {
   call(SYS_rt_sigaction, SIGXFSZ, (word)&ignore, (word)&before, 8);
   for (word i = 0; i < config.library_count; i++) {
     if (i) *to++ = ':';
-    to = append_number(append(to, "/proc/self/fd/"), open_library(&config.libraries[i]));
+    to = append_number(append(to, LIBRARY_PATH), open_library(&config.libraries[i]));
   }
   call(SYS_rt_sigaction, SIGXFSZ, (word)&before, 0, 8);
   *to = 0;
@@ -281,8 +290,8 @@ struct jump {
 __attribute__((visibility("hidden"), used)) struct jump prepare_start(word *stack) {
   set_signal(SIGUSR1, SIG_IGN);
   open_standard_descriptors();
-  require_own_file();
   char *libraries = name_libraries();
+  require_own_file(); /* ld.so needs a free descriptor, as this does */
   word *from = stack, *to = stack - 2;
   for (word left = *from + 2; left; left--) *to++ = *from++; /* argc, the arguments, NULL */
   for (; *from; from++) {
@@ -305,6 +314,31 @@ __attribute__((visibility("hidden"), used)) struct jump prepare_start(word *stac
 }
 
 /* After ld.so: `enter`. */
+
+/*
+ * Closes libraries that are not high, as few files may be open then, and the runtime needs the room more than back traces do.
+ * Needs the variable that names them.
+ */
+static void close_low_libraries(char **environment) {
+  while (*environment && !is_variable(*environment, "LD_PRELOAD")) environment++;
+  if (!*environment) return;
+  for (const char *at = *environment; *at;) {
+    while (*at && !(at[0] == '/' && at[1] >= '0' && at[1] <= '9')) at++;
+    word fd = 0;
+    if (*at) at++;
+    while (*at >= '0' && *at <= '9') fd = 10 * fd + (*at++ - '0');
+    if (fd > STDERR && fd < HIGH_DESCRIPTOR) call(SYS_close, fd, 0, 0, 0);
+  }
+}
+
+/* Requires that as many files can be opened as the runtime needs. */
+static void require_descriptors(void) {
+  long fds[NEEDED_DESCRIPTORS];
+  int count = 0;
+  while (count < NEEDED_DESCRIPTORS && (fds[count] = call(SYS_fcntl, STDERR, F_DUPFD_CLOEXEC, 0, 0)) >= 0) count++;
+  if (count < NEEDED_DESCRIPTORS) refuse_descriptors();
+  while (count) call(SYS_close, fds[--count], 0, 0, 0);
+}
 
 /* Removes the variables that are not needed, as unsetenv(3) does: the auxiliary vector stays where ld.so has found it. */
 static void clean_environment(char **environment) {
@@ -340,6 +374,8 @@ __attribute__((visibility("hidden"), used)) word prepare_enter(word *stack) {
   char **arguments = (char **)(stack + 1);
   set_signal(SIGUSR1, SIG_IGN);
   open_standard_descriptors();
+  if (config.library_count > 0) close_low_libraries(arguments + count + 1);
+  require_descriptors();
   require_own_file();
   for (word i = 1; i < count; i++) {
     if (!is_utf8(arguments[i])) {
