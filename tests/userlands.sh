@@ -29,7 +29,7 @@ trap clean_up EXIT
 mirror=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .* main.*/\2/p' \
   /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1) || true
 
-checks="version restore pipe codes signal list check update mount"
+checks="version restore pipe codes SIGINT SIGTERM list check update mount background"
 
 # What is tried inside, with any sh; the sample is /srv/sample/vm0 with the images /srv/sample/NAME.img.
 cat >"$work/inside" <<'END'
@@ -47,13 +47,13 @@ case $1 in
     cp /srv/sample/first.img updated
     backy-extract --update --verify-target /srv/sample/vm0/last updated && cmp updated /srv/sample/second.img
     ;;
-  signal)
-    # A FIFO without a reader: it waits. SIGINT is ignored by what a shell starts in the background.
-    mkfifo fifo
-    backy-extract /srv/sample/vm0/first fifo 2>log &
-    for i in $(seq 100); do grep -q waiting log && break; sleep 0.1; done
-    kill -TERM $!
-    wait $! || test $? = 143
+  SIGINT|SIGTERM)
+    # A FIFO without a reader: it waits. In the foreground: SIGINT is ignored by what a shell starts in the background.
+    mkfifo fifo$1
+    (for i in $(seq 300); do grep -q waiting log$1 && break; sleep 0.1; done; kill -${1#SIG} $(cat pid$1)) &
+    sh -c "echo \$\$ >pid$1; exec backy-extract /srv/sample/vm0/first fifo$1 2>log$1" && status=0 || status=$?
+    cat log$1
+    case $1 in SIGINT) test $status = 130 ;; SIGTERM) test $status = 143 ;; esac
     ;;
   mount)
     mkdir -p mnt
@@ -65,6 +65,16 @@ case $1 in
     cat fuse.log
     exit $status
     ;;
+  background)
+    # It starts itself again, here by a relative path.
+    mkdir -p mnt2
+    cd /usr/local/bin
+    ./backy-fuse --background -d /srv/sample/vm0 /tmp/mnt2
+    cmp /tmp/mnt2/last /srv/sample/second.img && status=0 || status=1
+    umount /tmp/mnt2
+    sleep 1 # the server ends
+    exit $status
+    ;;
 esac
 END
 
@@ -72,7 +82,7 @@ END
 try() {
   local row=$1 check=$2
   shift 2
-  if timeout 120 "$@" >"$work/log" 2>&1; then
+  if timeout 120 env --default-signal "$@" >"$work/log" 2>&1; then
     passed=$((passed + 1))
     result["$row,$check"]=yes
   else
@@ -148,7 +158,7 @@ mount --rbind "$work/bb" "$work/bb"
 mount -o remount,bind,ro "$work/bb"
 mount -t tmpfs -o noexec,nosuid,mode=1777 tmpfs "$work/bb/tmp"
 all=$checks
-checks=${checks% mount} # it needs fusermount3
+checks=${checks% mount background} # they need fusermount3
 try_all "read-only, noexec /tmp, a user" setpriv --no-new-privs chroot --userspec 65534:65534 "$work/bb" /bin/env PATH=$path sh
 checks=$all
 
@@ -208,10 +218,10 @@ else
 fi
 
 printf '\n%-32s' ""
-for check in $checks; do printf '%-8s' "$check"; done
+for check in $checks; do printf '%-11s' "$check"; done
 for row in "${rows[@]}"; do
   printf '\n%-32s' "$row"
-  for check in $checks; do printf '%-8s' "${result["$row,$check"]--}"; done
+  for check in $checks; do printf '%-11s' "${result["$row,$check"]--}"; done
 done
 printf '\n\n%d passed, %d failed\n' "$passed" "$failed"
 [[ $failed -eq 0 ]]
