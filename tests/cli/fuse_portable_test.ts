@@ -1,15 +1,15 @@
 /**
  * What a portable `backy-fuse` starts: itself, in the background, by whatever name it was called;
- * and commands for its user, in the user's environment.
+ * and where it starts at all.
  */
 
 import { assertEquals } from "../assert.ts";
 import { assertContent } from "../support/bytes.ts";
 import { fusePortableProblem } from "../support/portable.ts";
-import { runSync } from "../support/programs.ts";
+import { run, runSync } from "../support/programs.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { FUSE } from "../support/tool.ts";
-import { fuseTest } from "./fuse_harness.ts";
+import { assertRefused, fuseTest } from "./fuse_harness.ts";
 
 const NAMES: readonly [name: string, line: string][] = [
   ["a relative path", 'cd "$BIN"; exec ./backy-fuse "${@:2}"'],
@@ -36,3 +36,19 @@ for (const [name, line] of NAMES) {
     assertEquals(loader, ["LD_LIBRARY_PATH=/tmp", "LD_PRELOAD=/lib/none.so"]);
   }, { reason: fusePortableProblem });
 }
+
+const notX86 = Deno.build.arch === "x86_64" ? null : "it is about x86_64";
+const kvm64 = ["qemu-x86_64", "-cpu", "kvm64"] as const;
+
+fuseTest("A processor without SSE4.1 is named before anything is mounted", async (site) => {
+  site.add("Sample", [sampleBytes(1)]);
+  const at = site.folder();
+  const tool = site.start([at], { shell: `exec ${kvm64.join(" ")} "$@"` });
+  await assertRefused(tool, {
+    code: 1,
+    says: "Cannot decode: this processor lacks SSE4.1 (made before 2008, or hidden by a virtual " +
+      "machine); use another machine or processor type",
+    at,
+  });
+  for (const option of ["--version", "--help"]) await run(...kvm64, FUSE[0]!, option);
+}, { reason: fusePortableProblem ?? notX86, programs: ["qemu-x86_64"] });
