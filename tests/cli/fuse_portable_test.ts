@@ -13,7 +13,7 @@ import { assertRefused, fuseTest } from "./fuse_harness.ts";
 
 const NAMES: readonly [name: string, line: string][] = [
   ["a relative path", 'cd "$BIN"; exec ./backy-fuse "${@:2}"'],
-  ["a symbolic link", 'cd "$BIN"; ln -s backy-fuse ../link; exec ../link "${@:2}"'],
+  ["a symbolic link", 'cd "$BIN"; ln -s bin/backy-fuse ../link; exec ../link "${@:2}"'],
   ["PATH", 'PATH=$BIN; exec backy-fuse "${@:2}"'],
   [
     "a directory that was moved",
