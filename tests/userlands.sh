@@ -4,7 +4,7 @@
 #     tests/userlands.sh [FOLDER]        FOLDER with portable backy-extract and backy-fuse; default: dist
 #
 # As root on Debian, with debootstrap; with qemu-system-x86 and cpio also in an initramfs under Debian's kernel. Takes some
-# minutes. Nothing is left behind. Not part of the regular tests.
+# minutes. Nothing is left behind. `.ci/run` runs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 binaries=$(realpath "${1:-dist}")
