@@ -216,7 +216,7 @@ static void open_standard_descriptors(void) {
 static long fill(long fd, const volatile struct library *library) {
   for (word done = 0; done < library->bytes;) {
     long count = call(SYS_write, fd, address(library->content) + done, library->bytes - done, 0);
-    if (count < 0) return count;
+    if (count <= 0) return count < 0 ? count : -EINVAL;
     done += count;
   }
   long map = call6(SYS_mmap, 0, 1, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
