@@ -174,7 +174,11 @@ export function readDynamicNames(elf: Elf): DynamicNames {
   };
 }
 
-/** Offsets of a list's items. @param distanceOfNext Bytes to the item behind one; 0 for the last. */
+/**
+ * Offsets of the items of a list.
+ *
+ * @param distanceOfNext Gives the bytes from an item to the next; 0 for the last.
+ */
 function listAt(first: number, distanceOfNext: (at: number) => number): number[] {
   const items: number[] = [];
   for (let at = first, distance = -1; distance !== 0; at += distance) {

@@ -1,6 +1,6 @@
 /**
- * A small C program with the stub in it, plain and portable, for the tests of the stub. It tells what
- * it was started with, and in which order its parts ran.
+ * A small C program with the stub in it, plain and portable, for the tests of the stub. It tells
+ * what it was started with, and in which order its parts ran.
  *
  * @module
  */
