@@ -19,6 +19,7 @@ import { OWN_PROGRAM, ownWords } from "../linux/own_process.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { openPipe, tryRead } from "../linux/pipes.ts";
 import { type ExitStatus, spawn } from "../linux/spawn.ts";
+import { NOTIFY_VARIABLE } from "./service_manager.ts";
 import { openSink } from "./terminal.ts";
 
 /** A mount that is ready for use. */
@@ -98,7 +99,7 @@ export function startBackground(
     ownSession: true,
     environment: {
       [FRONT_VARIABLE]: isAttended ? Attendance.ATTENDED : Attendance.UNATTENDED,
-      NOTIFY_SOCKET: null,
+      [NOTIFY_VARIABLE]: null,
     },
   });
   const { promise: ready, resolve, reject } = Promise.withResolvers<ReadyMount>();

@@ -146,7 +146,8 @@ export class DaemonAudience implements MountAudience {
   }
 }
 
-function describeMount(basedir: string, { mountpoint, revisionCount }: ReadyMount): string {
+/** Says what is mounted where. */
+export function describeMount(basedir: string, { mountpoint, revisionCount }: ReadyMount): string {
   const amount = formatQuantity(revisionCount, "revision");
   return `${amount} of ${quote(basedir)} mounted at ${quote(mountpoint)}`;
 }

@@ -11,6 +11,7 @@ import { interruptedBy, SignalWatch } from "./command_run.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import type { MountAudience } from "./mount_audience.ts";
 import { FORCE_MS } from "./mount_ending.ts";
+import { notifyServiceManager } from "./service_manager.ts";
 
 /** How long the server may take to end after a second signal; a disk may hold it up. */
 const GRACE_MS = 2 * FORCE_MS;
@@ -37,6 +38,7 @@ export async function mountInBackground(
     const mount = await server.ready;
     // It was ready when it got the signal, and unmounts.
     if (interruption !== undefined) throw interruption;
+    notifyServiceManager({ isReady: true, mainPid: server.pid });
     audience.ready(mount);
     return ExitCode.COMPLETE;
   } catch (error) {

@@ -11,9 +11,16 @@ import { absolutePath, changeDirectory } from "../linux/paths.ts";
 import { defaultThreads } from "../work/worker_room.ts";
 import { mountInBackground } from "./mount_background.ts";
 import { Front } from "./background_server.ts";
-import { type CommandOf, defineCommand } from "./command.ts";
-import { type ExitCode, exitCodeFor } from "./exit_code.ts";
+import { type CommandOf, defineCommand, optionsOf } from "./command.ts";
+import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { DaemonAudience, FrontAudience, TerminalAudience } from "./mount_audience.ts";
+import {
+  helperArguments,
+  isForFstab,
+  isGivenBy,
+  isMountHelper,
+  ownMountOptions,
+} from "./mount_helper.ts";
 import { serveMount } from "./mount_run.ts";
 import { flag, optional, parseText, parseWhole, repeated, required, valued } from "./option.ts";
 import { ProgressReporter } from "./progress.ts";
@@ -109,6 +116,11 @@ const OPTIONS = {
   lockTimeoutMs: { ...LOCK_TIMEOUT, default: "wait; 10 if standard error is not a terminal" },
 };
 
+/** The options that can be given as mount options, too. */
+const OWN_OPTIONS = Object.values(OPTIONS).filter((option) =>
+  option !== OPTIONS.basedir && option !== OPTIONS.mountOptions
+);
+
 /** A mount as the command line asks for it. */
 export type MountCommand = CommandOf<"mount", typeof OPTIONS, typeof ARGUMENTS>;
 
@@ -120,7 +132,7 @@ export const MOUNT = defineCommand({
     "apart from the backup and are gone when it is unmounted.",
   arguments: ARGUMENTS,
   options: OPTIONS,
-  run: (command, tool, write) => runMount(command, { tool, write, args: Deno.args }),
+  run: runMount,
 });
 
 /**
@@ -129,8 +141,14 @@ export const MOUNT = defineCommand({
  * @param args Command line without the program's name.
  * @returns The exit code, when the mount is gone; everything there is to say was printed.
  */
-export function runFuse(args: readonly string[]): Promise<ExitCode> {
-  return runTool(MOUNT.name, MOUNT, args);
+export async function runFuse(args: readonly string[]): Promise<ExitCode> {
+  const words = helperArguments(args);
+  if (words === null) return ExitCode.COMPLETE;
+  const { mountOptions } = OPTIONS;
+  const own = ownMountOptions(words, { all: optionsOf(MOUNT), mountOptions, own: OWN_OPTIONS });
+  // mount(8) waits for the end of its helper.
+  const background = isMountHelper() ? ["--background"] : [];
+  return await runTool(MOUNT.name, MOUNT, [...background, ...own, ...words]);
 }
 
 /**
@@ -157,25 +175,23 @@ function defaultLockTimeoutMs(isAttended: boolean): number | undefined {
   return isAttended ? undefined : UNATTENDED_LOCK_TIMEOUT_MS;
 }
 
-async function runMount(
-  command: MountCommand,
-  { tool, write, args }: { tool: string; write: Sink; args: readonly string[] },
-): Promise<ExitCode> {
+async function runMount(command: MountCommand, tool: string, write: Sink): Promise<ExitCode> {
+  const front = Front.find();
+  if (front !== null) return await serveFor(front, { command, tool });
+  const { basedir, background, log } = command;
   using reporter = new ProgressReporter({
     tool,
     write,
     display: stderrDisplay(),
-    quiet: false,
+    // mount(8) says nothing of a success.
+    quiet: background && isMountHelper(),
   });
-  const front = Front.find();
-  if (front !== null) return await serveFor(front, { command, tool });
-  const { basedir, background, log } = command;
   const terminal = new TerminalAudience(reporter, { basedir, isForeground: !background });
   if (!background) {
     return await serveMount(mountOptions(command, Deno.stderr.isTerminal()), terminal);
   }
   if (log === undefined && !hasSystemLog()) reporter.message(NO_LOG);
-  return await mountInBackground(args, terminal);
+  return await mountInBackground(["--background", ...Deno.args], terminal);
 }
 
 const NO_LOG = "No system log (/dev/log): warnings will be lost; to keep them, use --log FILE";
@@ -222,6 +238,9 @@ function mountOptions(
   const { threads, cacheBytes, lockTimeoutMs } = command;
   return {
     ...command,
+    mountOptions: command.mountOptions.filter((option) =>
+      !isForFstab(option) && !OWN_OPTIONS.some((own) => isGivenBy(option, own))
+    ),
     threads: threads ?? defaultThreads(),
     cacheBytes: cacheBytes ?? defaultCacheBytes(freeMemoryBytes()),
     lockTimeoutMs: lockTimeoutMs ?? defaultLockTimeoutMs(isAttended),

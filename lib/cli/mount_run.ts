@@ -1,6 +1,6 @@
 /**
  * Serves a mount, in the foreground or the background, until it is gone: signals
- * (`mount_ending.ts`) and what is told (`mount_audience.ts`).
+ * (`mount_ending.ts`), and who is told what (`mount_audience.ts`, `service_manager.ts`).
  *
  * @module
  */
@@ -10,8 +10,10 @@ import { mountBackup, type MountOptions } from "../fuse/mount.ts";
 import { quote } from "../wording.ts";
 import { interruptedBy, SignalWatch } from "./command_run.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
-import type { MountAudience } from "./mount_audience.ts";
+import { describeFailure } from "./failure.ts";
+import { describeMount, type MountAudience } from "./mount_audience.ts";
 import { FORCE_MS, MountEnding, ParentWatch } from "./mount_ending.ts";
+import { notifyServiceManager } from "./service_manager.ts";
 
 /**
  * Mounts a backup directory and serves it.
@@ -29,6 +31,7 @@ export async function serveMount(
   using _signals = new SignalWatch((signal, count) => {
     signalCount = count;
     interruption.abort(interruptedBy(signal));
+    notifyServiceManager({ isStopping: true });
     if (ending) return ending.heed(signal, count);
     // Ending between the mount and its first answer would leave a dead mount behind.
     if (count > 1) setTimeout(() => ending ?? Deno.exit(ExitCode[signal]), FORCE_MS);
@@ -39,7 +42,10 @@ export async function serveMount(
       ...options,
       signal: interruption.signal,
       onEvent: (event) => {
-        if (event.type === "lock-wait") parent.begin(`mount at ${quote(options.mountpoint)}`);
+        if (event.type === "lock-wait") {
+          parent.begin(`mount at ${quote(options.mountpoint)}`);
+          notifyServiceManager({ status: `Waiting for the purge lock, held by ${event.holder}` });
+        }
         if (event.type === "mounting") parent.end();
         audience.event(event);
       },
@@ -47,6 +53,7 @@ export async function serveMount(
     ending = new MountEnding(mounted, audience);
     // Nobody waits for the mount any more if the process that has started it is gone.
     if (!audience.ready(mounted)) ending.heed("SIGTERM", 1);
+    notifyServiceManager({ isReady: true, status: describeMount(options.basedir, mounted) });
     // A signal that arrived while mounting had nothing to unmount yet.
     const { reason } = interruption.signal;
     if (reason instanceof InterruptedError) ending.heed(reason.signal, signalCount);
@@ -55,6 +62,7 @@ export async function serveMount(
     audience.ended();
     return ExitCode.COMPLETE;
   } catch (error) {
+    notifyServiceManager({ status: describeFailure(error) });
     audience.failed(error);
     return exitCodeFor(error);
   }
