@@ -22,7 +22,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["lib/work"],
   ["lib/pages"],
   ["lib/image_access"],
-  ["lib/restore", "lib/check", "lib/fuse"],
+  ["lib/restore", "lib/check", "lib/fuse", "lib/nbd"],
   ["lib/cli", "lib/mod.ts"],
   ["main.ts", "fuse.ts"],
 ];
@@ -59,7 +59,7 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
   ],
   // Users other than root unmount by fusermount3.
   ["child processes", /\bDeno\s*\.\s*Command\b/, ["lib/deno_fuse/mount_point.ts"]],
-  ["the network", /\bfetch\(|\bDeno\s*\.\s*(connect|listen)\w*\b/, []],
+  ["the network", /\bfetch\(|\bDeno\s*\.\s*(connect|listen)\w*\b/, ["lib/nbd/server.ts"]],
 ];
 
 interface Import {

@@ -13,6 +13,7 @@ import { roomForWorkers } from "../work/worker_room.ts";
 import { quote } from "../wording.ts";
 import type { OpenImage } from "./image.ts";
 import { ImageAccess } from "./image_access.ts";
+import { joined } from "./read_bytes.ts";
 
 /** Default of {@linkcode OpenImageOptions.cacheBytes}. */
 const CACHE_BYTES = 64 * 1024 * 1024;
@@ -140,18 +141,7 @@ class RevisionReader implements ImageReader {
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     requireRange({ offset, length });
     if (!this.#isOpen) throw new TypeError(`Cannot read image ${quote(this.name)}: it is closed`);
-    const { views, release } = await this.#image.read(offset, length);
-    try {
-      const bytes = new Uint8Array(views.reduce((sum, view) => sum + view.length, 0));
-      let done = 0;
-      for (const view of views) {
-        bytes.set(view, done);
-        done += view.length;
-      }
-      return bytes;
-    } finally {
-      release();
-    }
+    return joined(await this.#image.read(offset, length));
   }
 
   get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {

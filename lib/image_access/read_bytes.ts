@@ -54,6 +54,24 @@ export function cut(
   };
 }
 
+/** Returns a copy of bytes that were read, owned by the caller, and releases them. */
+export function joined({ views, release }: ReadBytes): Uint8Array<ArrayBuffer> {
+  const bytes = concatenate(views);
+  release();
+  return bytes;
+}
+
+/** Returns bytes of the caller's own: all the parts, one after the other. */
+export function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
 /** Returns views that together are `length` zeros. */
 function zeros(length: number): Uint8Array[] {
   const views = Array<Uint8Array>(Math.floor(length / ZEROS.length)).fill(ZEROS);

@@ -230,3 +230,16 @@ export function adviseHugePages(view: Uint8Array): void {
   const MADV_HUGEPAGE = 14; // asm-generic/mman-common.h
   libc.madvise(view as Uint8Array<ArrayBuffer>, BigInt(view.length), MADV_HUGEPAGE);
 }
+
+/**
+ * Runs a function while files that the process makes get no mode bits of a mask. The mask is the
+ * process's, so no other thread should make files meanwhile.
+ */
+export function withUmask<T>(mask: number, run: () => T): T {
+  const before = libc.umask(mask);
+  try {
+    return run();
+  } finally {
+    libc.umask(before);
+  }
+}

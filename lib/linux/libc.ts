@@ -40,6 +40,8 @@ export const libcFunctions = {
   pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
   // off_t lseek(int fd, off_t offset, int whence);
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
+  // mode_t umask(mode_t mask);
+  umask: { parameters: ["u32"], result: "u32" },
   // int ftruncate(int fd, off_t length);
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   ftruncateAsync: {

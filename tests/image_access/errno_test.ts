@@ -5,7 +5,7 @@ import {
   StoreFormatError,
   WorkerError,
 } from "../../lib/errors.ts";
-import { errnoFor } from "../../lib/fuse/errno.ts";
+import { errnoFor } from "../../lib/image_access/errno.ts";
 import { Errno, errnoName } from "../../lib/linux/errno.ts";
 import { assertEquals } from "../assert.ts";
 import { missing } from "../pages/fake_chunks.ts";
