@@ -28,7 +28,10 @@ export async function mountInBackground(
 ): Promise<ExitCode> {
   let server: BackgroundMount | undefined;
   let interruption: InterruptedError | undefined;
-  using _signals = new SignalWatch((signal, count) => {
+  let isDone = false;
+  // Until the process ends: without a listener a signal would end it as if there were no mount.
+  const _signals = new SignalWatch((signal, count) => {
+    if (isDone) return;
     interruption ??= interruptedBy(signal);
     server?.signal(signal);
     if (count > 1) setTimeout(() => Deno.exit(ExitCode[signal]), GRACE_MS);
@@ -38,12 +41,15 @@ export async function mountInBackground(
     const mount = await server.ready;
     // It was ready when it got the signal, and unmounts.
     if (interruption !== undefined) throw interruption;
+    isDone = true;
     notifyServiceManager({ isReady: true, mainPid: server.pid });
     audience.ready(mount);
     return ExitCode.COMPLETE;
   } catch (error) {
     await server?.ended;
-    audience.failed(error);
-    return exitCodeFor(error);
+    // A server that was only starting has not said that it was interrupted.
+    const reason = interruption ?? error;
+    audience.failed(reason);
+    return exitCodeFor(reason);
   }
 }

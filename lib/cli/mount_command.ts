@@ -191,7 +191,9 @@ async function runMount(command: MountCommand, tool: string, write: Sink): Promi
     return await serveMount(mountOptions(command, Deno.stderr.isTerminal()), terminal);
   }
   if (log === undefined && !hasSystemLog()) reporter.message(NO_LOG);
-  return await mountInBackground(["--background", ...Deno.args], terminal);
+  const { args } = Deno;
+  const asked = args.includes("--background") ? args : ["--background", ...args];
+  return await mountInBackground(asked, terminal);
 }
 
 const NO_LOG = "No system log (/dev/log): warnings will be lost; to keep them, use --log FILE";

@@ -10,7 +10,7 @@ import { FlockOperation, tryFlock } from "../../lib/linux/locks.ts";
 import { canLockExclusively } from "../support/flock.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { FUSE, RunningTool } from "../support/tool.ts";
-import { until } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 import {
   assertRefused,
   BackgroundMount,
@@ -207,4 +207,33 @@ fuseTest("Signals end a mount in the background as one in the foreground", async
   Deno.kill(mount.server, "SIGTERM");
   await mount.ended();
   file.close();
+});
+
+fuseTest("--background: SIGINT at any moment leaves a whole mount or nothing", async (site) => {
+  const { image } = site.add("Sample", [sampleBytes(1)]);
+  const at = site.folder();
+  const started = performance.now();
+  const whole = await site.mountInBackground([], { at });
+  const stepMs = (performance.now() - started) / 16;
+  Deno.kill(whole.server, "SIGTERM");
+  await whole.ended();
+  let interruptions = 0;
+  for (let moment = 0; moment < 20; moment++) {
+    await using mount = new BackgroundMount(at);
+    const tool = site.start(["--background", at]);
+    await pause(moment * stepMs);
+    tool.signal("SIGINT");
+    const { code, stderr } = await tool.outcome();
+    if (code === 0) {
+      mount.findServer();
+      await assertContent(mount.file("Sample"), image);
+    } else {
+      // 130 also if the signal came before anything could listen to it.
+      assertEquals(code, 130, stderr);
+      assertEquals(serversFor(at), []);
+      assertEquals(mountsAt(at), []);
+      if (stderr.includes("Interrupted by SIGINT")) interruptions++;
+    }
+  }
+  assert(interruptions > 0);
 });
