@@ -13,6 +13,10 @@ const INITIAL_SLOTS = 1024;
 /** Share of the slots that may be taken. */
 const MAX_LOAD = 2 / 3;
 
+/** Ids in a block: 1 MiB. */
+const BLOCK_ID_BITS = 16;
+const BLOCK_IDS = 1 << BLOCK_ID_BITS;
+
 /** Ids moved to a larger table, or removed, per step. */
 const IDS_PER_STEP = 0x1_0000;
 
@@ -25,7 +29,8 @@ const MAX_NUMBER = 0xffff_ffff;
  */
 export class ChunkIdSet {
   readonly #hasher = new IdHasher();
-  #words = new Uint32Array(Math.ceil(INITIAL_SLOTS * MAX_LOAD) * CHUNK_ID_WORDS);
+  /** The ids. One array that grows would need twice the memory, and more while it is copied. */
+  readonly #blocks: Uint32Array[] = [];
   /** A slot holds `#base` + 1 + the number of its id; it is empty if it holds `#base` or less. */
   #slots = new Uint32Array(INITIAL_SLOTS);
   #base = 0;
@@ -87,7 +92,8 @@ export class ChunkIdSet {
     // Newest first: no id that stays was displaced by one that goes.
     while (this.#size > size) {
       if (this.#size % IDS_PER_STEP === 0) yield;
-      const slot = this.#findSlot(this.#words, (this.#size - 1) * CHUNK_ID_WORDS);
+      const last = this.#size - 1;
+      const slot = this.#findSlot(this.#blockOf(last), wordOf(last));
       this.#slots[slot] = 0;
       this.#size--;
     }
@@ -96,14 +102,20 @@ export class ChunkIdSet {
   /** Copies the ids, 16 bytes each, to shared memory. */
   toSharedIds(): Uint8Array<SharedArrayBuffer> {
     const ids = new Uint32Array(new SharedArrayBuffer(this.#size * CHUNK_ID_BYTES));
-    ids.set(this.#words.subarray(0, ids.length));
+    for (let at = 0, left = ids.length; left > 0; at++, left -= BLOCK_IDS * CHUNK_ID_WORDS) {
+      ids.set(this.#blocks[at]!.subarray(0, left), at * BLOCK_IDS * CHUNK_ID_WORDS);
+    }
     return new Uint8Array(ids.buffer);
   }
 
   /** Copies an id, by its number below {@linkcode size}, to four words that begin at `at`. */
   copyId(number: number, to: Uint32Array, at: number): void {
-    const from = number * CHUNK_ID_WORDS;
-    for (let word = 0; word < CHUNK_ID_WORDS; word++) to[at + word] = this.#words[from + word]!;
+    const block = this.#blockOf(number), from = wordOf(number);
+    for (let word = 0; word < CHUNK_ID_WORDS; word++) to[at + word] = block[from + word]!;
+  }
+
+  #blockOf(number: number): Uint32Array {
+    return this.#blocks[number >>> BLOCK_ID_BITS]!;
   }
 
   get #isFull(): boolean {
@@ -113,34 +125,39 @@ export class ChunkIdSet {
   #add(words: Uint32Array, at: number): void {
     const slot = this.#findSlot(words, at);
     if (this.#slots[slot]! > this.#base) return;
-    const start = this.#size * CHUNK_ID_WORDS;
-    for (let word = 0; word < CHUNK_ID_WORDS; word++) this.#words[start + word] = words[at + word]!;
+    if (this.#size === this.#blocks.length * BLOCK_IDS) {
+      this.#blocks.push(new Uint32Array(BLOCK_IDS * CHUNK_ID_WORDS));
+    }
+    const block = this.#blockOf(this.#size), start = wordOf(this.#size);
+    for (let word = 0; word < CHUNK_ID_WORDS; word++) block[start + word] = words[at + word]!;
     this.#slots[slot] = this.#base + ++this.#size;
   }
 
   /** Finds the slot of an id, or the empty slot where it belongs. */
   #findSlot(words: Uint32Array, at: number): number {
-    const slots = this.#slots, known = this.#words, mask = slots.length - 1, base = this.#base;
+    const slots = this.#slots, mask = slots.length - 1, base = this.#base;
     let slot = this.#hasher.hash(words, at) & mask;
     for (;;) {
-      const number = slots[slot]!;
-      if (number <= base) return slot;
-      if (hasSameId(words, at, known, (number - base - 1) * CHUNK_ID_WORDS)) return slot;
+      const mark = slots[slot]!;
+      if (mark <= base) return slot;
+      const number = mark - base - 1;
+      if (hasSameId(words, at, this.#blockOf(number), wordOf(number))) return slot;
       slot = (slot + 1) & mask;
     }
   }
 
   /** Doubles the table, and starts the marks at 1 again. */
   *#grow(): Steps<void> {
-    const slotCount = 2 * this.#slots.length;
-    const words = new Uint32Array(Math.ceil(slotCount * MAX_LOAD) * CHUNK_ID_WORDS);
-    words.set(this.#words.subarray(0, this.#size * CHUNK_ID_WORDS));
-    this.#words = words;
-    this.#slots = new Uint32Array(slotCount);
+    this.#slots = new Uint32Array(2 * this.#slots.length);
     this.#base = 0;
-    for (let number = 1; number <= this.#size; number++) {
+    for (let number = 0; number < this.#size; number++) {
       if (number % IDS_PER_STEP === 0) yield;
-      this.#slots[this.#findSlot(words, (number - 1) * CHUNK_ID_WORDS)] = number;
+      this.#slots[this.#findSlot(this.#blockOf(number), wordOf(number))] = number + 1;
     }
   }
+}
+
+/** Where an id begins in its block. */
+function wordOf(number: number): number {
+  return (number & BLOCK_IDS - 1) * CHUNK_ID_WORDS;
 }
