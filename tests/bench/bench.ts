@@ -6,6 +6,10 @@
  * DIR (default /dev/shm, else a temporary directory) holds a sample store and the target, about 3
  * GiB; everything is removed afterwards.
  *
+ *     deno task bench --codec
+ *
+ * measures the codec only (`DENO_V8_FLAGS` sets flags of V8),
+ *
  *     deno task bench --fuse [DIR]
  *
  * measures a mount (root, fio),
@@ -16,12 +20,16 @@
  *
  *     deno task bench --scale [DIR]
  *
- * lists and checks of many revisions and of huge images (GNU time), and
+ * lists and checks of many revisions and of huge images (GNU time),
+ *
+ *     deno task bench --huge [DIR]
+ *
+ * maps of 4 to 64 TiB, and many small chunks,
  *
  *     deno task bench --cold DIR
  *
- * compares the restore of a store that is not in the page cache with `cat` of its chunk files. It
- * needs root, and a DIR on the disk in question.
+ * compares the restore of a store that is not in the page cache with `cat` of its chunk files
+ * (root, and a DIR on the disk in question), and
  *
  *     deno task bench --disk DIR [SCENE...]
  *
@@ -38,6 +46,7 @@
 import { benchCodec } from "./codec.ts";
 import { benchDisk } from "./disk.ts";
 import { benchFuse } from "./fuse.ts";
+import { benchHuge } from "./huge.ts";
 import { benchCold, benchRestore, sharedMemoryDir } from "./restore.ts";
 import { benchScale } from "./scale.ts";
 import { benchToolbox } from "./toolbox.ts";
@@ -48,16 +57,19 @@ function print(text: string): void {
 
 const [first, second, ...rest] = Deno.args;
 const isChosen = first?.startsWith("--");
-if (!isChosen) benchCodec(print);
-const parent = (isChosen ? second : first) ?? sharedMemoryDir();
-const dir = Deno.makeTempDirSync({ prefix: "backy-bench-", ...(parent && { dir: parent }) });
-try {
-  if (first === "--cold") await benchCold(dir, print);
-  else if (first === "--disk") await benchDisk(dir, rest, print);
-  else if (first === "--fuse") await benchFuse(dir, print);
-  else if (first === "--scale") await benchScale(dir, print);
-  else if (first === "--toolbox") await benchToolbox(dir, print);
-  else await benchRestore(dir, print);
-} finally {
-  Deno.removeSync(dir, { recursive: true });
+if (!isChosen || first === "--codec") benchCodec(print);
+if (first !== "--codec") {
+  const parent = (isChosen ? second : first) ?? sharedMemoryDir();
+  const dir = Deno.makeTempDirSync({ prefix: "backy-bench-", ...(parent && { dir: parent }) });
+  try {
+    if (first === "--cold") await benchCold(dir, print);
+    else if (first === "--disk") await benchDisk(dir, rest, print);
+    else if (first === "--fuse") await benchFuse(dir, print);
+    else if (first === "--huge") await benchHuge(dir, print);
+    else if (first === "--scale") await benchScale(dir, print);
+    else if (first === "--toolbox") await benchToolbox(dir, print);
+    else await benchRestore(dir, print);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
 }

@@ -8,7 +8,8 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { makeStore } from "../support/store_builder.ts";
 import { findTool } from "./restore.ts";
 
-const TIB_SEQS = 2 ** 40 / CHUNK_BYTES;
+/** Seqs of an image of 1 TiB. */
+export const TIB_SEQS = 2 ** 40 / CHUNK_BYTES;
 const SIGNAL_AFTER_MS = 3000;
 
 /**
@@ -59,7 +60,8 @@ function makeSmall(basedir: string, count: number): void {
   }
 }
 
-function writeMetadata(basedir: string, uuid: string): void {
+/** Writes the metadata of a revision. */
+export function writeMetadata(basedir: string, uuid: string): void {
   Deno.writeTextFileSync(
     `${basedir}/${uuid}.rev`,
     "backend_type: chunked\nparent: ''\nstats: {bytes_written: 16777216, duration: 10.5}\n" +
@@ -69,7 +71,7 @@ function writeMetadata(basedir: string, uuid: string): void {
 }
 
 /** Writes a map that would not fit in one string. */
-function writeLargeMap(path: string, seqCount: number, idOf: (seq: number) => string): void {
+export function writeLargeMap(path: string, seqCount: number, idOf: (seq: number) => string): void {
   using file = Deno.openSync(path, { write: true, create: true, truncate: true });
   const write = (text: string) => {
     for (let rest = new TextEncoder().encode(text); rest.length > 0;) {
