@@ -2,7 +2,7 @@
  * The functions of libfuse3's low-level interface, opened on first use.
  *
  * `session.ts` mounts with them, `receive_loop.ts` receives requests, `reply.ts` answers. All calls
- * are synchronous.
+ * but one are synchronous.
  *
  * @module
  */
@@ -100,6 +100,15 @@ const libfuseSymbols = {
   fuse_add_direntry_plus: {
     parameters: ["pointer", "buffer", "usize", "buffer", "buffer", "i64"],
     result: "usize",
+  },
+
+  // int fuse_lowlevel_notify_inval_inode(struct fuse_session *se, fuse_ino_t ino, off_t off,
+  //   off_t len): 0 or -errno. On another thread, because the kernel waits for pages that are being
+  // read or written, and so for answers of this one.
+  fuse_lowlevel_notify_inval_inode: {
+    parameters: ["pointer", "u64", "i64", "i64"],
+    result: "i32",
+    nonblocking: true,
   },
 
   // void fuse_set_log_func(fuse_log_func_t func), since 3.7; without it messages go to stderr

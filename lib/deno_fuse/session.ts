@@ -53,6 +53,18 @@ export interface FuseSession {
    */
   isAttached(): boolean;
   /**
+   * Makes the kernel drop what it has cached of a file's content, and its attributes. Bytes that
+   * were written through a shared memory mapping are sent to `write` before.
+   *
+   * A handler may wait for this, but not a `read` or `write` of the same range of the same file,
+   * nor two that wait for each other's: the kernel waits for requests that it has made.
+   *
+   * @param range.offset First byte.
+   * @param range.length Number of bytes, > 0.
+   * @returns When it has done so, or the mount is gone. The kernel need not know the file.
+   */
+  invalidate(ino: number, range: { offset: number; length: number }): Promise<void>;
+  /**
    * Unmounts, unless somebody uses the mount.
    *
    * @returns Whether it is busy. If it is not, no path leads to it any more, and `closed` settles
@@ -124,6 +136,8 @@ class Session implements FuseSession {
   /** What C refers to, kept from collection until the session is destroyed. */
   readonly #pinned = new Set<unknown>();
   readonly #ready = Promise.withResolvers<void>();
+  /** Calls of other threads that use the session. */
+  readonly #notifications = new Set<Promise<unknown>>();
   #isInitialized = false;
   #isOver = false;
   /** What libfuse logged during INIT, the first request, after which it may end the session. */
@@ -159,6 +173,16 @@ class Session implements FuseSession {
 
   isAttached(): boolean {
     return this.#mountPoint.isAttached();
+  }
+
+  async invalidate(ino: number, { offset, length }: { offset: number; length: number }) {
+    if (this.#isOver) return;
+    const notify = this.#library.symbols.fuse_lowlevel_notify_inval_inode;
+    const done = notify(this.#pointer, BigInt(ino), BigInt(offset), BigInt(length));
+    this.#notifications.add(done);
+    // It fails if the kernel does not know the file, or the mount is gone: nothing is cached then.
+    await done;
+    this.#notifications.delete(done);
   }
 
   async unmount(): Promise<{ busy: boolean }> {
@@ -292,6 +316,8 @@ class Session implements FuseSession {
     symbols.fuse_session_exit(this.#pointer);
     this.#isOver = true;
     this.#dispatcher.end();
+    // With the mount, the kernel has ended all requests, so that nothing keeps them waiting.
+    await Promise.allSettled(this.#notifications);
     // Closes the device. The mount is gone, so this does not wait for anything.
     symbols.fuse_session_unmount(this.#pointer);
     symbols.fuse_session_destroy(this.#pointer);

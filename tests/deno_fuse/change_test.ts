@@ -158,3 +158,21 @@ mountTest("Space is shown", async ({ path }) => {
   const text = await ok('stat -f -c "%s %b %f %a %c %l" "$1"', path);
   assertEquals(text, "4096 1000 400 300 77 255\n");
 });
+
+mountTest(
+  "invalidate() makes the kernel read again what an open file has cached",
+  async ({ path }) => {
+    const script = `import mmap, os, sys
+left, right = (os.open(sys.argv[1] + "/" + name, os.O_RDWR) for name in ("left", "right"))
+view = mmap.mmap(right, 0)
+for number in range(50):
+    at = number * 3_700
+    before = os.pread(right, 100, at), view[at : at + 100]
+    data = bytes([number]) * 100
+    assert before[0] == before[1] != data
+    os.pwrite(left, data, at)
+    assert os.pread(right, 100, at) == data, number
+    assert view[at : at + 100] == data, number`;
+    assertEquals(await tryRun("python3", "-c", script, path), { code: 0, stdout: "", stderr: "" });
+  },
+);

@@ -13,6 +13,7 @@ import {
   FileType,
   FUSE_ROOT_ID,
   FuseError,
+  type FuseSession,
   type Handlers,
   mount,
   type MountOptions,
@@ -46,6 +47,8 @@ class MemoryFs implements Handlers {
   #handles = new Map<number, { ino: number }>();
   #nextHandle = 1;
   readonly root: Inode = this.#createInode(FileType.S_IFDIR | 0o755);
+  /** That of the session, once there is one. */
+  invalidate: FuseSession["invalidate"] = () => Promise.resolve();
 
   /** Number of open files; shown by the file "status". */
   get openFiles(): number {
@@ -277,7 +280,8 @@ class MemoryFs implements Handlers {
 
   /**
    * "full" has no space, "protected" must not be written, "late" reads the data after a while, and
-   * "hoarder" reads it after the answer, when it must be gone.
+   * "hoarder" reads it after the answer, when it must be gone. "left" shows the same bytes as
+   * "right", which the kernel is told.
    */
   write({ ino, offset, data }: Op<"write">) {
     const inode = this.#inode(ino);
@@ -287,6 +291,11 @@ class MemoryFs implements Handlers {
     if (offset + data.length > inode.data.length) this.#resize(inode, offset + data.length);
     if (name === "hoarder") {
       setTimeout(() => inode.xattrs.set("user.left", Uint8Array.of(data.length)), 50);
+    }
+    if (name === "left") {
+      inode.data.set(data, offset);
+      const right = this.root.children.get("right")!;
+      return this.invalidate(right.ino, { offset, length: data.length });
     }
     if (name !== "late") return inode.data.set(data, offset);
     return sleep(20).then(() => {
@@ -361,6 +370,8 @@ function createTestFs(): MemoryFs {
   for (const name of ["slow", "stuck", "damaged", "rejecting", "greedy", "tardy"]) {
     fs.add(name, fillPattern(new Uint8Array(200_000)));
   }
+  const twins = fillPattern(new Uint8Array(200_000));
+  for (const name of ["left", "right"]) fs.add(name, twins);
   fs.add("empty", new Uint8Array());
   fs.add("status", new Uint8Array(1));
   for (const name of ["full", "protected", "late", "hoarder"]) fs.add(name, new Uint8Array());
@@ -393,6 +404,8 @@ if (import.meta.main) {
       ...options,
       onError: (error, operation) => say(`error in ${operation}: ${error}`),
     });
+    const { invalidate } = session;
+    full.invalidate = invalidate.bind(session);
   } catch (error) {
     say(`refused ${(error as Error).name}: ${(error as Error).message}`);
     Deno.exit(1);
