@@ -5,6 +5,8 @@
  * @module
  */
 
+import { formatLocalIso, twoDigits } from "../store/dates.ts";
+
 const UNITS = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] as const;
 
 /**
@@ -91,7 +93,7 @@ export function formatQuantity(count: number, singular: string): string {
 
 /** Formats a time as "2026-01-11 17:45". */
 export function formatLocalMinute(time: Date): string {
-  return `${dateOf(time)} ${twoDigits(time.getHours())}:${twoDigits(time.getMinutes())}`;
+  return formatLocalIso(time).slice(0, "2026-01-11T17:45".length).replace("T", " ");
 }
 
 /**
@@ -101,34 +103,7 @@ export function formatListedTime(time: Date | null): string {
   return time === null ? "unknown" : formatLocalMinute(time);
 }
 
-/** Formats a time as ISO 8601 with its zone offset: "2026-01-11T17:45:25.666+01:00". */
-export function formatLocalIso(time: Date): string {
-  const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(twoDigits).join(":");
-  const milliseconds = String(time.getMilliseconds()).padStart(3, "0");
-  const east = -time.getTimezoneOffset();
-  const offset = Math.abs(east);
-  const sign = east < 0 ? "-" : "+";
-  const zone = `${sign}${twoDigits(Math.trunc(offset / 60))}:${twoDigits(offset % 60)}`;
-  return `${dateOf(time)}T${clock}.${milliseconds}${zone}`;
-}
-
-/** Names the host's time zone: "UTC", "Europe/Berlin"; "local time" if it has no name. */
-export function localZone(): string {
-  const { timeZone } = new Intl.DateTimeFormat("en").resolvedOptions();
-  if (/^(Etc\/)?(UTC|UCT|GMT|Universal|Zulu)$/.test(timeZone)) return "UTC";
-  return timeZone && timeZone !== "Etc/Unknown" ? timeZone : "local time";
-}
-
-function dateOf(time: Date): string {
-  const year = String(time.getFullYear()).padStart(4, "0");
-  return `${year}-${twoDigits(time.getMonth() + 1)}-${twoDigits(time.getDate())}`;
-}
-
 /** The number itself if it can be shown, else 0. */
 function sane(value: number): number {
   return Number.isFinite(value) && value > 0 ? value : 0;
-}
-
-function twoDigits(value: number): string {
-  return String(value).padStart(2, "0");
 }

@@ -26,6 +26,7 @@ import { reasonOf } from "../linux/errno.ts";
 import { type ListedRevision, listRevision, MapFactsReader } from "../store/listed_revision.ts";
 import { Slices } from "../slices.ts";
 import { readCatalogSteps } from "../store/catalog.ts";
+import { formatLocalIso } from "../store/dates.ts";
 import { noSuchRevision } from "../store/revision_meaning.ts";
 import {
   parseRevisionSpec,
@@ -37,7 +38,6 @@ import { requireStore } from "../store/store.ts";
 import { hintForList, listHint } from "../store/store_hints.ts";
 import { quote } from "../wording.ts";
 import { ExitCode } from "./exit_code.ts";
-import { formatLocalIso } from "./format.ts";
 import { renderJsonLine } from "./json_line.ts";
 import { renderRevisions } from "./list_table.ts";
 import type { Reporter } from "./reporter.ts";
@@ -147,7 +147,7 @@ const PRINTED_CHARS = 0x1_0000;
 const HELD_MS = 100;
 
 /** Writes lines in large pieces. */
-class Printer {
+export class Printer {
   readonly #output: ListOutput;
   #text = "";
   #writtenMs = performance.now();

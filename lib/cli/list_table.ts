@@ -6,8 +6,9 @@
 
 import type { Steps } from "../slices.ts";
 import type { ListedRevision, RevisionState } from "../store/listed_revision.ts";
+import { localZone } from "../store/dates.ts";
 import { quote } from "../wording.ts";
-import { formatBytes, formatCount, formatListedTime, formatQuantity, localZone } from "./format.ts";
+import { formatBytes, formatCount, formatListedTime, formatQuantity } from "./format.ts";
 import {
   joinColumns,
   type SetColumn,

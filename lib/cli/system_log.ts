@@ -10,9 +10,9 @@ import { statOrNull } from "../linux/file_status.ts";
 import { openFd, OpenFlag, writeAll } from "../linux/files.ts";
 import { pathIn, realPathOrNull, splitPath } from "../linux/paths.ts";
 import { sendDatagram } from "../linux/unix_datagram.ts";
+import { formatLocalIso } from "../store/dates.ts";
 import { describeHarm } from "../target/backup_files.ts";
 import { printable, quote } from "../wording.ts";
-import { formatLocalIso } from "./format.ts";
 
 /** How bad it is. Numbers of syslog(3). */
 export const Severity = { ERROR: 3, WARNING: 4, INFO: 6 } as const;

@@ -119,3 +119,31 @@ function localTime(year: number, month: number, day: number, clockMs: number): n
   time.setHours(0, 0, 0, clockMs);
   return time.getTime();
 }
+
+/** Formats a time as ISO 8601 with its zone offset: "2026-01-11T17:45:25.666+01:00". */
+export function formatLocalIso(time: Date): string {
+  const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(twoDigits).join(":");
+  const milliseconds = String(time.getMilliseconds()).padStart(3, "0");
+  const east = -time.getTimezoneOffset();
+  const offset = Math.abs(east);
+  const sign = east < 0 ? "-" : "+";
+  const zone = `${sign}${twoDigits(Math.trunc(offset / 60))}:${twoDigits(offset % 60)}`;
+  return `${dateOf(time)}T${clock}.${milliseconds}${zone}`;
+}
+
+/** Names the host's time zone: "UTC", "Europe/Berlin"; "local time" if it has no name. */
+export function localZone(): string {
+  const { timeZone } = new Intl.DateTimeFormat("en").resolvedOptions();
+  if (/^(Etc\/)?(UTC|UCT|GMT|Universal|Zulu)$/.test(timeZone)) return "UTC";
+  return timeZone && timeZone !== "Etc/Unknown" ? timeZone : "local time";
+}
+
+function dateOf(time: Date): string {
+  const year = String(time.getFullYear()).padStart(4, "0");
+  return `${year}-${twoDigits(time.getMonth() + 1)}-${twoDigits(time.getDate())}`;
+}
+
+/** Writes a number below 100 in two digits. */
+export function twoDigits(value: number): string {
+  return String(value).padStart(2, "0");
+}

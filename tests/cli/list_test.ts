@@ -8,7 +8,8 @@ import {
   MapFactsReader,
 } from "../../lib/store/listed_revision.ts";
 import { runSteps } from "../../lib/slices.ts";
-import { formatLocalIso, formatLocalMinute, localZone } from "../../lib/cli/format.ts";
+import { formatLocalMinute } from "../../lib/cli/format.ts";
+import { formatLocalIso, localZone } from "../../lib/store/dates.ts";
 import { type CatalogEntry, readCatalog } from "../../lib/store/catalog.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import {

@@ -1,17 +1,7 @@
-import { formatLocalIso, formatLocalMinute, localZone } from "../../lib/cli/format.ts";
+import { formatLocalMinute } from "../../lib/cli/format.ts";
+import { formatLocalIso, localZone } from "../../lib/store/dates.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
-
-/** Runs in another zone; the runtime takes it over when the variable is set. */
-function inZone(zone: string, run: () => void): void {
-  const before = Deno.env.get("TZ");
-  Deno.env.set("TZ", zone);
-  try {
-    run();
-  } finally {
-    if (before === undefined) Deno.env.delete("TZ");
-    else Deno.env.set("TZ", before);
-  }
-}
+import { inZone } from "../support/zone.ts";
 
 const WINTER = new Date("2026-01-11T23:45:25.066Z");
 const SUMMER = new Date("2026-07-01T00:05:00Z");
