@@ -1,6 +1,6 @@
 /**
  * `backy-extract list`: its options, help and run, which shows progress if it takes long. `list.ts`
- * makes the list.
+ * makes the list, `partition_list.ts` that of one revision's partitions.
  *
  * SIGINT and SIGTERM end the process at once, which is their default: there is nothing to clean up.
  *
@@ -17,7 +17,11 @@ import { type Sink, stderrDisplay, stdoutColumns, writeAll } from "./terminal.ts
 const UNTOLD_MS = 1000;
 
 const ARGUMENTS = {
-  dir: required({ name: "DIR", names: "directory", help: "a backup directory" }),
+  dir: required({
+    name: "DIR",
+    names: "directory",
+    help: "a backup directory; with --partitions also a revision: DIR/UUID or DIR/SPEC",
+  }),
   spec: optional({
     name: "SPEC",
     names: "spec",
@@ -27,6 +31,10 @@ const ARGUMENTS = {
 };
 
 const OPTIONS = {
+  partitions: flag({
+    long: "partitions",
+    help: "list the partitions of one revision (the last, if none is named) and what they hold",
+  }),
   json: flag({ long: "json", help: "print JSON, one object per line" }),
 };
 
@@ -46,7 +54,9 @@ export const LIST = defineCommand({
 
 async function runList(command: ListCommand, tool: string, write: Sink): Promise<ExitCode> {
   // Loaded only now: a restore must not wait for what it does not need.
-  const { list } = await import("./list.ts");
+  const list = command.partitions
+    ? (await import("./partition_list.ts")).listPartitions
+    : (await import("./list.ts")).list;
   const display = stderrDisplay();
   using reporter = new ProgressReporter({ tool, write, display, quiet: false, delayMs: UNTOLD_MS });
   const onStatus = () => reporter.status();

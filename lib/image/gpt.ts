@@ -10,6 +10,7 @@
 import { UsageError } from "../errors.ts";
 import { readUint64, readUtf16, viewOf } from "./fields.ts";
 import {
+  CANNOT_FIND,
   type ImageSource,
   makePartition,
   type Partition,
@@ -103,7 +104,7 @@ export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): Par
       "; without --sector-size, sectors of any size are looked for",
     ];
     throw new UsageError(
-      `Cannot find a partition: no copy of the image's partition table (GPT)${unit} ${damage}${hint}`,
+      `${CANNOT_FIND}no copy of the image's partition table (GPT)${unit} ${damage}${hint}`,
     );
   }
   const { lba, sectorBytes, header, entries } = copy;

@@ -34,7 +34,7 @@ export interface Volume {
 export interface ImageLayout {
   /** Its partition table; `null` if it has none that can be used. */
   readonly table: PartitionTable | null;
-  /** Why a table that should be there cannot be used: a message; `null` if there is no such. */
+  /** Why a table that should be there cannot be used: a phrase; `null` if there is no such. */
   readonly tableFault: string | null;
   /**
    * The partitions, ascending by number; without a table the image itself. None if the table is

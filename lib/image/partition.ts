@@ -49,6 +49,9 @@ export interface PartitionTable {
 /** A sector size in bytes. */
 export type SectorBytes = 512 | 4096;
 
+/** How messages begin that no partition can be found; a phrase says why. */
+export const CANNOT_FIND = "Cannot find a partition: ";
+
 /** Sector sizes that disks have. */
 export const SECTOR_SIZES = [512, 4096] as const satisfies readonly SectorBytes[];
 

@@ -13,7 +13,13 @@
 import { UsageError } from "../errors.ts";
 import { readGpt } from "./gpt.ts";
 import { isProtectiveMbr, readMbr, readMbrPartitions } from "./mbr.ts";
-import type { ImageSource, Partition, PartitionTable, SectorBytes } from "./partition.ts";
+import {
+  CANNOT_FIND,
+  type ImageSource,
+  type Partition,
+  type PartitionTable,
+  type SectorBytes,
+} from "./partition.ts";
 
 export type { ImageSource, Partition, PartitionTable, SectorBytes } from "./partition.ts";
 export { PARTITION_NUMBERS, SECTOR_SIZES } from "./partition.ts";
@@ -32,8 +38,7 @@ export function readPartitionTable(image: ImageSource, sectorBytes?: SectorBytes
   const entries = readMbr(image);
   if (entries === null) {
     throw new UsageError(
-      "Cannot find a partition: the image has no partition table; without --partition it is " +
-        "restored as a whole",
+      `${CANNOT_FIND}the image has no partition table; without --partition it is restored as a whole`,
     );
   }
   return isProtectiveMbr(entries)
@@ -45,8 +50,8 @@ export function readPartitionTable(image: ImageSource, sectorBytes?: SectorBytes
  * Looks whether an image has a partition table.
  *
  * @param sectorBytes As for {@linkcode readPartitionTable}.
- * @returns The table; `fault` says why one that should be there cannot be used. Both are `null` if
- *   there is none.
+ * @returns The table; `fault`, a phrase, says why one that should be there cannot be used. Both are
+ *   `null` if there is none.
  */
 export function lookForTable(
   image: ImageSource,
@@ -57,7 +62,7 @@ export function lookForTable(
     return { table: readPartitionTable(image, sectorBytes), fault: null };
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    return { table: null, fault: error.message };
+    return { table: null, fault: error.message.replace(CANNOT_FIND, "") };
   }
 }
 

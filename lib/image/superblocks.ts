@@ -153,7 +153,8 @@ function readRaid(peek: Peek, offset: number): Identity {
 function readLvm(peek: Peek, { signatureOffset }: { signatureOffset: number }): Identity {
   const sector = peek(signatureOffset, 512);
   const at = sector.getUint32(20, true);
-  if (at + 40 > sector.byteLength) return {};
+  const isKnown = readText(sector, 24, 32) === "LVM2 001";
+  if (!isKnown || at + 40 > sector.byteLength) return {};
   const id = readText(sector, at, at + 32);
   const uuid = id.replace(/^(.{6})(.{4})(.{4})(.{4})(.{4})(.{4})(.{6})$/, "$1-$2-$3-$4-$5-$6-$7");
   // Two lists of places, each ended by zeros: of the data, then of the metadata.

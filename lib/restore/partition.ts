@@ -4,8 +4,6 @@
  * @module
  */
 
-import * as codec from "lzo-wasm";
-import { ChunkSources } from "../chunk/chunk_sources.ts";
 import { UsageError } from "../errors.ts";
 import {
   findPartition,
@@ -15,11 +13,9 @@ import {
   SECTOR_SIZES,
   type SectorBytes,
 } from "../image/partition_table.ts";
-import { ZeroTest } from "../store/chunk_ids.ts";
-import { bytesOfSeq, CHUNK_BYTES } from "../store/layout.ts";
 import type { RevisionMap } from "../store/revision_map.ts";
 import type { ImageExtent } from "../work/extent.ts";
-import { chunkAt, SeqRuns } from "../work/seq_runs.ts";
+import { StoredImage } from "./stored_image.ts";
 
 /**
  * The extent of a partition, which goes to the target's start.
@@ -39,11 +35,7 @@ export function partitionOfImage(
     onWarning: (text: string) => void;
   },
 ): ImageExtent {
-  const reader = new ImageReader(map, options.sources);
-  const image = {
-    bytes: map.imageBytes,
-    read: (offset: number, length: number) => reader.read(offset, length),
-  };
+  const image = new StoredImage(map, options.sources);
   const table = readPartitionTable(image, options.sectorBytes);
   for (const warning of table.warnings) options.onWarning(warning);
   const { sectorBytes, doubt } = table;
@@ -76,46 +68,5 @@ function describeOther(image: ImageSource, number: number, taken: SectorBytes): 
   } catch (error) {
     if (error instanceof UsageError) return `with ${other}, there is no such partition`;
     throw error;
-  }
-}
-
-/** Reads pieces of an image. Keeps only the last decoded chunk. */
-class ImageReader {
-  readonly #map: RevisionMap;
-  readonly #zeroTest: ZeroTest;
-  readonly #sources: ChunkSources;
-  #decodedSeq: number | null = null;
-
-  constructor(map: RevisionMap, sources: readonly string[]) {
-    this.#map = map;
-    this.#zeroTest = new ZeroTest(map.ids);
-    this.#sources = new ChunkSources(sources, { verify: true, pageCache: "keep" });
-  }
-
-  /** Returns a copy of bytes of the image, which must all lie within it. */
-  read(offset: number, length: number): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(length);
-    for (let at = offset; at < offset + length;) {
-      const seq = Math.floor(at / CHUNK_BYTES);
-      const end = Math.min((seq + 1) * CHUNK_BYTES, offset + length);
-      if (!this.#zeroTest.isZero(seq)) {
-        const content = this.#decode(seq);
-        const start = seq * CHUNK_BYTES;
-        bytes.set(content.subarray(at - start, end - start), at - offset);
-      }
-      at = end;
-    }
-    return bytes;
-  }
-
-  #decode(seq: number): Uint8Array<ArrayBuffer> {
-    const { imageBytes } = this.#map;
-    if (this.#decodedSeq !== seq) {
-      this.#decodedSeq = null;
-      const chunk = chunkAt(this.#map, seq, () => SeqRuns.of(seq));
-      this.#sources.decode(chunk, 0, bytesOfSeq(imageBytes, seq));
-      this.#decodedSeq = seq;
-    }
-    return codec.outputs[0]!;
   }
 }

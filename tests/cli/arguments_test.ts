@@ -245,12 +245,14 @@ Deno.test("parseExtractArguments() knows list and check as a first argument only
     kind: "list",
     dir: "DIR",
     spec: "SPEC",
+    partitions: false,
     json: true,
   });
   assertEquals<unknown>(parseExtractArguments(["list", "list"]), {
     kind: "list",
     dir: "list",
     spec: undefined,
+    partitions: false,
     json: false,
   });
   for (const word of ["list", "check"]) {
