@@ -1,14 +1,13 @@
 /**
- * What programs can ask about a mount's files without reading them: stat(2) and extended
- * attributes. Pure.
+ * What programs can ask about a mount's files without reading them: stat(2). Extended attributes
+ * are in `extended_attributes.ts`. Pure.
  *
  * @module
  */
 
-import { type Attributes, FileType } from "deno-fuse";
+import { type Attributes, FileType, type TimedAttributes } from "deno-fuse";
 import type { CatalogEntry } from "../store/catalog.ts";
-import type { RevisionInfo } from "../store/revision_info.ts";
-import { LAST_INO, type RevisionNode, ROOT_INO } from "./revision_nodes.ts";
+import type { FilePlace, Place } from "./tree.ts";
 
 /** Unit of `st_blocks`, see stat(2). */
 const SECTOR_BYTES = 512;
@@ -19,62 +18,61 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** Returns the attributes of the root directory. */
-export function rootAttributes(owner: Owner, mtimeMs: number): Attributes {
-  return { ...owner, ino: ROOT_INO, mode: FileType.S_IFDIR | 0o755, nlink: 2, mtimeMs };
+/**
+ * Returns the attributes of a file, and how long they hold.
+ *
+ * @param directoryMs When the backup directory was modified, in ms since 1970.
+ * @throws {RevisionError} If it shows an image without a size.
+ */
+export function attributesOf(
+  place: Place,
+  { owner, directoryMs }: { owner: Owner; directoryMs: number },
+): TimedAttributes {
+  const { ino } = place;
+  switch (place.kind) {
+    case "root":
+      return { attributes: { ...owner, ino, mode: DIRECTORY, nlink: 3, mtimeMs: directoryMs } };
+    case "dates":
+      return { attributes: { ...owner, ino, mode: DIRECTORY, nlink: 2, mtimeMs: directoryMs } };
+    case "partitions": {
+      const mtimeMs = mtimeMsOf(place.node.entry);
+      return { attributes: { ...owner, ino, mode: DIRECTORY, nlink: 2, mtimeMs } };
+    }
+    case "link": {
+      const size = new TextEncoder().encode(place.target).length;
+      const mtimeMs = mtimeMsOf(place.node.entry);
+      return { attributes: { ...owner, ino, mode: FileType.S_IFLNK | 0o777, size, mtimeMs } };
+    }
+    case "file":
+      return fileAttributes(owner, place);
+  }
 }
 
-/** Returns the attributes of the symbolic link to the newest finished revision. */
-export function lastAttributes(owner: Owner, { entry }: RevisionNode): Attributes {
-  const size = new TextEncoder().encode(entry.name).length;
-  return {
-    ...owner,
-    ino: LAST_INO,
-    mode: FileType.S_IFLNK | 0o777,
-    size,
-    mtimeMs: mtimeMsOf(entry),
-  };
-}
+const DIRECTORY = FileType.S_IFDIR | 0o755;
 
 /**
- * Returns the attributes of a revision's file. The space that it takes is known when its map has
- * been read; until then it is what the size needs, and must not be relied on for long.
- *
- * @throws {RevisionError} If it has no size.
+ * A file's space is known only when its image's map has been read: a listing must not read a
+ * thousand maps. Until then it is what the size needs, and the kernel has to ask each time, so that
+ * programs that open a file and then look at its space, as cp and tar do, see that it has holes.
  */
-export function revisionAttributes(owner: Owner, { ino, image, entry }: RevisionNode): Attributes {
-  const mode = FileType.S_IFREG | 0o644;
-  const { size, dataBytes } = image;
-  const blocks = Math.ceil((dataBytes ?? size) / SECTOR_BYTES);
-  return { ...owner, ino, mode, size, blocks, mtimeMs: mtimeMsOf(entry) };
+function fileAttributes(owner: Owner, place: FilePlace): TimedAttributes {
+  const { ino, node: { image, entry }, partition } = place;
+  const size = partition ? partition.view.bytes! : image.size;
+  const dataBytes = partition
+    ? image.dataBytesIn(partition.view.start, size) ?? partition.dataBytes
+    : image.dataBytes;
+  const attributes: Attributes = {
+    ...owner,
+    ino,
+    mode: FileType.S_IFREG | 0o644,
+    size,
+    blocks: Math.ceil((dataBytes ?? size) / SECTOR_BYTES),
+    mtimeMs: mtimeMsOf(entry),
+  };
+  return dataBytes === null ? { attributes, attributesTimeoutMs: 0 } : { attributes };
 }
 
 /** The backup's start; 1970 if it is unknown, because a file must have some time. */
 function mtimeMsOf({ time }: CatalogEntry): number {
   return time?.getTime() ?? 0;
-}
-
-/** A revision's metadata as `getfattr -d` shows it. */
-const EXTENDED: Readonly<Record<string, (info: RevisionInfo) => string | null>> = {
-  /** Separated by commas. */
-  "user.backy.tags": ({ tags }) => tags.join(","),
-  "user.backy.trust": ({ trust }) => trust,
-  /** As `2026-01-11T17:45:25.666Z`; absent if the metadata has none. */
-  "user.backy.timestamp": ({ timestamp }) => timestamp?.toISOString() ?? null,
-  /** Whether the backup ran to its end: `true` or `false`. */
-  "user.backy.complete": ({ isComplete }) => String(isComplete),
-};
-
-/** Returns the value of an extended attribute in UTF-8; `null` if the revision has none. */
-export function extendedAttribute(
-  info: RevisionInfo,
-  name: string,
-): Uint8Array<ArrayBuffer> | null {
-  const value = Object.hasOwn(EXTENDED, name) ? EXTENDED[name]!(info) : null;
-  return value === null ? null : new TextEncoder().encode(value);
-}
-
-/** Returns the names of the extended attributes that a revision has. */
-export function extendedNames(info: RevisionInfo): string[] {
-  return Object.keys(EXTENDED).filter((name) => extendedAttribute(info, name) !== null);
 }

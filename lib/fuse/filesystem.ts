@@ -1,11 +1,11 @@
 /**
- * What names, inodes and open files of a mount mean. Each method answers one kind of request.
+ * What can be done with the files of a mount. Each method answers one kind of request.
  *
- * The root directory holds a file for each revision and the symbolic link `last`. Files can be read
- * and written to, but their size, owner and times are fixed, and so are the directory's entries.
- * There is no handler for requests that would change those: `deno-fuse` refuses them with EPERM
- * (mkdir(2), link(2): "the file system does not support"), and fallocate with EOPNOTSUPP. Pure;
- * before: `lib/deno_fuse`, next: `lib/image_access/image.ts`.
+ * `tree.ts` says which files there are. Images and partitions can be read and written to, but their
+ * size, owner and times are fixed, and so are the directories' entries. There is no handler for
+ * requests that would change those: `deno-fuse` refuses them with EPERM (mkdir(2), link(2): "the
+ * file system does not support"), and fallocate with EOPNOTSUPP. Pure; before: `lib/deno_fuse`,
+ * next: `lib/image_access/image.ts`.
  *
  * Failures of chunks and maps become errno values here (`errno.ts`); any other error is a bug and
  * thrown as it is.
@@ -28,6 +28,7 @@ import {
   type OnName,
   type OpenedDirectory,
   type OpenedFile,
+  type Request,
   type TimedAttributes,
   type WithFlags,
 } from "deno-fuse";
@@ -36,17 +37,19 @@ import { MapChangedError } from "../image_access/image_map.ts";
 import type { ReadBytes } from "../image_access/read_bytes.ts";
 import { OpenFlag } from "../linux/files.ts";
 import { Whence } from "../linux/file_space.ts";
-import {
-  extendedAttribute,
-  extendedNames,
-  lastAttributes,
-  type Owner,
-  revisionAttributes,
-  rootAttributes,
-} from "./attributes.ts";
+import { attributesOf, type Owner } from "./attributes.ts";
 import { failWithErrno, withErrno } from "./errno.ts";
-import { LAST_NAME, type RevisionDirectory } from "./revision_directory.ts";
-import { LAST_INO, type RevisionNode, ROOT_INO } from "./revision_nodes.ts";
+import {
+  type CountChunks,
+  EXTENDED_PREFIX,
+  type ExtendedAttributes,
+  extendedAttributes,
+} from "./extended_attributes.ts";
+import { ROOT_INO } from "./inodes.ts";
+import type { RevisionDirectory } from "./revision_directory.ts";
+import type { RevisionNode } from "./revision_nodes.ts";
+import { type FilePlace, type Place, Tree } from "./tree.ts";
+import { noteWrite, type StaleRange } from "./views.ts";
 
 /** What lseek(2) looks for. */
 const SEEKABLE: ReadonlyMap<number, "data" | "hole"> = new Map([
@@ -57,19 +60,38 @@ const SEEKABLE: ReadonlyMap<number, "data" | "hole"> = new Map([
 /** Unit in which space is counted. */
 const BLOCK_BYTES = 4096;
 
+const encoder = new TextEncoder();
+
+/**
+ * How long a write waits until other files that show the same bytes are up to date. It takes
+ * microseconds, but the kernel waits for pages that are being read or written, and two writes
+ * through different files may wait for each other.
+ */
+const INVALIDATION_MS = 1000;
+
 /** The parts of a file system. */
 export interface FilesystemOptions {
   readonly directory: RevisionDirectory;
   readonly owner: Owner;
   /** Returns the size and the free space of the file system that changes are stored in. */
   readonly readSpace: () => { totalBytes: number; availableBytes: number };
+  readonly countChunks: CountChunks;
+  /** Makes the kernel drop what it has cached of a file; resolves when it has. */
+  readonly invalidate: (range: StaleRange) => Promise<void>;
+}
+
+/** An image or a partition that somebody has open. */
+interface OpenPlace {
+  readonly place: FilePlace;
+  readonly image: OpenImage;
 }
 
 /** The handlers of a mount. */
 export class Filesystem implements Handlers {
   readonly #options: FilesystemOptions;
   readonly #directory: RevisionDirectory;
-  readonly #files = new Map<number, OpenImage>();
+  readonly #tree: Tree;
+  readonly #files = new Map<number, OpenPlace>();
   readonly #listings = new Map<number, readonly DirectoryEntry[]>();
   #nextHandle = 1;
   #sent: ReadBytes[] = [];
@@ -77,6 +99,7 @@ export class Filesystem implements Handlers {
   constructor(options: FilesystemOptions) {
     this.#options = options;
     this.#directory = options.directory;
+    this.#tree = new Tree(options.directory);
   }
 
   /** Number of revisions that are served. */
@@ -84,22 +107,17 @@ export class Filesystem implements Handlers {
     return this.#directory.count;
   }
 
-  lookup({ parent, name }: OnName): Entry | null {
-    if (parent !== ROOT_INO) throw new FuseError(Errno.ENOTDIR);
-    const node = this.#directory.find(name);
-    if (node) {
-      const timed = this.#revisionAttributes(node);
-      // A revision that may still be written must be looked up each time.
-      const isFinal = node.entry.info.isComplete && node.image.map.isSettled;
-      return isFinal ? timed : { ...timed, entryTimeoutMs: 0, attributesTimeoutMs: 0 };
-    }
-    if (name !== LAST_NAME) return null;
-    const last = this.#directory.findLast();
-    return last && { attributes: lastAttributes(this.#options.owner, last) };
+  lookup({ parent, name }: OnName): Answer<Entry | null> {
+    const found = withErrno(() => this.#tree.find(parent, name));
+    if (!(found instanceof Promise)) return this.#entryOf(found);
+    return found.then(
+      (place) => this.#entryOf(place),
+      (error) => this.#failWithTable(parent, error),
+    );
   }
 
   getattr({ ino }: OnInode): TimedAttributes {
-    return this.#attributesOf(ino);
+    return this.#attributesOf(this.#tree.at(ino));
   }
 
   /**
@@ -107,7 +125,7 @@ export class Filesystem implements Handlers {
    * `cp -p` and the kernel do so on files that they may write to.
    */
   setattr({ ino, changes }: OnInode & { changes: AttributeChanges }): TimedAttributes {
-    const timed = this.#attributesOf(ino);
+    const timed = this.#attributesOf(this.#tree.at(ino));
     const { attributes } = timed;
     const permissions = attributes.mode & ~FileType.S_IFMT;
     const isSame = (changes.size ?? attributes.size) === attributes.size &&
@@ -119,31 +137,34 @@ export class Filesystem implements Handlers {
   }
 
   readlink({ ino }: OnInode): string {
-    if (ino !== LAST_INO) throw new FuseError(Errno.EINVAL);
-    const last = this.#directory.findLast();
-    if (last === null) throw new FuseError(Errno.ENOENT);
-    return last.entry.name;
+    // What `last` leads to may have changed since it was looked up.
+    if (this.#tree.isLastLink(ino)) this.#directory.findLast();
+    const place = this.#tree.at(ino);
+    if (place.kind !== "link") throw new FuseError(Errno.EINVAL);
+    return place.target;
   }
 
   open({ ino, flags }: OnInode & WithFlags): Answer<OpenedFile> {
-    if (ino === ROOT_INO) throw new FuseError(Errno.EISDIR);
-    if (ino === LAST_INO) throw new FuseError(Errno.ELOOP);
-    const node = this.#nodeAt(ino);
+    const place = this.#tree.at(ino);
+    if (place.kind === "link") throw new FuseError(Errno.ELOOP);
+    if (place.kind !== "file") throw new FuseError(Errno.EISDIR);
     // The kernel truncates by `setattr` before, unless it was told that `open` does.
     if (flags & OpenFlag.O_TRUNC) throw new FuseError(Errno.EPERM);
     // On ESTALE the kernel looks the name up again, see path_openat() in its fs/namei.c.
-    if (this.#directory.find(node.entry.name) !== node) throw new FuseError(Errno.ESTALE);
-    const opened = withErrno(() => node.image.open());
-    if (!(opened instanceof Promise)) return this.#addFile(opened);
-    return opened.then((file) => this.#addFile(file), (error) => {
-      if (!(error instanceof MapChangedError)) return failWithErrno(error);
-      this.#directory.replace(node);
-      throw new FuseError(Errno.ESTALE, { cause: error });
-    });
+    if (!this.#tree.isCurrent(place)) throw new FuseError(Errno.ESTALE);
+    const opened = withErrno(() => place.node.image.open());
+    if (!(opened instanceof Promise)) return this.#addFile(place, opened);
+    return opened.then(
+      (image) => this.#addFile(place, image),
+      (error) => this.#failWithMap(place.node, error),
+    );
   }
 
-  release({ handle }: OnHandle): void {
-    this.#files.get(handle)?.close();
+  release({ handle }: OnHandle, request?: Request | null): void {
+    const file = this.#files.get(handle);
+    if (!file) return;
+    file.image.close();
+    file.place.view.close({ wasRefused: request === null });
     this.#files.delete(handle);
   }
 
@@ -158,25 +179,29 @@ export class Filesystem implements Handlers {
   read(
     { handle, offset, size }: OnHandle & { offset: number; size: number },
   ): Answer<readonly Uint8Array[]> {
-    const file = this.#fileAt(handle);
-    const bytes = withErrno(() => file.read(offset, size));
+    const { place: { view }, image } = this.#fileAt(handle);
+    const count = view.bytes === null ? size : Math.min(size, Math.max(0, view.bytes - offset));
+    const bytes = withErrno(() => image.read(view.start + offset, count));
     if (!(bytes instanceof Promise)) return this.#send(bytes);
     return bytes.then((bytes) => this.#send(bytes), (error) => failWithErrno(error));
   }
 
-  /** Writes up to the image's end. Behind it EFBIG, as for a file that must not grow. */
+  /** Writes up to the file's end. Behind it EFBIG, as for a file that must not grow. */
   write(
     { handle, offset, data }: OnHandle & { offset: number; data: Uint8Array<ArrayBuffer> },
   ): Answer<number> {
-    const { image } = this.#fileAt(handle);
-    const count = Math.min(data.length, image.size - offset);
+    const { place, image: { image } } = this.#fileAt(handle);
+    const { start, bytes } = place.view;
+    const count = Math.min(data.length, (bytes ?? image.size) - offset);
     if (count <= 0) {
       if (data.length === 0) return 0;
       throw new FuseError(Errno.EFBIG);
     }
     const isWrite = true;
-    const done = withErrno(() => image.write(offset, data.subarray(0, count)), { isWrite });
-    return done ? done.then(() => count, (error) => failWithErrno(error, { isWrite })) : count;
+    const written = data.subarray(0, count);
+    const done = withErrno(() => image.write(start + offset, written), { isWrite });
+    const finish = () => this.#whenSeen(place, { offset: start + offset, length: count });
+    return done ? done.then(finish, (error) => failWithErrno(error, { isWrite })) : finish();
   }
 
   /**
@@ -184,20 +209,33 @@ export class Filesystem implements Handlers {
    * when they arrive, at munmap(2) or msync(2): the kernel does not write them back before it asks.
    */
   lseek({ handle, offset, whence }: OnHandle & { offset: number; whence: number }): number {
-    const { image } = this.#fileAt(handle);
+    const { place: { view }, image: { image } } = this.#fileAt(handle);
     const wanted = SEEKABLE.get(whence);
     if (wanted === undefined) throw new FuseError(Errno.EINVAL);
-    const found = withErrno(() => image.seek(offset, wanted));
+    const { start, bytes } = view;
+    const isInside = offset >= 0 && (bytes === null || offset < bytes);
+    const found = isInside ? withErrno(() => image.seek(start + offset, wanted)) : null;
     if (found === null) throw new FuseError(Errno.ENXIO);
-    return found;
+    if (bytes === null || found - start < bytes) return found - start;
+    // There is a hole at the end of each file.
+    if (wanted === "data") throw new FuseError(Errno.ENXIO);
+    return bytes;
   }
 
-  opendir({ ino }: OnInode): OpenedDirectory {
-    if (ino !== ROOT_INO) throw new FuseError(Errno.ENOTDIR);
-    this.#directory.refreshAll();
-    const handle = this.#nextHandle++;
-    this.#listings.set(handle, this.#list());
-    return { handle };
+  opendir({ ino }: OnInode): Answer<OpenedDirectory> {
+    const place = this.#tree.at(ino);
+    const listed = withErrno(() => this.#tree.list(place));
+    const open = (entries: Awaited<typeof listed>) => {
+      const handle = this.#nextHandle++;
+      const parent = { name: "..", ino: ROOT_INO, type: FileType.S_IFDIR };
+      const all = [{ ...parent, name: ".", ino }, parent, ...entries].map(
+        ({ name, ino, type }, index) => ({ name, ino, mode: type, nextOffset: index + 1 }),
+      );
+      this.#listings.set(handle, all);
+      return { handle };
+    };
+    if (!(listed instanceof Promise)) return open(listed);
+    return listed.then(open, (error) => this.#failWithTable(ino, error));
   }
 
   /** The listing stays the same from `opendir` to `releasedir`, so that its offsets do. */
@@ -226,17 +264,26 @@ export class Filesystem implements Handlers {
     };
   }
 
-  getxattr({ ino, name }: OnInode & { name: string }): Uint8Array {
-    const node = this.#revisionAt(ino);
-    const value = node && extendedAttribute(node.entry.info, name);
-    if (value === null) throw new FuseError(Errno.ENODATA);
-    return value;
+  getxattr({ ino, name }: OnInode & { name: string }): Answer<Uint8Array> {
+    const place = this.#tree.at(ino);
+    // Programs ask each file for attributes of access control, which must not read a table.
+    if (!name.startsWith(EXTENDED_PREFIX)) throw new FuseError(Errno.ENODATA);
+    const select = (all: ExtendedAttributes) => {
+      const value = Object.hasOwn(all, name) ? all[name]! : null;
+      if (value === null) throw new FuseError(Errno.ENODATA);
+      if (typeof value === "string") return encoder.encode(value);
+      return value().then((text) => encoder.encode(text), (error) => failWithErrno(error));
+    };
+    const all = withErrno(() => extendedAttributes(place, this.#options.countChunks));
+    if (!(all instanceof Promise)) return select(all);
+    return all.then(select, (error) => this.#failWithTable(ino, error));
   }
 
-  listxattr({ ino }: OnInode): readonly string[] {
-    const node = this.#revisionAt(ino);
-    if (node === null) return [];
-    return extendedNames(node.entry.info);
+  listxattr({ ino }: OnInode): Answer<readonly string[]> {
+    const place = this.#tree.at(ino);
+    const all = withErrno(() => extendedAttributes(place, this.#options.countChunks));
+    if (!(all instanceof Promise)) return Object.keys(all);
+    return all.then(Object.keys, (error) => this.#failWithTable(ino, error));
   }
 
   /**
@@ -253,63 +300,63 @@ export class Filesystem implements Handlers {
     return bytes.views;
   }
 
-  #list(): DirectoryEntry[] {
-    const { nodes, last } = this.#directory;
-    const entries = [
-      { name: ".", ino: ROOT_INO, mode: FileType.S_IFDIR },
-      { name: "..", ino: ROOT_INO, mode: FileType.S_IFDIR },
-      ...(last ? [{ name: LAST_NAME, ino: LAST_INO, mode: FileType.S_IFLNK }] : []),
-      ...nodes.map(({ entry, ino }) => ({ name: entry.name, ino, mode: FileType.S_IFREG })),
-    ];
-    return entries.map((entry, index) => ({ ...entry, nextOffset: index + 1 }));
+  #entryOf(place: Place | null): Entry | null {
+    if (place === null) return null;
+    const timed = this.#attributesOf(place);
+    if (!("node" in place) || place.kind === "link") return timed;
+    const { node: { entry, image } } = place;
+    // A revision that may still be written must be looked up each time.
+    const isFinal = entry.info.isComplete && image.map.isSettled;
+    if (!isFinal) return { ...timed, entryTimeoutMs: 0, attributesTimeoutMs: 0 };
+    // The table may be written at any time.
+    const isPartition = place.kind === "file" && place.partition !== null;
+    return isPartition ? { ...timed, entryTimeoutMs: 0 } : timed;
   }
 
-  #attributesOf(ino: number): TimedAttributes {
+  #attributesOf(place: Place): TimedAttributes {
     const { owner } = this.#options;
-    if (ino === ROOT_INO) return { attributes: rootAttributes(owner, this.#directory.modifiedMs) };
-    if (ino !== LAST_INO) return this.#revisionAttributes(this.#nodeAt(ino));
-    const { last } = this.#directory;
-    if (last === null) throw new FuseError(Errno.ENOENT);
-    return { attributes: lastAttributes(owner, last) };
+    const directoryMs = this.#directory.modifiedMs;
+    return withErrno(() => attributesOf(place, { owner, directoryMs }));
   }
 
-  /**
-   * A file's space is known only when its map has been read: a listing must not read a thousand
-   * maps. Until then the kernel has to ask each time, so that programs that open a file and then
-   * look at its space, as cp and tar do, see that it has holes.
-   */
-  #revisionAttributes(node: RevisionNode): TimedAttributes {
-    const attributes = withErrno(() => revisionAttributes(this.#options.owner, node));
-    return node.image.dataBytes === null ? { attributes, attributesTimeoutMs: 0 } : { attributes };
-  }
-
-  #addFile(file: OpenImage): OpenedFile {
+  #addFile(place: FilePlace, image: OpenImage): OpenedFile {
     const handle = this.#nextHandle++;
-    this.#files.set(handle, file);
-    // The kernel's cache stays right: content changes only by writes through the kernel, and an
-    // image of another map has another inode number.
-    return { handle, keepCache: true, directIo: false };
+    this.#files.set(handle, { place, image });
+    // Content changes only by writes through the kernel, and an image of another map has another
+    // inode number. So only writes through other files make the kernel's cache wrong.
+    return { handle, ...place.view.open(), directIo: false };
   }
 
-  /**
-   * Returns the revision of an inode number.
-   *
-   * @throws {FuseError} ESTALE if it was replaced and nobody has it open: the kernel then looks its
-   *   name up again.
-   */
-  #nodeAt(ino: number): RevisionNode {
-    const node = this.#directory.at(ino);
-    const isCurrent = node && (node.image.isOpen || this.#directory.isPresent(node));
-    if (node && isCurrent) return node;
-    throw new FuseError(this.#directory.wasGiven(ino) ? Errno.ESTALE : Errno.ENOENT);
+  /** Returns the number of bytes written as soon as all files that are open show them. */
+  #whenSeen(
+    { node, view }: FilePlace,
+    range: { offset: number; length: number },
+  ): Answer<number> {
+    const stale = noteWrite([node.view, ...node.partitions.views], view, range);
+    if (stale.length === 0) return range.length;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, INVALIDATION_MS);
+    const seen = Promise.all(stale.map((range) => this.#options.invalidate(range)));
+    return Promise.race([seen, late]).then(() => {
+      clearTimeout(timer);
+      return range.length;
+    });
   }
 
-  /** Returns the revision of an inode number; `null` for the root and `last`. */
-  #revisionAt(ino: number): RevisionNode | null {
-    return ino === ROOT_INO || ino === LAST_INO ? null : this.#nodeAt(ino);
+  /** Fails a request that needs the map of a revision, which may be another by now. */
+  #failWithMap(node: RevisionNode, error: unknown): never {
+    if (!(error instanceof MapChangedError)) return failWithErrno(error);
+    this.#directory.replace(node);
+    throw new FuseError(Errno.ESTALE, { cause: error });
   }
 
-  #fileAt(handle: number): OpenImage {
+  /** Fails a request that needs the partition table of a directory. */
+  #failWithTable(ino: number, error: unknown): never {
+    const place = error instanceof MapChangedError ? this.#tree.at(ino) : null;
+    return place && "node" in place ? this.#failWithMap(place.node, error) : failWithErrno(error);
+  }
+
+  #fileAt(handle: number): OpenPlace {
     const file = this.#files.get(handle);
     if (!file) throw new FuseError(Errno.EBADF);
     return file;

@@ -142,6 +142,8 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
   const filesystem = openFilesystem(images, {
     owner: { uid: Deno.uid() ?? 0, gid: Deno.gid() ?? 0 },
     onSkipped: ({ name, reason }) => warn(`revision ${quote(name)} is left out: ${reason}`),
+    onBadTable: warn,
+    invalidate: async ({ ino, ...range }) => (await mounting).invalidate(ino, range),
   });
   const mounting = mount(mountpoint, filesystem, {
     ...mountOptions,

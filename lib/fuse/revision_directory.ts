@@ -1,5 +1,5 @@
 /**
- * The root directory of a mount: which revisions there are, now and after the next backup.
+ * The revisions of a mount: which there are, now and after the next backup.
  *
  * The backup directory is listed again when its modification time has changed and somebody looks.
  * A running backup rewrites its map in place, which does not change that time, so a revision's own
@@ -21,10 +21,8 @@ import {
   type SkippedRevision,
   whyUnusable,
 } from "../store/catalog.ts";
+import { LAST_NAME } from "./names.ts";
 import { type NodeSource, type RevisionNode, RevisionNodes } from "./revision_nodes.ts";
-
-/** Name of the symbolic link to the newest finished revision. */
-export const LAST_NAME = "last";
 
 /** A change this close to a listing may be followed by another with the same modification time. */
 const SAME_TIME_MS = 2000;
@@ -59,6 +57,7 @@ export class RevisionDirectory {
   readonly #reported = new Set<string>();
   /** Names of the revisions that are served now, oldest first. */
   #names: ReadonlySet<string> = new Set();
+  #generation = 0;
   #modifiedMs = 0;
   #readAtMs = -Infinity;
   #refreshedAllMs = -Infinity;
@@ -77,6 +76,11 @@ export class RevisionDirectory {
     return Array.from(this.#names, (name) => this.#nodes.named(name)!);
   }
 
+  /** Whether a revision of a name is served, as far as is known. */
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   /** Number of revisions that are served, as far as is known. */
   get count(): number {
     return this.#names.size;
@@ -93,6 +97,11 @@ export class RevisionDirectory {
   /** When the backup directory was modified, as far as is known: ms since 1970. */
   get modifiedMs(): number {
     return this.#modifiedMs;
+  }
+
+  /** Changes whenever names, times or states of revisions may have. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /** Finds a revision by its name, as it is now. */
@@ -184,6 +193,7 @@ export class RevisionDirectory {
     this.#names = new Set(usable.map(({ name }) => name));
     const newest = this.#names.has(LAST_NAME) ? undefined : newestComplete(usable);
     this.#lastName = newest?.name ?? null;
+    this.#generation++;
     this.#modifiedMs = modifiedMs;
     this.#readAtMs = readAtMs;
   }

@@ -8,23 +8,20 @@
  * @module
  */
 
-import { FUSE_ROOT_ID } from "deno-fuse";
 import type { Image } from "../image_access/image.ts";
 import type { CatalogEntry } from "../store/catalog.ts";
-
-/** Inode number of the root directory. */
-export const ROOT_INO = FUSE_ROOT_ID;
-
-/** Inode number of the symbolic link `last`. */
-export const LAST_INO = 2;
-
-const FIRST_REVISION_INO = 3;
+import { FIRST_REVISION_INO } from "./inodes.ts";
+import { PartitionFiles } from "./partition_files.ts";
+import { View } from "./views.ts";
 
 /** A revision that is served, in one of its states. */
 export interface RevisionNode {
   /** Never used again for another. */
   readonly ino: number;
   readonly image: Image;
+  /** What its own file shows: the whole image. */
+  readonly view: View;
+  readonly partitions: PartitionFiles;
   /** As it was listed last. */
   entry: CatalogEntry;
   /** When its name was last found to lead to it, in ms since 1970. */
@@ -36,6 +33,8 @@ export interface NodeSource {
   readonly openImage: (entry: CatalogEntry) => Image;
   /** Gets the name of each revision whose file is replaced after it was written to. */
   readonly onReplaced: (name: string) => void;
+  /** Gets what is wrong with a partition table, in one line. */
+  readonly onBadTable: (text: string) => void;
 }
 
 /** The nodes of a mount. */
@@ -76,7 +75,11 @@ export class RevisionNodes {
   /** Adds the node of a revision, under a new inode number. */
   add(entry: CatalogEntry): RevisionNode {
     const image = this.#source.openImage(entry);
-    const node = { ino: this.#nextIno++, image, entry, foundAtMs: -Infinity };
+    const ino = this.#nextIno++;
+    const view = new View(ino, 0, null);
+    const onWarning = this.#source.onBadTable;
+    const partitions = new PartitionFiles({ revisionIno: ino, image, onWarning });
+    const node = { ino, image, view, partitions, entry, foundAtMs: -Infinity };
     this.#byName.set(entry.name, node);
     this.#byIno.set(node.ino, node);
     return node;

@@ -58,6 +58,27 @@ export class DataSeqs {
     return this.#count * CHUNK_BYTES - missing;
   }
 
+  /** Bytes from `start` up to, not including, `end` that are data; both lie in the image. */
+  bytesIn(start: number, end: number): number {
+    const lastSeq = Math.ceil(end / CHUNK_BYTES) - 1;
+    let bytes = 0;
+    for (let seq = Math.floor(start / CHUNK_BYTES); seq <= lastSeq;) {
+      const block = seq / BLOCK_SEQS;
+      if (Number.isInteger(block) && seq + BLOCK_SEQS <= lastSeq) {
+        bytes += this.#counts[block]! * CHUNK_BYTES;
+        seq += BLOCK_SEQS;
+        continue;
+      }
+      if (this.isData(seq)) bytes += CHUNK_BYTES;
+      seq++;
+    }
+    // Of the first and the last chunk, only a part may lie in the range.
+    const first = Math.floor(start / CHUNK_BYTES);
+    if (start < end && this.isData(first)) bytes -= start - first * CHUNK_BYTES;
+    if (start < end && this.isData(lastSeq)) bytes -= (lastSeq + 1) * CHUNK_BYTES - end;
+    return bytes;
+  }
+
   isData(seq: number): boolean {
     return !this.#zeros.isZero(seq) || this.#changed.has(seq);
   }

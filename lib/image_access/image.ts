@@ -43,6 +43,7 @@ export class Image implements BaseImage, MapUser {
   readonly #services: ImageServices;
   readonly #overlay: Overlay;
   #openCount = 0;
+  #writeCount = 0;
   #isRetired = false;
   #isLossReported = false;
 
@@ -83,6 +84,20 @@ export class Image implements BaseImage, MapUser {
    */
   get dataBytes(): number | null {
     return this.map.knownDataBytes;
+  }
+
+  /**
+   * How many bytes of a range are in chunks with data; `null` if the map is not in memory.
+   *
+   * @param offset First byte; all of the range lies in the image.
+   */
+  dataBytesIn(offset: number, length: number): number | null {
+    return this.map.data?.bytesIn(offset, offset + length) ?? null;
+  }
+
+  /** Changes with each write that has been done, for whoever keeps what they read. */
+  get writeCount(): number {
+    return this.#writeCount;
   }
 
   /**
@@ -184,7 +199,11 @@ export class Image implements BaseImage, MapUser {
     }
     this.#reportIfLost();
     const result = this.#overlay.write(offset, data);
-    return result?.catch((error) => {
+    if (!result) {
+      this.#writeCount++;
+      return;
+    }
+    return result.then(() => void this.#writeCount++, (error) => {
       const part = this.#part(Math.floor(offset / CHUNK_BYTES));
       this.#services.failures.reportWrite(part, error);
       throw error;

@@ -181,7 +181,9 @@ fuseTest("Revisions that cannot be served are left out with a warning each", asy
   );
   Deno.writeTextFileSync(`${site.basedir}/Untyped`, map);
   const mount = await site.mount();
-  assertEquals((await run("ls", mount.path)).trim().split("\n"), ["Sample", "Untyped", "last"]);
+  assertEquals((await run("ls", mount.path)).trim().split("\n"), [
+    ...["Sample", "Untyped", "by-date", "last", "last.parts"],
+  ]);
   assertEquals(mount.messages.length, BAD_METADATA.length, mount.tool.said);
   for (const [name, , reason] of BAD_METADATA) {
     const start = `warning: revision "${name}" is left out: `;

@@ -143,7 +143,7 @@ fuseTest(
     Deno.symlinkSync("Running.rev", `${site.basedir}/last.rev`);
     const mount = await site.mount();
     const listed = await sh(
-      'cd "$1"; for name in *; do stat -c "%n %A %u:%g %s %Y" "$name"; done',
+      'cd "$1"; for name in [!b]*; do stat -c "%n %A %u:%g %s %Y" "$name"; done',
       mount.path,
     );
     assertEquals(listed.trim().split("\n"), [
@@ -151,16 +151,17 @@ fuseTest(
       "Older -rw-r--r-- 0:0 5000 1768153525",
       "Running -rw-r--r-- 0:0 5000 1772323200",
       "last lrwxrwxrwx 0:0 5 1769900401",
+      "last.parts lrwxrwxrwx 0:0 11 1769900401",
     ]);
     assertEquals(await Deno.readLink(mount.file("last")), "Newer");
     assertEquals((await Deno.stat(mount.file("last"))).size, 20_000_000_000_000);
-    assertEquals((await run("ls", "-a", mount.path)).trim().split("\n").length, 6);
+    assertEquals((await run("ls", "-a", mount.path)).trim().split("\n").length, 8);
     await mount.end();
   },
 );
 
 fuseTest(
-  "Extended attributes hold tags, trust, time and completeness",
+  "Extended attributes hold tags, trust, time, completeness, size and chunks",
   async (site) => {
     site.add("Done", [], { tags: ["daily", "manual:x"], trust: "verified", size: 1 });
     site.add("Running", [], { isComplete: false, size: 1 });
@@ -171,6 +172,8 @@ fuseTest(
       );
     assertEquals(await read("Done"), [
       'user.backy.complete="true"',
+      'user.backy.distinct_chunks="0"',
+      'user.backy.size="1"',
       'user.backy.tags="daily,manual:x"',
       'user.backy.timestamp="2026-01-11T17:45:25.666Z"',
       'user.backy.trust="verified"',
@@ -209,7 +212,9 @@ fuseTest(
       async () => await Deno.readLink(mount.file("last")) === "Second",
       "the new link",
     );
-    assertEquals((await run("ls", mount.path)).trim().split("\n"), ["First", "Second", "last"]);
+    assertEquals((await run("ls", mount.path)).trim().split("\n"), [
+      ...["First", "Second", "by-date", "last", "last.parts"],
+    ]);
     await mount.end();
   },
 );
@@ -225,7 +230,7 @@ fuseTest("A revision that expires can be read to its end by whoever has it open"
   assertBytes(await readFrom(file, 0, image.length), image);
   file.close();
   await until(
-    async () => await run("ls", mount.path) === "Other\nlast\n",
+    async () => await run("ls", mount.path) === "Other\nby-date\nlast\nlast.parts\n",
     "the listing without it",
   );
   await mount.end();
@@ -249,7 +254,7 @@ fuseTest("10,000 revisions are mounted and listed with their sizes", async (site
   addMany(site, 10_000);
   const mount = await site.mount();
   const lines = (await run("ls", "-l", mount.path)).trim().split("\n");
-  assertEquals(lines.length, 1 + 10_000 + 1);
+  assertEquals(lines.length, 1 + 10_000 + 3);
   const sizes = lines.flatMap((line) => /^-rw-r--r-- +1 root +root +(\d+) /.exec(line)?.[1] ?? []);
   assertEquals(sizes.map(Number), Array.from({ length: 10_000 }, (_, number) => 4096 + number));
   await mount.end();

@@ -7,7 +7,7 @@
 
 import { assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { run, sh, tryRun } from "../support/programs.ts";
-import { FUSE } from "../support/tool.ts";
+import { EXTRACT, FUSE } from "../support/tool.ts";
 import { fuseTest, hashesBelow, type Site } from "./fuse_harness.ts";
 import { recipe, shellQuote } from "./recipes.ts";
 
@@ -88,6 +88,7 @@ async function follow(
   });
   await sh(
     `backy-fuse() { ${FUSE.map(shellQuote).join(" ")} "$@"; }
+     backy-extract() { ${EXTRACT.map(shellQuote).join(" ")} "$@"; }
      make_partition_nodes() {
        local number=/sys/class/block/\${loop#/dev/}p1/dev
        [ -e "$number" ] || partx -a "$loop"
@@ -129,7 +130,24 @@ fuseTest("The commands that mount in the background mount, or fail", async (site
   assertMatch(error.message, /exit 10: .*Cannot open backup directory /s);
 }, { programs: PROGRAMS });
 
-for (const number of [0, 1]) {
+fuseTest("The commands without a loop device read a partition", async (site) => {
+  const mib = PARTITION.sectors * 512 / 1_048_576;
+  const image = await makeDirty(site, "ext4", mib);
+  await tryRun("e2fsck", "-fy", image);
+  site.addImage("Disk", await makeDisk(site, image));
+  const { path } = await site.mount();
+  const [debugfs, unpack, mount] = recipe(MOUNTING, "An image with partitions", 1);
+  const commands = [
+    `${debugfs} >/root/debugfs`,
+    `cd /root/; ${unpack}; cmp /root/debugfs /root/etc/fstab; cp etc/fstab /root/`,
+    mount!,
+    "cmp /root/fstab /mnt/restore/etc/fstab",
+    "fusermount3 -u /mnt/restore",
+  ];
+  assertEquals(await follow(site, commands, { mountPoint: path, revision: "Disk" }), FSTAB);
+}, { programs: [...PROGRAMS, "debugfs", "7z", "fuse2fs"] });
+
+for (const number of [0, 2]) {
   fuseTest(
     `The commands for an image with partitions replay a journal: block ${number + 1}`,
     async (site) => {
@@ -168,7 +186,7 @@ fuseTest("The commands for sectors of 4096 bytes find the partition", async (sit
   const options = ["--show", "-S", "4096", "-o", "START,SECTORS", "--noheadings"];
   const shown = await run("partx", ...options, `${path}/Disk`);
   assertEquals(shown.trim().split(/\s+/).map(Number), [PARTITION.start, PARTITION.sectors]);
-  const single = recipe(MOUNTING, "An image with partitions", 1);
+  const single = recipe(MOUNTING, "An image with partitions");
   assertEquals(await follow(site, single, at), FSTAB);
 }, { programs: PROGRAMS });
 

@@ -96,7 +96,7 @@ fuseTest("Two SIGHUPs, from the kernel and a shell, do not detach a mount in use
   mount.tool.signal("SIGHUP");
   // Signals are handled in order: when the last request to the mount is answered, the second signal
   // has been handled.
-  assertEquals((await run("ls", mount.path)).trim(), "Sample\nlast");
+  assertEquals((await run("ls", mount.path)).trim(), "Sample\nby-date\nlast\nlast.parts");
   assertEquals(mount.messages.length, 1, mount.tool.said);
   await user.end();
   await mount.end("SIGTERM");
@@ -146,7 +146,7 @@ fuseTest(
       assertStringIncludes(mount.messages[0]!, user);
     }
     assert(!mount.tool.hasEnded);
-    assertEquals((await run("ls", mount.path)).trim(), "Sample\nlast");
+    assertEquals((await run("ls", mount.path)).trim(), "Sample\nby-date\nlast\nlast.parts");
     await inside.end();
     await reader.end();
     await mount.end("SIGINT");

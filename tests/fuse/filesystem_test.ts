@@ -1,14 +1,15 @@
 import { Errno, FileType, FuseError } from "deno-fuse";
 import { RevisionError } from "../../lib/errors.ts";
 import { errnoName } from "../../lib/linux/errno.ts";
-import { Filesystem } from "../../lib/fuse/filesystem.ts";
 import { RevisionDirectory } from "../../lib/fuse/revision_directory.ts";
-import { LAST_INO, ROOT_INO } from "../../lib/fuse/revision_nodes.ts";
+import { BY_DATE_INO, LAST_INO, LAST_PARTS_INO, ROOT_INO } from "../../lib/fuse/inodes.ts";
+import type { StaleRange } from "../../lib/fuse/views.ts";
 import type { CatalogEntry } from "../../lib/store/catalog.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "../assert.ts";
 import { fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 import { fakeEntry } from "./fake_entry.ts";
+import { PromptFilesystem } from "./prompt_filesystem.ts";
 import { FakeImages, modelOf } from "../image_access/fake_images.ts";
 
 const C = CHUNK_BYTES;
@@ -25,6 +26,8 @@ function setUp(mount = new FakeImages()) {
       fakeEntry("unfinished", 3, {}, false),
     ] as CatalogEntry[],
     modifiedMs: 1000,
+    badTables: [] as string[],
+    invalidated: [] as StaleRange[],
   };
   const directory = new RevisionDirectory({
     readCatalog: () => ({ revisions: world.revisions, skipped: [] }),
@@ -32,13 +35,19 @@ function setUp(mount = new FakeImages()) {
     readState: () => mount.state,
     openImage: ({ name }) => mount.image(name, NUMBERS, SIZE),
     onReplaced: () => {},
+    onBadTable: (text) => world.badTables.push(text),
     onSkipped: () => {},
     onFailure: () => {},
   });
-  const filesystem = new Filesystem({
+  const filesystem = new PromptFilesystem({
     directory,
     owner: { uid: 7, gid: 8 },
     readSpace: () => ({ totalBytes: 100 * 4096 + 5, availableBytes: 50 * 4096 + 5 }),
+    countChunks: () => Promise.resolve(2),
+    invalidate: (range) => {
+      world.invalidated.push(range);
+      return Promise.resolve();
+    },
   });
   const open = async (name = "a") => {
     const ino = filesystem.lookup({ parent: ROOT_INO, name })!.attributes.ino;
@@ -80,7 +89,7 @@ Deno.test("Filesystem shows revisions as files with their size and time", () => 
 Deno.test("Filesystem shows its root and the link to the newest finished revision", () => {
   const { filesystem, world } = setUp();
   const root = filesystem.getattr({ ino: ROOT_INO }).attributes;
-  assertEquals([root.mode, root.nlink, root.mtimeMs], [FileType.S_IFDIR | 0o755, 2, 1000]);
+  assertEquals([root.mode, root.nlink, root.mtimeMs], [FileType.S_IFDIR | 0o755, 3, 1000]);
   const link = filesystem.lookup({ parent: ROOT_INO, name: "last" })!.attributes;
   assertEquals([link.ino, link.mode, link.size], [LAST_INO, FileType.S_IFLNK | 0o777, 1]);
   assertEquals(filesystem.readlink({ ino: LAST_INO }), "b");
@@ -100,7 +109,9 @@ Deno.test("Filesystem.readdir() keeps its offsets while revisions come and go", 
   assertEquals(all.map(({ name, ino }) => [name, ino]), [
     [".", 1],
     ["..", 1],
-    ["last", 2],
+    ["last", LAST_INO],
+    ["last.parts", LAST_PARTS_INO],
+    ["by-date", BY_DATE_INO],
     ["a", 3],
     ["b", 4],
     ["unfinished", 5],
@@ -111,7 +122,7 @@ Deno.test("Filesystem.readdir() keeps its offsets while revisions come and go", 
   for (const [index, { nextOffset }] of all.entries()) {
     assertEquals(read(nextOffset), all.slice(index + 1));
   }
-  assertEquals(read(0, second.handle).length, 5);
+  assertEquals(read(0, second.handle).length, 7);
   filesystem.releasedir({ ino: ROOT_INO, handle: handle! });
   assertThrows(() => read(0), FuseError);
 });
@@ -137,7 +148,7 @@ Deno.test("Filesystem.readdir() lists 10,000 revisions in parts, quickly", () =>
       isMore = true;
     }
   }
-  assertEquals(names.size, 10_003);
+  assertEquals(names.size, 10_005);
 });
 
 Deno.test("Filesystem reads and writes images, and keeps the kernel's cache", async () => {
@@ -277,15 +288,17 @@ Deno.test("Filesystem refuses what is impossible with the fitting errno", async 
 Deno.test("Filesystem shows metadata as extended attributes", async () => {
   const { filesystem, world, open } = setUp();
   const { ino } = await open();
-  const values = filesystem.listxattr({ ino }).map((name) => [
-    name,
-    new TextDecoder().decode(filesystem.getxattr({ ino, name })),
-  ]);
+  const values: [string, string][] = [];
+  for (const name of filesystem.listxattr({ ino })) {
+    values.push([name, new TextDecoder().decode(await filesystem.getxattr({ ino, name }))]);
+  }
   assertEquals(values, [
     ["user.backy.tags", "daily,manual:before-upgrade"],
     ["user.backy.trust", "trusted"],
     ["user.backy.timestamp", "2026-01-01T00:00:00.000Z"],
     ["user.backy.complete", "true"],
+    ["user.backy.size", String(SIZE)],
+    ["user.backy.distinct_chunks", "2"],
   ]);
   const entry = fakeEntry("c", 4, {}, false);
   world.revisions = [{ ...entry, info: { ...entry.info, timestamp: null } }];
@@ -297,7 +310,6 @@ Deno.test("Filesystem shows metadata as extended attributes", async () => {
     [ino, "security.capability"],
     [ino, "constructor"],
     [ROOT_INO, "user.backy.tags"],
-    [LAST_INO, "user.backy.tags"],
   ];
   for (const [ino, name] of absent) {
     await assertFails(() => filesystem.getxattr({ ino, name }), "ENODATA");

@@ -9,7 +9,7 @@ import { encodeChunk } from "../../lib/chunk/encoder.ts";
 import { errnoName } from "../../lib/linux/errno.ts";
 import type { Filesystem } from "../../lib/fuse/filesystem.ts";
 import { openFilesystem } from "../../lib/fuse/open_filesystem.ts";
-import { ROOT_INO } from "../../lib/fuse/revision_nodes.ts";
+import { ROOT_INO } from "../../lib/fuse/inodes.ts";
 import { ImageAccess } from "../../lib/image_access/image_access.ts";
 import { CHUNK_BYTES, ZERO_CHUNK_ID } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../assert.ts";
@@ -22,6 +22,7 @@ import {
   sampleBytes,
 } from "../support/store_builder.ts";
 import { Mount, mountProblem, Scratch, testUnless } from "../support/machine.ts";
+import { atOnce } from "./prompt_filesystem.ts";
 import { isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 
 const C = CHUNK_BYTES;
@@ -60,6 +61,8 @@ class Fixture implements Disposable {
     this.#handlers = openFilesystem(images, {
       owner: { uid: 0, gid: 0 },
       onSkipped: ({ name, reason }) => this.skipped.push(`${name}: ${reason}`),
+      onBadTable: (text) => this.lines.push(text),
+      invalidate: () => Promise.resolve(),
     });
     return { images, handlers: this.#handlers };
   }
@@ -67,7 +70,7 @@ class Fixture implements Disposable {
   /** Opens a revision as a program would. */
   async file(name: string) {
     const handlers = this.#handlers!;
-    const ino = handlers.lookup({ parent: ROOT_INO, name })!.attributes.ino;
+    const ino = atOnce(handlers.lookup({ parent: ROOT_INO, name }))!.attributes.ino;
     const handle = (await handlers.open({ ino, flags: 2 })).handle!;
     return {
       read: async (offset: number, size: number) => {

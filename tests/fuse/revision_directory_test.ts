@@ -35,6 +35,7 @@ function setUp() {
       }),
       openImage: ({ name }) => new FakeImages().image(name, [0]),
       onReplaced: (name) => world.replaced.push(name),
+      onBadTable: () => {},
       onSkipped: ({ name, reason }) => world.told.push(`${name}: ${reason}`),
       onFailure: () => world.failures++,
       now: () => world.now,

@@ -11,11 +11,12 @@
 import { FuseError } from "deno-fuse";
 import { Filesystem } from "../../lib/fuse/filesystem.ts";
 import { RevisionDirectory } from "../../lib/fuse/revision_directory.ts";
-import { ROOT_INO } from "../../lib/fuse/revision_nodes.ts";
+import { ROOT_INO } from "../../lib/fuse/inodes.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { fakeContent, fakeId, isSame, join, nextTurn } from "../pages/fake_chunks.ts";
 import { fakeEntry } from "../fuse/fake_entry.ts";
+import { atOnce } from "../fuse/prompt_filesystem.ts";
 import { FakeImages, modelOf } from "../image_access/fake_images.ts";
 import type { FuzzTarget } from "./fuzz_target.ts";
 
@@ -69,6 +70,7 @@ class World {
       readState: () => mount.state,
       openImage: ({ name }) => mount.image(name, ...IMAGES[name]!),
       onReplaced: () => {},
+      onBadTable: () => {},
       onSkipped: () => {},
       onFailure: () => {},
     });
@@ -76,13 +78,15 @@ class World {
       directory,
       owner: { uid: 0, gid: 0 },
       readSpace: () => ({ totalBytes: 0, availableBytes: 0 }),
+      countChunks: () => Promise.resolve(0),
+      invalidate: () => Promise.resolve(),
     });
     mount.chunks.pause = () => this.#turns++ % 3 === 0 ? nextTurn() : Promise.resolve();
     mount.chunks.shouldFail = () => this.#isFailing;
   }
 
   async open(name: string): Promise<void> {
-    const { ino } = this.filesystem.lookup({ parent: ROOT_INO, name })!.attributes;
+    const { ino } = atOnce(this.filesystem.lookup({ parent: ROOT_INO, name }))!.attributes;
     const { handle } = await this.filesystem.open({ ino, flags: O_RDWR });
     this.#files.push({ handle: handle!, ino, model: this.#models[name]! });
   }
