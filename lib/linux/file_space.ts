@@ -146,6 +146,8 @@ export const FileSystemMagic = {
 export interface FileSystemSpace {
   /** Its kind: one of {@linkcode FileSystemMagic} or another number. */
   readonly magic: number;
+  /** Its blocks in bytes; network file systems give the size that they prefer to transfer. */
+  readonly blockBytes: number;
   /** Its size in bytes; 0 on file systems that keep no count, such as a tmpfs without a limit. */
   readonly totalBytes: number;
   /** What root may still allocate, in bytes: some file systems keep a reserve. */
@@ -173,6 +175,7 @@ export function fileSystemSpace(at: string | number): FileSystemSpace {
   const bytes = (offset: number) => Number(field(offset) * unitBytes);
   return {
     magic: Number(BigInt.asUintN(32, field(STATFS.f_type))),
+    blockBytes: Number(field(STATFS.f_bsize)),
     totalBytes: bytes(STATFS.f_blocks),
     freeBytes: bytes(STATFS.f_bfree),
     availableBytes: bytes(STATFS.f_bavail),

@@ -30,6 +30,7 @@ export type FileStatus = Pick<
 
 /** Byte offsets in `struct statx` (linux/stat.h), which is the same on all machines. */
 export const STATX = {
+  stx_mask: 0,
   stx_attributes: 8,
   stx_nlink: 16,
   stx_mode: 28,
@@ -40,6 +41,8 @@ export const STATX = {
   stx_mtime: 112,
   stx_rdev_major: 128,
   stx_dev_major: 136,
+  stx_dio_mem_align: 152,
+  stx_dio_offset_align: 156,
   bytes: 256,
 } as const;
 
@@ -51,7 +54,7 @@ const SYS_STATX = Deno.build.arch === "aarch64" ? 291n : 332n;
 
 /** Source: linux/fcntl.h, linux/stat.h. */
 const AT_FDCWD = -100, AT_EMPTY_PATH = 0x1000, AT_STATX_DONT_SYNC = 0x4000;
-const STATX_BASIC_STATS = 0x7ff;
+const STATX_BASIC_STATS = 0x7ff, STATX_DIOALIGN = 0x2000;
 const STATX_ATTR_IMMUTABLE = 0x10n, STATX_ATTR_APPEND = 0x20n;
 
 /** Bits of `st_mode` that tell the kind. Source: inode(7). */
@@ -145,10 +148,29 @@ export function statxOf(file: string | number, moreFlags = 0): DataView<ArrayBuf
     dirFd,
     name,
     flags | moreFlags,
-    STATX_BASIC_STATS,
+    STATX_BASIC_STATS | STATX_DIOALIGN,
     result,
   );
   return outcome === 0n ? new DataView(result.buffer) : lastErrno();
+}
+
+/** What direct reads and writes (O_DIRECT) of a file or device must be aligned to, in bytes. */
+export interface DirectAlignment {
+  /** For memory; 0 if direct reads and writes are not possible. */
+  readonly memoryBytes: number;
+  /** For offsets and lengths; 0 likewise. */
+  readonly offsetBytes: number;
+}
+
+/** The alignment that the kernel asks for; `null` if it does not tell, as before Linux 6.1. */
+export function directAlignmentOf(fd: number): DirectAlignment | null {
+  const fields = statxOf(fd);
+  if (typeof fields === "number") return null;
+  if ((fields.getUint32(STATX.stx_mask, true) & STATX_DIOALIGN) === 0) return null;
+  return {
+    memoryBytes: fields.getUint32(STATX.stx_dio_mem_align, true),
+    offsetBytes: fields.getUint32(STATX.stx_dio_offset_align, true),
+  };
 }
 
 /** Whether an `st_mode` is that of a regular file. */

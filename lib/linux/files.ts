@@ -24,6 +24,14 @@ export const OpenFlag = {
   O_CLOEXEC: 0o2000000,
 } as const;
 
+/** Parameter of `sysconf`. Source: bits/confname.h of glibc. */
+const _SC_PAGESIZE = 30;
+
+/** Bytes of a page of memory, and so of the page cache: 4096, or up to 64 KiB on aarch64. */
+export function pageBytes(): number {
+  return Number(libc.sysconf(_SC_PAGESIZE));
+}
+
 /** Pages of WebAssembly memory. */
 const WASM_PAGE_BYTES = 65_536;
 
@@ -47,10 +55,13 @@ let zeroBuffer: Uint8Array<ArrayBuffer> | undefined;
 /**
  * Returns zeros to write, directly too: at most `limit` bytes, and at most 1 MiB. They are shared:
  * read only.
+ *
+ * @param offset Where in a file they go: they lie as far behind a page boundary in memory.
  */
-export function zeroBytes(limit: number): Uint8Array<ArrayBuffer> {
+export function zeroBytes(limit: number, offset = 0): Uint8Array<ArrayBuffer> {
   zeroBuffer ??= directBuffer(ZERO_BUFFER_BYTES);
-  return zeroBuffer.subarray(0, Math.min(limit, ZERO_BUFFER_BYTES));
+  const start = offset % WASM_PAGE_BYTES;
+  return zeroBuffer.subarray(start, Math.min(start + limit, ZERO_BUFFER_BYTES));
 }
 
 /** Advice of `posix_fadvise`. Source: linux/fadvise.h. */

@@ -72,6 +72,20 @@ export const libcFunctions = {
   aio_error: { parameters: ["pointer"], result: "i32" },
   // ssize_t aio_return(struct aiocb *aiocbp);
   aio_return: { parameters: ["pointer"], result: "isize" },
+  // The C library has no functions for these system calls.
+  // long syscall(long number, unsigned int nr_events, unsigned long *ctx_idp);
+  io_setup: { name: "syscall", parameters: ["i64", "u32", "buffer"], result: "i64" },
+  // long syscall(long number, unsigned long ctx_id);
+  io_destroy: { name: "syscall", parameters: ["i64", "u64"], result: "i64" },
+  // long syscall(long number, unsigned long ctx_id, long nr, struct iocb **iocbpp);
+  io_submit: { name: "syscall", parameters: ["i64", "u64", "i64", "buffer"], result: "i64" },
+  // long syscall(long number, unsigned long ctx_id, long min_nr, long nr,
+  //              struct io_event *events, struct timespec *timeout);
+  io_getevents: {
+    name: "syscall",
+    parameters: ["i64", "u64", "i64", "i64", "buffer", "pointer"],
+    result: "i64",
+  },
   // int access(const char *pathname, int mode);
   access: { parameters: ["buffer", "i32"], result: "i32" },
   // glibc has a function of its own from 2.28 on; 2.27 is supported.
@@ -128,6 +142,8 @@ export const libcFunctions = {
   // int vsnprintf(char *str, size_t size, const char *format, va_list ap);
   vsnprintf: { parameters: ["buffer", "usize", "pointer", "pointer"], result: "i32" },
 
+  // long sysconf(int name);
+  sysconf: { parameters: ["i32"], result: "i64" },
   // uid_t geteuid(void);
   geteuid: { parameters: [], result: "u32" },
   // char *getcwd(char *buf, size_t size);
@@ -270,6 +286,8 @@ function openFunction<Name extends keyof Libc>(name: Name): Libc[Name] {
 export function openFileFunctions(): void {
   const { open, close, read, pread, pwrite, write, lseek, fallocate, posix_fadvise, statx } = libc;
   void [open, close, read, pread, pwrite, write, lseek, fallocate, posix_fadvise, statx];
+  const { io_setup, io_submit, io_getevents, io_destroy } = libc;
+  void [io_setup, io_submit, io_getevents, io_destroy];
 }
 
 let errnoLocation: Deno.UnsafePointerView | undefined;

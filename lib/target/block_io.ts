@@ -44,7 +44,11 @@ export interface KnownRange {
  * **Writes in flight.** An implementation may keep several writes in flight, so that
  * {@linkcode write} returns before its bytes are written. Until {@linkcode drain} returns, the
  * caller neither changes nor frees these bytes. Any later call may throw the error of an earlier
- * write: a `TargetError` with the byte at which that write failed.
+ * write.
+ *
+ * **Where a write failed.** Storage that is full names its first byte that found no room. Of other
+ * failures the system knows only the write that they hit, so the byte is that write's first: the
+ * bad one lies in the 4 MiB from there on.
  */
 export interface BlockIo extends Disposable {
   /**
@@ -59,7 +63,7 @@ export interface BlockIo extends Disposable {
    * @param bytes Owned by the caller, who leaves them unchanged until {@linkcode drain}; may be a
    *   view of WebAssembly memory.
    * @param offset Where in the target they go.
-   * @throws {TargetError} If a write fails, with the byte at which it failed.
+   * @throws {TargetError} If a write fails, with where it failed (see above).
    * @throws {RangeError} If they do not lie within the extent.
    */
   write(bytes: Uint8Array<ArrayBuffer>, offset: number): void;

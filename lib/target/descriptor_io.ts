@@ -10,9 +10,11 @@ import { OsError } from "../errors.ts";
 import { Errno, osError } from "../linux/errno.ts";
 import { FallocateMode, lengthOfFd, nextDataRange, tryFallocate } from "../linux/file_space.ts";
 import { pwriteSome, zeroBytes } from "../linux/files.ts";
+import { WriteQueue } from "../linux/write_queue.ts";
 import { type BlockIo, type BlockIoOptions, type KnownRange, requireInside } from "./block_io.ts";
+import type { DirectWrites } from "./direct_writes.ts";
 import { StorageReader } from "./storage_reader.ts";
-import { StorageWriter } from "./storage_writer.ts";
+import { StorageWriter, type WriteCalls } from "./storage_writer.ts";
 import type { BlockHandle, TargetExtent } from "./target.ts";
 import { readFailure, writeFailure } from "./wording.ts";
 
@@ -38,17 +40,22 @@ export interface DescriptorHandle extends BlockHandle {
    * support that, and as long as nothing is to be read.
    */
   readonly directFd: number | null;
-  /** Descriptor for writing past the page cache; `null` where that is refused or does not pay. */
-  readonly directWriteFd: number | null;
+  /** How it is written past the page cache; `null` where that is refused or does not pay. */
+  readonly direct: DirectWrites | null;
   /** Whether a hole is as good as zeros that take storage. */
   readonly mayHaveHoles: boolean;
 }
 
 /** The system calls that write; tests replace them. */
-export interface DescriptorCalls {
-  readonly pwriteSome: typeof pwriteSome;
+export interface DescriptorCalls extends WriteCalls {
   readonly tryFallocate: typeof tryFallocate;
 }
+
+const SYSTEM_CALLS: DescriptorCalls = {
+  pwriteSome,
+  tryFallocate,
+  openWriteQueue: WriteQueue.open,
+};
 
 /**
  * A `fallocate` of more may take long in one uninterruptible call; a multiple of every block size.
@@ -98,7 +105,8 @@ const UNREADABLE: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * Access to a file or block device. Every call has done its work when it returns.
+ * Access to a file or block device. Writes past the page cache are in flight until `drain()`; all
+ * else is done when a call returns.
  *
  * @example
  * ```ts no-assert
@@ -132,9 +140,9 @@ export class DescriptorIo implements BlockIo {
     this.#handle = handle;
     this.#extent = options.extent;
     this.#shouldStop = options.shouldStop ?? (() => false);
-    this.#calls = options.calls ?? { pwriteSome, tryFallocate };
+    this.#calls = options.calls ?? SYSTEM_CALLS;
     this.#reader = new StorageReader(handle);
-    this.#writer = new StorageWriter(handle, this.#calls.pwriteSome);
+    this.#writer = new StorageWriter(handle, this.#calls);
   }
 
   write(bytes: Uint8Array<ArrayBuffer>, offset: number): void {
@@ -190,13 +198,17 @@ export class DescriptorIo implements BlockIo {
     }
   }
 
-  drain(): void {}
+  drain(buffer?: Uint8Array<ArrayBuffer>): void {
+    this.#writer.drain(buffer);
+  }
 
-  [Symbol.dispose](): void {}
+  [Symbol.dispose](): void {
+    this.#writer[Symbol.dispose]();
+  }
 
   #writeZeros(start: number, end: number): void {
     for (let offset = start; offset < end && !this.#shouldStop();) {
-      const zeros = zeroBytes(end - offset);
+      const zeros = zeroBytes(end - offset, offset);
       this.#writer.write(zeros, offset);
       offset += zeros.length;
     }

@@ -8,7 +8,7 @@ import { OsError } from "../errors.ts";
 import { blockDeviceBytes, isReadOnlyDevice, logicalBlockBytes } from "../linux/block_devices.ts";
 import { Errno, reasonOf } from "../linux/errno.ts";
 import { statFd, statOrNull } from "../linux/file_status.ts";
-import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
+import { openFd, OpenFlag, pageBytes, releaseFd } from "../linux/files.ts";
 import type { ZeroPolicy } from "./descriptor_io.ts";
 import { describeDeviceUsers } from "./file_users.ts";
 import { describeDeviceUse } from "./in_use.ts";
@@ -23,13 +23,6 @@ import {
   refusal,
   requireHarmless,
 } from "./wording.ts";
-
-/**
- * Devices are deallocated in whole pages of the page cache, even if their sectors are smaller.
- * Otherwise one worker's write through a stale cached page could bring back what another worker had
- * zeroed past the cache. (Workers' parts of an image need not begin at a page of the target.)
- */
-const PAGE_BYTES = 4096;
 
 const READ_ONLY = "the device is read-only; blockdev --setrw may end that";
 
@@ -55,7 +48,10 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
     requireHarmless(path, uses, options);
     return new CheckedDevice(path, {
       fd,
-      blockBytes: Math.max(logicalBlockBytes(fd, path), PAGE_BYTES),
+      // Whole pages of the page cache, even if the sectors are smaller. Otherwise one worker's
+      // write through a stale cached page could bring back what another had zeroed past the
+      // cache. (Workers' parts of an image need not begin at a page of the target.)
+      blockBytes: Math.max(logicalBlockBytes(fd, path), pageBytes()),
       zeroPolicy: ZERO_POLICIES[options.sparse],
       direct: options.direct,
       warnings: [...overriddenWarnings(path, uses), ...doubtWarnings(path, doubt)],

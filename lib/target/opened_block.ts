@@ -7,15 +7,13 @@
 
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
-import { fileSystemSpace } from "../linux/file_space.ts";
-import { statFd } from "../linux/file_status.ts";
 import { closeFd, fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/files.ts";
-import { fdPath } from "../linux/paths.ts";
 import type { DescriptorHandle, ZeroPolicy } from "./descriptor_io.ts";
+import { openDirectWrites, tryOpenDirect } from "./direct_writes.ts";
 import { fillUp } from "./file_length.ts";
 import { OpenedTarget } from "./opened_target.ts";
 import type { DirectMode } from "./target.ts";
-import { isSameOpened, requireNamedBy } from "./target_name.ts";
+import { requireNamedBy } from "./target_name.ts";
 
 /** What an opened file or device is made of. */
 export interface OpenedBlockFields {
@@ -54,10 +52,9 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
       blockBytes,
       directFd: null,
       // Where a file's length is put off, direct writes would have to extend it.
-      directWriteFd:
-        (fields.missingBytes ?? null) === null && wantsDirect(fd, fields.direct ?? "auto")
-          ? tryOpenDirect(fd, path, OpenFlag.O_WRONLY)
-          : null,
+      direct: (fields.missingBytes ?? null) === null
+        ? openDirectWrites(fd, path, fields.direct ?? "auto")
+        : null,
       // With "write", all of the target must have storage.
       mayHaveHoles: zeroPolicy !== "write",
     };
@@ -99,7 +96,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
   }
 
   protected override closeDescriptors(): void {
-    const { path, directWriteFd } = this.handle;
+    const { path, direct } = this.handle;
     const failures: unknown[] = [];
     // Network file systems write back at each close, and report what failed to that close alone.
     const attempt = (close: () => void) => {
@@ -109,7 +106,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
         failures.push(error);
       }
     };
-    for (const fd of [this.#directFd, directWriteFd]) {
+    for (const fd of [this.#directFd, direct?.fd ?? null]) {
       if (fd !== null) attempt(() => closeFd(fd, path));
     }
     // Last, as it may hold the device exclusively. If a call is using it, it is closed after that:
@@ -117,38 +114,6 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
     if (!this.#isLent) attempt(() => super.closeDescriptors());
     if (failures.length > 0) throw failures[0];
   }
-}
-
-/**
- * File systems whose direct writes go to a local disk. Others have no disk (tmpfs), send each write
- * to a server and wait for it (NFS, FUSE), or do without what they are used for (Btrfs does not
- * compress them). Source: linux/magic.h; XFS, F2FS.
- */
-const DIRECT_FILE_SYSTEMS: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0xf2f52010]);
-
-function wantsDirect(fd: number, mode: DirectMode): boolean {
-  if (mode !== "auto") return mode === "always";
-  return statFd(fd).isBlockDevice || DIRECT_FILE_SYSTEMS.has(fileSystemSpace(fd).magic);
-}
-
-/**
- * Opens a target once more, to go past the page cache.
- *
- * @returns `null` if that is not possible: the file system refuses (EINVAL, open(2)), or /proc or a
- *   permission is missing.
- */
-function tryOpenDirect(fd: number, path: string, access: number): number | null {
-  // The first leads to the file whatever happened to its name, the second works without /proc.
-  for (const name of [fdPath(fd), path]) {
-    try {
-      const directFd = openFd(name, access | OpenFlag.O_DIRECT | OpenFlag.O_NONBLOCK);
-      if (isSameOpened(fd, directFd)) return directFd;
-      releaseFd(directFd);
-    } catch (error) {
-      if (!(error instanceof OsError)) throw error;
-    }
-  }
-  return null;
 }
 
 /** A directory may be writable but not readable; some network file systems cannot flush one. */

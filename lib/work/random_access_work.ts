@@ -22,9 +22,6 @@ import { chunkAt, SeqRuns, type WantedChunk } from "./seq_runs.ts";
 import { TargetComparer } from "./target_comparer.ts";
 import { type Notify, Work } from "./work.ts";
 
-/** The codec's output buffer that chunks are decoded into; the comparer uses the other one. */
-const OUTPUT = 0;
-
 /** What both tasks work on. */
 interface BlockTask {
   readonly target: BlockHandle;
@@ -52,6 +49,11 @@ export interface UpdateTask extends BlockTask {
 export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
   readonly #io: BlockIo;
   readonly #comparer: TargetComparer | null;
+  /**
+   * The codec's output buffer that the next chunk is decoded into. A write task takes both in turn,
+   * so that one may be written meanwhile; of an update the comparer has the other one.
+   */
+  #output = 0;
 
   constructor(start: StartMessage<WriteTask | UpdateTask>, notify: Notify) {
     super(start, notify);
@@ -122,10 +124,11 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
       if (isGood) this.#write(seq, flags);
       else this.#clearSeq(seq);
     }
+    this.#output = 1 - this.#output;
   }
 
   /**
-   * Decodes a chunk into {@linkcode OUTPUT}.
+   * Decodes a chunk into the output buffer whose turn it is.
    *
    * @returns Whether the chunk is good, and which of its granules are zeros; `null` if zeros are
    *   written like data.
@@ -133,10 +136,10 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
   #decode(chunk: WantedChunk, firstSeq: number): { isGood: boolean; flags: Uint8Array | null } {
     // The first seq needs as much as any other: only the image's last seq may be short.
     const needed = bytesOfSeq(this.task.image.imageBytes, firstSeq);
-    this.#io.drain(codec.outputs[OUTPUT]!);
-    const isGood = this.decode(chunk, OUTPUT, needed) !== null;
+    this.#io.drain(codec.outputs[this.#output]!);
+    const isGood = this.decode(chunk, this.#output, needed) !== null;
     if (!isGood || !this.#io.tellsZeros) return { isGood, flags: null };
-    const flags = codec.scanZeros(OUTPUT, { bytes: needed, granuleBytes: GRANULE_BYTES });
+    const flags = codec.scanZeros(this.#output, { bytes: needed, granuleBytes: GRANULE_BYTES });
     return { isGood, flags };
   }
 
@@ -161,7 +164,7 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
       if (this.shouldStop()) return;
       const part = partOfSeq(image.extent, seq);
       const { chunkOffset, length, targetOffset } = part;
-      const content = codec.outputs[OUTPUT]!.subarray(chunkOffset, chunkOffset + length);
+      const content = codec.outputs[this.#output]!.subarray(chunkOffset, chunkOffset + length);
       // The ids did not match, but a part of a chunk has none, and without verification the chunk's
       // bytes may not match its id either.
       const mayBeSame = part.length < CHUNK_BYTES || !this.start.verify;
@@ -185,9 +188,10 @@ export class RandomAccessWork extends Work<WriteTask | UpdateTask> {
   /** @param flags One byte a granule, 1 for zeros; `null` to write everything as data. */
   #write(seq: number, flags: Uint8Array | null): void {
     const { chunkOffset, length, targetOffset } = partOfSeq(this.task.image.extent, seq);
-    const content = codec.outputs[OUTPUT]!;
+    const content = codec.outputs[this.#output]!;
     let written = 0;
     for (const run of runsBetween(flags, chunkOffset, chunkOffset + length)) {
+      if (this.shouldStop()) return;
       const offset = targetOffset + run.offset - chunkOffset;
       if (run.isZero) {
         written += this.#io.zero(offset, run.length);

@@ -9,6 +9,7 @@ import { STATX } from "../../lib/linux/file_status.ts";
 import { STATFS } from "../../lib/linux/file_space.ts";
 import { POLLFD } from "../../lib/linux/descriptors.ts";
 import { SOCKADDR_UN } from "../../lib/linux/unix_datagram.ts";
+import { IO_EVENT, IOCB } from "../../lib/linux/write_queue.ts";
 import { SIGACTION_LAYOUT } from "../../lib/linux/signals.ts";
 
 testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
@@ -22,6 +23,8 @@ testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
     { type: "struct sigaction", layout: SIGACTION_LAYOUT },
     { type: "struct aiocb", layout: AIOCB_LAYOUT },
     { type: "struct sockaddr_un", layout: SOCKADDR_UN },
+    { type: "struct iocb", layout: IOCB },
+    { type: "struct io_event", layout: IO_EVENT },
   ];
   const expected: string[] = [];
   const lines: string[] = [];
@@ -38,6 +41,7 @@ testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
       #define _GNU_SOURCE
       #include <aio.h>
       #include <fcntl.h>
+      #include <linux/aio_abi.h>
       #include <linux/loop.h>
       #include <poll.h>
       #include <signal.h>

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { DirectMode } from "../../lib/target/target.ts";
 import { assert } from "../assert.ts";
 import { lockMounts } from "./mount_lock.ts";
 import { programProblem, runSync } from "./programs.ts";
@@ -27,6 +28,17 @@ export class Scratch implements Disposable {
   }
 }
 
+/** Sectors of loop devices for which a test asks no size; `tests/filesystems.sh` sets it. */
+const SECTOR_BYTES = Deno.env.get("BACKY_TEST_SECTOR_BYTES") ?? 512;
+
+/** What `--direct` is where a test does not say; `tests/filesystems.sh` sets it. */
+export function defaultDirect(): DirectMode | undefined {
+  const mode = Deno.env.get("BACKY_TEST_DIRECT");
+  return DIRECT_MODES.find((known) => known === mode);
+}
+
+const DIRECT_MODES: readonly DirectMode[] = ["auto", "never", "always"];
+
 /** A loop device over a file of its own, every byte of it 0xAA. */
 export class LoopDevice implements Disposable {
   readonly path: string;
@@ -41,7 +53,7 @@ export class LoopDevice implements Disposable {
     this.path = runSync(
       "losetup",
       ...(options.isReadOnly ? ["-r"] : []),
-      ...["-b", String(options.sectorBytes ?? 512), "-f", "--show", this.backing],
+      ...["-b", String(options.sectorBytes ?? SECTOR_BYTES), "-f", "--show", this.backing],
     );
   }
 
@@ -89,6 +101,15 @@ export class Mount implements Disposable {
     runSync("umount", "-l", this.path);
     this.#release();
   }
+}
+
+/** Makes a file system of 320 MiB in a file of the folder, and mounts it. */
+export function mountNew(type: string, scratch: Scratch): Mount {
+  if (type === "tmpfs") return new Mount("-t", "tmpfs", "tmpfs");
+  const image = scratch.file("file system", "");
+  Deno.truncateSync(image, 335_544_320);
+  runSync(`mkfs.${type}`, "-q", image);
+  return new Mount("-o", "loop", image);
 }
 
 /** Why loop devices cannot be used here; `null` if they can. */

@@ -99,7 +99,12 @@ Deno.test("DescriptorIo.zero() writes every zero under policy write", () => {
     calls: target,
   });
   io.zero(5, 2 * MIB);
-  assertEquals(target.calls, [`pwrite 5+${MIB}`, `pwrite ${MIB + 5}+${MIB}`]);
+  // After the first they begin at a page, so that they may be written directly.
+  assertEquals(target.calls, [
+    `pwrite 5+${MIB - 5}`,
+    `pwrite ${MIB}+${MIB}`,
+    `pwrite ${2 * MIB}+5`,
+  ]);
   assert(isFilled(target.content.subarray(5, 2 * MIB + 5), 0));
   assertEquals([target.content[4], target.content[2 * MIB + 5]], [0xaa, 0xaa]);
 });

@@ -205,7 +205,7 @@ Deno.test("DescriptorIo reports the file size limit instead of dying of SIGXFSZ"
     const path = ${JSON.stringify(path)};
     const fd = openFd(path, OpenFlag.O_WRONLY);
     const handle = { fd, path, access: "random", kind: "descriptor", zeroPolicy: "skip", blockBytes: 1,
-      directFd: null, directWriteFd: null };
+      directFd: null, direct: null };
     const io = new DescriptorIo(handle, { extent: { start: 0, end: 2097152 } });
     try {
       io.write(new Uint8Array(2097152), 0);

@@ -18,7 +18,7 @@ export function descriptorHandle(
     zeroPolicy: "deallocate",
     blockBytes: 1,
     directFd: null,
-    directWriteFd: null,
+    direct: null,
     mayHaveHoles: true,
     ...fields,
   };

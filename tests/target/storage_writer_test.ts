@@ -4,9 +4,20 @@ import { Errno, osError } from "../../lib/linux/errno.ts";
 import { directBuffer } from "../../lib/linux/files.ts";
 import { type DescriptorHandle, DescriptorIo } from "../../lib/target/descriptor_io.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
-import { StorageWriter } from "../../lib/target/storage_writer.ts";
+import {
+  QUEUED_FROM_BYTES,
+  StorageWriter,
+  type WriteCalls,
+} from "../../lib/target/storage_writer.ts";
+import type { EndedWrite } from "../../lib/linux/write_queue.ts";
 import { assertBytes } from "../support/bytes.ts";
-import { LoopDevice, loopDeviceProblem, Mount, Scratch, testUnless } from "../support/machine.ts";
+import {
+  LoopDevice,
+  loopDeviceProblem,
+  mountNew,
+  Scratch,
+  testUnless,
+} from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import { descriptorHandle, descriptorOf } from "./handles.ts";
 import { StoreFixture } from "./store_fixture.ts";
@@ -20,23 +31,37 @@ function memory(bytes: number): Uint8Array<ArrayBuffer> {
 }
 
 /** A target that notes the writes to it. */
-class NotedTarget {
+class NotedTarget implements WriteCalls {
   readonly calls: string[] = [];
   /** Bytes that one direct write takes at most. */
   directBytes = Infinity;
-  /** What direct writes from an offset on fail with. */
+  /** What direct writes that reach an offset fail with. */
   failure: { readonly from: number; readonly errno: number } | null = null;
-  readonly handle = descriptorHandle({ fd: CACHED, directWriteFd: DIRECT, path: "/dev/x" });
+  /** Whether there is room for a part of a write that reaches that offset. */
+  isPartWritten = true;
+  readonly handle: DescriptorHandle;
+  readonly writer: StorageWriter;
 
-  readonly writer = new StorageWriter(this.handle, (fd, view, offset, path = "") => {
+  constructor(alignment: { blockBytes?: number; memoryBytes?: number } = {}) {
+    const { blockBytes = PAGE, memoryBytes = PAGE } = alignment;
+    this.handle = descriptorHandle({
+      fd: CACHED,
+      direct: { fd: DIRECT, blockBytes, memoryBytes },
+      path: "/dev/x",
+    });
+    this.writer = new StorageWriter(this.handle, this);
+  }
+
+  pwriteSome = (fd: number, view: Uint8Array, offset: number, path = ""): number => {
     const isDirect = fd === DIRECT;
-    if (isDirect && this.failure && offset >= this.failure.from) {
+    const at = this.isPartWritten ? offset : offset + view.length - 1;
+    if (isDirect && this.failure && at >= this.failure.from) {
       throw osError(this.failure.errno, { syscall: "pwrite64", path });
     }
     const count = isDirect ? Math.min(view.length, this.directBytes) : view.length;
     this.calls.push(`${isDirect ? "direct" : "cached"} ${offset}+${count}`);
     return count;
-  });
+  };
 }
 
 const cases: readonly [what: string, start: number, length: number, offset: number, string[]][] = [
@@ -79,13 +104,155 @@ Deno.test("StorageWriter.write() fills up a page of which a direct write took a 
   assertEquals(target.calls, ["direct 0+4608", "cached 4608+7680"]);
 });
 
-Deno.test("StorageWriter.write() goes through the page cache where direct writes are refused", () => {
+for (const name of ["EINVAL", "EOPNOTSUPP", "ENOSYS", "EACCES", "EPERM"] as const) {
+  Deno.test(`StorageWriter.write() goes through the page cache once a direct write failed with ${name}`, () => {
+    const target = new NotedTarget();
+    target.failure = { from: 0, errno: Errno[name] };
+    target.writer.write(memory(PAGE), 0);
+    target.failure = null;
+    target.writer.write(memory(PAGE), PAGE);
+    assertEquals(target.calls, ["cached 0+4096", "cached 4096+4096"]);
+  });
+}
+
+Deno.test("StorageWriter.write() keeps to large blocks, and to what memory is aligned to", () => {
+  const target = new NotedTarget({ blockBytes: 4 * PAGE, memoryBytes: 512 });
+  target.writer.write(memory(10 * PAGE).subarray(512), 3 * PAGE);
+  target.writer.write(memory(10 * PAGE).subarray(100), 16 * PAGE);
+  target.writer.write(memory(3 * PAGE), PAGE / 2);
+  assertEquals(target.calls, [
+    `cached ${3 * PAGE}+${PAGE}`,
+    `direct ${4 * PAGE}+${8 * PAGE}`,
+    `cached ${12 * PAGE}+${PAGE - 512}`,
+    `cached ${16 * PAGE}+${10 * PAGE - 100}`,
+    `cached ${PAGE / 2}+${3 * PAGE}`,
+  ]);
+});
+
+for (const name of ["ENOSPC", "EDQUOT", "EFBIG"] as const) {
+  Deno.test(`StorageWriter.write() names the first byte without room: ${name}`, () => {
+    const target = new NotedTarget();
+    target.failure = { from: 6 * PAGE + 5, errno: Errno[name] };
+    // The kernel does not tell that a part was written.
+    target.isPartWritten = false;
+    const error = assertThrows(() => target.writer.write(memory(9 * PAGE), PAGE), TargetError);
+    assertEquals(error.offset, 6 * PAGE);
+    assertEquals(error.message.includes(name), true, error.message);
+  });
+}
+
+/** Writes in flight of a noted target: they end when they are waited for, the latest first. */
+class NotedQueue {
+  readonly #target: NotedTarget;
+  readonly #waiting: { tag: number; length: number; offset: number }[] = [];
+  readonly results = new Map<number, number>();
+  isFull = false;
+
+  constructor(target: NotedTarget) {
+    this.#target = target;
+  }
+
+  submit(
+    _fd: number,
+    { length }: Uint8Array,
+    { offset, tag }: { offset: number; tag: number },
+  ): boolean {
+    if (this.isFull) return false;
+    this.#waiting.push({ tag, length, offset });
+    this.#target.calls.push(`begin ${offset}+${length}`);
+    return true;
+  }
+
+  wait(): EndedWrite[] {
+    const { tag, offset, length } = this.#waiting.pop()!;
+    this.#target.calls.push(`end ${offset}`);
+    return [{ tag, result: this.results.get(offset) ?? length }];
+  }
+
+  [Symbol.dispose](): void {
+    this.#target.calls.push("dispose");
+  }
+}
+
+/** A target with a queue, to which as much was written that writes stay in flight from here on. */
+function queuedTarget(): { target: NotedTarget; queue: NotedQueue; writer: StorageWriter } {
   const target = new NotedTarget();
+  const queue = new NotedQueue(target);
+  const writer = new StorageWriter(target.handle, {
+    pwriteSome: target.pwriteSome,
+    openWriteQueue: () => queue,
+  });
+  writer.write(memory(QUEUED_FROM_BYTES), 64 * MIB);
+  target.calls.length = 0;
+  return { target, queue, writer };
+}
+
+Deno.test("StorageWriter.drain() waits for the writes of a buffer, and for those that end before", () => {
+  const { target, writer } = queuedTarget();
+  const first = memory(PAGE), all = memory(4 * PAGE);
+  writer.write(all.subarray(PAGE, 2 * PAGE), PAGE);
+  writer.write(first, 0);
+  writer.write(all.subarray(2 * PAGE), 2 * PAGE);
+  assertEquals(target.calls.splice(0), ["begin 4096+4096", "begin 0+4096", "begin 8192+8192"]);
+  writer.drain(first);
+  assertEquals(target.calls.splice(0), ["end 8192", "end 0"]);
+  writer.drain(all.subarray(0, PAGE));
+  assertEquals(target.calls.splice(0), []);
+  writer.drain();
+  assertEquals(target.calls.splice(0), ["end 4096"]);
+  writer[Symbol.dispose]();
+  assertEquals(target.calls.splice(0), ["dispose"]);
+});
+
+Deno.test("StorageWriter.write() has no more than two chunks in flight", () => {
+  const { target, writer } = queuedTarget();
+  const chunk = memory(4 * MIB);
+  for (const at of [0, 4, 8]) writer.write(chunk, at * MIB);
+  const begin = (at: number) => `begin ${at * MIB}+${4 * MIB}`;
+  assertEquals(target.calls, [begin(0), begin(4), `end ${4 * MIB}`, begin(8)]);
+});
+
+Deno.test("StorageWriter.write() writes at once what the system does not take", () => {
+  const { target, queue, writer } = queuedTarget();
+  queue.isFull = true;
+  writer.write(memory(PAGE), 0);
+  writer.drain();
+  assertEquals(target.calls, ["direct 0+4096"]);
+});
+
+Deno.test("StorageWriter.drain() writes the rest of a short write, and what was refused", () => {
+  const { target, queue, writer } = queuedTarget();
+  queue.results.set(0, PAGE).set(8 * PAGE, PAGE + 512).set(16 * PAGE, -Errno.EAGAIN);
+  for (const page of [0, 8, 16]) writer.write(memory(3 * PAGE), page * PAGE);
+  writer.drain();
+  assertEquals(target.calls.slice(3), [
+    `end ${16 * PAGE}`,
+    `direct ${16 * PAGE}+${3 * PAGE}`,
+    `end ${8 * PAGE}`,
+    `cached ${9 * PAGE + 512}+${2 * PAGE - 512}`,
+    "end 0",
+    `direct ${PAGE}+${2 * PAGE}`,
+  ]);
+  target.calls.length = 0;
+  queue.results.set(0, -Errno.EINVAL);
   target.failure = { from: 0, errno: Errno.EINVAL };
-  target.writer.write(memory(PAGE), 0);
-  target.failure = null;
-  target.writer.write(memory(PAGE), PAGE);
-  assertEquals(target.calls, ["cached 0+4096", "cached 4096+4096"]);
+  writer.write(memory(PAGE), 0);
+  writer.drain();
+  writer.write(memory(PAGE), PAGE);
+  assertEquals(target.calls, ["begin 0+4096", "end 0", "cached 0+4096", "cached 4096+4096"]);
+});
+
+Deno.test("StorageWriter.drain() throws the error of a write in flight, with its place", () => {
+  const { target, queue, writer } = queuedTarget();
+  queue.results.set(8 * PAGE, -Errno.EIO).set(0, -Errno.ENOSPC);
+  writer.write(memory(4 * PAGE), 0);
+  writer.write(memory(PAGE), 8 * PAGE);
+  const failed = assertThrows(() => writer.drain(), TargetError);
+  assertEquals([failed.path, failed.offset], ["/dev/x", 8 * PAGE]);
+  target.failure = { from: 3 * PAGE, errno: Errno.ENOSPC };
+  target.isPartWritten = false;
+  const full = assertThrows(() => writer.write(memory(8 * MIB), 10 * MIB), TargetError);
+  assertEquals(full.offset, 3 * PAGE);
 });
 
 Deno.test("StorageWriter.write() names the byte at which a direct write fails", () => {
@@ -127,7 +294,7 @@ for (const sectorBytes of [512, 4096]) {
       using checked = preflightTarget(device.path, store.options({ imageBytes: device.bytes }));
       const target = await checked.open();
       const handle = descriptorOf(target);
-      assert(handle.directWriteFd !== null);
+      assert(handle.direct !== null);
       const content = writeAtRandom(handle, device.bytes);
       await target.finish({ sync: true });
       assertBytes(device.read(), content);
@@ -154,7 +321,7 @@ for (const [type, isDirect] of FILE_SYSTEMS) {
 
       const odd = `${mount.path}/odd`, oddBytes = 4 * MIB + 4321;
       const target = await open(odd, oddBytes);
-      assertEquals(descriptorOf(target).directWriteFd !== null, isDirect);
+      assertEquals(descriptorOf(target).direct !== null, isDirect);
       const content = writeAtRandom(descriptorOf(target), oddBytes);
       await target.finish({ sync: true });
       assertBytes(Deno.readFileSync(odd), content);
@@ -171,12 +338,4 @@ for (const [type, isDirect] of FILE_SYSTEMS) {
       assertBytes(Deno.readFileSync(whole), new Uint8Array(4 * MIB).fill(1));
     },
   );
-}
-
-function mountNew(type: string, scratch: Scratch): Mount {
-  if (type === "tmpfs") return new Mount("-t", "tmpfs", "tmpfs");
-  const image = scratch.file("file system", "");
-  Deno.truncateSync(image, 320 * MIB);
-  runSync(`mkfs.${type}`, "-q", image);
-  return new Mount("-o", "loop", image);
 }
