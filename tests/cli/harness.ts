@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals } from "../assert.ts";
+import { defaultDirect } from "../support/machine.ts";
 import {
   assertNoInternals,
   EXTRACT,
@@ -25,7 +26,15 @@ export async function extract(
 
 /** Starts the tool. Disposing what is returned ends the process if it still runs. */
 export function startExtract(args: readonly string[], options: RunOptions = {}): RunningTool {
-  return new RunningTool([...EXTRACT, ...args], options);
+  return new RunningTool([...EXTRACT, ...withDirect(args)], options);
+}
+
+/** Adds `--direct` to the arguments of a restore, if `tests/filesystems.sh` wants that. */
+function withDirect(args: readonly string[]): readonly string[] {
+  const mode = defaultDirect();
+  const isRestore = !["list", "check"].includes(args[0] ?? "list") &&
+    !args.some((argument) => argument.startsWith("--direct"));
+  return isRestore && mode !== undefined ? [`--direct=${mode}`, ...args] : args;
 }
 
 /**

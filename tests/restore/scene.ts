@@ -9,7 +9,7 @@ import { restore, type RestoreEvent, type RestoreOptions } from "../../lib/resto
 import type { RestoreReport } from "../../lib/restore/report.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { GRANULE_BYTES } from "../../lib/target/target.ts";
-import { copyFifo, makeFifo, Scratch } from "../support/machine.ts";
+import { copyFifo, defaultDirect, makeFifo, Scratch } from "../support/machine.ts";
 import { TestStore } from "../support/test_store.ts";
 
 export { CHUNK_BYTES, GRANULE_BYTES };
@@ -41,7 +41,9 @@ export class Scene implements Disposable {
   async restore(options: Partial<RestoreOptions>): Promise<SceneRun> {
     const events: RestoreEvent[] = [];
     const { onEvent } = options;
+    const direct = defaultDirect();
     const report = await restore({
+      ...(direct && { direct }),
       revision: "",
       output: "/dev/null",
       threads: 2,
