@@ -147,7 +147,7 @@ export async function runFuse(args: readonly string[]): Promise<ExitCode> {
   const { mountOptions } = OPTIONS;
   const own = ownMountOptions(words, { all: optionsOf(MOUNT), mountOptions, own: OWN_OPTIONS });
   // mount(8) waits for the end of its helper.
-  const background = isMountHelper() ? ["--background"] : [];
+  const background = isMountHelper(args) ? ["--background"] : [];
   return await runTool(MOUNT.name, MOUNT, [...background, ...own, ...words]);
 }
 
@@ -184,7 +184,7 @@ async function runMount(command: MountCommand, tool: string, write: Sink): Promi
     write,
     display: stderrDisplay(),
     // mount(8) says nothing of a success.
-    quiet: background && isMountHelper(),
+    quiet: background && isMountHelper(Deno.args),
   });
   const terminal = new TerminalAudience(reporter, { basedir, isForeground: !background });
   if (!background) {

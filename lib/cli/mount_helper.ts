@@ -16,9 +16,19 @@ import { ancestry, programName } from "../linux/processes.ts";
 import { splitLine } from "./command_line.ts";
 import type { Option } from "./option.ts";
 
-/** Whether mount(8) has started this process, at first hand or by other programs. */
-export function isMountHelper(): boolean {
+/**
+ * Whether mount(8) has started this process, at first hand or by other programs.
+ *
+ * @param args The command line.
+ */
+export function isMountHelper(args: readonly string[]): boolean {
+  if (!isHelperLine(args)) return false;
   return hasHelperName() || ancestry().slice(1).some((pid) => programName(pid) === "mount");
+}
+
+/** Whether mount(8) may have written a command line: it always gives options. Saves others time. */
+function isHelperLine(args: readonly string[]): boolean {
+  return args.includes("-o");
 }
 
 function hasHelperName(): boolean {
@@ -32,7 +42,7 @@ function hasHelperName(): boolean {
  * @returns `null` if it asks for nothing but a check of the command line (`mount --fake`).
  */
 export function helperArguments(args: readonly string[]): readonly string[] | null {
-  if (!hasHelperName()) return args;
+  if (!isHelperLine(args) || !hasHelperName()) return args;
   const kept: string[] = [];
   // "-t" means something else to the tool.
   for (let at = 0; at < args.length; at++) {
