@@ -32,6 +32,12 @@ import { CONN_INFO, LOWLEVEL_OPS, type LowlevelOp } from "./structs.ts";
 /** For how long the kernel may rely on names and attributes if nothing says otherwise. */
 const DEFAULT_TIMEOUT_MS = 1000;
 
+/**
+ * Notifications at a time. Each may wait for an answer of ours in a thread of the runtime's pool,
+ * and one of these has to be left to wait for requests.
+ */
+const MAX_NOTIFICATIONS = 32;
+
 /** A mounted file system. */
 export interface FuseSession {
   /** Absolute path without symbolic links. */
@@ -176,6 +182,7 @@ class Session implements FuseSession {
   }
 
   async invalidate(ino: number, { offset, length }: { offset: number; length: number }) {
+    while (this.#notifications.size >= MAX_NOTIFICATIONS) await Promise.race(this.#notifications);
     if (this.#isOver) return;
     const notify = this.#library.symbols.fuse_lowlevel_notify_inval_inode;
     const done = notify(this.#pointer, BigInt(ino), BigInt(offset), BigInt(length));

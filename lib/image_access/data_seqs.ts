@@ -60,23 +60,19 @@ export class DataSeqs {
 
   /** Bytes from `start` up to, not including, `end` that are data; both lie in the image. */
   bytesIn(start: number, end: number): number {
-    const lastSeq = Math.ceil(end / CHUNK_BYTES) - 1;
-    let bytes = 0;
-    for (let seq = Math.floor(start / CHUNK_BYTES); seq <= lastSeq;) {
-      const block = seq / BLOCK_SEQS;
-      if (Number.isInteger(block) && seq + BLOCK_SEQS <= lastSeq) {
-        bytes += this.#counts[block]! * CHUNK_BYTES;
+    if (start >= end) return 0;
+    const first = Math.floor(start / CHUNK_BYTES), last = Math.ceil(end / CHUNK_BYTES) - 1;
+    let count = 0;
+    for (let seq = first; seq <= last;) {
+      if (seq % BLOCK_SEQS === 0 && seq + BLOCK_SEQS <= last) {
+        count += this.#counts[seq / BLOCK_SEQS]!;
         seq += BLOCK_SEQS;
-        continue;
-      }
-      if (this.isData(seq)) bytes += CHUNK_BYTES;
-      seq++;
+      } else if (this.isData(seq++)) count++;
     }
-    // Of the first and the last chunk, only a part may lie in the range.
-    const first = Math.floor(start / CHUNK_BYTES);
-    if (start < end && this.isData(first)) bytes -= start - first * CHUNK_BYTES;
-    if (start < end && this.isData(lastSeq)) bytes -= (lastSeq + 1) * CHUNK_BYTES - end;
-    return bytes;
+    // Only a part of the first and of the last chunk may lie in the range.
+    const before = this.isData(first) ? start - first * CHUNK_BYTES : 0;
+    const behind = this.isData(last) ? (last + 1) * CHUNK_BYTES - end : 0;
+    return count * CHUNK_BYTES - before - behind;
   }
 
   isData(seq: number): boolean {

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { run, sh, tryRun } from "../support/programs.ts";
+import { until } from "../support/wait.ts";
 import { fuseTest, type Site } from "./fuse_harness.ts";
 
 const MIB = 1_048_576;
@@ -304,6 +305,37 @@ fuseTest(
       mount.file("Rev"),
       parts,
     );
+    assertEquals(mount.messages, []);
+  },
+  { programs: ["sfdisk"] },
+);
+
+fuseTest(
+  "A revision that changes has new partitions; who has an old one open reads it",
+  async (site) => {
+    const disk = site.file("disk");
+    const make = (mib: number, letter: string) =>
+      sh(
+        `rm -f "$1"; truncate -s 32M "$1"
+       printf 'label: dos\\n,%sM\\n' "$2" | sfdisk -q --no-reread "$1"
+       yes "$3" | dd of="$1" bs=1M seek=1 count=31 conv=notrunc iflag=fullblock status=none`,
+        disk,
+        String(mib),
+        letter,
+      );
+    await make(8, "old");
+    site.addImage("Rev", disk);
+    const mount = await site.mount();
+    const part = mount.file("Rev.parts/1");
+    using open = await Deno.open(part);
+    await make(16, "new");
+    site.addImage("Rev", disk);
+    await until(async () => (await Deno.stat(part)).size === 16 * MIB, "the new partition");
+    assertEquals(await run("head", "-c", "4", part), "new\n");
+    assertEquals((await open.stat()).size, 8 * MIB);
+    const bytes = new Uint8Array(4);
+    await open.read(bytes);
+    assertEquals(new TextDecoder().decode(bytes), "old\n");
     assertEquals(mount.messages, []);
   },
   { programs: ["sfdisk"] },

@@ -51,6 +51,34 @@ Deno.test("DataSeqs counts of a last chunk what the image has of it", () => {
   assertEquals(new DataSeqs(fakeMap([], 0), []).find(0, "data"), 0);
 });
 
+Deno.test("DataSeqs.bytesIn() counts the data of any range", () => {
+  const random = randomFrom(2);
+  const count = 3 * BLOCK + 17;
+  const ids = Array.from({ length: count }, (_, seq) => {
+    // The second block is all data, of the others a third.
+    return Math.floor(seq / BLOCK) === 1 || random(3) === 0 ? fakeId(random(5)) : null;
+  });
+  const seqs = new DataSeqs(mapOf(ids), []);
+  const imageBytes = count * CHUNK_BYTES;
+  const places = [0, 1, CHUNK_BYTES, BLOCK * CHUNK_BYTES, imageBytes - 1, imageBytes];
+  const pick = () =>
+    random(2) === 0
+      ? places[random(places.length)]!
+      : random(count) * CHUNK_BYTES + [0, 1, 777][random(3)]!;
+  for (let round = 0; round < 300; round++) {
+    const [a, b] = [pick(), round % 3 === 0 ? pick() : 0];
+    const start = Math.min(a, b), end = Math.min(round % 3 === 0 ? Math.max(a, b) : a, imageBytes);
+    let expected = 0;
+    ids.forEach((id, seq) => {
+      const from = Math.max(start, seq * CHUNK_BYTES);
+      const to = Math.min(end, (seq + 1) * CHUNK_BYTES);
+      if (id !== null && from < to) expected += to - from;
+    });
+    assertEquals(seqs.bytesIn(start, end), expected, `${start} to ${end}`);
+  }
+  assertEquals(seqs.bytesIn(0, imageBytes), seqs.bytes);
+});
+
 Deno.test("DataSeqs looks at few seqs for an answer, however long the run is", () => {
   let looks = 0;
   class Counted extends DataSeqs {
