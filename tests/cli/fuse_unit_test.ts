@@ -3,10 +3,10 @@
 import { assert, assertEquals } from "../assert.ts";
 import { assertContent } from "../support/bytes.ts";
 import { DatagramReceiver } from "../support/datagrams.ts";
-import { testUnless } from "../support/machine.ts";
-import { programProblem, tryRun } from "../support/programs.ts";
+import { programProblem, sh, tryRun } from "../support/programs.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { Scratch } from "../support/machine.ts";
+import { Scratch, testUnless } from "../support/machine.ts";
+import { until } from "../support/wait.ts";
 import { fuseTest, mountsAt } from "./fuse_harness.ts";
 
 const UNIT = Deno.readTextFileSync(
@@ -74,3 +74,21 @@ fuseTest("The example of a unit allows what a mount needs", async (site) => {
   assertEquals(mountsAt(at), []);
   assert(manager.received.includes("STOPPING=1"));
 }, { programs: ["setpriv", "python3"] });
+
+fuseTest(
+  "The example of a unit takes away the mount of a killed process, and no other",
+  async (site) => {
+    site.add("Sample", [sampleBytes(1)]);
+    const mount = await site.mountInBackground();
+    const command = /^-\/bin\/sh -c '(.*)'$/.exec(setting("ExecStopPost"))?.[1];
+    assert(command !== undefined);
+    const cleanUp = command.replaceAll("/mnt/backy/%i", '"$1"');
+    await sh(cleanUp, mount.path);
+    assertEquals(mountsAt(mount.path).length, 1);
+    Deno.kill(mount.server, "SIGKILL");
+    await until(async () => (await tryRun("stat", mount.path)).code !== 0, "the end of the server");
+    await sh(cleanUp, mount.path);
+    assertEquals(mountsAt(mount.path), []);
+    await sh(cleanUp, mount.path);
+  },
+);

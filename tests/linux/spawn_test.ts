@@ -73,6 +73,22 @@ Deno.test("A descriptor that the process was started with goes on, unless closes
   assertEquals([new TextDecoder().decode(stdout), stderr], ["seven\nnone\n", ""]);
 });
 
+Deno.test("What is opened here goes to no other program", async () => {
+  const code = `
+    const { spawn } = await import(lib("linux/spawn.ts"));
+    const { openFd } = await import(lib("linux/files.ts"));
+    const { openPipe } = await import(lib("linux/pipes.ts"));
+    openFd("/dev/zero", 0);
+    openPipe();
+    Deno.openSync("/dev/zero");
+    await spawn("ls", { words: ["ls", "/proc/self/fd"] }).ended;
+  `;
+  // The tests themselves may have been started with some.
+  const { stdout, stderr } = await shell(`ls /proc/self/fd; echo; ${scriptCommand(code)}`);
+  const [inherited, found] = new TextDecoder().decode(stdout).split("\n\n");
+  assertEquals([found, stderr], [`${inherited}\n`, ""]);
+});
+
 Deno.test("spawn() changes the environment that the process was started with", async () => {
   const code = `
     const { spawn } = await import(lib("linux/spawn.ts"));
