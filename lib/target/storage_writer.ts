@@ -160,7 +160,8 @@ export class StorageWriter implements Disposable {
     }
     if (this.#direct === null) return this.#writeCached(bytes, offset, 0);
     this.#directBytes += bytes.length;
-    if (this.#queue === undefined && this.#directBytes > QUEUED_FROM_BYTES) {
+    const { mayBeInFlight } = this.#direct;
+    if (mayBeInFlight && this.#queue === undefined && this.#directBytes > QUEUED_FROM_BYTES) {
       this.#queue = this.#calls.openWriteQueue?.(MAX_IN_FLIGHT) ?? null;
     }
     const tag = this.#nextTag++;

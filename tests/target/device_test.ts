@@ -40,6 +40,7 @@ async function restoreTo(path: string, imageBytes: number, sparse: SparseMode) {
   const target = await checked.open();
   const io = new DescriptorIo(descriptorOf(target), { extent: { start: 0, end: imageBytes } });
   const image = restoreSample(io, imageBytes);
+  io.drain();
   await target.finish({ sync: true });
   return { image, handle: descriptorOf(target) };
 }

@@ -42,11 +42,13 @@ class NotedTarget implements WriteCalls {
   readonly handle: DescriptorHandle;
   readonly writer: StorageWriter;
 
-  constructor(alignment: { blockBytes?: number; memoryBytes?: number } = {}) {
-    const { blockBytes = PAGE, memoryBytes = PAGE } = alignment;
+  constructor(
+    direct: { blockBytes?: number; memoryBytes?: number; mayBeInFlight?: boolean } = {},
+  ) {
+    const { blockBytes = PAGE, memoryBytes = PAGE, mayBeInFlight = true } = direct;
     this.handle = descriptorHandle({
       fd: CACHED,
-      direct: { fd: DIRECT, blockBytes, memoryBytes },
+      direct: { fd: DIRECT, blockBytes, memoryBytes, mayBeInFlight },
       path: "/dev/x",
     });
     this.writer = new StorageWriter(this.handle, this);
@@ -175,8 +177,10 @@ class NotedQueue {
 }
 
 /** A target with a queue, to which as much was written that writes stay in flight from here on. */
-function queuedTarget(): { target: NotedTarget; queue: NotedQueue; writer: StorageWriter } {
-  const target = new NotedTarget();
+function queuedTarget(
+  mayBeInFlight = true,
+): { target: NotedTarget; queue: NotedQueue; writer: StorageWriter } {
+  const target = new NotedTarget({ mayBeInFlight });
   const queue = new NotedQueue(target);
   const writer = new StorageWriter(target.handle, {
     pwriteSome: target.pwriteSome,
@@ -210,6 +214,12 @@ Deno.test("StorageWriter.write() has no more than two chunks in flight", () => {
   for (const at of [0, 4, 8]) writer.write(chunk, at * MIB);
   const begin = (at: number) => `begin ${at * MIB}+${4 * MIB}`;
   assertEquals(target.calls, [begin(0), begin(4), `end ${4 * MIB}`, begin(8)]);
+});
+
+Deno.test("StorageWriter.write() leaves nothing in flight that the page cache would not notice", () => {
+  const { target, writer } = queuedTarget(false);
+  writer.write(memory(PAGE), 0);
+  assertEquals(target.calls, ["direct 0+4096"]);
 });
 
 Deno.test("StorageWriter.write() writes at once what the system does not take", () => {
