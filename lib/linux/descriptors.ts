@@ -5,7 +5,8 @@
  */
 
 import { Errno, osError, retryOnEintr } from "./errno.ts";
-import { OpenFlag } from "./files.ts";
+import { openFd, OpenFlag, releaseFd } from "./files.ts";
+import { fdPath, linkOrNull, listNames } from "./paths.ts";
 import { lastErrno, libc } from "./libc.ts";
 
 /** Commands of `fcntl`. Source: asm-generic/fcntl.h. */
@@ -40,6 +41,22 @@ export function setNonblocking(fd: number, nonblocking: boolean, path = ""): voi
 /** Makes `fd` lead to where `to` leads, for programs that are started too. @throws {OsError} */
 export function redirectFd(fd: number, to: number): void {
   retryOnEintr(() => libc.dup2(to, fd), { syscall: "redirect descriptor", path: `${fd}` });
+}
+
+/**
+ * Lets go of standard output, so that whoever reads it finds its end. Does nothing if standard
+ * error leads to the same place. @throws {OsError} On any failure.
+ */
+export function giveUpStdout(): void {
+  const placeOf = (fd: number) => linkOrNull(fdPath(fd));
+  const place = placeOf(1);
+  if (place === null || place === placeOf(2)) return;
+  const nothing = openFd("/dev/null", OpenFlag.O_WRONLY);
+  // The runtime has copies of what it was started with.
+  for (const fd of listNames("/proc/self/fd").map(Number)) {
+    if (fd !== 0 && placeOf(fd) === place) redirectFd(fd, nothing);
+  }
+  releaseFd(nothing);
 }
 
 /** Keeps a descriptor from programs that are started. @throws {OsError} If it is not open. */

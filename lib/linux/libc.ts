@@ -208,6 +208,10 @@ export const libcFunctions = {
   // int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t *file_actions, int fildes,
   //                                      int newfildes);
   posix_spawn_file_actions_adddup2: { parameters: ["buffer", "i32", "i32"], result: "i32" },
+  // In glibc from 2.29 on.
+  // int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *file_actions,
+  //                                          const char *path);
+  posix_spawn_file_actions_addchdir_np: { parameters: ["buffer", "buffer"], result: "i32" },
   // int posix_spawn_file_actions_addclose(posix_spawn_file_actions_t *file_actions, int fildes);
   posix_spawn_file_actions_addclose: { parameters: ["buffer", "i32"], result: "i32" },
   // int posix_spawnattr_init(posix_spawnattr_t *attr);

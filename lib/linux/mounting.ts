@@ -12,7 +12,13 @@ import { Errno, osError } from "./errno.ts";
 import { cString, lastErrno, libc } from "./libc.ts";
 
 /** Flags of mount(2). Source: linux/mount.h. */
-export const MountFlag = { MS_RDONLY: 1, MS_NOSUID: 2, MS_NODEV: 4, MS_NOEXEC: 8 } as const;
+export const MountFlag = {
+  MS_RDONLY: 1,
+  MS_NOSUID: 2,
+  MS_NODEV: 4,
+  MS_NOEXEC: 8,
+  MS_REMOUNT: 32,
+} as const;
 
 /** Flags of umount2(2). Source: sys/mount.h. */
 const MNT_DETACH = 2, UMOUNT_NOFOLLOW = 8;

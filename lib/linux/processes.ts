@@ -43,6 +43,18 @@ function readWords(path: string): string {
   }
 }
 
+/** Finds the processes that have a word among their first arguments. */
+export function findProcesses(word: string): number[] {
+  return listPids().filter((pid) => {
+    try {
+      const bytes = readBeginning(`/proc/${pid}/cmdline`, COMMAND_MAX_BYTES);
+      return new TextDecoder().decode(bytes).split("\0").includes(word);
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** The ids of all processes that can be seen, in no particular order. */
 export function listPids(root = ""): number[] {
   return listNames(`${root}/proc`).filter((name) => /^\d+$/.test(name)).map(Number);
@@ -78,6 +90,13 @@ function ownPid(): number | null {
 function parentOf(pid: number): number | null {
   const text = readTextOrNull(`/proc/${pid}/stat`) ?? "";
   return numberOrNull(text.slice(text.lastIndexOf(")") + 2).split(" ")[1]);
+}
+
+/** Whether signals of the terminal, such as Ctrl-C, go to this process: proc_pid_stat(5). */
+export function isInForeground(): boolean {
+  const text = readTextOrNull("/proc/self/stat") ?? "";
+  const [, , group, , , foreground] = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return group !== undefined && group === foreground;
 }
 
 function numberOrNull(digits: string | undefined): number | null {

@@ -48,6 +48,11 @@ export function ignoreSignal(signal: number): void {
   libc.signal(signal, Deno.UnsafePointer.create(SIG_IGN));
 }
 
+/** Sends a process a signal; does nothing if there is no such process any more. */
+export function sendSignal(pid: number, name: keyof typeof SignalNumber): void {
+  libc.kill(pid, SignalNumber[name]);
+}
+
 /** Gives a signal its default effect. @param signal One of {@linkcode SignalNumber}. */
 export function useDefaultSignal(signal: number): void {
   libc.signal(signal, Deno.UnsafePointer.create(SIG_DFL));

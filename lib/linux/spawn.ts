@@ -38,6 +38,8 @@ export interface SpawnOptions {
    * of the terminal reaches it.
    */
   readonly ownSession?: boolean;
+  /** Its working directory; default: that of this process. Needs glibc 2.29. */
+  readonly directory?: string;
   /** Changes to the environment that this process was started with. */
   readonly environment?: EnvironmentChanges;
 }
@@ -76,6 +78,10 @@ export function spawn(program: string, options: SpawnOptions): ChildProcess {
   const [argvArray, envpArray] = [cStringArray(argv), cStringArray(envp)];
   const pid = new Int32Array(1);
   using actions = new FileActions(descriptors, closesOthers);
+  const directory = options.directory === undefined ? null : cString(options.directory);
+  if (directory !== null) {
+    libc.posix_spawn_file_actions_addchdir_np(actions.struct, directory);
+  }
   using attributes = new Attributes(ownSession);
   const pidBytes = new Uint8Array(pid.buffer);
   const errno = libc.posix_spawnp(
@@ -87,7 +93,7 @@ export function spawn(program: string, options: SpawnOptions): ChildProcess {
     envpArray,
   );
   // Keeps what the arrays point to from the garbage collector until here.
-  void [argv, envp];
+  void [argv, envp, directory];
   if (errno !== 0) throw osError(errno, { syscall: "start", path: program });
   return new ChildProcess(pid[0]!);
 }
