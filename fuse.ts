@@ -1,5 +1,5 @@
 /**
- * Entry of `backy-fuse`: mounts all revisions of a backup directory as image files.
+ * Entry of `backy-fuse`: mounts the revisions of a backup directory, or what is in one.
  *
  * @module
  */
@@ -9,6 +9,6 @@ import { beginProcess } from "./lib/cli/process_start.ts";
 if (import.meta.main) {
   beginProcess();
   // What is imported here takes much longer to load, and a signal may come meanwhile.
-  const { runFuse } = await import("./lib/cli/mount_command.ts");
+  const { runFuse } = await import("./lib/cli/fuse.ts");
   Deno.exit(await runFuse(Deno.args));
 }

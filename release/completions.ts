@@ -10,7 +10,7 @@
 import { parseArgs } from "node:util";
 import { type CommandSpec, optionsOf } from "../lib/cli/command.ts";
 import { EXTRACT } from "../lib/cli/extract.ts";
-import { MOUNT } from "../lib/cli/mount_command.ts";
+import { FUSE } from "../lib/cli/fuse.ts";
 import type { Argument, Option } from "../lib/cli/option.ts";
 import { print, runMain } from "./program.ts";
 import { ROOT } from "./targets.ts";
@@ -35,7 +35,7 @@ const SHELLS: readonly Shell[] = [
 export function renderCompletions(): Map<string, string> {
   return new Map(SHELLS.flatMap(({ template, fileOf, blocksOf }) => {
     const text = Deno.readTextFileSync(`${ROOT}completions/${template}`);
-    return [EXTRACT, MOUNT].map((tool: CommandSpec) => {
+    return [EXTRACT, FUSE].map((tool: CommandSpec) => {
       const filled = fill(text, blocksOf(tool)).replaceAll("backy-tool", tool.name)
         .replaceAll("backy_tool", tool.name.replace("-", "_"));
       return [fileOf(tool.name), filled] as const;
@@ -62,8 +62,9 @@ function commandsOf(tool: CommandSpec): readonly (readonly [word: string, Comman
   return [["", tool], ...(tool.commands ?? []).map((command) => [command.kind, command] as const)];
 }
 
+/** Of a program that is run, and its arguments, nothing is known. */
 function argumentsOf(command: CommandSpec): readonly Argument<unknown>[] {
-  return Object.values(command.arguments);
+  return Object.values(command.arguments).filter(({ isAfterDashes }) => !isAfterDashes);
 }
 
 /** How the option is written, the short form first. */

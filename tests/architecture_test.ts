@@ -23,6 +23,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["lib/pages"],
   ["lib/image_access"],
   ["lib/restore", "lib/check", "lib/fuse", "lib/nbd"],
+  ["lib/files"],
   ["lib/cli", "lib/mod.ts"],
   ["main.ts", "fuse.ts"],
 ];

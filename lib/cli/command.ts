@@ -9,7 +9,6 @@
 import { UsageError } from "../errors.ts";
 import { quote } from "../wording.ts";
 import { type SplitLine, splitLine } from "./command_line.ts";
-import type { ExitCode } from "./exit_code.ts";
 import { type Argument, describeConflict, flag, type Option } from "./option.ts";
 import type { Sink } from "./terminal.ts";
 
@@ -27,8 +26,10 @@ export type CommandOf<Kind extends string, Opts extends Options, Args extends Ar
 
 /** Everything about a tool, or about one of its commands. */
 export interface CommandSpec<Command extends AnyCommand = AnyCommand> {
-  /** The verb of messages, and the word that chooses the command where there are several. */
+  /** The word that chooses the command where there are several. */
   readonly kind: Command["kind"];
+  /** The verb of messages; default: `kind`. */
+  readonly verb?: string;
   /** The tool's name, with that of the command. */
   readonly name: string;
   /** What it is for, in sentences. */
@@ -51,9 +52,10 @@ export interface CommandSpec<Command extends AnyCommand = AnyCommand> {
    *
    * @param tool The tool's name, for messages.
    * @param write Prints to standard error.
-   * @returns The exit code; everything there is to say was printed.
+   * @returns The exit code, one of `ExitCode` or that of a program that was run;
+   *   everything there is to say was printed.
    */
-  run(command: Command, tool: string, write: Sink): Promise<ExitCode>;
+  run(command: Command, tool: string, write: Sink): Promise<number>;
 }
 
 /** The command that a specification describes. */
@@ -108,7 +110,8 @@ export function parseCommand<Command extends AnyCommand>(
   spec: CommandSpec<Command>,
   args: readonly string[],
 ): Answer | Command {
-  const line = splitLine(args, optionsOf(spec));
+  const { own, trailing } = cutAtDashes(spec, args);
+  const line = splitLine(own, optionsOf(spec));
   const fields: Record<string, unknown> = {};
   for (const [field, option] of Object.entries(spec.options)) {
     fields[field] = option.read(line.valuesOf(option));
@@ -120,10 +123,33 @@ export function parseCommand<Command extends AnyCommand>(
     const isOptionAlone = field in spec.options && texts.length === 0;
     if (!isOptionAlone) fields[field] = spec.arguments[field]!.read(texts);
   }
-  requireNoCommandWord(spec, args, line);
+  for (const [field, argument] of Object.entries(spec.arguments)) {
+    if (argument.isAfterDashes) fields[field] = argument.read(trailing);
+  }
+  requireNoCommandWord(spec, own, line);
   const command = { kind: spec.kind, ...fields } as unknown as Command;
   requireNoConflict(spec, line, spec.says?.(command) ?? []);
   return command;
+}
+
+/** Takes off what follows `--`, if the command has an argument for that. */
+function cutAtDashes(
+  spec: CommandSpec,
+  args: readonly string[],
+): { readonly own: readonly string[]; readonly trailing: readonly string[] } {
+  const argument = Object.values(spec.arguments).find(({ isAfterDashes }) => isAfterDashes);
+  // No option takes a value that looks like this.
+  const at = args.indexOf("--");
+  if (argument === undefined || at < 0) return { own: args, trailing: [] };
+  const trailing = args.slice(at + 1);
+  if (!trailing[0]) {
+    throw new UsageError(`Cannot ${verbOf(spec)}: ${argument.name} is missing after "--"`);
+  }
+  return { own: args.slice(0, at), trailing };
+}
+
+function verbOf({ verb, kind }: CommandSpec): string {
+  return verb ?? kind;
 }
 
 /**
@@ -134,7 +160,7 @@ function assignArguments(
   spec: CommandSpec,
   { texts, valuesOf }: SplitLine,
 ): [field: string, texts: readonly string[]][] {
-  const entries = Object.entries(spec.arguments);
+  const entries = Object.entries(spec.arguments).filter(([, { isAfterDashes }]) => !isAfterDashes);
   const needed = entries.filter(([, { isOptional }]) => !isOptional);
   let spare = texts.length - needed.length;
   let at = 0;
@@ -150,7 +176,7 @@ function assignArguments(
     const { name, isOptional } = spec.arguments[field]!;
     if (text === undefined && !isOptional) {
       throw new UsageError(
-        `Cannot ${spec.kind}: the argument ${name} is missing (see --help)`,
+        `Cannot ${verbOf(spec)}: the argument ${name} is missing (see --help)`,
       );
     }
     const option = spec.options[field];
@@ -170,9 +196,14 @@ function assignArguments(
   const empty = assigned.find(([, texts]) => texts.includes(""));
   if (empty !== undefined) {
     const { name } = spec.arguments[empty[0]]!;
-    throw new UsageError(`Cannot ${spec.kind}: the argument ${name} is empty`);
+    throw new UsageError(`Cannot ${verbOf(spec)}: the argument ${name} is empty`);
   }
   return assigned;
+}
+
+/** What the first argument of a command names. */
+export function nounOf({ arguments: named }: Pick<CommandSpec, "arguments">): string {
+  return Object.values(named)[0]?.names ?? "argument";
 }
 
 /** Refuses a command's word that is not the first argument. */
@@ -182,9 +213,10 @@ function requireNoCommandWord(
   { texts: [word] }: SplitLine,
 ): void {
   if (!spec.commands?.some(({ kind }) => kind === word) || args.includes("--")) return;
+  const noun = nounOf(spec);
   throw new UsageError(
-    `Cannot ${spec.kind} revision ${quote(word!)}: the command ${word} must be the first ` +
-      `argument; a revision of that name is "./${word}"`,
+    `Cannot ${verbOf(spec)} ${noun} ${quote(word!)}: the command ${word} must be the first ` +
+      `argument; a ${noun} of that name is "./${word}"`,
   );
 }
 

@@ -6,7 +6,6 @@
 
 import { CHECK } from "./check_command.ts";
 import { type Answer, type CommandMadeBy, type CommandSpec, parseCommand } from "./command.ts";
-import type { ExitCode } from "./exit_code.ts";
 import { LIST } from "./list_command.ts";
 import { RESTORE, type RestoreCommand } from "./restore_command.ts";
 import { runTool } from "./tool.ts";
@@ -31,7 +30,7 @@ export type ExtractCommand = Answer | RestoreCommand | OtherCommand;
  * @param args Command line without the program's name.
  * @returns The exit code; everything there is to say was printed.
  */
-export function runExtract(args: readonly string[]): Promise<ExitCode> {
+export function runExtract(args: readonly string[]): Promise<number> {
   const command = commandOf(args);
   return command
     ? runTool(EXTRACT.name, command, args.slice(1))

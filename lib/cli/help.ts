@@ -5,7 +5,7 @@
  */
 
 import { EXIT_CODE_TABLE } from "./exit_code.ts";
-import { type CommandSpec, optionsOf } from "./command.ts";
+import { type CommandSpec, nounOf, optionsOf } from "./command.ts";
 import type { Argument, Option } from "./option.ts";
 
 const COLUMNS = 80;
@@ -19,7 +19,7 @@ export function renderHelp(tool: CommandSpec): string {
   const parts = [
     renderUsage(tool),
     wrap(tool.summary, COLUMNS).join("\n"),
-    ...(tool.commands ? [renderCommands(tool.commands)] : []),
+    ...(tool.commands ? [renderCommands(tool, tool.commands)] : []),
     renderSection("Arguments", argumentsOf(tool).map(({ name, help }) => [name, help])),
     renderSection(
       "Options",
@@ -42,19 +42,21 @@ function renderUsage(tool: CommandSpec): string {
 }
 
 function renderArguments(tool: CommandSpec): string {
-  return argumentsOf(tool).map(({ name, isOptional, isRepeated }) => {
-    const term = isRepeated ? `${name}...` : name;
+  return argumentsOf(tool).map(({ name, isOptional, isRepeated, isAfterDashes }) => {
+    const term = `${isAfterDashes ? "-- " : ""}${isRepeated ? `${name}...` : name}`;
     return isOptional ? `[${term}]` : term;
   }).join(" ");
 }
 
-function renderCommands(commands: readonly CommandSpec[]): string {
+function renderCommands(tool: CommandSpec, commands: readonly CommandSpec[]): string {
   const rows = commands.map((command) =>
     [`${command.kind} [OPTIONS] ${renderArguments(command)}`, command.brief ?? ""] as const
   );
   const [first] = commands;
   return renderSection("Commands", rows) +
-    `\n  ("${first?.name} --help" tells more; a revision of that name is "./${first?.kind}")`;
+    `\n  ("${first?.name} --help" tells more; a ${
+      nounOf(tool)
+    } of that name is "./${first?.kind}")`;
 }
 
 function optionTerm({ short, long, value }: Option<unknown>): string {

@@ -11,7 +11,7 @@ import { absolutePath, changeDirectory } from "../linux/paths.ts";
 import { defaultThreads } from "../work/worker_room.ts";
 import { mountInBackground } from "./mount_background.ts";
 import { Front } from "./background_server.ts";
-import { type CommandOf, defineCommand, optionsOf } from "./command.ts";
+import { type CommandOf, type CommandSpec, defineCommand, optionsOf } from "./command.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
 import { DaemonAudience, FrontAudience, TerminalAudience } from "./mount_audience.ts";
 import {
@@ -22,17 +22,20 @@ import {
   ownMountOptions,
 } from "./mount_helper.ts";
 import { serveMount } from "./mount_run.ts";
-import { flag, optional, parseText, parseWhole, repeated, required, valued } from "./option.ts";
+import { flag, optional, parseText, repeated, required, valued } from "./option.ts";
 import { ProgressReporter } from "./progress.ts";
-import { LOCK_TIMEOUT, THREADS, VERIFY } from "./shared_options.ts";
+import {
+  CACHE,
+  CACHE_MIB,
+  MIB_BYTES,
+  MOUNT_LOCK_TIMEOUT,
+  SPILL,
+  THREADS,
+  VERIFY,
+} from "./shared_options.ts";
 import { hasSystemLog, type Log, openLogFile, systemLog } from "./system_log.ts";
 import { type Sink, stderrDisplay } from "./terminal.ts";
 import { runTool } from "./tool.ts";
-
-const MIB = 1_048_576;
-
-/** Size of each cache in MiB: at least a few chunks; more than the maximum must be a typo. */
-const CACHE_MIB = { min: 16, max: 1_048_576, default: 1024 };
 
 /** How long an unattended mount waits for the purge lock. */
 const UNATTENDED_LOCK_TIMEOUT_MS = 10_000;
@@ -74,26 +77,10 @@ const OPTIONS = {
     parse: (text) => text.split(",").filter((option) => option !== ""),
   }),
   /** Size of each of the two caches in bytes; `undefined`: {@linkcode defaultCacheBytes}. */
-  cacheBytes: valued({
-    long: "cache",
-    short: "c",
-    value: "MIB",
-    help: "size of the read cache, and of the cache of changed chunks, in MiB, at least " +
-      `${CACHE_MIB.min}`,
-    default: `${CACHE_MIB.default}, both together at most half of the memory that is left`,
-    // Smaller numbers are raised to the minimum: scripts written for other tools have them.
-    parse: (text) => MIB * Math.max(CACHE_MIB.min, parseWhole(text, { ...CACHE_MIB, min: 0 })),
-  }),
+  cacheBytes: CACHE,
   threads: THREADS,
   /** Where changed chunks go when their cache is full; `undefined`: the backup directory. */
-  spill: valued({
-    long: "spill",
-    value: "DIR",
-    names: "directory",
-    help: "where changed chunks go when their cache is full",
-    default: "the backup directory",
-    parse: parseText,
-  }),
+  spill: SPILL,
   verify: VERIFY,
   background: flag({
     long: "background",
@@ -113,7 +100,7 @@ const OPTIONS = {
     }],
     parse: parseText,
   }),
-  lockTimeoutMs: { ...LOCK_TIMEOUT, default: "wait; 10 if standard error is not a terminal" },
+  lockTimeoutMs: MOUNT_LOCK_TIMEOUT,
 };
 
 /** The options that can be given as mount options, too. */
@@ -136,19 +123,23 @@ export const MOUNT = defineCommand({
 });
 
 /**
- * Runs `backy-fuse`.
+ * Runs a mount, for its user or as a helper of mount(8).
  *
+ * @param tool {@linkcode MOUNT}, with the tool's other commands.
  * @param args Command line without the program's name.
  * @returns The exit code, when the mount is gone; everything there is to say was printed.
  */
-export async function runFuse(args: readonly string[]): Promise<ExitCode> {
+export async function runMountTool(
+  tool: CommandSpec<MountCommand>,
+  args: readonly string[],
+): Promise<number> {
   const words = helperArguments(args);
   if (words === null) return ExitCode.COMPLETE;
   const { mountOptions } = OPTIONS;
   const own = ownMountOptions(words, { all: optionsOf(MOUNT), mountOptions, own: OWN_OPTIONS });
   // mount(8) waits for the end of its helper.
   const background = isMountHelper(args) ? ["--background"] : [];
-  return await runTool(MOUNT.name, MOUNT, [...background, ...own, ...words]);
+  return await runTool(tool.name, tool, [...background, ...own, ...words]);
 }
 
 /**
@@ -160,8 +151,8 @@ export async function runFuse(args: readonly string[]): Promise<ExitCode> {
  */
 export function defaultCacheBytes(freeBytes: number | null): number {
   const { min, default: most } = CACHE_MIB;
-  const mib = freeBytes === null ? most : Math.floor(freeBytes / 4 / MIB);
-  return Math.min(most, Math.max(min, mib)) * MIB;
+  const mib = freeBytes === null ? most : Math.floor(freeBytes / 4 / MIB_BYTES);
+  return Math.min(most, Math.max(min, mib)) * MIB_BYTES;
 }
 
 /**

@@ -100,6 +100,8 @@ export interface Argument<Field> {
   readonly isOptional?: boolean;
   /** Whether it may be given several times; only for the last argument. */
   readonly isRepeated?: boolean;
+  /** Whether it is what follows `--`, as it is; only for the last argument. */
+  readonly isAfterDashes?: boolean;
   readonly names?: Named;
   /** Turns the given texts, none of them empty, into the field. */
   readonly read: (texts: readonly string[]) => Field;
@@ -188,6 +190,19 @@ export function atLeastOne(
   about: { name: string; help: string; names: Named },
 ): Argument<readonly string[]> {
   return { ...about, isRepeated: true, read: (texts) => texts };
+}
+
+/** A program to run, with its arguments: all that follows `--`; empty if there is none. */
+export function program(
+  about: { name: string; help: string },
+): Argument<readonly string[]> {
+  return {
+    ...about,
+    isOptional: true,
+    isRepeated: true,
+    isAfterDashes: true,
+    read: (texts) => texts,
+  };
 }
 
 function parseAll<Field>(

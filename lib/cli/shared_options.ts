@@ -71,3 +71,37 @@ export const REVISION_SPEC = valued({
     '2026-01-31, "last(trust:verified)"',
   parse: parseText,
 });
+
+/** Bytes of a MiB. */
+export const MIB_BYTES = 1_048_576;
+
+/** Size of each cache in MiB: at least a few chunks; more than the maximum must be a typo. */
+export const CACHE_MIB = { min: 16, max: 1_048_576, default: 1024 } as const;
+
+/** Size of each of a mount's two caches in bytes; `undefined`: as the memory allows. */
+export const CACHE = valued({
+  long: "cache",
+  short: "c",
+  value: "MIB",
+  help: "size of the read cache, and of the cache of changed chunks, in MiB, at least " +
+    `${CACHE_MIB.min}`,
+  default: `${CACHE_MIB.default}, both together at most half of the memory that is left`,
+  // Smaller numbers are raised to the minimum: scripts written for other tools have them.
+  parse: (text) => MIB_BYTES * Math.max(CACHE_MIB.min, parseWhole(text, { ...CACHE_MIB, min: 0 })),
+});
+
+/** Where changed chunks go when their cache is full; `undefined`: the backup directory. */
+export const SPILL = valued({
+  long: "spill",
+  value: "DIR",
+  names: "directory",
+  help: "where changed chunks go when their cache is full",
+  default: "the backup directory",
+  parse: parseText,
+});
+
+/** As {@linkcode LOCK_TIMEOUT}, with a default for mounts, which scripts may wait for. */
+export const MOUNT_LOCK_TIMEOUT = {
+  ...LOCK_TIMEOUT,
+  default: "wait; 10 if standard error is not a terminal",
+};

@@ -27,7 +27,7 @@ export async function runTool<Command extends AnyCommand>(
   tool: string,
   spec: CommandSpec<Command>,
   args: readonly string[],
-): Promise<ExitCode> {
+): Promise<number> {
   const write = openSink();
   try {
     const parsed = parseCommand(spec, args);

@@ -4,17 +4,22 @@ import { type CommandSpec, optionsOf, parseCommand } from "../../lib/cli/command
 import { spellOut } from "../../lib/cli/command_line.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { EXTRACT, type ExtractCommand, parseExtractArguments } from "../../lib/cli/extract.ts";
+import { FILES } from "../../lib/cli/files_command.ts";
+import { FUSE, parseFuseArguments } from "../../lib/cli/fuse.ts";
 import { renderHelp } from "../../lib/cli/help.ts";
 import { LIST } from "../../lib/cli/list_command.ts";
-import { defaultCacheBytes, MOUNT } from "../../lib/cli/mount_command.ts";
+import { defaultCacheBytes } from "../../lib/cli/mount_command.ts";
 import { describeConflict, type Option } from "../../lib/cli/option.ts";
 import type { RestoreCommand } from "../../lib/cli/restore_command.ts";
 import { defaultThreads } from "../../lib/work/worker_room.ts";
 import { UsageError } from "../../lib/errors.ts";
 
-const COMMANDS: readonly CommandSpec[] = [EXTRACT, ...EXTRACT.commands!, MOUNT];
-
-const parseFuseArguments = (args: readonly string[]) => parseCommand(MOUNT, args);
+const COMMANDS: readonly CommandSpec[] = [
+  EXTRACT,
+  ...EXTRACT.commands!,
+  FUSE,
+  ...FUSE.commands!,
+];
 
 const DEFAULTS: RestoreCommand = {
   ...parseCommand(EXTRACT, ["REV"]) as RestoreCommand,
@@ -124,7 +129,8 @@ Deno.test("parseExtractArguments() reads each option of the table, and nothing e
 
 for (const command of COMMANDS) {
   Deno.test(`${command.name} reads each flag of its table, and nothing else changes`, () => {
-    const args = Object.values(command.arguments).map(({ name }) => name);
+    const args = Object.values(command.arguments).filter(({ isAfterDashes }) => !isAfterDashes)
+      .map(({ name }) => name);
     const plain = parseCommand(command, args);
     for (const [field, { long, short, value }] of Object.entries(command.options)) {
       if (value !== undefined) continue;
@@ -564,7 +570,8 @@ const USAGES = [
   [EXTRACT, "REVISION [OUTPUT]"],
   [LIST, "DIR [SPEC]"],
   [CHECK, "REVISION..."],
-  [MOUNT, "[DIR] MOUNTPOINT"],
+  [FUSE, "[DIR] MOUNTPOINT"],
+  [FILES, "[DIR] [MOUNTPOINT] [-- COMMAND...]"],
 ] as const;
 
 for (const [tool, usage] of USAGES) {
@@ -599,6 +606,32 @@ function assertHelp(tool: CommandSpec, usage: string): void {
   }
 }
 
+Deno.test("parseFuseArguments() leaves what follows -- to the program of files", () => {
+  const words = ["cp", "-r", "last", "--", "", "--help"];
+  const command = parseFuseArguments(["files", "-r", "2", "vm", "/mnt", "--", ...words]);
+  assert(command.kind === "files");
+  const { spec, basedir, mountpoint, program } = command;
+  assertEquals<unknown>([spec, basedir, mountpoint, program], ["2", "vm", "/mnt", words]);
+  const plain = parseFuseArguments(["files", "vm"]);
+  assert(plain.kind === "files");
+  assertEquals([plain.program, plain.mountpoint], [[], undefined]);
+  for (
+    const [args, message] of [
+      [["files", "vm", "--"], 'Cannot show files: COMMAND is missing after "--"'],
+      [["files", "vm", "--", ""], 'Cannot show files: COMMAND is missing after "--"'],
+      [["files", ""], "Cannot show files: the argument DIR is empty"],
+      [
+        ["-d", "vm", "files"],
+        'Cannot mount directory "files": the command files must be the first argument; ' +
+        'a directory of that name is "./files"',
+      ],
+    ] as const
+  ) {
+    assertEquals(assertThrows(() => parseFuseArguments(args), UsageError).message, message);
+  }
+  assertEquals(parseFuseArguments(["vm", "./files"]).kind, "mount");
+});
+
 Deno.test("parseFuseArguments() reads all options, and defaults for what is not given", () => {
   const defaults = {
     kind: "mount",
@@ -626,7 +659,7 @@ Deno.test("parseFuseArguments() reads all options, and defaults for what is not 
     lockTimeoutMs: 2000,
   });
   assertEquals<unknown>(parseFuseArguments(["-o", "", "/mnt"]), { ...defaults, mountOptions: [] });
-  assertEquals<unknown>(parseFuseArguments(["-h"]), { kind: "help", tool: MOUNT });
+  assertEquals<unknown>(parseFuseArguments(["-h"]), { kind: "help", tool: FUSE });
 });
 
 Deno.test("parseFuseArguments() takes directory and mount point in the order of mount(8)", () => {

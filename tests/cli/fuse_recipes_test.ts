@@ -8,46 +8,17 @@
 import { assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { run, sh, tryRun } from "../support/programs.ts";
 import { EXTRACT, FUSE } from "../support/tool.ts";
+import { FSTAB, makeDirty } from "./disk_images.ts";
 import { fuseTest, hashesBelow, type Site } from "./fuse_harness.ts";
 import { recipe, shellQuote } from "./recipes.ts";
 
 const README = "README.md";
 const MOUNTING = "docs/mounting.md";
 
-/** How many files are in the journal only, beside etc/fstab. */
-const NEW_FILES = 200;
-const FSTAB = "/dev/vda1 / auto defaults 0 1\n";
 const PROGRAMS = ["mkfs.ext4", "mkfs.xfs", "xfs_io", "sfdisk", "partx", "fdisk"];
 
 /** Where partition 1 of the disk begins, and how many sectors it has, as docs/mounting.md says. */
 const PARTITION = { start: 2048, sectors: 81_920 } as const;
-
-/**
- * Makes an image of a file system in use: files were written and flushed, so they are in the
- * journal, and then the machine stopped.
- */
-async function makeDirty(
-  site: Site,
-  type: "ext4" | "xfs",
-  mib: number,
-  ...options: readonly string[]
-): Promise<string> {
-  const image = site.file(`${type}.img`);
-  await run("truncate", "-s", `${mib}M`, image);
-  await run(`mkfs.${type}`, "-q", ...options, image);
-  const live = await site.mountDevice("-o", "loop", image);
-  await sh(
-    `mkdir "$1/etc"
-     for i in $(seq ${NEW_FILES}); do touch "$1/new $i"; done
-     printf %s "$2" >"$1/etc/fstab"
-     sync "$1/etc/fstab"
-     xfs_io -x -c shutdown "$1"`,
-    live,
-    FSTAB,
-  );
-  await run("umount", live);
-  return image;
-}
 
 /** Makes an image of a disk whose first partition is a file system. */
 async function makeDisk(site: Site, partition: string): Promise<string> {

@@ -7,14 +7,9 @@
  * @module
  */
 
-import {
-  type AnyCommand,
-  type CommandSpec,
-  optionsOf,
-  parseCommand,
-} from "../../lib/cli/command.ts";
+import { type AnyCommand, type CommandSpec, optionsOf } from "../../lib/cli/command.ts";
 import { EXTRACT, type ExtractCommand, parseExtractArguments } from "../../lib/cli/extract.ts";
-import { MOUNT } from "../../lib/cli/mount_command.ts";
+import { FUSE, parseFuseArguments } from "../../lib/cli/fuse.ts";
 import { UsageError } from "../../lib/errors.ts";
 import { assert, assertEquals } from "../assert.ts";
 import type { Random } from "../support/random.ts";
@@ -27,7 +22,7 @@ const VALUES = [
   ...["rbd-diff", "abort", "never", "x", "-", "--", "-x", "/srv/backy/vm0/last", "a,b,,c", "\n"],
   ...["\x1b[31m", "é", "😀", "9".repeat(500), "2147483", "2147484", "0.0001", "NaN", "Infinity"],
 ];
-const FLAGS = [...optionsOf(EXTRACT), ...optionsOf(MOUNT)].flatMap(({ long, short }) => [
+const FLAGS = [...optionsOf(EXTRACT), ...optionsOf(FUSE)].flatMap(({ long, short }) => [
   `--${long}`,
   ...(short === undefined ? [] : [`-${short}`]),
 ]);
@@ -113,12 +108,12 @@ function checkExtract(args: readonly string[]): void {
 }
 
 function checkFuse(args: readonly string[]): void {
-  const command = parseCommand(MOUNT, args);
+  const command = parseFuseArguments(args);
   if (command.kind !== "mount") return;
   const { cacheBytes } = command;
   const isCache = Number.isSafeInteger(cacheBytes) && cacheBytes! >= 16 * 1_048_576;
   assert(cacheBytes === undefined || isCache, `${cacheBytes}`);
-  assertEquals(parseCommand(MOUNT, argumentsOf(MOUNT, command)), command);
+  assertEquals(parseFuseArguments(argumentsOf(FUSE, command)), command);
 }
 
 /** The parsers of command lines. */

@@ -7,7 +7,7 @@
 
 import { optionsOf } from "../../lib/cli/command.ts";
 import { EXTRACT } from "../../lib/cli/extract.ts";
-import { MOUNT } from "../../lib/cli/mount_command.ts";
+import { FUSE } from "../../lib/cli/fuse.ts";
 import type { Option } from "../../lib/cli/option.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 import { Scratch, testUnless } from "../support/machine.ts";
@@ -17,7 +17,8 @@ import { COMPLETIONS, SHELLS } from "./shells.ts";
 const TABLES: readonly (readonly [line: string, options: readonly Option<unknown>[]])[] = [
   EXTRACT,
   ...EXTRACT.commands!,
-  MOUNT,
+  FUSE,
+  ...FUSE.commands!,
 ].map((command) => [`${command.name} `, optionsOf(command)]);
 
 /** Odd, but possible. */

@@ -8,7 +8,7 @@
 import { type CommandSpec, optionsOf } from "../../lib/cli/command.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { EXTRACT } from "../../lib/cli/extract.ts";
-import { MOUNT } from "../../lib/cli/mount_command.ts";
+import { FUSE } from "../../lib/cli/fuse.ts";
 import type { Option } from "../../lib/cli/option.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { programProblem } from "../support/programs.ts";
@@ -20,12 +20,18 @@ const EXTRACT_MANUAL = new Manual(`${ROOT}man/backy-extract.1`);
 const FUSE_MANUAL = new Manual(`${ROOT}man/backy-fuse.1`);
 
 const EXTRACT_COMMANDS = [EXTRACT, ...EXTRACT.commands!];
+const FUSE_COMMANDS = [FUSE, ...FUSE.commands!];
 const OPTION_SECTIONS: readonly [Manual, string, CommandSpec][] = [
   ...EXTRACT_COMMANDS.map((command): [Manual, string, CommandSpec] => {
     const { kind } = command;
     return [EXTRACT_MANUAL, `Options of ${kind === "restore" ? "a restore" : kind}`, command];
   }),
-  [FUSE_MANUAL, "DESCRIPTION", MOUNT],
+  [FUSE_MANUAL, "DESCRIPTION", FUSE],
+  ...FUSE.commands!.map((command): [Manual, string, CommandSpec] => [
+    FUSE_MANUAL,
+    `Options of ${command.kind}`,
+    command,
+  ]),
 ];
 
 for (const [manual, title, command] of OPTION_SECTIONS) {
@@ -51,7 +57,7 @@ function headOf({ short, long, value }: Option<unknown>): string {
 
 Deno.test("The synopsis of each command has all its options but --help and --version", () => {
   assertEquals(synopses(EXTRACT_MANUAL), [...EXTRACT_COMMANDS.map(synopsisOf), []]);
-  assertEquals(synopses(FUSE_MANUAL), [synopsisOf(MOUNT), []]);
+  assertEquals(synopses(FUSE_MANUAL), [...FUSE_COMMANDS.map(synopsisOf), []]);
 });
 
 /** Options of each command of a synopsis, sorted, as `r SPEC` and `-base REVISION`. */
@@ -92,9 +98,21 @@ for (
 }
 
 Deno.test("Messages and manuals name only options that there are", () => {
-  const known = new Set([...EXTRACT_COMMANDS, MOUNT].flatMap(optionsOf).map(({ long }) => long));
-  // What blockdev and containers' tools are given.
-  const foreign = ["setrw", "device", "cap-add"];
+  const known = new Set(
+    [...EXTRACT_COMMANDS, ...FUSE_COMMANDS].flatMap(optionsOf).map(({ long }) => long),
+  );
+  // What blockdev, losetup, mdadm, cryptsetup and containers' tools are given.
+  const foreign = [
+    "assemble",
+    "rebuild-tree",
+    "run",
+    "show",
+    "stop",
+    "type",
+    "setrw",
+    "device",
+    "cap-add",
+  ];
   const named = [...messages(`${ROOT}lib/`)].flatMap((line) =>
     [...line.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)].map(([, name]) => name!)
   );
