@@ -265,9 +265,9 @@ export class Filesystem implements Handlers {
   }
 
   getxattr({ ino, name }: OnInode & { name: string }): Answer<Uint8Array> {
-    const place = this.#tree.at(ino);
     // Programs ask each file for attributes of access control, which must not read a table.
     if (!name.startsWith(EXTENDED_PREFIX)) throw new FuseError(Errno.ENODATA);
+    const place = this.#tree.at(ino);
     const select = (all: ExtendedAttributes) => {
       const value = Object.hasOwn(all, name) ? all[name]! : null;
       if (value === null) throw new FuseError(Errno.ENODATA);

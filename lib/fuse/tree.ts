@@ -171,14 +171,25 @@ export class Tree {
   }
 
   #findDate(name: string): Place | null {
-    // Brings up to date which revisions there are, and which have been finished.
-    this.#revisions.findLast();
     const { base, suffix } = splitName(name);
-    const revision = this.#dateNames().get(base);
-    const node = revision === undefined ? null : this.#revisions.find(revision);
+    // Only if the name is new: this takes a look at all revisions.
+    if (!this.#dateNames().has(base)) this.#revisions.findLast();
+    const node = this.#findNamed(base);
     if (node === null) return null;
     const slot = suffix === "" ? Slot.DATE_LINK : Slot.DATE_PARTS_LINK;
     return linkTo(node, derivedIno(node.ino, slot), "../", suffix);
+  }
+
+  /** Finds the revision of a name in `by-date`. */
+  #findNamed(name: string): RevisionNode | null {
+    for (let revision = this.#dateNames().get(name); revision !== undefined;) {
+      const node = this.#revisions.find(revision);
+      // To find it may have brought all revisions up to date.
+      const now = this.#dateNames().get(name);
+      if (now === revision) return node;
+      revision = now;
+    }
+    return null;
   }
 
   #listRoot(): Listed[] {
@@ -206,9 +217,9 @@ export class Tree {
   }
 
   #dateNames(): ReadonlyMap<string, string> {
-    const { generation, nodes } = this.#revisions;
+    const { generation } = this.#revisions;
     if (generation !== this.#datesGeneration) {
-      this.#dates = dateNames(nodes.map(({ entry }) => entry));
+      this.#dates = dateNames(this.#revisions.nodes.map(({ entry }) => entry));
       this.#datesGeneration = generation;
     }
     return this.#dates;
