@@ -12,27 +12,25 @@ import type { FilePlace, Place } from "./tree.ts";
 /** How all names begin. */
 export const EXTENDED_PREFIX = "user.backy.";
 
-/** Values by name; a function where finding the value takes reading. */
-export type ExtendedAttributes = Readonly<Record<string, string | (() => Promise<string>)>>;
+/** Values by name; a function where finding the value takes reading, which may fail. */
+export type ExtendedAttributes = Readonly<
+  Record<string, string | (() => string | Promise<string>)>
+>;
 
 /** How the chunks of a revision that is shown are counted. */
 export type CountChunks = (place: FilePlace) => Promise<number>;
 
 /**
- * Returns the extended attributes of a file. Symbolic links have none, which the kernel sees to.
- *
- * @throws Whatever reading a partition table throws.
+ * Returns the extended attributes of a file, and reads nothing: programs such as ls ask for the
+ * names only. Symbolic links have none, which the kernel sees to.
  */
-export function extendedAttributes(
-  place: Place,
-  countChunks: CountChunks,
-): ExtendedAttributes | Promise<ExtendedAttributes> {
+export function extendedAttributes(place: Place, countChunks: CountChunks): ExtendedAttributes {
   switch (place.kind) {
     case "dates":
       /** Zone of the names in the directory, such as `Europe/Berlin`. */
       return { "user.backy.timezone": localZone() };
     case "partitions":
-      return readTableAttributes(place);
+      return tableAttributes(place);
     case "file":
       return fileAttributes(place, countChunks);
     default:
@@ -40,15 +38,14 @@ export function extendedAttributes(
   }
 }
 
-async function readTableAttributes(
-  { node }: Place & { kind: "partitions" },
-): Promise<ExtendedAttributes> {
-  const { table } = await node.partitions.read();
+function tableAttributes({ node }: Place & { kind: "partitions" }): ExtendedAttributes {
+  const read = async () => (await node.partitions.read()).table;
   return {
     "user.backy.revision": node.entry.name,
     /** `gpt`, `mbr`, or `none`. */
-    "user.backy.table": table?.kind ?? "none",
-    ...table ? { "user.backy.sector_size": String(table.sectorBytes) } : {},
+    "user.backy.table": async () => (await read())?.kind ?? "none",
+    /** Unit of its numbers, in bytes; `none` without one. */
+    "user.backy.sector_size": async () => String((await read())?.sectorBytes ?? "none"),
   };
 }
 
@@ -59,7 +56,7 @@ function fileAttributes(place: FilePlace, countChunks: CountChunks): ExtendedAtt
     return {
       ...described,
       /** Bytes of the image. */
-      "user.backy.size": String(node.image.size),
+      "user.backy.size": () => String(node.image.size),
       /** Chunks of the backup that are not only zeros, each counted once. */
       "user.backy.distinct_chunks": async () => String(await countChunks(place)),
     };

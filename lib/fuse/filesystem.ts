@@ -39,12 +39,7 @@ import { OpenFlag } from "../linux/files.ts";
 import { Whence } from "../linux/file_space.ts";
 import { attributesOf, type Owner } from "./attributes.ts";
 import { failWithErrno, withErrno } from "./errno.ts";
-import {
-  type CountChunks,
-  EXTENDED_PREFIX,
-  type ExtendedAttributes,
-  extendedAttributes,
-} from "./extended_attributes.ts";
+import { type CountChunks, EXTENDED_PREFIX, extendedAttributes } from "./extended_attributes.ts";
 import { ROOT_INO } from "./inodes.ts";
 import type { RevisionDirectory } from "./revision_directory.ts";
 import type { RevisionNode } from "./revision_nodes.ts";
@@ -267,23 +262,19 @@ export class Filesystem implements Handlers {
   getxattr({ ino, name }: OnInode & { name: string }): Answer<Uint8Array> {
     // Programs ask each file for attributes of access control, which must not read a table.
     if (!name.startsWith(EXTENDED_PREFIX)) throw new FuseError(Errno.ENODATA);
-    const place = this.#tree.at(ino);
-    const select = (all: ExtendedAttributes) => {
-      const value = Object.hasOwn(all, name) ? all[name]! : null;
-      if (value === null) throw new FuseError(Errno.ENODATA);
-      if (typeof value === "string") return encoder.encode(value);
-      return value().then((text) => encoder.encode(text), (error) => failWithErrno(error));
-    };
-    const all = withErrno(() => extendedAttributes(place, this.#options.countChunks));
-    if (!(all instanceof Promise)) return select(all);
-    return all.then(select, (error) => this.#failWithTable(ino, error));
+    const all = extendedAttributes(this.#tree.at(ino), this.#options.countChunks);
+    const value = Object.hasOwn(all, name) ? all[name]! : null;
+    if (value === null) throw new FuseError(Errno.ENODATA);
+    const text = withErrno(() => typeof value === "string" ? value : value());
+    if (typeof text === "string") return encoder.encode(text);
+    return text.then(
+      (text) => encoder.encode(text),
+      (error) => this.#failWithTable(ino, error),
+    );
   }
 
-  listxattr({ ino }: OnInode): Answer<readonly string[]> {
-    const place = this.#tree.at(ino);
-    const all = withErrno(() => extendedAttributes(place, this.#options.countChunks));
-    if (!(all instanceof Promise)) return Object.keys(all);
-    return all.then(Object.keys, (error) => this.#failWithTable(ino, error));
+  listxattr({ ino }: OnInode): readonly string[] {
+    return Object.keys(extendedAttributes(this.#tree.at(ino), this.#options.countChunks));
   }
 
   /**

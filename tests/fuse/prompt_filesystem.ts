@@ -22,8 +22,4 @@ export class PromptFilesystem extends Filesystem {
   override opendir(op: OnInode): OpenedDirectory {
     return atOnce(super.opendir(op));
   }
-
-  override listxattr(op: OnInode): readonly string[] {
-    return atOnce(super.listxattr(op));
-  }
 }
