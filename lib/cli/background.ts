@@ -79,7 +79,7 @@ export interface BackgroundMount {
  *
  * @param args Command line of `backy-fuse` for a mount, without the program's name.
  * @param onEvent Gets what happens until the mount is ready, or without `--background` until the
- *   server ends; "lingering" and warnings come later, too.
+ *   server ends; "lingering" and warnings come later, too. Must not throw.
  * @throws {OsError} If the program cannot be started once more.
  */
 export function startBackground(
@@ -109,10 +109,10 @@ export function startBackground(
     readPieces(
       messages.readFd,
       byLine((line) => {
-        const message = parseMessage(line);
-        if (message?.type === "event") onEvent(message.event);
-        else if (message?.type === "ready") resolve(message.mount);
-        else if (message?.type === "failed") reject(fromWireError(message.error));
+        const message: ServerMessage = JSON.parse(line);
+        if (message.type === "event") onEvent(message.event);
+        else if (message.type === "ready") resolve(message.mount);
+        else reject(fromWireError(message.error));
       }),
     ),
     readPieces(errors.readFd, openSink()),
@@ -157,13 +157,4 @@ function byLine(onLine: (line: string) => void): (piece: string) => void {
     text = lines.pop()!;
     lines.forEach(onLine);
   };
-}
-
-/** @returns `null` for a line that was cut off because the pipe was full. */
-function parseMessage(line: string): ServerMessage | null {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }

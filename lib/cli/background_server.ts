@@ -21,14 +21,22 @@ import {
 } from "./background.ts";
 import { renderJsonLine } from "./json_line.ts";
 
-/** The process that has started this one, and waits for the mount. */
-export class Front {
-  #fd = FRONT_FD;
-  /** Whether the last line was cut off. */
-  #isLineOpen = false;
+/** How often it is tried to send what has found no room in the pipe. */
+const RETRY_MS = 20;
 
+/** Events are dropped if this many bytes wait: the front may be stopped for long. */
+const WAITING_MAX_BYTES = 1_048_576;
+
+/**
+ * The process that has started this one, and waits for the mount. It may not read for a while, as
+ * whatever reads its own messages may not; that never holds up the mount.
+ */
+export class Front {
   /** Whether somebody sees that this process waits. */
   readonly isAttended: boolean;
+  #waiting: Uint8Array<ArrayBuffer>[] = [];
+  #isGone = false;
+  #sending: Promise<void> = Promise.resolve();
 
   private constructor(isAttended: boolean) {
     this.isAttended = isAttended;
@@ -49,14 +57,21 @@ export class Front {
     }
   }
 
-  /** Tells what happens. @returns `false` if the front has ended. */
-  tell(event: MountEvent): boolean {
-    return this.#send({ type: "event", event });
+  /** Tells what happens. */
+  tell(event: MountEvent): void {
+    const bytes = this.#waiting.reduce((sum, { length }) => sum + length, 0);
+    if (bytes < WAITING_MAX_BYTES) this.#send({ type: "event", event });
   }
 
-  /** Tells that the mount is ready. @returns `false` if the front has ended. */
-  tellReady({ mountpoint, revisionCount }: ReadyMount): boolean {
-    return this.#send({ type: "ready", mount: { mountpoint, revisionCount } });
+  /**
+   * Tells that the mount is ready.
+   *
+   * @returns When the front has been told, or has ended: `false`.
+   */
+  async tellReady({ mountpoint, revisionCount }: ReadyMount): Promise<boolean> {
+    this.#send({ type: "ready", mount: { mountpoint, revisionCount } });
+    await this.settle();
+    return !this.#isGone;
   }
 
   /** Tells what made the mount fail. */
@@ -64,23 +79,39 @@ export class Front {
     this.#send({ type: "failed", error: toWireError(error) });
   }
 
-  /** Gives up the pipe; nothing is told from now on. */
-  leave(): void {
-    if (this.#fd >= 0) releaseFd(this.#fd);
-    this.#fd = -1;
+  /** Waits until all was sent, or the front has ended. */
+  async settle(): Promise<void> {
+    await this.#sending;
   }
 
-  /**
-   * A front that does not read must not hold up the mount, so what finds no room in the pipe is
-   * dropped. What comes first, up to the end of the start, always finds some.
-   */
-  #send(message: ServerMessage): boolean {
-    if (this.#fd < 0) return false;
-    const line = this.#isLineOpen ? `\n${renderJsonLine(message)}` : renderJsonLine(message);
-    const bytes = new TextEncoder().encode(line);
-    const count = tryWrite(this.#fd, bytes);
-    if (count > 0) this.#isLineOpen = count < bytes.length;
-    return count !== -Errno.EPIPE;
+  /** Gives up the pipe; nothing is told from now on. */
+  leave(): void {
+    if (!this.#isGone) releaseFd(FRONT_FD);
+    this.#isGone = true;
+  }
+
+  #send(message: ServerMessage): void {
+    if (this.#isGone) return;
+    this.#waiting.push(new TextEncoder().encode(renderJsonLine(message)));
+    if (this.#waiting.length === 1 && !this.#writeWaiting()) this.#sending = this.#keepWriting();
+  }
+
+  async #keepWriting(): Promise<void> {
+    do await new Promise((resolve) => setTimeout(resolve, RETRY_MS)); while (!this.#writeWaiting());
+  }
+
+  /** @returns Whether nothing waits any more. */
+  #writeWaiting(): boolean {
+    for (let [bytes] = this.#waiting; bytes !== undefined; [bytes] = this.#waiting) {
+      const count = tryWrite(FRONT_FD, bytes);
+      if (count === -Errno.EAGAIN || count === -Errno.EINTR) return false;
+      if (count < 0) {
+        this.leave();
+        this.#waiting = [];
+      } else if (count < bytes.length) this.#waiting[0] = bytes.subarray(count);
+      else this.#waiting.shift();
+    }
+    return true;
   }
 }
 

@@ -18,8 +18,13 @@ import { type Log, Severity } from "./system_log.ts";
 /** Is told what becomes of a mount. No method throws. */
 export interface MountAudience {
   event(event: MountEvent): void;
-  /** The mount is ready. @returns `false` if nobody waits for it any more. */
-  ready(mount: ReadyMount): boolean;
+  /**
+   * The mount is ready.
+   *
+   * @returns `false` if nobody waits for it any more. A promise resolves when that is known; it
+   *   never rejects.
+   */
+  ready(mount: ReadyMount): boolean | Promise<boolean>;
   /** Something about the end is not as it should be: a line. */
   warn(text: string): void;
   /** The mount ended in order. */
@@ -85,7 +90,7 @@ export class FrontAudience implements MountAudience {
     this.#front.tell(event);
   }
 
-  ready(mount: ReadyMount): boolean {
+  ready(mount: ReadyMount): Promise<boolean> {
     return this.#front.tellReady(mount);
   }
 
@@ -122,12 +127,12 @@ export class DaemonAudience implements MountAudience {
     else if (event.type === "warning") this.warn(event.text);
   }
 
-  ready(mount: ReadyMount): boolean {
+  async ready(mount: ReadyMount): Promise<boolean> {
     this.#isReady = true;
     leaveStandardError(this.#log.fd);
     this.#log.write(Severity.INFO, describeMount(this.#basedir, mount));
     // Last, so that nothing of a terminal or connection is in use when the front ends.
-    const isHeard = this.#front.tellReady(mount);
+    const isHeard = await this.#front.tellReady(mount);
     this.#front.leave();
     return isHeard;
   }

@@ -206,6 +206,8 @@ async function serveFor(
   } catch (error) {
     front.tellFailure(error);
     return exitCodeFor(error);
+  } finally {
+    await front.settle();
   }
 }
 

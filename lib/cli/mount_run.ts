@@ -51,12 +51,11 @@ export async function serveMount(
       },
     });
     ending = new MountEnding(mounted, audience);
-    // Nobody waits for the mount any more if the process that has started it is gone.
-    if (!audience.ready(mounted)) ending.heed("SIGTERM", 1);
-    notifyServiceManager({ isReady: true, status: describeMount(options.basedir, mounted) });
     // A signal that arrived while mounting had nothing to unmount yet.
     const { reason } = interruption.signal;
     if (reason instanceof InterruptedError) ending.heed(reason.signal, signalCount);
+    notifyServiceManager({ isReady: true, status: describeMount(options.basedir, mounted) });
+    void endUnlessAwaited(audience.ready(mounted), ending);
     const signal = await Promise.race([mounted.closed, ending.forced]);
     if (signal !== undefined) return ExitCode[signal];
     audience.ended();
@@ -66,4 +65,12 @@ export async function serveMount(
     audience.failed(error);
     return exitCodeFor(error);
   }
+}
+
+/** Ends the mount if nobody waits for it, as the process that has started it is gone. */
+async function endUnlessAwaited(
+  isAwaited: boolean | Promise<boolean>,
+  ending: MountEnding,
+): Promise<void> {
+  if (!await isAwaited) ending.heed("SIGTERM", 1);
 }

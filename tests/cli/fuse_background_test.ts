@@ -237,3 +237,21 @@ fuseTest("--background: SIGINT at any moment leaves a whole mount or nothing", a
   }
   assert(interruptions > 0);
 });
+
+fuseTest("--background: more warnings than pipes take at once are all told", async (site) => {
+  site.add("Sample", [sampleBytes(1)]);
+  const count = 1500;
+  for (let number = 0; number < count; number++) {
+    Deno.writeTextFileSync(`${site.basedir}/${"x".repeat(100)}${number}.rev`, "[]");
+  }
+  const at = site.folder();
+  const mount = site.use(new BackgroundMount(at));
+  // Whoever shows them is slow.
+  const tool = site.start(["--background", at], {
+    shell: `set -o pipefail; "$@" 2>&1 | (sleep 3; cat >&2)`,
+  });
+  const { code, stderr } = await tool.outcome();
+  assertEquals(code, 0, stderr.slice(-1000));
+  assertEquals(messagesOf(stderr).filter((line) => line.includes("is left out")).length, count);
+  mount.findServer();
+});
