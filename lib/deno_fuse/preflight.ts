@@ -132,7 +132,8 @@ export function mountFailure(mountpoint: string, lines: readonly string[]): Moun
     "fusermount3 failed, see its message";
   let remedy = "";
   if (Deno.uid() !== 0) {
-    remedy = "; if it is missing, install it (Debian and Ubuntu: package fuse3)";
+    remedy = "; if it is missing, install it (Debian and Ubuntu: package fuse3; " +
+      "NixOS: programs.fuse.enable)";
   } else if (lines.length === 0 || /permitted|denied/i.test(reason)) {
     remedy = "; root needs CAP_SYS_ADMIN to mount (containers: --cap-add SYS_ADMIN)";
   }
