@@ -35,6 +35,7 @@ const DOCUMENTS = [
   "packaging/default.nix",
   "wasm/README.md",
 ];
+const SCRIPTS = ["examples/instant-recovery.sh"];
 const FOLDERS = ["docs", "man", "release/licenses"];
 const SUMS = "SHA256SUMS";
 
@@ -69,6 +70,7 @@ export async function dist(options: DistOptions): Promise<string> {
   const files: TarEntry[] = [
     ...TOOLS.map((tool) => entryOf(tool.name, `${binaries}/${tool.name}`, 0o755)),
     ...DOCUMENTS.map((path) => entryOf(path, `${ROOT}${path}`)),
+    ...SCRIPTS.map((path) => entryOf(path, `${ROOT}${path}`, 0o755)),
     ...FOLDERS.flatMap((folder) => entriesOf(folder.replace(/.*\//, ""), `${ROOT}${folder}`)),
     ...[...renderCompletions()].map(([name, text]) => ({
       name: `completions/${name}`,

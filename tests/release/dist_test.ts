@@ -50,7 +50,9 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
   assertEquals(
     files.toSorted(),
     [
-      ...["-rwxr-xr-x backy-extract", "-rwxr-xr-x backy-fuse"],
+      ...["backy-extract", "backy-fuse", "examples/instant-recovery.sh"].map((path) =>
+        `-rwxr-xr-x ${path}`
+      ),
       ...["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"].map(plain),
       ...[
         "SHA256SUMS",
