@@ -35,7 +35,6 @@ const DOCUMENTS = [
   "packaging/default.nix",
   "wasm/README.md",
 ];
-const SCRIPTS = ["examples/instant-recovery.sh"];
 const FOLDERS = ["docs", "man", "release/licenses"];
 const SUMS = "SHA256SUMS";
 
@@ -70,7 +69,8 @@ export async function dist(options: DistOptions): Promise<string> {
   const files: TarEntry[] = [
     ...TOOLS.map((tool) => entryOf(tool.name, `${binaries}/${tool.name}`, 0o755)),
     ...DOCUMENTS.map((path) => entryOf(path, `${ROOT}${path}`)),
-    ...SCRIPTS.map((path) => entryOf(path, `${ROOT}${path}`, 0o755)),
+    // The rest of them is for those who have the sources.
+    ...entriesOf("examples", `${ROOT}examples`).filter(({ name }) => !name.endsWith(".ts")),
     ...FOLDERS.flatMap((folder) => entriesOf(folder.replace(/.*\//, ""), `${ROOT}${folder}`)),
     ...[...renderCompletions()].map(([name, text]) => ({
       name: `completions/${name}`,
@@ -114,7 +114,11 @@ function requireFit(path: string, { target, allowsPlain }: DistOptions): void {
 
 function entriesOf(name: string, folder: string): TarEntry[] {
   return [...Deno.readDirSync(folder)].map((file) =>
-    entryOf(`${name}/${file.name}`, `${folder}/${file.name}`)
+    entryOf(
+      `${name}/${file.name}`,
+      `${folder}/${file.name}`,
+      file.name.endsWith(".sh") ? 0o755 : 0o644,
+    )
   );
 }
 

@@ -130,6 +130,13 @@ async function backUpDisk(site: Site): Promise<void> {
   site.addImage("Disk", image);
 }
 
+/** A block device as large as the machine's disk, full of something else. */
+async function usedDevice(site: Site): Promise<string> {
+  const backing = site.file("new disk.img");
+  await sh('head -c 320M /dev/zero | tr "\\0" "\\252" >"$1"', backing);
+  return await site.loopDevice(backing);
+}
+
 /** A folder for PATH with `backy-fuse`, which has room for few changed chunks. */
 function folderWithTool(site: Site): string {
   const bin = site.folder();
@@ -143,7 +150,8 @@ function folderWithTool(site: Site): string {
 
 /** Asserts that a disk has what was backed up and what the machine wrote. */
 async function assertDisk(site: Site, disk: string): Promise<void> {
-  const at = await site.mountDevice("-o", "loop,ro", disk);
+  const isDevice = disk.startsWith("/dev/");
+  const at = await site.mountDevice("-o", isDevice ? "ro" : "loop,ro", disk);
   await sh('cd "$1"; sha256sum --quiet -c files.sha256 new.sha256', at);
 }
 
@@ -170,7 +178,7 @@ function assertMachineWasRight(said: string): void {
 fuseTest("examples/instant-recovery.sh moves a running machine to its new disk", async (site) => {
   await backUpDisk(site);
   const before = await hashesBelow(site.basedir);
-  const disk = site.file("new disk.img");
+  const disk = await usedDevice(site);
   const spill = site.folder("spill");
   const [command] = recipe(DOCUMENT, "At once, and for good");
   const machine = await makeMachine(site);
@@ -213,7 +221,7 @@ fuseTest("A machine runs from the mount, and qemu-img takes its changed disk out
 fuseTest("A qcow2 file over the mount keeps what was written", async (site) => {
   await backUpDisk(site);
   const before = await hashesBelow(site.basedir);
-  const [mnt, layer, disk] = [site.folder(), site.file("vm0.qcow2"), site.file("new disk.img")];
+  const [mnt, layer, disk] = [site.folder(), site.file("vm0.qcow2"), await usedDevice(site)];
   const commands = recipe(DOCUMENT, "Writes that survive a crash of the host").map((command) =>
     command
       .replaceAll("/mnt/backy-fuse", shellQuote(mnt))

@@ -53,6 +53,7 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
       ...["backy-extract", "backy-fuse", "examples/instant-recovery.sh"].map((path) =>
         `-rwxr-xr-x ${path}`
       ),
+      ...inFolder("examples").filter((line) => !/\.(ts|sh)$/.test(line)),
       ...["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"].map(plain),
       ...[
         "SHA256SUMS",
