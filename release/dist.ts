@@ -29,7 +29,6 @@ const DOCUMENTS = [
   "CONTRIBUTING.md",
   "README.md",
   "SECURITY.md",
-  "examples/backy-fuse@.service",
   "lib/README.md",
   "lib/deno_fuse/README.md",
   "packaging/default.nix",

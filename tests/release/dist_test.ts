@@ -57,7 +57,6 @@ testUnless(problem, "A release has all files, with their modes, of root, at one 
       ...["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"].map(plain),
       ...[
         "SHA256SUMS",
-        "examples/backy-fuse@.service",
         "lib/README.md",
         "lib/deno_fuse/README.md",
         "packaging/default.nix",
