@@ -76,6 +76,13 @@ export class SeqRuns {
   }
 }
 
+/** Counts the seqs of the chunk that stands first at a seq, without a list of them. */
+export function countSeqs({ nextSeqs }: Pick<ChunkJobs, "nextSeqs">, firstSeq: number): number {
+  let count = 0;
+  for (let seq = firstSeq; seq !== NO_SEQ; seq = nextSeqs[seq]!) count++;
+  return count;
+}
+
 /** A chunk that workers read, and the seqs that need it. */
 export interface WantedChunk extends ChunkRef {
   /** Absent if no image is involved. */

@@ -20,7 +20,7 @@ import { statFd } from "../linux/file_status.ts";
 import { quote } from "../wording.ts";
 import type { ChunkJobs, SourceImage } from "./jobs.ts";
 import { Counter } from "./messages.ts";
-import { chunkAt, SeqRuns } from "./seq_runs.ts";
+import { chunkAt, countSeqs, SeqRuns } from "./seq_runs.ts";
 import { Work } from "./work.ts";
 
 /** Look whether chunks have files, and how long those are. */
@@ -43,7 +43,7 @@ export class SurveyWork extends Work<SurveyTask> {
     const { image, chunks, readsEachSeq } = this.task;
     const runs = () => SeqRuns.ofJob(chunks, firstSeq);
     const chunk = chunkAt(image, firstSeq, runs);
-    const reads = readsEachSeq ? runs().count : 1;
+    const reads = readsEachSeq ? countSeqs(chunks, firstSeq) : 1;
     try {
       fromFirstGood(this.start.sources, (dir, source) => {
         this.count(Counter.READ, reads * chunkFileBytes(dir, chunk));

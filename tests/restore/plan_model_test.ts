@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SeqRuns } from "../../lib/work/seq_runs.ts";
+import { countSeqs, SeqRuns } from "../../lib/work/seq_runs.ts";
 import { ZERO_RANGE_ITEM } from "../../lib/work/jobs.ts";
 import type { ImageExtent } from "../../lib/work/extent.ts";
 import { planRestore, type RestorePlan } from "../../lib/restore/plan.ts";
@@ -92,6 +92,8 @@ function assertIsPlan(plan: RestorePlan, shape: Shape, pieces: readonly Piece[])
   const needed = firstSeqs.map((seq) => Math.min(CHUNK_BYTES, shape.size - seq * CHUNK_BYTES));
   assertEquals([...plan.chunks.firstSeqs], firstSeqs);
   assertEquals(firstSeqs.map((seq) => [...SeqRuns.ofJob(plan.chunks, seq)]), [...jobs.values()]);
+  const counts = [...jobs.values()].map((seqs) => seqs.length);
+  assertEquals(firstSeqs.map((seq) => countSeqs(plan.chunks, seq)), counts);
   assertEquals([...plan.zeroRanges], zeroRangesOf(pieces));
   assertEquals(
     [plan.summary.dataSeqs, plan.summary.zeroSeqs, plan.summary.keptSeqs],
