@@ -42,8 +42,10 @@ shift 3
 # Refuses a disk that holds something, as far as that can be told.
 if [[ -b $disk ]]; then
   driver=host_device
-  [[ -z $(lsblk -nro MOUNTPOINT "$disk" | tr -d '\n') ]] || die "$disk is mounted"
-  [[ -z $(ls "/sys/class/block/$(basename "$(realpath "$disk")")/holders") ]] || die "$disk is in use"
+  mounts=$(lsblk -nro MOUNTPOINT "$disk" | tr -d '\n')
+  [[ -z $mounts ]] || die "$disk is mounted"
+  holders=$(ls "/sys/class/block/$(basename "$(realpath "$disk")")/holders")
+  [[ -z $holders ]] || die "$disk is in use by $holders"
 else
   driver=file
   [[ ! -s $disk ]] || die "$disk exists; name a new file, or a block device"
@@ -52,7 +54,7 @@ fi
 work=$(mktemp -d /tmp/instant-recovery.XXXXXX)
 spill=$(mktemp -d "$spill/instant-recovery.XXXXXX")
 mkdir "$work/mount"
-image='' is_running=''
+image='' made_disk='' is_running=''
 
 # Undoes everything, but for what would be lost.
 clean_up() {
@@ -66,8 +68,9 @@ clean_up() {
     say "    fusermount3 -u ${work@Q}/mount && rm -r ${work@Q} ${spill@Q}"
     exit "$status"
   fi
-  release_backup || true
-  rm -rf "$work"
+  # Nothing ran that could have written to it.
+  [[ -n $is_running || -z $made_disk ]] || rm -f "$disk"
+  ! release_backup || rm -rf --one-file-system "$work"
   exit "$status"
 }
 
@@ -87,6 +90,7 @@ image=$(realpath "$work/mount/$revision")
 size=$(stat -c %s "$image")
 if [[ $driver == file ]]; then
   truncate -s "$size" "$disk"
+  made_disk=yes
 else
   (($(blockdev --getsize64 "$disk") >= size)) || die "$disk is smaller than the $size bytes of the image"
 fi
@@ -97,13 +101,14 @@ json() {
   printf '"%s"' "${text//\"/\\\"}"
 }
 
-# qemu is asked by two FIFOs; both are kept open, so that nobody waits for the other.
+# qemu is asked by two FIFOs; both are kept open, so that nobody waits for the other. The machine
+# has the console: without <&0, what runs in the background reads from /dev/null.
 mkfifo "$work/qmp.in" "$work/qmp.out"
 exec 3<>"$work/qmp.in" 4<>"$work/qmp.out"
 "${QEMU:-qemu-system-x86_64}" "$@" -action shutdown=pause -qmp "pipe:$work/qmp" \
   -blockdev '{"driver": "raw", "node-name": "backup", "discard": "unmap",
     "file": {"driver": "file", "filename": '"$(json "$image")"'}}' \
-  -device virtio-blk-pci,drive=backup,serial=backy 3>&- 4>&- &
+  -device virtio-blk-pci,drive=backup,serial=backy <&0 3>&- 4>&- &
 qemu_pid=$!
 
 is_ready='' is_copied='' is_off=''

@@ -7,7 +7,7 @@
 
 import { dirname } from "node:path";
 
-import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { programProblem, run, sh } from "../support/programs.ts";
 import { FUSE, RunningTool } from "../support/tool.ts";
 import { fuseTest, hashesBelow, type Site } from "./fuse_harness.ts";
@@ -245,7 +245,7 @@ fuseTest("A qcow2 file over the mount keeps what was written", async (site) => {
   assertEquals(await hashesBelow(site.basedir), before);
 }, { programs: ["qemu-img", "qemu-io", "mkfs.ext4"] });
 
-/** Starts the script with another qemu, of which it says `QEMU`. */
+/** Starts the script with a line of shell in place of qemu, and "typed" on standard input. */
 function startScript(
   site: Site,
   qemu: string,
@@ -259,6 +259,7 @@ function startScript(
   return site.use(
     new RunningTool(command, {
       env: { PATH: `${bin}:${Deno.env.get("PATH")}`, QEMU: `${bin}/qemu` },
+      shell: 'echo typed | "$@"',
     }),
   );
 }
@@ -285,12 +286,19 @@ fuseTest("examples/instant-recovery.sh refuses disks that hold something", async
 
 fuseTest("examples/instant-recovery.sh leaves nothing if qemu does not start", async (site) => {
   await backUpDisk(site);
-  const tool = startScript(site, "echo no such option >&2; exit 1", site.file("new disk.img"));
+  const disk = site.file("new disk.img");
+  const qemu = 'read -r line; echo "no such option as was $line" >&2; exit 1';
+  const tool = startScript(site, qemu, disk);
   const { code, stderr } = await tool.outcome();
   assertEquals(code, 1);
-  assertMatch(stderr, /no such option\n.*qemu has ended before the copy was complete\n$/);
+  assertMatch(
+    stderr,
+    /no such option as was typed\n.*qemu has ended before the copy was complete\n$/,
+  );
   const [, mnt] = /mounted at "(.*)"/.exec(stderr)!;
   assertEquals(namesIn(dirname(mnt!)), []);
+  // A file there would be refused next time.
+  await assertRejects(() => Deno.stat(disk), Deno.errors.NotFound);
 }, { programs: ["lsblk", "mkfs.ext4"] });
 
 fuseTest("If qemu ends too early, the script says how to save the disk", async (site) => {
