@@ -1,6 +1,6 @@
 /**
  * What a portable `backy-fuse` starts: itself, in the background, by whatever name it was called;
- * and where it starts at all.
+ * commands, in the environment of their user; and where it starts at all.
  */
 
 import { assertEquals } from "../assert.ts";
@@ -9,6 +9,7 @@ import { fusePortableProblem } from "../support/portable.ts";
 import { run, runSync } from "../support/programs.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { FUSE } from "../support/tool.ts";
+import { runFiles } from "./files_harness.ts";
 import { assertRefused, fuseTest } from "./fuse_harness.ts";
 
 const NAMES: readonly [name: string, line: string][] = [
@@ -36,6 +37,27 @@ for (const [name, line] of NAMES) {
     assertEquals(loader, ["LD_LIBRARY_PATH=/tmp", "LD_PRELOAD=/lib/none.so"]);
   }, { reason: fusePortableProblem });
 }
+
+fuseTest("A command of files gets the environment of its user, and nothing else", async (site) => {
+  const disk = site.file("disk", new Uint8Array(8_388_608));
+  runSync("mkfs.ext4", "-q", "-F", disk);
+  site.addImage("Disk", disk);
+  const shell = `exec env -i PATH="$PATH" HOME=/h LD_PRELOAD=/lib/none.so LD_LIBRARY_PATH=/tmp \\
+    DENO_LOG=x BAD=$'\\xff' "$@"`;
+  const { code, stdout, stderr } = await runFiles(site, [site.basedir, "--", "env"], { shell });
+  assertEquals(code, 0, stderr);
+  const path = Deno.env.get("PATH")!;
+  // Byte by byte: one value is not UTF-8.
+  assertEquals(new TextDecoder("latin1").decode(stdout).split("\n"), [
+    `PATH=${path}`,
+    "HOME=/h",
+    "LD_PRELOAD=/lib/none.so",
+    "LD_LIBRARY_PATH=/tmp",
+    "DENO_LOG=x",
+    "BAD=\u00ff",
+    "",
+  ]);
+}, { reason: fusePortableProblem, programs: ["mkfs.ext4"] });
 
 const notX86 = Deno.build.arch === "x86_64" ? null : "it is about x86_64";
 const kvm64 = ["qemu-x86_64", "-cpu", "kvm64"] as const;
