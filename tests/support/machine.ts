@@ -28,8 +28,11 @@ export class Scratch implements Disposable {
   }
 }
 
-/** Sectors of loop devices for which a test asks no size; `tests/filesystems.sh` sets it. */
-const SECTOR_BYTES = Deno.env.get("BACKY_TEST_SECTOR_BYTES") ?? 512;
+/**
+ * Sectors of loop devices for which a test asks no size, if they have a whole number of them;
+ * `tests/filesystems.sh` sets it.
+ */
+const SECTOR_BYTES = Number(Deno.env.get("BACKY_TEST_SECTOR_BYTES") ?? 512);
 
 /** What `--direct` is where a test does not say; `tests/filesystems.sh` sets it. */
 export function defaultDirect(): DirectMode | undefined {
@@ -50,10 +53,11 @@ export class LoopDevice implements Disposable {
   constructor(bytes: number, options: { sectorBytes?: number; isReadOnly?: boolean } = {}) {
     this.bytes = bytes;
     this.backing = this.#scratch.file("backing", new Uint8Array(bytes).fill(0xaa));
+    const sectorBytes = options.sectorBytes ?? (bytes % SECTOR_BYTES === 0 ? SECTOR_BYTES : 512);
     this.path = runSync(
       "losetup",
       ...(options.isReadOnly ? ["-r"] : []),
-      ...["-b", String(options.sectorBytes ?? SECTOR_BYTES), "-f", "--show", this.backing],
+      ...["-b", String(sectorBytes), "-f", "--show", this.backing],
     );
   }
 

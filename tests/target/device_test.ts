@@ -132,7 +132,7 @@ testUnless(
   "preflightTarget() refuses a disk with a mounted partition, and the other way round",
   () => {
     using store = new StoreFixture();
-    using device = new LoopDevice(16 * MIB);
+    using device = new LoopDevice(16 * MIB, { sectorBytes: 512 });
     writePartitionTable(device.path, { startSector: 2048, sectors: 16_384 });
     runSync("partx", "-u", device.path);
     const partition = `${device.path}p1`;

@@ -101,7 +101,7 @@ testUnless(
   "Without /sys a disk is refused for its mounted partition",
   async () => {
     using _lock = lockMounts("alone");
-    using device = new LoopDevice(16 * MIB);
+    using device = new LoopDevice(16 * MIB, { sectorBytes: 512 });
     runSync(
       "sh",
       "-c",
