@@ -58,7 +58,10 @@ export class WorkDirectory {
     const directory = new WorkDirectory(makeDirectory());
     try {
       directory.#lock = openFd(directory.path, OpenFlag.O_RDONLY);
-      tryFlock(directory.#lock, FlockOperation.LOCK_EX, directory.path);
+      // Only somebody who takes it for what a killed run left has it by now.
+      if (!tryFlock(directory.#lock, FlockOperation.LOCK_EX, directory.path)) {
+        throw new MountError(`Cannot lock ${quote(directory.path)}: another run cleans up`);
+      }
       Deno.mkdirSync(directory.image);
       if (mountpoint === null) Deno.mkdirSync(directory.#ownMountpoint);
       else Deno.symlinkSync(mountpoint, `${directory.path}/at`);
