@@ -33,7 +33,7 @@ export class CommandProcess {
    * @throws {OsError} If it cannot be started.
    */
   constructor(words: readonly string[], directory: string) {
-    this.#child = spawn(words[0]!, { words, directory });
+    this.#child = spawn(words[0]!, { words, directory, environment: { PWD: directory } });
     this.exitCode = this.#child.ended.then(({ code, signal }) => code ?? 128 + signal!);
   }
 

@@ -1,7 +1,8 @@
 /** `backy-fuse files`: what is in images of all kinds, and what runs in it. */
 
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { run, sh } from "../support/programs.ts";
+import { run, sh, trySh } from "../support/programs.ts";
+import { chunkFile } from "../support/store_builder.ts";
 import { assertRefused, fuseTest, hashesBelow, type Site } from "./fuse_harness.ts";
 import { FSTAB, makeBtrfs, makeDirty, makeDisk, makeNtfs, NEW_FILES } from "./disk_images.ts";
 import {
@@ -149,12 +150,16 @@ for (
 ) {
   const programs = kind === "NTFS" ? ["mkntfs", "ntfs-3g"] : [];
   fuseTest(`files mounts an image that is a ${kind} at the mount point itself`, async (site) => {
-    site.addImage(uniqueName(), await make(site));
+    const image = await make(site);
+    site.addImage(uniqueName(), image);
     const place = site.folder("place");
+    // The machine itself, or another of its revisions, may be mounted here.
+    const beside = kind === "XFS" ? await site.mountDevice("-o", "loop", image) : null;
     const tool = startFiles(site, [site.basedir, place]);
     await tool.untilSaid("To unmount: ");
     const fstab = await sh('cat "$1"/etc/fstab || cat "$1"/@/etc/fstab', place);
     assertEquals(fstab, FSTAB);
+    if (beside !== null) await run("umount", beside);
     // Somebody unmounts it: then there is nothing left to do.
     await run("umount", place);
     const outcome = await tool.outcome();
@@ -184,28 +189,48 @@ fuseTest("files exits as its command does", async (site) => {
 
 fuseTest("A file system that does not mount is named with the kernel's reason", async (site) => {
   const good = await makeDirty(site, "ext4", 16);
-  const bad = await makeDirty(site, "xfs", 320);
-  // The root's inode.
-  await sh('dd if=/dev/zero of="$1" bs=4096 seek=1 count=64 conv=notrunc status=none', bad);
+  const bad = await makeDirty(site, "ext4", 32);
+  // The journal's inode.
+  await run("debugfs", "-w", "-R", "clri <8>", bad);
   site.addImage(uniqueName(), await makeDisk(site, [{ content: bad }, { content: good }]));
   const place = site.folder("place");
   const tool = startFiles(site, [site.basedir, place]);
   await tool.untilSaid("To unmount: ");
   assertEquals(await Deno.readTextFile(`${place}/2/etc/fstab`), FSTAB);
+  const advice = /; to try: (.*)$/m.exec(tool.said)?.[1] ?? "";
+  const repaired = site.folder("repaired");
+  const script = `${advice.replace("/mnt", '"$1"')} >&2; mountpoint -q "$1" && umount "$1"`;
+  const { code, stderr } = await trySh(script, repaired);
+  assertEquals(code, 0, stderr);
   tool.signal("SIGTERM");
   assertEnded(await tool.outcome(), {
     code: 1,
     says: [
-      /^warning: partition 1, xfs, 320 MiB is not mounted: Structure needs cleaning \(EUCLEAN\); XFS \(loop\d+\): .*; to try: xfs_repair -L \/run\//,
+      /^warning: partition 1, ext4, 32 MiB is not mounted: [^;]*; EXT4-fs .*journal.*; to try: e2fsck -fy \/run\//,
     ],
   });
   assertEquals(leftovers(site), []);
   const words = ["sh", "-c", "ls"];
   const outcome = await runFiles(site, [site.basedir, "--", ...words]);
   assertEnded(outcome, {
-    says: [/^warning: partition 1, xfs, 320 MiB is not mounted: [^;]*; XFS/],
+    says: [/^warning: partition 1, ext4, 32 MiB is not mounted: [^;]*; EXT4/],
   });
   assertEquals(pathsOf(outcome), ["2"]);
+}, PROGRAMS);
+
+fuseTest("A missing chunk is told of where it matters", async (site) => {
+  const name = uniqueName();
+  const ext4 = await makeDirty(site, "ext4", 16);
+  const { ids } = site.addImage(name, await makeDisk(site, [{ content: ext4 }]));
+  await Deno.remove(chunkFile(site.basedir, ids[0]!));
+  const args = ["-r", name, site.basedir, site.folder("place")];
+  assertEnded(await runFiles(site, args), {
+    code: 3,
+    says: [
+      /^warning: Cannot read image bytes 0 to \d+ \(seq 0\) of revision ".*: there is no file /,
+      new RegExp(`^Cannot read "/.*/image/${name}" at byte 0: a chunk is missing or corrupt$`),
+    ],
+  });
 }, PROGRAMS);
 
 fuseTest("files says why it cannot begin, and leaves nothing", async (site) => {
