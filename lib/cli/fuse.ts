@@ -8,10 +8,11 @@ import { type Answer, type CommandMadeBy, type CommandSpec, parseCommand } from 
 import { FILES } from "./files_command.ts";
 import { MOUNT, type MountCommand, runMountTool } from "./mount_command.ts";
 import { isMountHelper } from "./mount_helper.ts";
+import { NBD } from "./nbd_command.ts";
 import { runTool } from "./tool.ts";
 
 /** The commands that a word chooses, in the order in which help shows them. */
-const COMMANDS = [FILES] as const;
+const COMMANDS = [FILES, NBD] as const;
 
 type OtherCommand = CommandMadeBy<typeof COMMANDS[number]>;
 

@@ -162,7 +162,7 @@ export function defaultCacheBytes(freeBytes: number | null): number {
  * @param isAttended Whether somebody sees that it waits.
  * @returns Milliseconds; `undefined`: forever.
  */
-function defaultLockTimeoutMs(isAttended: boolean): number | undefined {
+export function defaultLockTimeoutMs(isAttended: boolean): number | undefined {
   return isAttended ? undefined : UNATTENDED_LOCK_TIMEOUT_MS;
 }
 

@@ -68,8 +68,10 @@ export interface NbdServer {
   readonly uri: string;
   /** Number of clients that are connected. */
   readonly clientCount: number;
-  /** Settles when it has been closed and everything is cleaned up. */
+  /** Settles when it has ended and everything is cleaned up. */
   readonly closed: Promise<void>;
+  /** Takes no more clients, and ends when those that are connected have gone. */
+  drain(): void;
   /** Ends it, and the connections of its clients. */
   close(): void;
 }
@@ -135,6 +137,9 @@ class Server implements NbdServer {
   readonly #exports: Exports;
   readonly #onWarning: (text: string) => void;
   readonly #clients = new Map<Connection, Promise<void>>();
+  /** Whether it takes no more clients. */
+  #isEnding = false;
+  /** Whether connections are being closed. */
   #isClosing = false;
 
   constructor(
@@ -152,12 +157,11 @@ class Server implements NbdServer {
     return this.#clients.size;
   }
 
-  close(): void {
-    if (this.#isClosing) return;
-    this.#isClosing = true;
-    this.#listener.close();
-    for (const connection of this.#clients.keys()) connection.close();
+  drain(): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
     const { addr } = this.#listener;
+    this.#listener.close();
     if (addr.transport !== "unix") return;
     try {
       Deno.removeSync(addr.path);
@@ -166,13 +170,19 @@ class Server implements NbdServer {
     }
   }
 
+  close(): void {
+    this.drain();
+    this.#isClosing = true;
+    for (const connection of this.#clients.keys()) connection.close();
+  }
+
   async #run(): Promise<void> {
-    while (!this.#isClosing) {
+    while (!this.#isEnding) {
       let channel: Deno.Conn;
       try {
         channel = await this.#listener.accept();
       } catch (error) {
-        if (this.#isClosing) break;
+        if (this.#isEnding) break;
         // No descriptors left, or a client that went before it was accepted.
         this.#onWarning(`Cannot accept a client: ${reasonOf(error)}`);
         await new Promise((resolve) => setTimeout(resolve, 100));

@@ -5,6 +5,7 @@ import { spellOut } from "../../lib/cli/command_line.ts";
 import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { EXTRACT, type ExtractCommand, parseExtractArguments } from "../../lib/cli/extract.ts";
 import { FILES } from "../../lib/cli/files_command.ts";
+import { NBD } from "../../lib/cli/nbd_command.ts";
 import { FUSE, parseFuseArguments } from "../../lib/cli/fuse.ts";
 import { renderHelp } from "../../lib/cli/help.ts";
 import { LIST } from "../../lib/cli/list_command.ts";
@@ -572,6 +573,7 @@ const USAGES = [
   [CHECK, "REVISION..."],
   [FUSE, "[DIR] MOUNTPOINT"],
   [FILES, "[DIR] [MOUNTPOINT] [-- COMMAND...]"],
+  [NBD, "DIR [SPEC]"],
 ] as const;
 
 for (const [tool, usage] of USAGES) {
