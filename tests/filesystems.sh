@@ -28,6 +28,9 @@ read -ra tests <<<"${TESTS:-tests/target tests/restore tests/work tests/cli/extr
 work=$(mktemp -d "${FOLDER:-/var/tmp}/filesystems.XXXXXX")
 mkdir "$work/mnt"
 clean_up() {
+  local device
+  # Of tests that were killed.
+  while read -r device; do losetup -d "$device"; done < <(losetup -nO NAME,BACK-FILE | awk -v w="$work/mnt/" 'index($2, w) == 1 { print $1 }')
   umount "$work/mnt" 2>/dev/null || umount -l "$work/mnt" 2>/dev/null || true
   rm -rf --one-file-system "$work"
 }
