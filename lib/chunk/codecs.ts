@@ -5,7 +5,7 @@
  * @module
  */
 
-import * as lzo from "lzo-wasm";
+import * as lzo from "../../wasm/mod.ts";
 import type { ChunkEncoding } from "../store/layout.ts";
 
 /** How one encoding is decoded and encoded, between the buffers of `lzo-wasm`. */

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { input, lastHash } from "lzo-wasm";
+import { input, lastHash } from "../../wasm/mod.ts";
 import { BackyError } from "../errors.ts";
 import { adviseFd, FileAdvice, readFull, releaseFd } from "../linux/files.ts";
 import { CHUNK_BYTES, CHUNK_HEADER_BYTES, chunkIdToHex } from "../store/layout.ts";

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { input, murmur3, outputs } from "lzo-wasm";
+import { input, murmur3, outputs } from "../../wasm/mod.ts";
 import { Errno, osError } from "../linux/errno.ts";
 import { closeFd, fdatasyncFd, openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
 import { splitPath } from "../linux/paths.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Attributes, FileType, type TimedAttributes } from "deno-fuse";
+import { type Attributes, FileType, type TimedAttributes } from "../deno_fuse/mod.ts";
 import type { CatalogEntry } from "../store/catalog.ts";
 import type { FilePlace, Place } from "./tree.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FuseError } from "deno-fuse";
+import { FuseError } from "../deno_fuse/mod.ts";
 import { BackyError } from "../errors.ts";
 import { errnoFor, type FailedRequest } from "../image_access/errno.ts";
 

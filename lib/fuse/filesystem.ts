@@ -31,7 +31,7 @@ import {
   type Request,
   type TimedAttributes,
   type WithFlags,
-} from "deno-fuse";
+} from "../deno_fuse/mod.ts";
 import type { OpenImage } from "../image_access/image.ts";
 import { MapChangedError } from "../image_access/image_map.ts";
 import type { ReadBytes } from "../image_access/read_bytes.ts";

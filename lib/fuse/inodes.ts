@@ -6,7 +6,7 @@
  * @module
  */
 
-import { FUSE_ROOT_ID } from "deno-fuse";
+import { FUSE_ROOT_ID } from "../deno_fuse/mod.ts";
 
 /** The root directory. */
 export const ROOT_INO = FUSE_ROOT_ID;

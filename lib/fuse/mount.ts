@@ -18,7 +18,7 @@ import {
   MountError as FuseMountError,
   MountOptionError,
   preflightMount,
-} from "deno-fuse";
+} from "../deno_fuse/mod.ts";
 import { roomForWorkers } from "../work/worker_room.ts";
 import { MountError, UsageError } from "../errors.ts";
 import { ImageAccess } from "../image_access/image_access.ts";

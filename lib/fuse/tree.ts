@@ -16,7 +16,7 @@
  * @module
  */
 
-import { Errno, FileType, FuseError } from "deno-fuse";
+import { Errno, FileType, FuseError } from "../deno_fuse/mod.ts";
 import { dateNames } from "./date_links.ts";
 import {
   BY_DATE_INO,

@@ -8,7 +8,7 @@
  * @module
  */
 
-import * as codec from "lzo-wasm";
+import * as codec from "../../wasm/mod.ts";
 import { chunkPath, corruptChunk } from "../chunk/chunk_file.ts";
 import { ChunkDecoder } from "../chunk/decoder.ts";
 import { encodeChunk, exists, makeChunkFolder, writeChunkFile } from "../chunk/encoder.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import * as codec from "lzo-wasm";
+import * as codec from "../../wasm/mod.ts";
 import { ChunkSources } from "../chunk/chunk_sources.ts";
 import type { ImageSource } from "../image/partition_table.ts";
 import { ZeroTest } from "../store/chunk_ids.ts";

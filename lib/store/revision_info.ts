@@ -7,7 +7,7 @@
  * @module
  */
 
-import { parseDocument } from "yaml";
+import { parseDocument } from "npm:yaml@2.9.1";
 import { RevisionError } from "../errors.ts";
 import { parseTimestamp } from "./dates.ts";
 import { METADATA_SUFFIX } from "./layout.ts";

@@ -8,7 +8,7 @@
  * @module
  */
 
-import * as codec from "lzo-wasm";
+import * as codec from "../../wasm/mod.ts";
 import { chunkIdAt } from "../store/chunk_ids.ts";
 import { bytesOfSeq, CHUNK_BYTES } from "../store/layout.ts";
 import { openBlockIo } from "../target/block_kinds.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 
-import * as codec from "lzo-wasm";
+import * as codec from "../../wasm/mod.ts";
 import { chunkIdAt, ZeroTest } from "../store/chunk_ids.ts";
 import { bytesOfSeq } from "../store/layout.ts";
 import { STREAM_FORMATS, type StreamFormat } from "../target/stream_format.ts";

@@ -7,7 +7,7 @@
  * @module
  */
 
-import * as codec from "lzo-wasm";
+import * as codec from "../../wasm/mod.ts";
 import { CHUNK_BYTES, chunkIdToHex } from "../store/layout.ts";
 import type { BlockIo } from "../target/block_io.ts";
 import { GRANULE_BYTES } from "../target/target.ts";

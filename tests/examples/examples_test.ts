@@ -12,8 +12,7 @@ const ENV = { NO_COLOR: "1" };
 
 function argumentsFor(name: string, args: readonly string[]): string[] {
   const path = new URL(`../../examples/${name}`, import.meta.url).pathname;
-  const config = new URL("../../deno.json", import.meta.url).pathname;
-  return ["run", "-A", "--no-lock", "--config", config, path, ...args];
+  return ["run", "-A", "--no-config", "--no-lock", path, ...args];
 }
 
 async function runExample(
