@@ -7,8 +7,10 @@
 
 import { type EndSignal, UsageError } from "../errors.ts";
 import { cleanUp } from "../files/clean.ts";
-import { type FilesEvent, showFiles, type ShownFiles, type VolumeName } from "../files/files.ts";
+import { type FilesEvent, showFiles } from "../files/files.ts";
+import type { ShownFiles } from "../files/shown_files.ts";
 import type { UndoOptions } from "../files/undo.ts";
+import type { VolumeName } from "../files/volumes.ts";
 import type { MountEvent } from "../fuse/mount.ts";
 import { giveUpStdout } from "../linux/descriptors.ts";
 import { quote } from "../wording.ts";
@@ -191,9 +193,9 @@ class FilesRun implements Disposable {
   async #serve(shown: ShownFiles): Promise<number> {
     if (!Deno.stdout.isTerminal()) {
       await writeAll(Deno.stdout, shown.paths.map((path) => `${path}\n`).join(""));
+      // Whoever reads the paths is not to wait for more.
+      giveUpStdout();
     }
-    // Whoever reads the paths is not to wait for more.
-    giveUpStdout();
     this.#reporter.message("To unmount: Ctrl-C, or SIGTERM to this process");
     const how = await Promise.race([shown.gone, aborted(this.#end.signal)]);
     const hasServed = this.#tellEnd(how);
@@ -216,8 +218,8 @@ class FilesRun implements Disposable {
       case "revision": {
         const { name, entry, warnings } = event.revision;
         for (const warning of warnings) reporter.warn(warning);
-        const time = entry?.time ?? null;
-        reporter.message(`Revision ${name}, ${formatListedTime(time)}`);
+        const time = entry === null ? "" : `, ${formatListedTime(entry.time)}`;
+        reporter.message(`Revision ${name}${time}`);
         return reporter.step("Mounting");
       }
       case "warning":

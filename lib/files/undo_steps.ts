@@ -44,6 +44,10 @@ export class MountStep implements UndoStep {
     this.#backing = backingName(mount.source);
   }
 
+  get mountpoint(): string {
+    return this.#mount.mountpoint;
+  }
+
   /** Whether it is still mounted where it was. */
   get isMounted(): boolean {
     return listMounts().some(({ id, mountpoint }) =>
@@ -77,6 +81,7 @@ export class ServerStep implements UndoStep {
   #mount: Mount | null = null;
   #hasEnded = false;
   #isReady = false;
+  #isTold = false;
 
   /** @param server The server that this process has started; `null` for that of a killed run. */
   constructor(directory: WorkDirectory, server: ImageServer | null) {
@@ -89,8 +94,9 @@ export class ServerStep implements UndoStep {
 
   async undo(): Promise<readonly string[] | null> {
     const path = this.#directory.image;
-    // It has not mounted yet, and is not to.
-    if (this.#server !== null && !this.#isReady) this.#server.signal("SIGTERM");
+    // It has not mounted yet, and is not to. Once: a second one would not let it end in order.
+    if (!this.#isReady && !this.#isTold) this.#server?.signal("SIGTERM");
+    this.#isTold = true;
     const mount = listMounts().findLast((mount) => mount.mountpoint === path && isFuseMount(mount));
     this.#mount = mount ?? this.#mount;
     if (mount && await unmountPath(path) === "busy") return describeMountUsers(mount);

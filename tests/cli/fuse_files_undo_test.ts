@@ -1,6 +1,7 @@
 /** What `backy-fuse files` leaves behind when things go wrong: nothing. */
 
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { run } from "../support/programs.ts";
 import { randomFrom } from "../support/random.ts";
 import { FUSE, RunningTool } from "../support/tool.ts";
 import { pause, until } from "../support/wait.ts";
@@ -138,6 +139,19 @@ fuseTest("Ctrl-C goes to the command, which may heed it as it likes", async (sit
   assertEquals(leftovers(site), []);
 }, { programs: [...FILES_PROGRAMS, "script"] });
 
+fuseTest("When all file systems were unmounted, the rest is undone", async (site) => {
+  await addDirtyDisk(site);
+  const place = site.folder("place");
+  const tool = startFiles(site, [site.basedir, place]);
+  await tool.untilSaid("To unmount: ");
+  await run("umount", `${place}/1`);
+  await pause(1200);
+  assert(!tool.hasEnded, tool.said);
+  await run("umount", `${place}/2`);
+  assertEnded(await tool.outcome());
+  assertEquals(leftovers(site), []);
+}, PROGRAMS);
+
 fuseTest("The end of the server is noticed, and nothing is left", async (site) => {
   await addDirtyDisk(site);
   const place = site.folder("place");
@@ -170,6 +184,8 @@ fuseTest("--clean removes what a run left that was killed, and no other's", asyn
   tool.signal("SIGKILL");
   await tool.outcome();
   assertEquals(mountsAt(place).length, 1);
+  const again = await startFiles(site, [site.basedir, place]).outcome();
+  assertMatch(again.stderr, /: another run shows its files there; if it was killed: backy-fuse /);
   assertEnded(await clean(place));
   assertEquals(mountsAt(`${other}/1`).length, 1);
   lives.signal("SIGTERM");
