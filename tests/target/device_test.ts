@@ -266,7 +266,7 @@ testUnless(
     const path = runSync("losetup", "-f", "--show", `${mount.path}/backing`);
     try {
       const imageBytes = 8 * MIB;
-      using checked = preflightTarget(path, store.options({ imageBytes }));
+      using checked = preflightTarget(path, store.options({ imageBytes, direct: "never" }));
       const target = await checked.open();
       const io = new DescriptorIo(descriptorOf(target), {
         extent: { start: 0, end: imageBytes },
