@@ -19,9 +19,14 @@ async function addDisk(site: Site): Promise<void> {
 }
 
 /** Runs commands with this site's folders in place of theirs. @returns What stood for /root. */
-async function follow(site: Site, commands: readonly string[], place: string): Promise<string> {
-  const home = site.folder("home");
-  const programs = site.folder("programs");
+async function follow(
+  site: Site,
+  commands: readonly string[],
+  place: string,
+  name = "home",
+): Promise<string> {
+  const home = site.folder(name);
+  const programs = site.folder(`programs for ${name}`);
   // `exec` does not run functions.
   const tool = `${programs}/backy-fuse`;
   await Deno.writeTextFile(tool, `#!/bin/sh\nexec ${FUSE.map(shellQuote).join(" ")} "$@"\n`);
@@ -49,6 +54,24 @@ fuseTest('The command of "Look around" opens a shell', async (site) => {
   const [command] = recipe(DOCUMENT, "Look around");
   const home = await follow(site, [`echo cp 1/etc/fstab /root/ | ${command}`], site.file("x"));
   assertEquals(await Deno.readTextFile(`${home}/fstab`), FSTAB);
+  assertEquals(leftovers(site), []);
+}, PROGRAMS);
+
+fuseTest("README's commands bring a file and open a shell", async (site) => {
+  await addDisk(site);
+  const [copy, look] = recipe("README.md", "Single files") as [string, string];
+  const home = await follow(site, [copy], site.file("x"));
+  assertEquals(await Deno.readTextFile(`${home}/fstab`), FSTAB);
+  // The only revision is of another day.
+  const newest = look.replace("-r 2026-01-31", "-r last").replace(/#.*/, "");
+  await sh('rm "$1"', `${home}/fstab`);
+  const again = [`echo cp 1/etc/fstab /root/ | ${newest}`];
+  assertEquals(
+    await follow(site, again, site.file("x"), "again").then((home) =>
+      Deno.readTextFile(`${home}/fstab`)
+    ),
+    FSTAB,
+  );
   assertEquals(leftovers(site), []);
 }, PROGRAMS);
 
