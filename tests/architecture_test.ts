@@ -66,6 +66,8 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
 interface Import {
   readonly from: string;
   readonly to: string;
+  /** Whether it is loaded as soon as its importer is: no type, no `import()`. */
+  readonly isStatic: boolean;
 }
 
 /** The files of the tool itself, relative to the project. */
@@ -91,6 +93,7 @@ interface ModuleInfo {
     readonly specifier: string;
     readonly code?: { readonly specifier?: string };
     readonly type?: { readonly specifier?: string };
+    readonly isDynamic?: boolean;
   }[];
 }
 
@@ -104,10 +107,12 @@ function readImports(files: readonly string[]): Import[] {
     for (const { specifier, dependencies = [] } of graphOf(entry)) {
       const from = relative(specifier);
       if (!files.includes(from)) continue;
-      const to = dependencies.map(({ code, type, specifier }) =>
-        relative(code?.specifier ?? type?.specifier ?? specifier)
-      );
-      imports.set(from, to.map((to) => ({ from, to })));
+      const own = dependencies.map(({ code, type, specifier, isDynamic = false }): Import => ({
+        from,
+        to: relative(code?.specifier ?? type?.specifier ?? specifier),
+        isStatic: code !== undefined && !isDynamic,
+      }));
+      imports.set(from, own);
     }
   }
   return [...imports.values()].flat();
@@ -204,6 +209,28 @@ Deno.test("No file imports itself by way of others", () => {
     finished.add(file);
   };
   for (const file of files) visit(file, []);
+});
+
+Deno.test("A command's options are read before what runs it is loaded", () => {
+  for (const entry of ["lib/cli/extract.ts", "lib/cli/fuse.ts"]) {
+    const loaded = new Set([entry]);
+    for (const file of loaded) {
+      for (const { from, to, isStatic } of imports) if (from === file && isStatic) loaded.add(to);
+    }
+    assert(loaded.has("lib/cli/command.ts"), entry);
+    const early = [...loaded].filter((file) =>
+      isIn(file, [
+        "lib/restore",
+        "lib/check",
+        "lib/fuse",
+        "lib/nbd",
+        "lib/files",
+        "npm:yaml",
+        "wasm",
+      ])
+    );
+    assertEquals(early, [], entry);
+  }
 });
 
 for (const [name, use, allowed] of CONFINED) {

@@ -9,7 +9,6 @@ import { freeMemoryBytes } from "../linux/free_memory.ts";
 import { raiseDescriptorLimit } from "../linux/headroom.ts";
 import { absolutePath, changeDirectory } from "../linux/paths.ts";
 import { defaultThreads } from "../work/worker_room.ts";
-import { mountInBackground } from "./mount_background.ts";
 import { Front } from "./background_server.ts";
 import { type CommandOf, type CommandSpec, defineCommand, optionsOf } from "./command.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
@@ -21,7 +20,6 @@ import {
   isMountHelper,
   ownMountOptions,
 } from "./mount_helper.ts";
-import { serveMount } from "./mount_run.ts";
 import { flag, optional, parseText, repeated, required, valued } from "./option.ts";
 import { ProgressReporter } from "./progress.ts";
 import {
@@ -166,6 +164,8 @@ export function defaultLockTimeoutMs(isAttended: boolean): number | undefined {
   return isAttended ? undefined : UNATTENDED_LOCK_TIMEOUT_MS;
 }
 
+// What serves a mount is loaded only where one is served: --help, --version, other commands and the
+// process that waits for a mount in the background do without.
 async function runMount(command: MountCommand, tool: string, write: Sink): Promise<ExitCode> {
   const front = Front.find();
   if (front !== null) return await serveFor(front, { command, tool });
@@ -179,11 +179,13 @@ async function runMount(command: MountCommand, tool: string, write: Sink): Promi
   });
   const terminal = new TerminalAudience(reporter, { basedir, isForeground: !background });
   if (!background) {
+    const { serveMount } = await import("./mount_run.ts");
     return await serveMount(mountOptions(command, Deno.stderr.isTerminal()), terminal);
   }
   if (log === undefined && !hasSystemLog()) reporter.message(NO_LOG);
   const { args } = Deno;
   const asked = args.includes("--background") ? args : ["--background", ...args];
+  const { mountInBackground } = await import("./mount_background.ts");
   return await mountInBackground(asked, terminal);
 }
 
@@ -202,6 +204,7 @@ async function serveFor(
     const audience = command.background
       ? new DaemonAudience(front, { basedir: free.basedir, log: chooseLog(tool, free.log) })
       : new FrontAudience(front);
+    const { serveMount } = await import("./mount_run.ts");
     return await serveMount(mountOptions(free, front.isAttended), audience);
   } catch (error) {
     front.tellFailure(error);

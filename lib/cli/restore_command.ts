@@ -8,9 +8,8 @@
 import { defaultThreads } from "../work/worker_room.ts";
 import type { SectorBytes } from "../image/partition_table.ts";
 import { reasonOf } from "../linux/errno.ts";
-import { dryRun } from "../restore/dry_run.ts";
 import type { DryRunReport, RestoreReport } from "../restore/report.ts";
-import { restore, type RestoreEvent } from "../restore/restore.ts";
+import type { RestoreEvent } from "../restore/restore.ts";
 import { STREAM_FORMATS, type StreamFormat } from "../target/stream_format.ts";
 import { quote } from "../wording.ts";
 import { parseByteRange, parsePartitionNumber } from "./byte_values.ts";
@@ -277,13 +276,16 @@ async function runRestore(command: RestoreCommand, tool: string, write: Sink): P
     onEvent: (event: RestoreEvent) => events.tell(event),
   };
   try {
+    // Loaded only now: --help, --version and other commands need not wait for it.
     if (command.dryRun) {
+      const { dryRun } = await import("../restore/dry_run.ts");
       if (reportFile !== undefined) requireReportFile(reportFile, command.output);
       const report = await dryRun(options);
       events.end();
       return await conclude(run, report, renderDryRun(report, command), command);
     }
     using file = reportFile === undefined ? null : openReportFile(reportFile, command.output);
+    const { restore } = await import("../restore/restore.ts");
     const report = await restore(options);
     events.end();
     let isReported = true;
