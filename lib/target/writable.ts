@@ -42,6 +42,9 @@ export function checkWritable(stream: ByteSink, options: PreflightOptions): Chec
 class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #pumping: Promise<void>;
+  #readFd: number | null;
+  /** Whether another thread waits for the pipe. */
+  #isPolling = false;
   #isFinished = false;
 
   constructor(stream: ByteSink) {
@@ -49,6 +52,7 @@ class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
     super({ access: "stream", fd: writeFd, path: WRITABLE_NAME }, { hasStorage: false });
     enlargePipe(writeFd, PIPE_BYTES);
     this.#writer = stream.getWriter();
+    this.#readFd = readFd;
     this.#pumping = this.#pump(readFd);
     // finish() tells of its failure. After another failure nobody waits for it.
     this.#pumping.catch(() => {});
@@ -77,6 +81,8 @@ class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
     // The stream's owner may not read any more, so nobody waits.
     this.#writer.abort(new Error("the restore failed, the image is incomplete")).catch(() => {});
     this.#writer.releaseLock();
+    // A write that is under way may never end. A wait for the pipe has ended with its other end.
+    if (!this.#isPolling) this.#closePipe();
   }
 
   /** Hands over what the pipe has until its other end is closed. */
@@ -84,7 +90,9 @@ class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
     try {
       for (;;) {
         await this.#writer.ready;
+        this.#isPolling = true;
         await waitReadable(readFd);
+        this.#isPolling = false;
         const bytes = new Uint8Array(PIPE_BYTES);
         const count = tryRead(readFd, bytes);
         if (count === 0) return;
@@ -92,7 +100,12 @@ class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
       }
     } finally {
       // If the stream fails, this ends the workers' writes: EPIPE.
-      releaseFd(readFd);
+      this.#closePipe();
     }
+  }
+
+  #closePipe(): void {
+    if (this.#readFd !== null) releaseFd(this.#readFd);
+    this.#readFd = null;
   }
 }

@@ -25,7 +25,28 @@ class Collected {
   }
 }
 
-Deno.test("restore() into a WritableStream gives the image and closes the stream", async () => {
+/** Declares a test after which no descriptor is left. */
+function streamTest(name: string, body: () => Promise<void>): void {
+  Deno.test(name, async () => {
+    const before = pipeEnds();
+    await body();
+    // A thread that waits for the pipe hears of its end a little later.
+    await until(() => pipeEnds() === before, "the end of the pipe");
+  });
+}
+
+function pipeEnds(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].filter(({ name }) => {
+    try {
+      return Deno.readLinkSync(`/proc/self/fd/${name}`).startsWith("pipe:");
+    } catch {
+      // The descriptor by which the directory is read.
+      return false;
+    }
+  }).length;
+}
+
+streamTest("restore() into a WritableStream gives the image and closes the stream", async () => {
   using store = new SampleStore();
   const { path: revision } = store.revision;
   const collected = new Collected();
@@ -36,7 +57,7 @@ Deno.test("restore() into a WritableStream gives the image and closes the stream
   assertEquals(Number.isInteger(report.elapsedMs), true);
 });
 
-Deno.test("a restore that fails aborts the stream", async () => {
+streamTest("a restore that fails aborts the stream", async () => {
   using store = new SampleStore();
   Deno.removeSync(store.chunkFileAt(3));
   const collected = new Collected();
@@ -47,7 +68,7 @@ Deno.test("a restore that fails aborts the stream", async () => {
   assertEquals([collected.end, collected.stream.locked], ["aborted", false]);
 });
 
-Deno.test("a stream that fails ends the restore", async () => {
+streamTest("a stream that fails ends the restore", async () => {
   using store = new SampleStore();
   const { path: revision } = store.revision;
   let writes = 0;
@@ -59,7 +80,7 @@ Deno.test("a stream that fails ends the restore", async () => {
   await assertRejects(() => restore({ revision, output }), TargetError, "the stream");
 });
 
-Deno.test("a stream that takes nothing does not keep a restore from being stopped", async () => {
+streamTest("a stream that takes nothing does not keep a restore from being stopped", async () => {
   using store = new SampleStore();
   const { path: revision } = store.revision;
   const output = new WritableStream<Uint8Array<ArrayBuffer>>({
@@ -74,7 +95,7 @@ Deno.test("a stream that takes nothing does not keep a restore from being stoppe
   assertEquals(error, reason);
 });
 
-Deno.test("a stream cannot be updated or read back, nor be in use", async () => {
+streamTest("a stream cannot be updated or read back, nor be in use", async () => {
   using store = new SampleStore();
   const { path: revision } = store.revision;
   for (const wanted of [{ update: true }, { verifyTarget: true }]) {
