@@ -19,6 +19,7 @@ import { MountError } from "../errors.ts";
 import { requireMountable } from "../fuse/preflight.ts";
 import { type ImageLayout, readImageLayout } from "../image/image_layout.ts";
 import { reasonOf } from "../linux/errno.ts";
+import { realPathOrNull } from "../linux/paths.ts";
 import { shellWord } from "../linux/printable.ts";
 import { isRoot } from "../linux/processes.ts";
 import { type SelectedRevision, selectRevision } from "../store/select_revision.ts";
@@ -109,22 +110,21 @@ function requireMountpoint({ mountpoint, basedir }: FilesOptions): string | null
   const refuse = (reason: string): never => {
     throw new MountError(`Cannot mount at ${quote(mountpoint)}: ${reason}`);
   };
-  let path = "";
+  const path = realPathOrNull(mountpoint) ?? mountpoint;
+  if (WorkDirectory.list().some((other) => other.mountpoint === path)) {
+    refuse(
+      "another run shows its files there; if it was killed: " +
+        `backy-fuse files --clean ${shellWord(mountpoint)}`,
+    );
+  }
   let names: string[] = [];
   try {
-    path = Deno.realPathSync(mountpoint);
     names = Array.from(Deno.readDirSync(path), ({ name }) => name);
   } catch (error) {
     const remedy = error instanceof Deno.errors.NotFound
       ? `; create it (mkdir -p ${shellWord(mountpoint)})`
       : "";
     refuse(`${reasonOf(error)}${remedy}`);
-  }
-  if (WorkDirectory.list().some((other) => other.mountpoint === path)) {
-    refuse(
-      "another run shows its files there; if it was killed: " +
-        `backy-fuse files --clean ${shellWord(mountpoint)}`,
-    );
   }
   if (names.length > 0) refuse("it is not empty; use an empty directory");
   requireMountable(mountpoint, { basedir, spillDir: basedir });
