@@ -1,5 +1,6 @@
 /** What `backy-fuse files` leaves behind when things go wrong: nothing. */
 
+import { isFileAt } from "../../lib/linux/file_status.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { run } from "../support/programs.ts";
 import { randomFrom } from "../support/random.ts";
@@ -81,12 +82,19 @@ fuseTest("A second signal takes a file system away that is in use", async (site)
   await until(() => leftovers(site).length === 0, "the loop device's end");
 }, PROGRAMS);
 
+/** Runs a command, a line of a shell, among the files. Returns when it has begun. */
+async function startCommand(site: Site, line: string): Promise<RunningTool> {
+  const mark = site.file("mark");
+  const words = ["sh", "-c", `touch "$0"; ${line}`, mark];
+  const tool = startFiles(site, [site.basedir, site.folder("place"), "--", ...words]);
+  await until(() => isFileAt(mark), "the command");
+  return tool;
+}
+
 fuseTest("A second signal kills a command that does not heed the first", async (site) => {
   await addDirtyDisk(site);
-  const place = site.folder("place");
-  const script = 'trap "" TERM; echo; while :; do sleep 0.1; done';
-  const tool = startFiles(site, [site.basedir, place, "--", "sh", "-c", script]);
-  await until(() => mountsAt(`${place}/2`).length === 1 && processesWith(script).length > 1, "sh");
+  const tool = await startCommand(site, 'trap "" TERM; while :; do sleep 0.1; done');
+  await pause(200);
   tool.signal("SIGTERM");
   await pause(300);
   assert(!tool.hasEnded, tool.said);
@@ -98,13 +106,7 @@ fuseTest("A second signal kills a command that does not heed the first", async (
 for (const [signal, code] of [["SIGTERM", 143], ["SIGHUP", 129], ["SIGINT", 130]] as const) {
   fuseTest(`${signal} reaches the command, which ends it all`, async (site) => {
     await addDirtyDisk(site);
-    const place = site.folder("place");
-    // A shell ignores SIGINT in the background; sleep does not.
-    const tool = startFiles(site, [site.basedir, place, "--", "sleep", "1001.25"]);
-    await until(
-      () => mountsAt(`${place}/2`).length === 1 && processesWith("1001.25").length > 1,
-      "it",
-    );
+    const tool = await startCommand(site, "exec sleep 1000");
     await pause(200);
     tool.signal(signal);
     assertEnded(await tool.outcome(), { code });
