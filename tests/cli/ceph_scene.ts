@@ -1,0 +1,137 @@
+/**
+ * A backup and an image in a Ceph cluster for tests, in whose pool "rbd" images are made and
+ * deleted. The environment variable BACKY_TEST_CEPH_CONF names the cluster's configuration.
+ *
+ * @module
+ */
+
+import { assertEquals } from "../assert.ts";
+import { testUnless } from "../support/machine.ts";
+import { type CommandOutcome, programProblem } from "../support/programs.ts";
+import { sampleBytes } from "../support/store_builder.ts";
+import { EXTRACT, RunningTool } from "../support/tool.ts";
+import { recipe, shellQuote } from "./recipes.ts";
+import { SampleStore } from "./sample_store.ts";
+
+export const DOCUMENT = "docs/ceph.md";
+const DIRECT = "Without a mapped device";
+const CONF = Deno.env.get("BACKY_TEST_CEPH_CONF") ?? "";
+const POOL = "rbd";
+
+/** Why nothing can be tried on a cluster here; `null` if it can. */
+export const noCluster = CONF === ""
+  ? "BACKY_TEST_CEPH_CONF names no cluster"
+  : programProblem("rbd", "ceph", "timeout", "cmp");
+/** Why images cannot be shown as files here; `null` if they can. */
+export const noDaemon = noCluster ?? programProblem("qemu-storage-daemon", "fusermount3") ??
+  (Deno.uid() === 0 ? null : "not root");
+
+// Where nothing is tried, nothing depends on the document either.
+const direct = (block: number) => noCluster === null ? recipe(DOCUMENT, DIRECT, block) : [];
+const [pipefail = "", create = "", restore = ""] = direct(0);
+/** What the document says about a restore through a pipe. */
+export const Command = {
+  PIPEFAIL: pipefail,
+  CREATE: create.replace("100G", "1M"),
+  RESTORE: restore,
+  /** Succeeds if the image is the newest revision. */
+  COMPARE: direct(1).join("\n"),
+} as const;
+
+/** A sample with a later revision, and an image of its own in the cluster, not made yet. */
+export class Scene implements Disposable {
+  readonly store = new SampleStore();
+  readonly image = `backy-test-${crypto.randomUUID()}`;
+  /** What is taken for the newest revision, and its image. */
+  last: { readonly path: string; readonly image: Uint8Array } = {
+    path: this.store.revision.path,
+    image: this.store.image,
+  };
+  /** Of whole chunks. */
+  readonly later = this.store.add("Later", [sampleBytes(70), "absent", sampleBytes(71)]);
+  readonly #env: Readonly<Record<string, string>>;
+
+  constructor() {
+    const programs = this.store.file("programs");
+    Deno.mkdirSync(programs);
+    const tool = `#!/bin/sh\nexec ${EXTRACT.map(shellQuote).join(" ")} "$@"\n`;
+    Deno.writeTextFileSync(`${programs}/backy-extract`, tool, { mode: 0o755 });
+    const path = `${programs}:${Deno.env.get("PATH")}`;
+    this.#env = { CEPH_CONF: CONF, LC_ALL: "C.UTF-8", PATH: path };
+  }
+
+  /** Commands of the document for bash, with this test's names in place of theirs. */
+  #words(commands: readonly string[]): string[] {
+    const here = commands.map((command) =>
+      command
+        .replaceAll("pool/vm0", `${POOL}/${this.image}`)
+        .replaceAll("pool=pool,image=vm0", `pool=${POOL},image=${this.image}`)
+        .replaceAll("/run/vm0.img", shellQuote(this.store.file("export.img")))
+        .replaceAll("/srv/backy/vm0/last", shellQuote(this.last.path))
+        .replaceAll("/srv/backy/vm0/1", shellQuote(this.later.path))
+        .replaceAll("Nym6uacWoXGb8VnbksM3yH", "SampleRevision")
+    );
+    return ["-s", "KILL", "120", "bash", "-ec", here.join("\n")];
+  }
+
+  /** Runs commands of the document in bash, until one fails. */
+  try(...commands: readonly string[]): CommandOutcome {
+    const command = new Deno.Command("timeout", { args: this.#words(commands), env: this.#env });
+    const { code, stdout, stderr } = command.outputSync();
+    const decoder = new TextDecoder();
+    return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  }
+
+  /** Runs commands that must succeed. @returns What they printed. */
+  run(...commands: readonly string[]): string {
+    const { code, stdout, stderr } = this.try(...commands);
+    assertEquals(code, 0, `${commands.join("\n")}: ${stdout}${stderr}`);
+    return stdout;
+  }
+
+  /** Starts commands in the background. */
+  start(...commands: readonly string[]): RunningTool {
+    return new RunningTool(["timeout", ...this.#words(commands)], { env: this.#env });
+  }
+
+  /** Makes the image, of a content. @param options Of `rbd import`. */
+  importBytes(bytes: Uint8Array, options = ""): void {
+    const file = shellQuote(this.store.file("imported", bytes));
+    this.run(`rbd import --no-progress ${options} ${file} pool/vm0`);
+  }
+
+  /** Bytes of a file for the cluster that are all 0xFF, more than the newest revision has. */
+  onesBeyond(bytes: number): Uint8Array {
+    return new Uint8Array(this.last.image.length + bytes).fill(0xff);
+  }
+
+  imageBytes(): number {
+    return JSON.parse(this.run("rbd info --format json pool/vm0")).size;
+  }
+
+  /** Deletes the image, its clones and snapshots. */
+  remove(): void {
+    const clone = "rbd rm --no-progress pool/vm0";
+    this.try("rbd snap purge --no-progress pool/vm0 || true", clone);
+    this.try("rbd snap unprotect pool/vm0-parent@golden || true");
+    this.try("rbd snap purge --no-progress pool/vm0-parent || true", `${clone}-parent`);
+  }
+
+  [Symbol.dispose](): void {
+    this.try("umount -l /run/vm0.img");
+    this.remove();
+    this.store[Symbol.dispose]();
+  }
+}
+
+/** Declares a test on the cluster. */
+export function cephTest(
+  name: string,
+  body: (scene: Scene) => void | Promise<void>,
+  problem = noCluster,
+): void {
+  testUnless(problem, name, async () => {
+    using scene = new Scene();
+    await body(scene);
+  });
+}
