@@ -82,10 +82,10 @@ fuseTest("A second signal takes a file system away that is in use", async (site)
   await until(() => leftovers(site).length === 0, "the loop device's end");
 }, PROGRAMS);
 
-/** Runs a command, a line of a shell, among the files. Returns when it has begun. */
+/** Runs a line of a shell among the files. Returns when the line has made the file `$0`. */
 async function startCommand(site: Site, line: string): Promise<RunningTool> {
   const mark = site.file("mark");
-  const words = ["sh", "-c", `touch "$0"; ${line}`, mark];
+  const words = ["sh", "-c", line, mark];
   const tool = startFiles(site, [site.basedir, site.folder("place"), "--", ...words]);
   await until(() => isFileAt(mark), "the command");
   return tool;
@@ -93,8 +93,7 @@ async function startCommand(site: Site, line: string): Promise<RunningTool> {
 
 fuseTest("A second signal kills a command that does not heed the first", async (site) => {
   await addDirtyDisk(site);
-  const tool = await startCommand(site, 'trap "" TERM; while :; do sleep 0.1; done');
-  await pause(200);
+  const tool = await startCommand(site, 'trap "" TERM; touch "$0"; while :; do sleep 0.1; done');
   tool.signal("SIGTERM");
   await pause(300);
   assert(!tool.hasEnded, tool.said);
@@ -106,8 +105,7 @@ fuseTest("A second signal kills a command that does not heed the first", async (
 for (const [signal, code] of [["SIGTERM", 143], ["SIGHUP", 129], ["SIGINT", 130]] as const) {
   fuseTest(`${signal} reaches the command, which ends it all`, async (site) => {
     await addDirtyDisk(site);
-    const tool = await startCommand(site, "exec sleep 1000");
-    await pause(200);
+    const tool = await startCommand(site, 'touch "$0"; exec sleep 1000');
     tool.signal(signal);
     assertEnded(await tool.outcome(), { code });
     assertEquals(leftovers(site), []);
