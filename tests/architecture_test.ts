@@ -60,7 +60,7 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
   ],
   // Users other than root unmount by fusermount3.
   ["child processes", /\bDeno\s*\.\s*Command\b/, ["lib/deno_fuse/mount_point.ts"]],
-  ["the network", /\bfetch\(|\bDeno\s*\.\s*(connect|listen)\w*\b/, ["lib/nbd/server.ts"]],
+  ["the network", /\bfetch\(|\bDeno\s*\.\s*(connect|listen)\w*\b/, ["lib/nbd/listen.ts"]],
 ];
 
 interface Import {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { NbdAddress } from "../nbd/server.ts";
+import type { NbdAddress } from "../nbd/listen.ts";
 import { type CommandOf, defineCommand } from "./command.ts";
 import { flag, optional, parseText, required, valued, ValueFault } from "./option.ts";
 import { CACHE, MOUNT_LOCK_TIMEOUT, SPILL, THREADS, VERIFY } from "./shared_options.ts";

@@ -7,7 +7,8 @@
 import { freeMemoryBytes } from "../linux/free_memory.ts";
 import { raiseDescriptorLimit } from "../linux/headroom.ts";
 import { absolutePath } from "../linux/paths.ts";
-import { type NbdAddress, type NbdServer, serveNbd } from "../nbd/server.ts";
+import type { NbdAddress } from "../nbd/listen.ts";
+import { type NbdServer, serveNbd } from "../nbd/server.ts";
 import { quote } from "../wording.ts";
 import { interruptedBy, SignalWatch } from "./command_run.ts";
 import { ExitCode, exitCodeFor } from "./exit_code.ts";
@@ -93,5 +94,5 @@ export async function runNbd(
 }
 
 function isLoopback(hostname: string): boolean {
-  return hostname === "localhost" || hostname === "::1" || hostname.startsWith("127.");
+  return hostname === "localhost" || hostname === "::1" || /^127(\.\d+){1,3}$/.test(hostname);
 }

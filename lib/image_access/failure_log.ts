@@ -96,6 +96,15 @@ export class FailureLog {
    * @param what What could not be done, such as `Cannot read …`.
    */
   report(what: string, error: unknown): void {
+    this.#say(what, () => `${what}: ${reasonOf(error)}`);
+  }
+
+  /** Reports what a whole line says, unless that was done recently. */
+  tell(line: string): void {
+    this.#say(line, () => line);
+  }
+
+  #say(what: string, makeLine: () => string): void {
     const now = this.#now();
     const last = this.#reported.get(what);
     if (last !== undefined && now - last < REPEAT_MS) return;
@@ -106,7 +115,7 @@ export class FailureLog {
     }
     if (now - this.#windowStart >= WINDOW_MS) this.#openWindow(now);
     if (this.#linesInWindow++ >= MAX_LINES) this.#omitted++;
-    else this.#onLine(`${what}: ${reasonOf(error)}`);
+    else this.#onLine(makeLine());
   }
 
   #reportRead(what: string, error: unknown): void {

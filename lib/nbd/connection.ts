@@ -24,6 +24,14 @@ export class ClosedError extends Error {}
 
 const BUFFER_BYTES = 65_536;
 
+/** A client that does not go on within this time is given up. */
+export interface Patience {
+  /** For each time that the server waits until the client sends, or takes what it is sent. */
+  readonly ms: number;
+  /** Makes the error that the waiting call then fails with. */
+  readonly error: () => Error;
+}
+
 /** A client's connection. */
 export class Connection {
   readonly #channel: ByteChannel;
@@ -32,6 +40,11 @@ export class Connection {
   #end = 0;
   #sending: Promise<void> = Promise.resolve();
   #isClosed = false;
+  /** Ends the wait for a write. */
+  #abandonWrite: ((reason: ClosedError) => void) | null = null;
+
+  /** How long to wait for the client each time; `null`: for ever. */
+  patience: Patience | null = null;
 
   constructor(channel: ByteChannel) {
     this.#channel = channel;
@@ -92,6 +105,8 @@ export class Connection {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    // The runtime ends reads, but a write goes on until a client that does not read takes it.
+    this.#abandonWrite?.(new ClosedError("The connection was closed"));
     try {
       this.#channel.close();
     } catch {
@@ -100,12 +115,7 @@ export class Connection {
   }
 
   async #receive(buffer: Uint8Array<ArrayBuffer>): Promise<number> {
-    let count: number | null;
-    try {
-      count = await this.#channel.read(buffer);
-    } catch (error) {
-      throw new ClosedError("The connection broke", { cause: error });
-    }
+    const count = await this.#waitFor(() => this.#channel.read(buffer));
     if (count === null) throw new ClosedError("The connection has ended");
     return count;
   }
@@ -113,11 +123,36 @@ export class Connection {
   async #write(message: Message): Promise<void> {
     for (let done = 0; done < message.length;) {
       if (this.#isClosed) throw new ClosedError("The connection was closed");
-      try {
-        done += await this.#channel.write(done === 0 ? message : message.subarray(done));
-      } catch (error) {
-        throw new ClosedError("The connection broke", { cause: error });
-      }
+      const rest = done === 0 ? message : message.subarray(done);
+      done += await this.#waitFor(() => {
+        const { promise, resolve, reject } = Promise.withResolvers<number>();
+        this.#abandonWrite = reject;
+        this.#channel.write(rest).then(resolve, reject);
+        return promise;
+      });
     }
+  }
+
+  /** Waits for the client, no longer than patience allows. */
+  async #waitFor<T>(act: () => Promise<T>): Promise<T> {
+    const { patience } = this;
+    let isLate = false;
+    const timer = patience === null ? null : setTimeout(() => {
+      isLate = true;
+      this.close();
+    }, patience.ms);
+    try {
+      const result = await act();
+      if (!isLate) return result;
+    } catch (error) {
+      if (!isLate) {
+        throw error instanceof ClosedError
+          ? error
+          : new ClosedError("The connection broke", { cause: error });
+      }
+    } finally {
+      if (timer !== null) clearTimeout(timer);
+    }
+    throw patience!.error();
   }
 }

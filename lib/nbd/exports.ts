@@ -19,7 +19,7 @@ import { selectRevision } from "../store/select_revision.ts";
 import { quote } from "../wording.ts";
 
 /** The longest list of names: clients read no more. */
-const LIST_MAX = 10_000;
+export const LIST_MAX = 10_000;
 
 /** An export that is open for one client. */
 export interface Export {

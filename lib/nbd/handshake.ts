@@ -6,7 +6,7 @@
 
 import { BackyError } from "../errors.ts";
 import { ClientError, type Connection } from "./connection.ts";
-import type { Export, Exports } from "./exports.ts";
+import { type Export, type Exports, LIST_MAX } from "./exports.ts";
 import {
   blockSizeInfo,
   contextData,
@@ -51,8 +51,8 @@ const PREFERRED_BYTES = 1_048_576;
 /** The longest option: a name and some hundred queries. */
 const OPTION_MAX_BYTES = 65_536;
 
-/** More options than any client sends. */
-const OPTIONS_MAX = 1000;
+/** More options than any client sends: to list exports takes some two for each. */
+const OPTIONS_MAX = 4 * LIST_MAX;
 
 /**
  * Negotiates with a client.
@@ -160,9 +160,14 @@ async function chooseByName(state: NegotiationState, name: string): Promise<Sess
     if (error instanceof BackyError) throw new ClientError(error.message, { cause: error });
     throw error;
   }
-  await state.connection.send(
-    exportNameReply(chosen.size, flagsOf(chosen, state), state.hasZeroes),
-  );
+  try {
+    await state.connection.send(
+      exportNameReply(chosen.size, flagsOf(chosen, state), state.hasZeroes),
+    );
+  } catch (error) {
+    chosen.close();
+    throw error;
+  }
   return sessionOf(state, chosen, name);
 }
 

@@ -2,10 +2,10 @@
  * Serves a backup directory's revisions as NBD exports, for those who have no FUSE: containers,
  * other hosts, virtual machines. Read this file first.
  *
- * `handshake.ts` has a client choose an export of `exports.ts`, and `transmission.ts` serves it;
- * both speak in the messages of `protocol.ts` through `connection.ts`. The bytes come from
- * `lib/image_access/image_access.ts`, as those of a mount do: one cache and one overlay for all
- * clients.
+ * Clients come in by `listen.ts`; `handshake.ts` has each choose an export of `exports.ts`, and
+ * `transmission.ts` serves it; both speak in the messages of `protocol.ts` through `connection.ts`.
+ * The bytes come from `lib/image_access/image_access.ts`, as those of a mount do: one cache and one
+ * overlay for all clients.
  *
  * There is no encryption and no password: whoever can connect reads the images. It neither prints
  * nor exits.
@@ -13,23 +13,18 @@
  * @module
  */
 
-import { BackyError, MountError } from "../errors.ts";
+import { BackyError } from "../errors.ts";
+import { FailureLog } from "../image_access/failure_log.ts";
 import { ImageAccess } from "../image_access/image_access.ts";
 import { reasonOf } from "../linux/errno.ts";
-import { withUmask } from "../linux/files.ts";
 import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
 import { requireStore } from "../store/store.ts";
 import { roomForWorkers } from "../work/worker_room.ts";
-import { quote } from "../wording.ts";
 import { ClientError, ClosedError, Connection } from "./connection.ts";
 import { type Exports, RevisionExports } from "./exports.ts";
 import { negotiate } from "./handshake.ts";
+import { type Entrance, listen, type NbdAddress } from "./listen.ts";
 import { transmit } from "./transmission.ts";
-
-/** Where the server listens: a socket's path, or an address and port; port 0: any free one. */
-export type NbdAddress =
-  | { readonly path: string }
-  | { readonly hostname: string; readonly port: number };
 
 /** Events of {@linkcode serveNbd} and of the server. */
 export type NbdEvent =
@@ -79,7 +74,10 @@ export interface NbdServer {
 /** Most clients at once: each may have 64 MiB under way. */
 const CLIENTS_MAX = 64;
 
-/** A client must have chosen an export by then. */
+/**
+ * So long a client may keep the server waiting before it has chosen an export. What the server
+ * itself takes, to read a large map from a slow disk for example, does not count.
+ */
 const HANDSHAKE_MS = 10_000;
 
 /**
@@ -108,34 +106,16 @@ export async function serveNbd(options: NbdOptions): Promise<NbdServer> {
   const exports = new RevisionExports(images, { basedir, spec, isWritable, onWarning });
   if (spec !== undefined) (await exports.open("")).close();
   await images.start(signal);
-  const listener = listen(options.address);
-  return new Server(listener, { exports, cleanup: cleanup.move(), onWarning });
-}
-
-function listen(address: NbdAddress): Deno.Listener<Deno.Conn> {
-  const isSocket = "path" in address;
-  try {
-    if (!isSocket) return Deno.listen(address);
-    const { path } = address;
-    // Whoever may write to the socket reads the images.
-    return withUmask(0o177, () => Deno.listen({ transport: "unix", path })) as Deno.Listener<
-      Deno.Conn
-    >;
-  } catch (error) {
-    const place = isSocket ? quote(address.path) : `${address.hostname}, port ${address.port}`;
-    const help = isSocket && error instanceof Deno.errors.AddrInUse
-      ? "; if no server uses it, remove it"
-      : "";
-    throw new MountError(`Cannot listen at ${place}: ${reasonOf(error)}${help}`, { cause: error });
-  }
+  const entrance = listen(options.address);
+  return new Server(entrance, { exports, cleanup: cleanup.move(), onWarning });
 }
 
 class Server implements NbdServer {
-  readonly uri: string;
   readonly closed: Promise<void>;
-  readonly #listener: Deno.Listener<Deno.Conn>;
+  readonly #entrance: Entrance;
   readonly #exports: Exports;
-  readonly #onWarning: (text: string) => void;
+  /** Whoever connects causes lines: not more than can be read. */
+  readonly #log: FailureLog;
   readonly #clients = new Map<Connection, Promise<void>>();
   /** Whether it takes no more clients. */
   #isEnding = false;
@@ -143,14 +123,17 @@ class Server implements NbdServer {
   #isClosing = false;
 
   constructor(
-    listener: Deno.Listener<Deno.Conn>,
+    entrance: Entrance,
     options: { exports: Exports; cleanup: DisposableStack; onWarning: (text: string) => void },
   ) {
-    this.#listener = listener;
+    this.#entrance = entrance;
     this.#exports = options.exports;
-    this.#onWarning = options.onWarning;
-    this.uri = uriOf(listener.addr);
+    this.#log = new FailureLog(options.onWarning);
     this.closed = this.#run().finally(() => options.cleanup.dispose());
+  }
+
+  get uri(): string {
+    return this.#entrance.uri;
   }
 
   get clientCount(): number {
@@ -160,14 +143,7 @@ class Server implements NbdServer {
   drain(): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    const { addr } = this.#listener;
-    this.#listener.close();
-    if (addr.transport !== "unix") return;
-    try {
-      Deno.removeSync(addr.path);
-    } catch {
-      // It was removed already.
-    }
+    this.#entrance.close();
   }
 
   close(): void {
@@ -180,11 +156,11 @@ class Server implements NbdServer {
     while (!this.#isEnding) {
       let channel: Deno.Conn;
       try {
-        channel = await this.#listener.accept();
+        channel = await this.#entrance.accept();
       } catch (error) {
         if (this.#isEnding) break;
         // No descriptors left, or a client that went before it was accepted.
-        this.#onWarning(`Cannot accept a client: ${reasonOf(error)}`);
+        this.#log.report("Cannot accept a client", error);
         await new Promise((resolve) => setTimeout(resolve, 100));
         continue;
       }
@@ -197,10 +173,9 @@ class Server implements NbdServer {
     const name = nameOf(channel.remoteAddr);
     if (this.#clients.size >= CLIENTS_MAX) {
       channel.close();
-      this.#onWarning(`${name} was turned away: ${CLIENTS_MAX} are connected`);
+      this.#log.tell(`${name} was turned away: ${CLIENTS_MAX} are connected`);
       return;
     }
-    if ("setNoDelay" in channel) (channel as Deno.TcpConn).setNoDelay();
     const connection = new Connection(channel);
     const serving = serveClient(connection, this.#exports)
       .catch((error) => {
@@ -208,7 +183,7 @@ class Server implements NbdServer {
         // What the client did, or what was found on its behalf; a bug must not end the others.
         const isExpected = error instanceof ClientError || error instanceof BackyError;
         const reason = isExpected ? error.message : `internal error: ${reasonOf(error)}`;
-        this.#onWarning(`${name} was dropped: ${reason}`);
+        this.#log.tell(`${name} was dropped: ${reason}`);
       })
       .finally(() => {
         connection.close();
@@ -221,7 +196,7 @@ class Server implements NbdServer {
 /**
  * Serves a client until it goes.
  *
- * @param limits.handshakeMs How long it may take to choose an export.
+ * @param limits.handshakeMs How long it may keep the server waiting before it has chosen an export.
  * @throws {ClientError} If it does not speak the protocol, or is too slow to choose.
  * @throws {ClosedError} If it has gone without a word.
  */
@@ -230,34 +205,18 @@ export async function serveClient(
   exports: Exports,
   limits: { handshakeMs?: number } = {},
 ): Promise<void> {
-  const { handshakeMs = HANDSHAKE_MS } = limits;
-  let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    connection.close();
-  }, handshakeMs);
-  let session;
-  try {
-    session = await negotiate(connection, exports);
-  } catch (error) {
-    if (!isLate) throw error;
-    throw new ClientError(`it chose no export within ${handshakeMs / 1000} s`);
-  } finally {
-    clearTimeout(timer);
-  }
+  const { handshakeMs: ms = HANDSHAKE_MS } = limits;
+  const error = () => new ClientError(`it did nothing for ${ms / 1000} s, and chose no export`);
+  connection.patience = { ms, error };
+  const session = await negotiate(connection, exports);
   if (session === null) return;
+  // Whoever has chosen an export may have nothing to ask for a long time.
+  connection.patience = null;
   try {
     await transmit(connection, session);
   } finally {
     session.export.close();
   }
-}
-
-/** As https://github.com/NetworkBlockDevice/nbd/blob/master/doc/uri.md has it. */
-function uriOf(addr: Deno.Addr): string {
-  if (addr.transport === "unix") return `nbd+unix:///?socket=${encodeURI(addr.path)}`;
-  const { hostname, port } = addr as Deno.NetAddr;
-  return `nbd://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
 }
 
 /** Names a client in messages. */

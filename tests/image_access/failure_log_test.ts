@@ -20,6 +20,8 @@ Deno.test("FailureLog names bytes, seq, revision and cause in one line", () => {
   log.report('Cannot list backup directory "/b" anew', noSpace());
   const notFound = new Deno.errors.NotFound("No such file (os error 2): stat '/c'");
   log.report('Cannot list backup directory "/c" anew', notFound);
+  log.tell("A client has gone");
+  log.tell("A client has gone");
   assertEquals(lines, [
     'Cannot read image bytes 8388608 to 10485759 (seq 2) of revision "r1": ' +
     'Cannot read chunk "ab": there is no file "x"',
@@ -29,6 +31,7 @@ Deno.test("FailureLog names bytes, seq, revision and cause in one line", () => {
     'Cannot list backup directory "/b" anew: ' +
     'Cannot store chunk in "x": No space left on device (ENOSPC)',
     'Cannot list backup directory "/c" anew: No such file or directory (ENOENT)',
+    "A client has gone",
   ]);
 });
 

@@ -2,7 +2,12 @@
 
 import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
 import { ChunkCorruptError } from "../../lib/errors.ts";
-import { ClientError, ClosedError, Connection } from "../../lib/nbd/connection.ts";
+import {
+  type ByteChannel,
+  ClientError,
+  ClosedError,
+  Connection,
+} from "../../lib/nbd/connection.ts";
 import type { Export, Exports } from "../../lib/nbd/exports.ts";
 import { serveClient } from "../../lib/nbd/server.ts";
 import { RevisionError } from "../../lib/errors.ts";
@@ -307,7 +312,83 @@ Deno.test("NBD: whoever does not speak the protocol is dropped with a reason", a
     { handshakeMs: 20 },
   );
   assert(late instanceof ClientError);
-  assertMatch(late.message, /no export within/);
+  assertMatch(late.message, /did nothing for 0\.02 s, and chose no export/);
+});
+
+Deno.test("NBD: the time that the server takes is not the client's", async () => {
+  const exports = new MemoryExports();
+  const open = exports.open.bind(exports);
+  exports.open = async (name) => {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return await open(name);
+  };
+  const ended = await withClient(choose, exports, { handshakeMs: 150 });
+  assert(ended instanceof ClosedError, String(ended));
+});
+
+Deno.test("NBD: a list of thousands of exports can be gone through", async () => {
+  const ended = await withClient(async (client) => {
+    await client.greet();
+    for (let count = 0; count < 3000; count++) {
+      await client.option(OPT.INFO, named("disk", 0));
+      assertEquals((await client.answers()).at(-1)!.type, ACK);
+    }
+    await client.option(OPT.ABORT);
+    await client.answers();
+  });
+  assertEquals(ended, null);
+});
+
+Deno.test("NBD: a client that takes nothing is given up, and its export closed", async () => {
+  // Writes wait for ever, even if the channel is closed, as the runtime's do.
+  const stuck = (near: ByteChannel): ByteChannel => ({
+    read: (buffer) => near.read(buffer),
+    write: () => new Promise(() => {}),
+    close: () => near.close(),
+  });
+  const [near, far] = channelPair();
+  const idle = new Connection(stuck(far));
+  const late = serveClient(idle, new MemoryExports(), { handshakeMs: 20 });
+  assertMatch((await assertRejects(() => late, ClientError)).message, /it did nothing/);
+  near.close();
+
+  const exports = new MemoryExports();
+  let isStuck = false;
+  const [client, server] = channelPair();
+  const connection = new Connection({
+    read: (buffer) => server.read(buffer),
+    write: (bytes) => isStuck ? new Promise(() => {}) : server.write(bytes),
+    close: () => server.close(),
+  });
+  const serving = serveClient(connection, exports);
+  const nbd = new NbdClient(client);
+  await choose(nbd);
+  isStuck = true;
+  await nbd.request(CMD.READ, { length: 100 });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  connection.close();
+  await assertRejects(() => serving, ClosedError);
+  assertEquals(exports.openCount, 0);
+});
+
+Deno.test("NBD: an export that is chosen by name is closed if the client has gone", async () => {
+  const exports = new MemoryExports();
+  const [client, server] = channelPair();
+  const connection = new Connection({
+    read: (buffer) => server.read(buffer),
+    write: (bytes) => {
+      // All but the hello.
+      if (bytes.length !== 18) return Promise.reject(new Deno.errors.BrokenPipe("gone"));
+      return server.write(bytes);
+    },
+    close: () => server.close(),
+  });
+  const serving = serveClient(connection, exports);
+  const nbd = new NbdClient(client);
+  await nbd.greet();
+  await nbd.option(OPT.EXPORT_NAME, "disk");
+  await assertRejects(() => serving, ClosedError);
+  assertEquals(exports.openCount, 0);
 });
 
 Deno.test("NBD: clients of random bytes end in a reason, never in a bug", async () => {
