@@ -31,8 +31,8 @@ export async function serveMount(
   using _signals = new SignalWatch((signal, count) => {
     signalCount = count;
     interruption.abort(interruptedBy(signal));
-    notifyServiceManager({ isStopping: true });
     if (ending) return ending.heed(signal, count);
+    notifyServiceManager({ isStopping: true });
     // Ending between the mount and its first answer would leave a dead mount behind.
     if (count > 1) setTimeout(() => ending ?? Deno.exit(ExitCode[signal]), FORCE_MS);
   });
@@ -57,6 +57,8 @@ export async function serveMount(
     notifyServiceManager({ isReady: true, status: describeMount(options.basedir, mounted) });
     void endUnlessAwaited(audience.ready(mounted), ending);
     const signal = await Promise.race([mounted.closed, ending.forced]);
+    // Not at a signal that leaves a mount in use alone: systemd would kill this process soon after.
+    notifyServiceManager({ isStopping: true });
     if (signal !== undefined) return ExitCode[signal];
     audience.ended();
     return ExitCode.COMPLETE;

@@ -49,6 +49,25 @@ for (const kind of ["a path", "an abstract name"]) {
   }, { programs: PROGRAMS });
 }
 
+fuseTest(
+  "A mount that a signal leaves alone, as it is in use, is not told of as stopping",
+  async (site) => {
+    site.add("Sample", [sampleBytes(1)]);
+    const address = site.file("notify");
+    const manager = site.use(await DatagramReceiver.at(address));
+    const mount = await site.mount([], { env: { NOTIFY_SOCKET: address } });
+    {
+      using _user = await Deno.open(mount.file("Sample"));
+      mount.tool.signal("SIGTERM");
+      await mount.tool.untilSaid("a second signal ends it all the same");
+    }
+    assertEquals(manager.received.length, 1, manager.received.join());
+    await mount.end();
+    await manager.untilReceived("STOPPING=1");
+  },
+  { programs: PROGRAMS },
+);
+
 fuseTest("The service manager is told what a mount waits for, and why it fails", async (site) => {
   site.add("Sample", [sampleBytes(1)]);
   const address = site.file("notify");
