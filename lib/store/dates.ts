@@ -131,11 +131,16 @@ export function formatLocalIso(time: Date): string {
   return `${dateOf(time)}T${clock}.${milliseconds}${zone}`;
 }
 
-/** Names the host's time zone: "UTC", "Europe/Berlin"; "local time" if it has no name. */
+/**
+ * Names the zone of local times: "UTC", "Europe/Berlin"; "local time" if it has no name. A value of
+ * `TZ` that names no zone means UTC.
+ */
 export function localZone(): string {
   const { timeZone } = new Intl.DateTimeFormat("en").resolvedOptions();
   if (/^(Etc\/)?(UTC|UCT|GMT|Universal|Zulu)$/.test(timeZone)) return "UTC";
-  return timeZone && timeZone !== "Etc/Unknown" ? timeZone : "local time";
+  if (timeZone && timeZone !== "Etc/Unknown") return timeZone;
+  const isUtc = [0, 6].every((month) => new Date(2026, month, 1).getTimezoneOffset() === 0);
+  return isUtc ? "UTC" : "local time";
 }
 
 function dateOf(time: Date): string {

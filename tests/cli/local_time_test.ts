@@ -1,6 +1,6 @@
 import { formatLocalMinute } from "../../lib/cli/format.ts";
 import { formatLocalIso, localZone } from "../../lib/store/dates.ts";
-import { assertEquals, assertMatch } from "../assert.ts";
+import { assertEquals } from "../assert.ts";
 import { inZone } from "../support/zone.ts";
 
 const WINTER = new Date("2026-01-11T23:45:25.066Z");
@@ -43,5 +43,5 @@ Deno.test("formatLocalIso() is read back as the same point in time", () => {
 
 Deno.test("localZone() names any host's zone", () => {
   inZone("Etc/UTC", () => assertEquals(localZone(), "UTC"));
-  inZone("No/Such_Zone", () => assertMatch(localZone(), /^[\w/+-]+( time)?$/));
+  inZone("No/Such_Zone", () => assertEquals(localZone(), "UTC"));
 });
