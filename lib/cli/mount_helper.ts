@@ -112,6 +112,7 @@ const FSTAB_OPTIONS: ReadonlySet<string> = new Set([
   "norelatime",
   "strictatime",
   "nostrictatime",
+  "nodiratime",
   "lazytime",
   "nolazytime",
 ]);

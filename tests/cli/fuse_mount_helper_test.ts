@@ -69,7 +69,7 @@ fuseTest("mount -o takes the tool's own options, and those of fstab", async (sit
   const log = site.file("log");
   const spill = site.folder("spill");
   const options = [
-    ...["ro,nodev,nosuid,noexec,relatime,defaults,noauto,nofail,_netdev,user,comment=x"],
+    ...["ro,nodev,nosuid,noexec,relatime,nodiratime,defaults,noauto,nofail,_netdev,user,comment=x"],
     ...["x-systemd.automount,allow_other,cache=16,threads=1,no-verify,lock-timeout=5"],
     ...[`spill=${spill}`, `log=${log}`],
   ];
