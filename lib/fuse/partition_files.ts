@@ -38,6 +38,8 @@ export class PartitionFiles {
   readonly #onWarning: (text: string) => void;
   /** All that there ever were, in the order of their inode numbers. */
   readonly #all: PartitionFile[] = [];
+  /** Where each is in {@linkcode #all}. */
+  readonly #indices = new Map<string, number>();
   readonly #warned = new Set<string>();
   #listing: PartitionListing | null = null;
   #readAtWrite = -1;
@@ -107,10 +109,9 @@ export class PartitionFiles {
   /** Returns the file of a partition: the same as before if it shows the same bytes. */
   #fileOf(partition: Partition): PartitionFile {
     const { number, offset, length } = partition;
-    const known = this.#all.findIndex(({ partition: other }) =>
-      other.number === number && other.offset === offset && other.length === length
-    );
-    const index = known < 0 ? this.#all.length : known;
+    const key = `${number} ${offset} ${length}`;
+    const index = this.#indices.get(key) ?? this.#all.length;
+    this.#indices.set(key, index);
     const view = this.#all[index]?.view ??
       new View(derivedIno(this.#revisionIno, Slot.FIRST_PARTITION + index), offset, length);
     const dataBytes = this.#image.dataBytesIn(offset, length) ?? length;
