@@ -46,6 +46,11 @@ if [[ -b $disk ]]; then
   [[ -z $mounts ]] || die "$disk is mounted"
   holders=$(ls "/sys/class/block/$(basename "$(realpath "$disk")")/holders")
   [[ -z $holders ]] || die "$disk is in use by $holders"
+  # The kernel knows of more: the members of a btrfs, what is on one of its partitions. EBUSY is 16.
+  if command -v perl >/dev/null; then
+    perl -MFcntl -e 'sysopen(F, shift, O_RDONLY | O_EXCL) or exit($! == 16)' "$disk" ||
+      die "$disk is in use: it, or a partition of it, is mounted, swap, or part of LVM, RAID or btrfs"
+  fi
 else
   driver=file
   [[ ! -s $disk ]] || die "$disk exists; name a new file, or a block device"
@@ -65,19 +70,23 @@ clean_up() {
     say "when qemu (pid $qemu_pid) has ended, save it to a new file or device:"
     say "    qemu-img convert -f raw -O raw ${image@Q} NEW-DISK"
     say "then, or to give it up:"
-    say "    fusermount3 -u ${work@Q}/mount && rm -r ${work@Q} ${spill@Q}"
+    say "    umount ${work@Q}/mount && rm -r ${work@Q} ${spill@Q}"
     exit "$status"
   fi
   # Nothing ran that could have written to it.
   [[ -n $is_running || -z $made_disk ]] || rm -f "$disk"
-  ! release_backup || rm -rf --one-file-system "$work"
+  if release_backup; then
+    rm -rf --one-file-system "$work"
+  else
+    say "the mount is not needed any more; when nobody uses it:"
+    say "    umount ${work@Q}/mount && rm -r ${work@Q} ${spill@Q}"
+  fi
   exit "$status"
 }
 
-# Ends the mount.
+# Ends the mount; fails while somebody uses it.
 release_backup() {
-  ! mountpoint -q "$work/mount" || fusermount3 -u "$work/mount" || return
-  image=
+  ! mountpoint -q "$work/mount" || umount "$work/mount" || return
   rm -rf "$spill"
 }
 trap clean_up EXIT
@@ -152,8 +161,10 @@ say "the machine runs from the backup; its disk is copied to $disk"
 until [[ -n $is_ready ]]; do hear; done
 ask block-job-complete '{"device": "copy"}'
 until [[ -n $is_copied ]]; do hear; done
+# From here on, the mount has nothing that the disk lacks.
+image=''
 ask blockdev-del '{"node-name": "backup"}'
-release_backup
+release_backup || say "the mount is in use; it is unmounted when qemu ends"
 say "$disk is the machine's disk now, and the backup is not used any more"
 
 # The machine may have been switched off long ago; qemu has waited for the copy.

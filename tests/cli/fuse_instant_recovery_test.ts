@@ -8,7 +8,9 @@
 import { dirname } from "node:path";
 
 import { assert, assertEquals, assertMatch, assertRejects } from "../assert.ts";
+import { assertContent } from "../support/bytes.ts";
 import { programProblem, run, sh } from "../support/programs.ts";
+import { sampleBytes } from "../support/store_builder.ts";
 import { FUSE, RunningTool } from "../support/tool.ts";
 import { fuseTest, hashesBelow, type Site } from "./fuse_harness.ts";
 import { recipe, shellQuote } from "./recipes.ts";
@@ -284,6 +286,50 @@ fuseTest("examples/instant-recovery.sh refuses disks that hold something", async
   assertEquals(Deno.readFileSync(small), new Uint8Array(1_048_576));
 }, { programs: ["lsblk", "mkfs.ext4"] });
 
+fuseTest("examples/instant-recovery.sh refuses a disk of a btrfs that is mounted", async (site) => {
+  site.add("Disk", [sampleBytes(1)]);
+  const disks = await Promise.all(["first", "second"].map(async (name) => {
+    const backing = site.file(name);
+    await run("truncate", "-s", "160M", backing);
+    return await site.loopDevice(backing);
+  }));
+  await run("mkfs.btrfs", "-q", ...disks);
+  await site.mountDevice("-o", `device=${disks[1]}`, disks[0]!);
+  for (const disk of disks) {
+    const { code, stderr } = await startScript(site, "exit 0", disk).outcome();
+    assertMatch(stderr, new RegExp(`^instant-recovery: ${disk} is (mounted|in use)`, "m"));
+    assertEquals(code, 1);
+  }
+}, { programs: ["lsblk", "mkfs.btrfs", "perl"] });
+
+fuseTest(
+  "A mount that is looked at while the disk is handed over is not in the way",
+  async (site) => {
+    const { image } = site.add("Disk", [sampleBytes(1)]);
+    const [pid, disk] = [site.file("pid"), site.file("new disk.img")];
+    const tool = startScript(
+      site,
+      `echo $$ >"${pid}"; exec qemu-system-x86_64 "$@"`,
+      disk,
+      ["-accel", "tcg", "-m", "64", "-nographic", "-nic", "none", "-S"],
+    );
+    await tool.untilSaid("the machine runs from the backup");
+    const [, mnt] = /mounted at "(.*)"/.exec(tool.said)!;
+    {
+      using _looking = Deno.openSync(`${mnt}/Disk`);
+      await tool.untilSaid("is the machine's disk now");
+    }
+    await run("kill", Deno.readTextFileSync(pid).trim());
+    const { code, stderr } = await tool.outcome();
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /the mount is in use; it is unmounted when qemu ends\n/);
+    assert(!stderr.includes("qemu-img convert"), stderr);
+    await assertContent(disk, image);
+    assertEquals(namesIn(dirname(mnt!)), []);
+  },
+  { reason: machineProblem },
+);
+
 fuseTest("examples/instant-recovery.sh leaves nothing if qemu does not start", async (site) => {
   await backUpDisk(site);
   const disk = site.file("new disk.img");
@@ -315,7 +361,7 @@ fuseTest("If qemu ends too early, the script says how to save the disk", async (
   const { code, stderr } = await tool.outcome();
   assertEquals(code, 1);
   const [, convert] = /(qemu-img convert .* )NEW-DISK$/m.exec(stderr)!;
-  const [, release] = /(fusermount3 -u .* && rm -r .*)$/m.exec(stderr)!;
+  const [, release] = /(umount .* && rm -r .*)$/m.exec(stderr)!;
   const saved = site.file("saved.img");
   await sh(`${convert}${shellQuote(saved)}; ${release}`);
   await run("cmp", saved, site.file("disk.img"));
