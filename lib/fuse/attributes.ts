@@ -66,7 +66,8 @@ function fileAttributes(owner: Owner, place: FilePlace): TimedAttributes {
     ino,
     mode: FileType.S_IFREG | 0o644,
     size,
-    blocks: Math.ceil((dataBytes ?? size) / SECTOR_BYTES),
+    // Never none: tar takes a file without blocks for zeros and does not look for data.
+    blocks: size === 0 ? 0 : Math.max(1, Math.ceil((dataBytes ?? size) / SECTOR_BYTES)),
     mtimeMs: mtimeMsOf(entry),
   };
   return dataBytes === null ? { attributes, attributesTimeoutMs: 0 } : { attributes };

@@ -44,7 +44,7 @@ import { ROOT_INO } from "./inodes.ts";
 import type { RevisionDirectory } from "./revision_directory.ts";
 import type { RevisionNode } from "./revision_nodes.ts";
 import { type FilePlace, type Place, Tree } from "./tree.ts";
-import { noteWrite, type StaleRange } from "./views.ts";
+import { noteWrite, type StaleRange, type View } from "./views.ts";
 
 /** What lseek(2) looks for. */
 const SEEKABLE: ReadonlyMap<number, "data" | "hole"> = new Map([
@@ -58,9 +58,9 @@ const BLOCK_BYTES = 4096;
 const encoder = new TextEncoder();
 
 /**
- * How long a write waits until other files that show the same bytes are up to date. It takes
- * microseconds, but the kernel waits for pages that are being read or written, and two writes
- * through different files may wait for each other.
+ * How long a request waits until the kernel has dropped what it has cached. It takes microseconds,
+ * but the kernel waits for pages that are being read or written, and two writes through different
+ * files may wait for each other.
  */
 const INVALIDATION_MS = 1000;
 
@@ -79,6 +79,8 @@ export interface FilesystemOptions {
 interface OpenPlace {
   readonly place: FilePlace;
   readonly image: OpenImage;
+  /** Whether it can be changed through a shared memory mapping, see mmap(2). */
+  readonly isMappable: boolean;
 }
 
 /** The handlers of a mount. */
@@ -147,10 +149,13 @@ export class Filesystem implements Handlers {
     if (flags & OpenFlag.O_TRUNC) throw new FuseError(Errno.EPERM);
     // On ESTALE the kernel looks the name up again, see path_openat() in its fs/namei.c.
     if (!this.#tree.isCurrent(place)) throw new FuseError(Errno.ESTALE);
+    const isMappable = (flags & OpenFlag.O_ACCMODE) === OpenFlag.O_RDWR;
     const opened = withErrno(() => place.node.image.open());
-    if (!(opened instanceof Promise)) return this.#addFile(place, opened);
+    if (!(opened instanceof Promise)) {
+      return this.#addFile({ place, image: opened, isMappable });
+    }
     return opened.then(
-      (image) => this.#addFile(place, image),
+      (image) => this.#addFile({ place, image, isMappable }),
       (error) => this.#failWithMap(place.node, error),
     );
   }
@@ -200,21 +205,26 @@ export class Filesystem implements Handlers {
   }
 
   /**
-   * Finds holes by the map and by what was written. Writes through a shared memory mapping count
-   * when they arrive, at munmap(2) or msync(2): the kernel does not write them back before it asks.
+   * Finds holes by the map and by what was written. The kernel asks before it writes back what a
+   * program has changed in a shared memory mapping, so it is made to do so in a hole first.
    */
-  lseek({ handle, offset, whence }: OnHandle & { offset: number; whence: number }): number {
-    const { place: { view }, image: { image } } = this.#fileAt(handle);
+  lseek({ handle, offset, whence }: OnHandle & { offset: number; whence: number }): Answer<number> {
+    const { place, image: { image } } = this.#fileAt(handle);
     const wanted = SEEKABLE.get(whence);
     if (wanted === undefined) throw new FuseError(Errno.EINVAL);
-    const { start, bytes } = view;
-    const isInside = offset >= 0 && (bytes === null || offset < bytes);
-    const found = isInside ? withErrno(() => image.seek(start + offset, wanted)) : null;
-    if (found === null) throw new FuseError(Errno.ENXIO);
-    if (bytes === null || found - start < bytes) return found - start;
-    // There is a hole at the end of each file.
-    if (wanted === "data") throw new FuseError(Errno.ENXIO);
-    return bytes;
+    const find = (from: number, wanted: "data" | "hole") =>
+      withErrno(() => place.view.seek(image, from, wanted));
+    const answer = () => {
+      const found = find(offset, wanted);
+      if (found === null) throw new FuseError(Errno.ENXIO);
+      return found;
+    };
+    if (!this.#mayBeMapped(place.view)) return answer();
+    const size = place.view.bytes ?? image.size;
+    const start = wanted === "data" ? offset : answer();
+    const end = find(start, "data") ?? size;
+    if (start < 0 || start >= end) return answer();
+    return this.#dropped([{ ino: place.ino, offset: start, length: end - start }]).then(answer);
   }
 
   opendir({ ino }: OnInode): Answer<OpenedDirectory> {
@@ -310,12 +320,12 @@ export class Filesystem implements Handlers {
     return withErrno(() => attributesOf(place, { owner, directoryMs }));
   }
 
-  #addFile(place: FilePlace, image: OpenImage): OpenedFile {
+  #addFile(file: OpenPlace): OpenedFile {
     const handle = this.#nextHandle++;
-    this.#files.set(handle, { place, image });
+    this.#files.set(handle, file);
     // Content changes only by writes through the kernel, and an image of another map has another
     // inode number. So only writes through other files make the kernel's cache wrong.
-    return { handle, ...place.view.open(), directIo: false };
+    return { handle, ...file.place.view.open(), directIo: false };
   }
 
   /** Returns the number of bytes written as soon as all files that are open show them. */
@@ -325,13 +335,23 @@ export class Filesystem implements Handlers {
   ): Answer<number> {
     const stale = noteWrite([node.view, ...node.partitions.views], view, range);
     if (stale.length === 0) return range.length;
+    return this.#dropped(stale).then(() => range.length);
+  }
+
+  /** Whether a shared memory mapping may hold changes of a file that have not arrived. */
+  #mayBeMapped(view: View): boolean {
+    for (const { place, isMappable } of this.#files.values()) {
+      if (isMappable && place.view === view) return true;
+    }
+    return false;
+  }
+
+  /** Resolves when the kernel has written back and dropped what it has cached, or is late. */
+  async #dropped(ranges: readonly StaleRange[]): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, INVALIDATION_MS);
-    const seen = Promise.all(stale.map((range) => this.#options.invalidate(range)));
-    return Promise.race([seen, late]).then(() => {
-      clearTimeout(timer);
-      return range.length;
-    });
+    await Promise.race([Promise.all(ranges.map((range) => this.#options.invalidate(range))), late]);
+    clearTimeout(timer);
   }
 
   /** Fails a request that needs the map of a revision, which may be another by now. */

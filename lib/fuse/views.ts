@@ -8,6 +8,8 @@
  * @module
  */
 
+import type { Image } from "../image_access/image.ts";
+
 /** A file that shows a range of an image. */
 export class View {
   /** Its inode number. */
@@ -27,6 +29,22 @@ export class View {
 
   get isOpen(): boolean {
     return this.#openCount > 0;
+  }
+
+  /**
+   * Finds the first offset in the file, from `offset` on, with data or a hole.
+   *
+   * @param image The image that it shows.
+   * @returns `null` if `offset` is outside, or if only holes follow it. There is a hole at the end.
+   * @throws Whatever `image.seek` throws.
+   */
+  seek(image: Pick<Image, "seek">, offset: number, wanted: "data" | "hole"): number | null {
+    const { start, bytes } = this;
+    const isInside = offset >= 0 && (bytes === null || offset < bytes);
+    const found = isInside ? image.seek(start + offset, wanted) : null;
+    if (found === null) return null;
+    if (bytes === null || found - start < bytes) return found - start;
+    return wanted === "data" ? null : bytes;
   }
 
   /** Takes note of an opening. @returns Whether what the kernel has cached is still right. */
