@@ -183,7 +183,7 @@ export class StorageWriter implements Disposable {
     for (const { bytes, offset, result } of ended) {
       const done = Math.max(0, result), errno = -result;
       if (done === bytes.length) continue;
-      const isRepeated = result > 0 || REFUSED.has(errno) || NO_ROOM.has(errno) ||
+      const isRepeated = result >= 0 || REFUSED.has(errno) || NO_ROOM.has(errno) ||
         TRANSIENT.has(errno);
       if (!isRepeated) {
         const { path } = this.#target;

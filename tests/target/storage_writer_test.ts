@@ -232,10 +232,13 @@ Deno.test("StorageWriter.write() writes at once what the system does not take", 
 
 Deno.test("StorageWriter.drain() writes the rest of a short write, and what was refused", () => {
   const { target, queue, writer } = queuedTarget();
-  queue.results.set(0, PAGE).set(8 * PAGE, PAGE + 512).set(16 * PAGE, -Errno.EAGAIN);
-  for (const page of [0, 8, 16]) writer.write(memory(3 * PAGE), page * PAGE);
+  queue.results.set(0, PAGE).set(8 * PAGE, PAGE + 512).set(16 * PAGE, -Errno.EAGAIN)
+    .set(24 * PAGE, 0);
+  for (const page of [0, 8, 16, 24]) writer.write(memory(3 * PAGE), page * PAGE);
   writer.drain();
-  assertEquals(target.calls.slice(3), [
+  assertEquals(target.calls.slice(4), [
+    `end ${24 * PAGE}`,
+    `direct ${24 * PAGE}+${3 * PAGE}`,
     `end ${16 * PAGE}`,
     `direct ${16 * PAGE}+${3 * PAGE}`,
     `end ${8 * PAGE}`,
