@@ -81,6 +81,20 @@ export class CheckedFile implements CheckedTarget {
   }
 
   async open(options: OpenOptions = {}): Promise<Target> {
+    try {
+      return await this.#open(options);
+    } catch (error) {
+      if (!(error instanceof OsError)) throw error;
+      throw refusal(this.path, `${reasonOf(error)}${this.#loss}`, error);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== null) releaseFd(this.#fd);
+    this.#fd = null;
+  }
+
+  async #open(options: OpenOptions): Promise<Target> {
     const fd = this.isNew ? await this.#create() : this.#takeChecked();
     try {
       const { zeroPolicy, missingBytes } = await this.#prepare(fd, options);
@@ -98,9 +112,9 @@ export class CheckedFile implements CheckedTarget {
     }
   }
 
-  [Symbol.dispose](): void {
-    if (this.#fd !== null) releaseFd(this.#fd);
-    this.#fd = null;
+  /** What messages add if the old content is gone. */
+  get #loss(): string {
+    return this.#isEmptied ? "; what it held before is gone" : "";
   }
 
   /**
@@ -182,14 +196,13 @@ export class CheckedFile implements CheckedTarget {
     } catch (error) {
       if (!(error instanceof OsError)) throw error;
       const why = `it cannot be made ${describeBytes(extent.end)} long: ${reasonOf(error)}`;
-      const loss = this.#isEmptied ? "; what it held before is gone" : "";
       const isFull = error.errno === Errno.ENOSPC || error.errno === Errno.EDQUOT;
       const step = isFull && sparse === "never"
         ? "; make room, or use --sparse=auto"
         : error.errno === Errno.EFBIG
         ? "; its file system or a limit (ulimit -f) does not allow it"
         : "";
-      throw refusal(this.path, why + loss + step, error);
+      throw refusal(this.path, why + this.#loss + step, error);
     }
   }
 

@@ -146,14 +146,20 @@ class CheckedDevice implements CheckedTarget {
       throw new TypeError(`Cannot open ${quote(this.path)}: it was opened before`);
     }
     this.#fd = null;
-    const opened = new OpenedBlock({
-      path: this.path,
-      fd,
-      zeroPolicy: this.#zeroPolicy,
-      blockBytes: this.#blockBytes,
-      direct: this.#direct,
-    });
-    return Promise.resolve(opened);
+    try {
+      const opened = new OpenedBlock({
+        path: this.path,
+        fd,
+        zeroPolicy: this.#zeroPolicy,
+        blockBytes: this.#blockBytes,
+        direct: this.#direct,
+      });
+      return Promise.resolve(opened);
+    } catch (error) {
+      releaseFd(fd);
+      if (!(error instanceof OsError)) throw error;
+      throw refusal(this.path, reasonOf(error), error);
+    }
   }
 
   [Symbol.dispose](): void {

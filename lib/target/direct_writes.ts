@@ -62,11 +62,11 @@ export function openDirectWrites(fd: number, path: string, mode: DirectMode): Di
   // For a file that cannot be written directly, such as on ext4 with data=journal, it says 0.
   const asked = directAlignmentOf(fd);
   if (asked?.offsetBytes === 0) return null;
-  const directFd = tryOpenDirect(fd, path, OpenFlag.O_WRONLY);
-  if (directFd === null) return null;
   const ownBytes = space === null
     ? logicalBlockBytes(fd, path)
     : Math.min(space.blockBytes, MAX_BLOCK_BYTES);
+  const directFd = tryOpenDirect(fd, path, OpenFlag.O_WRONLY);
+  if (directFd === null) return null;
   return {
     fd: directFd,
     blockBytes: Math.max(LEAST_BLOCK_BYTES, pageBytes(), asked?.offsetBytes ?? 0, ownBytes),

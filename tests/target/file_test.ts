@@ -4,8 +4,15 @@ import { preflightTarget } from "../../lib/target/preflight.ts";
 import { DescriptorIo } from "../../lib/target/descriptor_io.ts";
 import { assertBytes } from "../support/bytes.ts";
 import { descriptorOf } from "./handles.ts";
-import { Mount, mountProblem, testUnless } from "../support/machine.ts";
-import { scriptCommand, shell } from "../support/programs.ts";
+import {
+  loopDeviceProblem,
+  Mount,
+  mountNew,
+  mountProblem,
+  Scratch,
+  testUnless,
+} from "../support/machine.ts";
+import { programProblem, runSync, scriptCommand, shell } from "../support/programs.ts";
 import { StoreFixture } from "./store_fixture.ts";
 
 const MIB = 1_048_576;
@@ -265,3 +272,19 @@ Deno.test("preflightTarget() refuses a file that another restore is writing", as
   using free = preflightTarget(path, options);
   assertEquals(free.warnings, []);
 });
+
+testUnless(
+  loopDeviceProblem() ?? programProblem("mkfs.xfs", "xfs_io"),
+  "CheckedTarget.open() names the file if its file system fails by then",
+  async () => {
+    using scratch = new Scratch();
+    using mount = mountNew("xfs", scratch);
+    using store = new StoreFixture();
+    const path = `${mount.path}/image`;
+    Deno.writeTextFileSync(path, "old");
+    using checked = preflightTarget(path, store.options({ imageBytes: MIB }));
+    runSync("xfs_io", "-x", "-c", "shutdown", mount.path);
+    const error = await assertRejects(() => checked.open(), TargetError);
+    assertEquals(error.message, `Cannot restore to "${path}": Input/output error (EIO)`);
+  },
+);
