@@ -323,6 +323,7 @@ export class Filesystem implements Handlers {
   #addFile(file: OpenPlace): OpenedFile {
     const handle = this.#nextHandle++;
     this.#files.set(handle, file);
+    file.place.node.openedViews.add(file.place.view);
     // Content changes only by writes through the kernel, and an image of another map has another
     // inode number. So only writes through other files make the kernel's cache wrong.
     return { handle, ...file.place.view.open(), directIo: false };
@@ -333,7 +334,7 @@ export class Filesystem implements Handlers {
     { node, view }: FilePlace,
     range: { offset: number; length: number },
   ): Answer<number> {
-    const stale = noteWrite([node.view, ...node.partitions.views], view, range);
+    const stale = noteWrite(node.openedViews, view, range);
     if (stale.length === 0) return range.length;
     return this.#dropped(stale).then(() => range.length);
   }

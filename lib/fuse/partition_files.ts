@@ -56,11 +56,6 @@ export class PartitionFiles {
     this.#onWarning = options.onWarning;
   }
 
-  /** What all the files show that there ever were. */
-  get views(): Iterable<View> {
-    return this.#all.map(({ view }) => view);
-  }
-
   /** Returns the file of a slot of inode numbers, whether it is still listed or not. */
   at(slot: number): PartitionFile | null {
     return this.#all[slot - Slot.FIRST_PARTITION] ?? null;

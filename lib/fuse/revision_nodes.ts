@@ -22,6 +22,8 @@ export interface RevisionNode {
   /** What its own file shows: the whole image. */
   readonly view: View;
   readonly partitions: PartitionFiles;
+  /** Those that were ever opened, of which the kernel may have cached content. */
+  readonly openedViews: Set<View>;
   /** As it was listed last. */
   entry: CatalogEntry;
   /** When its name was last found to lead to it, in ms since 1970. */
@@ -79,7 +81,8 @@ export class RevisionNodes {
     const view = new View(ino, 0, null);
     const onWarning = this.#source.onBadTable;
     const partitions = new PartitionFiles({ revisionIno: ino, image, onWarning });
-    const node = { ino, image, view, partitions, entry, foundAtMs: -Infinity };
+    const openedViews = new Set<View>();
+    const node = { ino, image, view, partitions, openedViews, entry, foundAtMs: -Infinity };
     this.#byName.set(entry.name, node);
     this.#byIno.set(node.ino, node);
     return node;

@@ -77,7 +77,7 @@ export interface StaleRange {
 /**
  * Takes note of a write.
  *
- * @param views All files that show the image.
+ * @param views All files that show the image and were ever opened.
  * @param by The one that was written to; its cached pages are right.
  * @param offset First byte written, in the image.
  * @returns What has to be dropped now: ranges of other files that are open.
