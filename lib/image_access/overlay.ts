@@ -9,6 +9,7 @@
  * @module
  */
 
+import { copyBytes } from "../linux/copy_bytes.ts";
 import type { Page } from "../pages/page_pool.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { DirtyChunk, DirtyChunks } from "./dirty_chunks.ts";
@@ -146,7 +147,7 @@ export class Overlay {
     const page = this.#dirty.pool.take();
     if (content === null) page.bytes.fill(0, 0, bytes);
     if (content) {
-      page.bytes.set(content.bytes.subarray(0, bytes));
+      copyBytes(page.bytes, content.bytes.subarray(0, bytes));
       content.release();
     }
     page.length = bytes;
@@ -166,7 +167,7 @@ export class Overlay {
     for (const chunk of chunks) {
       const start = offset + done - chunk.seq * CHUNK_BYTES;
       const part = data.subarray(done, done + Math.min(data.length - done, CHUNK_BYTES - start));
-      chunk.page.bytes.set(part, start);
+      copyBytes(chunk.page.bytes.subarray(start), part);
       chunk.version++;
       this.#dirty.touch(chunk);
       done += part.length;

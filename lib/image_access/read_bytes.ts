@@ -4,6 +4,7 @@
  * @module
  */
 
+import { copyBytes } from "../linux/copy_bytes.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { Page } from "../pages/page_pool.ts";
 
@@ -66,7 +67,7 @@ export function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffe
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
-    bytes.set(part, at);
+    copyBytes(bytes.subarray(at), part);
     at += part.length;
   }
   return bytes;

@@ -136,6 +136,8 @@ export const libcFunctions = {
   munmap: { parameters: ["usize", "usize"], result: "i32" },
   // int madvise(void *addr, size_t length, int advice);
   madvise: { parameters: ["buffer", "usize", "i32"], result: "i32" },
+  // void *memcpy(void *dest, const void *src, size_t n);
+  memcpy: { parameters: ["buffer", "buffer", "usize"], result: "pointer" },
   // void free(void *ptr);
   free: { parameters: ["pointer"], result: "void" },
   // A va_list is an array on x86_64 and a large struct on aarch64: both ABIs pass its address.

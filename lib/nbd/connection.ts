@@ -6,6 +6,7 @@
  */
 
 import type { Message } from "./protocol.ts";
+import { ReplyMemory } from "./reply_memory.ts";
 
 /** What a connection is made of: the runtime's `Deno.Conn`, or a test's own. */
 export interface ByteChannel {
@@ -42,6 +43,9 @@ export class Connection {
   #isClosed = false;
   /** Ends the wait for a write. */
   #abandonWrite: ((reason: ClosedError) => void) | null = null;
+
+  /** For what is sent. */
+  readonly memory = new ReplyMemory();
 
   /** How long to wait for the client each time; `null`: for ever. */
   patience: Patience | null = null;

@@ -140,9 +140,15 @@ class Fields {
   readonly #view: DataView;
   #at = 0;
 
-  constructor(length: number) {
-    this.bytes = new Uint8Array(length);
-    this.#view = new DataView(this.bytes.buffer);
+  /** @param memory At least so long; the message is its beginning. */
+  constructor(length: number, memory: Message = new Uint8Array(length)) {
+    this.bytes = memory.subarray(0, length);
+    this.#view = new DataView(memory.buffer, memory.byteOffset, length);
+  }
+
+  /** What was not written yet. */
+  get rest(): Uint8Array<ArrayBuffer> {
+    return this.bytes.subarray(this.#at);
   }
 
   u16(...values: number[]): this {
@@ -275,20 +281,30 @@ export function parseRequest(bytes: Uint8Array): Request | null {
   return { flags, type, cookie, offset: Number(fields.u64()), length: fields.u32() };
 }
 
+/** A simple reply. @param error 0 for success; not for a read, see {@linkcode readReply}. */
+export function simpleReply(cookie: bigint, error: number): Message {
+  return new Fields(16).u32(SIMPLE_REPLY_MAGIC, error).u64(cookie).bytes;
+}
+
+/** Length of what precedes the bytes in any reply to a read, at most. */
+export const READ_HEAD_BYTES = 28;
+
+/** A message with room for bytes of the export, to be filled by whoever sends it. */
+export interface ReadReply {
+  readonly message: Message;
+  /** Its end. */
+  readonly data: Uint8Array<ArrayBuffer>;
+}
+
 /**
- * A simple reply.
+ * A simple reply to a read.
  *
- * @param error 0 for success.
- * @param data Parts of the bytes that were read; copied.
+ * @param length Number of bytes that were read.
+ * @param memory Becomes the message: `length` and {@linkcode READ_HEAD_BYTES}, or longer.
  */
-export function simpleReply(
-  cookie: bigint,
-  error: number,
-  data: readonly Uint8Array[] = [],
-): Message {
-  const head = new Fields(16 + lengthOf(data)).u32(SIMPLE_REPLY_MAGIC, error).u64(cookie);
-  for (const part of data) head.raw(part);
-  return head.bytes;
+export function readReply(cookie: bigint, length: number, memory: Message): ReadReply {
+  const head = new Fields(16 + length, memory).u32(SIMPLE_REPLY_MAGIC, 0).u64(cookie);
+  return { message: head.bytes, data: head.rest };
 }
 
 /** The end of a structured reply that has said everything. */
@@ -304,20 +320,15 @@ export interface ChunkPlace {
   readonly isLast: boolean;
 }
 
-/**
- * A part of a structured reply: bytes of the export.
- *
- * @param data Their parts; copied.
- */
+/** A part of a structured reply to a read: bytes, as {@linkcode readReply} sends them. */
 export function dataChunk(
   cookie: bigint,
   { offset, isLast }: ChunkPlace,
-  data: readonly Uint8Array[],
-): Message {
-  const length = 8 + lengthOf(data);
-  const head = chunk(cookie, ChunkType.OFFSET_DATA, { isLast, length }).u64(offset);
-  for (const part of data) head.raw(part);
-  return head.bytes;
+  { length, memory }: { readonly length: number; readonly memory: Message },
+): ReadReply {
+  const head = chunk(cookie, ChunkType.OFFSET_DATA, { isLast, length: 8 + length, memory });
+  head.u64(offset);
+  return { message: head.bytes, data: head.rest };
 }
 
 /** A part of a structured reply: zeros of the export. */
@@ -354,16 +365,20 @@ export function errorChunk(cookie: bigint, error: number, text: string): Message
     .bytes;
 }
 
-/** Begins a chunk. @param size.length Length of its payload, which is to be written behind. */
-function chunk(cookie: bigint, type: number, size: { isLast: boolean; length: number }): Fields {
-  const { isLast, length } = size;
-  return new Fields(20 + length)
+/** What a chunk consists of. */
+interface ChunkForm {
+  readonly isLast: boolean;
+  /** Length of its payload, which is to be written behind its head. */
+  readonly length: number;
+  /** Becomes the message. */
+  readonly memory?: Message;
+}
+
+/** Begins a chunk. */
+function chunk(cookie: bigint, type: number, { isLast, length, memory }: ChunkForm): Fields {
+  return new Fields(20 + length, memory)
     .u32(STRUCTURED_REPLY_MAGIC)
     .u16(isLast ? CHUNK_DONE : 0, type)
     .u64(cookie)
     .u32(length);
-}
-
-function lengthOf(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0);
 }

@@ -10,6 +10,7 @@
 
 import { BackyError } from "../errors.ts";
 import { errnoFor } from "../image_access/errno.ts";
+import { copyBytes } from "../linux/copy_bytes.ts";
 import { ClientError, type Connection } from "./connection.ts";
 import { ALLOCATION_ID, REQUEST_MAX_BYTES, type Session } from "./handshake.ts";
 import {
@@ -24,6 +25,9 @@ import {
   type Message,
   NbdError,
   parseRequest,
+  READ_HEAD_BYTES,
+  type ReadReply,
+  readReply,
   type Request,
   REQUEST_BYTES,
   simpleReply,
@@ -204,21 +208,12 @@ async function read(connection: Connection, session: Session, request: Request):
   const { export: source, isStructured } = session;
   const { cookie, offset, length, flags } = request;
   const end = offset + length;
-  /** Pages are shared memory, which the runtime does not send: messages have a copy. */
-  const copied = async (
-    start: number,
-    end: number,
-    make: (views: readonly Uint8Array[]) => Message,
-  ): Promise<Message> => {
-    const { views, release } = await source.read(start, end - start);
-    const message = make(views);
-    release();
-    return message;
-  };
   if (!isStructured) {
-    return await connection.send(
-      await copied(offset, end, (views) => simpleReply(cookie, 0, views)),
-    );
+    return await sendBytes(connection, session, {
+      offset,
+      length,
+      frame: (memory) => readReply(cookie, length, memory),
+    });
   }
   if (length === 0) return await connection.send(doneChunk(cookie));
   const isWhole = (flags & CommandFlag.DF) !== 0;
@@ -231,13 +226,38 @@ async function read(connection: Connection, session: Session, request: Request):
       ? data
       : Math.min(end, source.seek(at, "hole"), at + PIECE_BYTES);
     const place = { offset: at, isLast: runEnd === end };
-    await connection.send(
-      isHole
-        ? holeChunk(cookie, place, runEnd - at)
-        : await copied(at, runEnd, (views) => dataChunk(cookie, place, views)),
-    );
+    const length = runEnd - at;
+    if (isHole) await connection.send(holeChunk(cookie, place, length));
+    else {
+      const frame = (memory: Message) => dataChunk(cookie, place, { length, memory });
+      await sendBytes(connection, session, { offset: at, length, frame });
+    }
     at = runEnd;
   }
+}
+
+/** Sends one message with bytes of the export. */
+async function sendBytes(
+  connection: Connection,
+  { export: source }: Session,
+  reply: { offset: number; length: number; frame: (memory: Message) => ReadReply },
+): Promise<void> {
+  const { offset, length, frame } = reply;
+  const { views, release } = await source.read(offset, length);
+  const memory = connection.memory.take(READ_HEAD_BYTES + length);
+  const { message, data } = frame(memory);
+  // Pages are shared memory, which the runtime does not send.
+  let at = 0;
+  for (const view of views) {
+    copyBytes(data.subarray(at), view);
+    at += view.length;
+  }
+  release();
+  // Bytes that are not of this read must not be sent to anybody.
+  if (at !== data.length) throw new TypeError(`Cannot send ${data.length} bytes: ${at} were read`);
+  await connection.send(message);
+  // After a failure the runtime may be sending it still.
+  connection.memory.giveBack(memory);
 }
 
 /** Overwrites with zeros what is not zeros already. */
