@@ -65,10 +65,12 @@ const LOG_OPEN_FLAGS = OpenFlag.O_WRONLY | OpenFlag.O_CREAT | OpenFlag.O_APPEND 
 /**
  * Opens a file, new or old, to append lines to. It is never closed.
  *
- * @throws {UsageError} If it cannot be opened or belongs to a backup.
+ * @throws {UsageError} If it cannot be opened, is a block device, or belongs to a backup.
  */
 export function openLogFile(tool: string, path: string): Log {
   const info = statOrNull(path);
+  // The first line would be written over what the device begins with.
+  if (info?.isBlockDevice) throw cannotLog(path, "it is a block device; name a file");
   const { dir, name } = splitPath(path);
   const realPath = info ? realPathOrNull(path) : pathIn(realPathOrNull(dir) ?? dir, name);
   const [harm] = describeHarm({ path, realPath, info });

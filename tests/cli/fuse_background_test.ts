@@ -126,6 +126,18 @@ for (
   });
 }
 
+fuseTest("--log writes to no block device", async (site) => {
+  site.add("Sample", [sampleBytes(1)]);
+  const disk = site.file("disk", new Uint8Array(4096));
+  const [at, device] = [site.folder(), await site.loopDevice(disk)];
+  await assertRefused(site.start(["--background", `--log=${device}`, at]), {
+    code: 2,
+    says: `Cannot use option "--log": "${device}": it is a block device; name a file`,
+    at,
+  });
+  assertEquals(Deno.readFileSync(disk), new Uint8Array(4096));
+});
+
 fuseTest("--log without --background is refused", async (site) => {
   site.add("Sample", [sampleBytes(1)]);
   const at = site.folder();
