@@ -75,6 +75,8 @@ function configuration(scratch: string, architecture: string): string {
     APT::Sandbox::User "root"; // nobody else can write to the scratch folder
     APT::Update::Error-Mode "any"; // else it succeeds without a network
     Acquire::Languages "none";
+    Acquire::Retries "1"; // with the defaults, a mirror that does not answer takes eight minutes
+    Acquire::http::Timeout "15";
     Dir::Cache "${scratch}/cache";
     Dir::Etc::sourcelist "${scratch}/sources.list";
     Dir::Etc::sourceparts "/dev/null";
