@@ -6,6 +6,7 @@
  */
 
 import type { MountEvent } from "../fuse/mount.ts";
+import { isRoot } from "../linux/processes.ts";
 import { quote } from "../wording.ts";
 import type { ReadyMount } from "./background.ts";
 import { type Front, leaveStandardError } from "./background_server.ts";
@@ -60,7 +61,9 @@ export class TerminalAudience implements MountAudience {
   ready(mount: ReadyMount): boolean {
     this.#reporter.stop();
     this.#reporter.message(describeMount(this.#basedir, mount));
-    const command = `fusermount3 -u ${quote(mount.mountpoint)}`;
+    // Root may do without fusermount3, which a rescue system may lack.
+    const program = isRoot() ? "umount" : "fusermount3 -u";
+    const command = `${program} ${quote(mount.mountpoint)}`;
     this.#reporter.message(`To unmount: ${command}${this.#isForeground ? ", or Ctrl-C" : ""}`);
     return true;
   }

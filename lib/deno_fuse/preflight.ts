@@ -47,9 +47,9 @@ async function requireDirectory(mountpoint: string): Promise<string> {
       refuse(mountpoint, `no such directory; create it (mkdir -p ${shellWord(mountpoint)})`, cause);
     }
     if (isDead(cause)) {
-      const remedy = `clear it away (fusermount3 -uz ${
-        shellWord(await deadMountAbove(mountpoint))
-      })`;
+      // Root may do without fusermount3, which a rescue system may lack.
+      const program = Deno.uid() === 0 ? "umount -l" : "fusermount3 -uz";
+      const remedy = `clear it away (${program} ${shellWord(await deadMountAbove(mountpoint))})`;
       refuse(
         mountpoint,
         `a file system that has died is still mounted there (Transport endpoint is not connected); ${remedy}`,

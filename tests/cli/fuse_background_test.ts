@@ -47,7 +47,7 @@ fuseTest("--background returns when the mount is ready, and says how it ends", a
   assertEquals(stdout.length, 0);
   assertEquals(messagesOf(stderr), []);
   assert(stderr.includes(`1 revision of "${site.basedir}" mounted at "${at}"\n`), stderr);
-  assert(stderr.endsWith(`To unmount: fusermount3 -u "${at}"\n`), stderr);
+  assert(stderr.endsWith(`To unmount: umount "${at}"\n`), stderr);
   const [server] = serversFor(at);
   Deno.kill(server!, "SIGTERM");
   await until(() => serversFor(at).length === 0, "the end of the server");

@@ -105,7 +105,7 @@ fuseTest("Two SIGHUPs, from the kernel and a shell, do not detach a mount in use
 fuseTest("fusermount3 -u from outside ends it: exit 0, the purge lock is free", async (site) => {
   const image = addSample(site);
   const mount = await site.mount();
-  assertStringIncludes(mount.tool.said, `To unmount: fusermount3 -u "${mount.path}", or Ctrl-C\n`);
+  assertStringIncludes(mount.tool.said, `To unmount: umount "${mount.path}", or Ctrl-C\n`);
   await assertContent(mount.file("Sample"), image);
   await run("fusermount3", "-u", mount.path);
   const { stderr } = await mount.ended();
@@ -350,7 +350,7 @@ fuseTest(
     assertEquals(await errnoOf(Deno.stat(mount.file("Sample"))), ENOTCONN);
     assert(await canPurge(site));
 
-    const remedy = `fusermount3 -uz '${mount.path}'`;
+    const remedy = `umount -l '${mount.path}'`;
     await assertRefused(site.start([mount.path]), {
       code: 1,
       says: `Cannot mount at "${mount.path}": a file system that has died is still mounted there ` +
