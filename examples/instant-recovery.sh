@@ -152,7 +152,10 @@ ask() {
 
 ask qmp_capabilities '{}'
 is_running=yes
+# qemu mirrors between equal sizes only; the machine sees the rest of a larger device when it is
+# started from that. qemu counts sectors of 512 bytes.
 ask blockdev-add '{"driver": "raw", "node-name": "disk", "discard": "unmap",
+  "size": '"$(((size + 511) / 512 * 512))"',
   "file": {"driver": "'"$driver"'", "filename": '"$(json "$(realpath "$disk")")"'}}'
 # What the machine writes goes to both at once, so that the copy comes to an end.
 ask blockdev-mirror '{"job-id": "copy", "device": "backup", "target": "disk", "sync": "full",
