@@ -14,8 +14,8 @@ export interface BlockIoOptions {
   /** What may be written; no other byte of the target is ever touched. */
   readonly extent: TargetExtent;
   /**
-   * Asked between the pieces of long ranges and during waits. Once it returns true, the call in
-   * progress returns with work undone.
+   * Asked before each system call that writes, and during waits. Once it returns true, calls return
+   * with work undone, and nothing more is written.
    */
   readonly shouldStop?: () => boolean;
 }

@@ -142,7 +142,7 @@ export class DescriptorIo implements BlockIo {
     this.#shouldStop = options.shouldStop ?? (() => false);
     this.#calls = options.calls ?? SYSTEM_CALLS;
     this.#reader = new StorageReader(handle);
-    this.#writer = new StorageWriter(handle, this.#calls);
+    this.#writer = new StorageWriter(handle, this.#calls, { shouldStop: this.#shouldStop });
   }
 
   write(bytes: Uint8Array<ArrayBuffer>, offset: number): void {
@@ -235,7 +235,7 @@ export class DescriptorIo implements BlockIo {
   /** Zeroes whole blocks in the best way that still works. @returns `false` if none does. */
   #tryDeallocate(offset: number, length: number): boolean {
     const { fd, path } = this.#handle;
-    for (; this.#deallocateMode < DEALLOCATE_MODES.length; this.#deallocateMode++) {
+    while (this.#deallocateMode < DEALLOCATE_MODES.length && !this.#shouldStop()) {
       const mode = DEALLOCATE_MODES[this.#deallocateMode]!;
       const errno = this.#calls.tryFallocate(fd, mode, { offset, length });
       if (errno === 0) return true;
@@ -243,6 +243,7 @@ export class DescriptorIo implements BlockIo {
         const cause = osError(errno, { syscall: "fallocate", path });
         throw writeFailure(this.#handle, offset, cause);
       }
+      this.#deallocateMode++;
     }
     return false;
   }

@@ -79,10 +79,17 @@ const NO_ROOM: ReadonlySet<number> = new Set([Errno.ENOSPC, Errno.EDQUOT, Errno.
 /** Errors of a write in flight that may succeed when it is made again. */
 const TRANSIENT: ReadonlySet<number> = new Set([Errno.EAGAIN, Errno.EINTR]);
 
-/** Writes to a target; each worker has its own. */
+/**
+ * Writes to a target; each worker has its own.
+ *
+ * Once it should stop, it begins no more writes: a worker that waited for its storage too long is
+ * no longer waited for, and by the time it goes on, the numbers of its descriptors may be those of
+ * other files.
+ */
 export class StorageWriter implements Disposable {
   readonly #target: WritableTarget;
   readonly #calls: WriteCalls;
+  readonly #shouldStop: () => boolean;
   /** Becomes `null` where a direct write is refused. */
   #direct: DirectWrites | null;
   /** `null` where the system has none; opened when it is first needed. */
@@ -93,9 +100,15 @@ export class StorageWriter implements Disposable {
   #inFlightBytes = 0;
   #nextTag = 0;
 
-  constructor(target: WritableTarget, calls: WriteCalls) {
+  /** @param options.shouldStop Asked before each write; default: never true. */
+  constructor(
+    target: WritableTarget,
+    calls: WriteCalls,
+    options: { readonly shouldStop?: () => boolean } = {},
+  ) {
     this.#target = target;
     this.#calls = calls;
+    this.#shouldStop = options.shouldStop ?? (() => false);
     this.#direct = target.direct;
   }
 
@@ -159,6 +172,7 @@ export class StorageWriter implements Disposable {
       this.#finishSome();
     }
     if (this.#direct === null) return this.#writeCached(bytes, offset, 0);
+    if (this.#shouldStop()) return;
     this.#directBytes += bytes.length;
     const { mayBeInFlight } = this.#direct;
     if (mayBeInFlight && this.#queue === undefined && this.#directBytes > QUEUED_FROM_BYTES) {
@@ -200,7 +214,7 @@ export class StorageWriter implements Disposable {
   #writeDirect(bytes: Uint8Array<ArrayBuffer>, offset: number): void {
     const { path } = this.#target;
     let done = 0, most = bytes.length;
-    while (done < bytes.length && this.#direct !== null) {
+    while (done < bytes.length && this.#direct !== null && !this.#shouldStop()) {
       const { fd, blockBytes } = this.#direct;
       const piece = bytes.subarray(done, done + most);
       try {
@@ -224,7 +238,7 @@ export class StorageWriter implements Disposable {
   /** Writes `bytes` from index `start` on. */
   #writeCached(bytes: Uint8Array<ArrayBuffer>, offset: number, start: number): void {
     const { fd, path } = this.#target;
-    for (let done = start; done < bytes.length;) {
+    for (let done = start; done < bytes.length && !this.#shouldStop();) {
       try {
         const rest = done === 0 ? bytes : bytes.subarray(done);
         done += this.#calls.pwriteSome(fd, rest, offset + done, path);

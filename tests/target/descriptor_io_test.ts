@@ -184,14 +184,32 @@ Deno.test("DescriptorIo.zero() reports errors of the storage", () => {
 
 Deno.test("DescriptorIo.zero() splits long ranges and stops between the pieces", () => {
   const target = new FakeTarget(0);
-  let answers = 0;
   const io = new DescriptorIo(target.device(), {
     extent: { start: 0, end: 2 ** 44 },
     calls: target,
-    shouldStop: () => ++answers > 2,
+    shouldStop: () => target.calls.length >= 2,
   });
   io.zero(0, 2 ** 43);
   assertEquals(target.calls, [`punch 0+${2 ** 30}`, `punch ${2 ** 30}+${2 ** 30}`]);
+});
+
+Deno.test("DescriptorIo.zero() tries no other way once it should stop", () => {
+  const target = new FakeTarget(0);
+  target.fallocateErrno.set(PUNCH, Errno.EOPNOTSUPP);
+  let isStopped = false;
+  const io = new DescriptorIo(target.device(), {
+    extent: { start: 0, end: 2 ** 44 },
+    calls: {
+      pwriteSome: target.pwriteSome,
+      tryFallocate: (...args) => {
+        isStopped = true;
+        return target.tryFallocate(...args);
+      },
+    },
+    shouldStop: () => isStopped,
+  });
+  io.zero(0, 2 ** 20);
+  assertEquals(target.calls, [`punch 0+${2 ** 20}`]);
 });
 
 Deno.test("DescriptorIo writes any mix of data and zeros to any device", () => {

@@ -39,6 +39,8 @@ class NotedTarget implements WriteCalls {
   failure: { readonly from: number; readonly errno: number } | null = null;
   /** Whether there is room for a part of a write that reaches that offset. */
   isPartWritten = true;
+  /** Number of calls after which the writer should stop. */
+  stopsAfter = Infinity;
   readonly handle: DescriptorHandle;
   readonly writer: StorageWriter;
 
@@ -51,8 +53,10 @@ class NotedTarget implements WriteCalls {
       direct: { fd: DIRECT, blockBytes, memoryBytes, mayBeInFlight },
       path: "/dev/x",
     });
-    this.writer = new StorageWriter(this.handle, this);
+    this.writer = new StorageWriter(this.handle, this, this);
   }
+
+  shouldStop = (): boolean => this.calls.length >= this.stopsAfter;
 
   pwriteSome = (fd: number, view: Uint8Array, offset: number, path = ""): number => {
     const isDirect = fd === DIRECT;
@@ -182,10 +186,11 @@ function queuedTarget(
 ): { target: NotedTarget; queue: NotedQueue; writer: StorageWriter } {
   const target = new NotedTarget({ mayBeInFlight });
   const queue = new NotedQueue(target);
-  const writer = new StorageWriter(target.handle, {
-    pwriteSome: target.pwriteSome,
-    openWriteQueue: () => queue,
-  });
+  const writer = new StorageWriter(
+    target.handle,
+    { pwriteSome: target.pwriteSome, openWriteQueue: () => queue },
+    target,
+  );
   writer.write(memory(QUEUED_FROM_BYTES), 64 * MIB);
   target.calls.length = 0;
   return { target, queue, writer };
@@ -214,6 +219,28 @@ Deno.test("StorageWriter.write() has no more than two chunks in flight", () => {
   for (const at of [0, 4, 8]) writer.write(chunk, at * MIB);
   const begin = (at: number) => `begin ${at * MIB}+${4 * MIB}`;
   assertEquals(target.calls, [begin(0), begin(4), `end ${4 * MIB}`, begin(8)]);
+});
+
+Deno.test("StorageWriter writes nothing once it should stop, and waits for what is in flight", () => {
+  const { target, queue, writer } = queuedTarget();
+  const chunk = memory(4 * MIB);
+  queue.results.set(4 * MIB, PAGE);
+  for (const at of [0, 4]) writer.write(chunk, at * MIB);
+  // The worker waits for its storage in the middle of a write, and meanwhile all is over.
+  target.stopsAfter = 3;
+  writer.write(chunk, 8 * MIB);
+  writer.write(chunk.subarray(5), 12 * MIB + 5);
+  writer.drain();
+  const begin = (at: number) => `begin ${at * MIB}+${4 * MIB}`;
+  assertEquals(target.calls, [begin(0), begin(4), `end ${4 * MIB}`, "end 0"]);
+});
+
+Deno.test("StorageWriter.write() does not go on with a short write once it should stop", () => {
+  const target = new NotedTarget();
+  target.directBytes = PAGE;
+  target.stopsAfter = 2;
+  target.writer.write(memory(9 * PAGE), 0);
+  assertEquals(target.calls, ["direct 0+4096", "direct 4096+4096"]);
 });
 
 Deno.test("StorageWriter.write() leaves nothing in flight that the page cache would not notice", () => {
