@@ -7,6 +7,7 @@
 import type { MountOptions } from "../fuse/mount.ts";
 import { freeMemoryBytes } from "../linux/free_memory.ts";
 import { raiseDescriptorLimit } from "../linux/headroom.ts";
+import { nameProcess } from "../linux/own_process.ts";
 import { absolutePath, changeDirectory } from "../linux/paths.ts";
 import { defaultThreads } from "../work/worker_room.ts";
 import { Front } from "./background_server.ts";
@@ -196,6 +197,7 @@ async function serveFor(
   front: Front,
   { command, tool }: { command: MountCommand; tool: string },
 ): Promise<ExitCode> {
+  nameProcess(tool);
   try {
     const free = { ...command, ...absolutePaths(command) };
     // The working directory of whoever started this may be on a file system that is to be

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { readBeginning } from "./paths.ts";
+import { readBeginning, writeText } from "./paths.ts";
 
 /**
  * The program of this process, to be started once more. The link leads to it even after it was
@@ -19,6 +19,20 @@ import { readBeginning } from "./paths.ts";
  * another has taken its name, the runtime can no longer start from it.
  */
 export const OWN_PROGRAM = "/proc/self/exe";
+
+/**
+ * Names this process for pgrep(1), killall(1) and top(1), which otherwise call one that was started
+ * by {@linkcode OWN_PROGRAM} "exe".
+ *
+ * @param name Of which the kernel keeps 15 bytes.
+ */
+export function nameProcess(name: string): void {
+  try {
+    writeText("/proc/self/comm", name);
+  } catch {
+    // It only helps people.
+  }
+}
 
 /** More than the kernel accepts for arguments and environment together by default: execve(2). */
 const MAX_BYTES = 16 * 1024 * 1024;

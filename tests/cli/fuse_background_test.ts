@@ -49,6 +49,7 @@ fuseTest("--background returns when the mount is ready, and says how it ends", a
   assert(stderr.includes(`1 revision of "${site.basedir}" mounted at "${at}"\n`), stderr);
   assert(stderr.endsWith(`To unmount: umount "${at}"\n`), stderr);
   const [server] = serversFor(at);
+  assertEquals(Deno.readTextFileSync(`/proc/${server}/comm`), "backy-fuse\n");
   Deno.kill(server!, "SIGTERM");
   await until(() => serversFor(at).length === 0, "the end of the server");
   assertEquals(mountsAt(at), []);
