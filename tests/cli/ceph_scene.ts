@@ -38,6 +38,9 @@ export const Command = {
   COMPARE: direct(1).join("\n"),
 } as const;
 
+/** One more image of a scene. */
+export const OTHER_IMAGE = "pool/vm0-other";
+
 /** A sample with a later revision, and an image of its own in the cluster, not made yet. */
 export class Scene implements Disposable {
   readonly store = new SampleStore();
@@ -109,12 +112,24 @@ export class Scene implements Disposable {
     return JSON.parse(this.run("rbd info --format json pool/vm0")).size;
   }
 
-  /** Deletes the image, its clones and snapshots. */
+  /** Blocks whoever has an image open, dead or alive, so that nobody has to wait for them. */
+  blockWatchers(image = "pool/vm0"): void {
+    const { stdout } = this.try(`rbd status ${image}`);
+    for (const [, address] of stdout.matchAll(/watcher=(\S+)/g)) {
+      this.run(`ceph osd blocklist add ${address}`);
+    }
+  }
+
+  /** Deletes the image and the other one, which may be its parent, with their snapshots. */
   remove(): void {
-    const clone = "rbd rm --no-progress pool/vm0";
-    this.try("rbd snap purge --no-progress pool/vm0 || true", clone);
-    this.try("rbd snap unprotect pool/vm0-parent@golden || true");
-    this.try("rbd snap purge --no-progress pool/vm0-parent || true", `${clone}-parent`);
+    for (const image of ["pool/vm0", OTHER_IMAGE]) {
+      this.blockWatchers(image);
+      this.try(
+        `rbd snap unprotect ${image}@golden || true`,
+        `rbd snap purge --no-progress ${image} || true`,
+        `rbd rm --no-progress ${image}`,
+      );
+    }
   }
 
   [Symbol.dispose](): void {

@@ -9,7 +9,7 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { isFilled } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { cephTest, Command, DOCUMENT, noDaemon } from "./ceph_scene.ts";
+import { cephTest, Command, DOCUMENT, noDaemon, OTHER_IMAGE } from "./ceph_scene.ts";
 import { recipe, shellQuote } from "./recipes.ts";
 
 const DIFFERENCE = "Only the difference";
@@ -65,14 +65,14 @@ cephTest(
     const ones = scene.onesBeyond(MIB);
     scene.importBytes(ones);
     scene.run(
-      "rbd mv pool/vm0 pool/vm0-parent",
-      "rbd snap create --no-progress pool/vm0-parent@golden",
-      "rbd snap protect pool/vm0-parent@golden",
-      "rbd clone pool/vm0-parent@golden pool/vm0",
+      `rbd mv pool/vm0 ${OTHER_IMAGE}`,
+      `rbd snap create --no-progress ${OTHER_IMAGE}@golden`,
+      `rbd snap protect ${OTHER_IMAGE}@golden`,
+      `rbd clone ${OTHER_IMAGE}@golden pool/vm0`,
     );
     scene.run(PIPEFAIL, RESTORE, COMPARE);
     const same = `cmp ${shellQuote(scene.store.file("imported"))}`;
-    scene.run(`${same} <(rbd export --no-progress pool/vm0-parent -)`);
+    scene.run(`${same} <(rbd export --no-progress ${OTHER_IMAGE} -)`);
   },
 );
 
