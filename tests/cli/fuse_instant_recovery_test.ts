@@ -1,6 +1,6 @@
 /**
- * Machines that run from a backup: docs/instant-recovery.md and examples/instant-recovery.sh, with
- * a small machine of Debian's kernel and busybox, emulated by qemu.
+ * Machines that run from a backup: docs/instant-recovery.md, examples/instant-recovery.sh, and
+ * docs/nbd.md, with a small machine of Debian's kernel and busybox, emulated by qemu.
  *
  * @module
  */
@@ -215,6 +215,29 @@ fuseTest("A machine runs from the mount, and qemu-img takes its changed disk out
     .replaceAll("-accel kvm -m 4G -nographic", machine);
   assertMachineWasRight(await follow(site, commands));
   await assertDisk(site, disk);
+  assertEquals(await hashesBelow(site.basedir), before);
+  assert(await hashesBelow(spill) !== "", "nothing was spilled");
+}, { reason: machineProblem });
+
+fuseTest("A machine runs from an NBD export, and its changed disk is copied out", async (site) => {
+  await backUpDisk(site);
+  const before = await hashesBelow(site.basedir);
+  const [spill, socket, copy] = [site.folder(), site.file("vm0.sock"), site.file("vm0.img")];
+  const machine = await makeMachine(site);
+  const commands = recipe("docs/nbd.md", "Writing", 1).map((command) =>
+    command
+      .replace(/^backy-fuse nbd/, `${FUSE.map(shellQuote).join(" ")} nbd --cache 32`)
+      .replaceAll("/srv/backy/vm0", shellQuote(site.basedir))
+      .replaceAll("/var/tmp", shellQuote(spill))
+      .replaceAll("/run/vm0.sock", socket)
+      .replaceAll("-accel kvm -m 4G -nographic", machine)
+      // A person types the next command when the server has said that it is ready.
+      .replace(/ &$/, ` & until [ -S ${socket} ]; do kill -0 $!; sleep 0.05; done`)
+      .replaceAll("vm0.img", copy)
+      .replace(/^kill %1$/, "kill $!; wait $!")
+  );
+  assertMachineWasRight(await follow(site, commands.join("\n")));
+  await assertDisk(site, copy);
   assertEquals(await hashesBelow(site.basedir), before);
   assert(await hashesBelow(spill) !== "", "nothing was spilled");
 }, { reason: machineProblem });
