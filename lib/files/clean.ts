@@ -29,7 +29,8 @@ export async function cleanUp(mountpoint: string, options: UndoOptions): Promise
   if (!isRoot()) refuse("only root may");
   const wanted = realPathOrNull(mountpoint) ?? mountpoint;
   const found = WorkDirectory.list().filter((directory) =>
-    directory.mountpoint === wanted || isInside(wanted, directory.path)
+    directory.mountpoint === wanted || isInside(wanted, directory.path) ||
+    mountsOf(directory).some(({ mountpoint }) => mountpoint === wanted)
   );
   if (found.length === 0) {
     refuse("nothing is left there by backy-fuse files; findmnt and losetup -l show what there is");

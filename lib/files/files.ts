@@ -85,6 +85,8 @@ async function show(options: FilesOptions, steps: UndoStep[]): Promise<ShownFile
 
   const directory = WorkDirectory.create(mountpoint);
   steps.push(new DirectoryStep(directory));
+  // Another run may have come as far meanwhile: whoever looks second sees the other.
+  if (mountpoint !== null) requireUnused(mountpoint, directory);
   const server = options.startServer(directory.image);
   steps.push(new ServerStep(directory, server));
   // Whatever waits for the server then fails.
@@ -111,12 +113,7 @@ function requireMountpoint({ mountpoint, basedir }: FilesOptions): string | null
     throw new MountError(`Cannot mount at ${quote(mountpoint)}: ${reason}`);
   };
   const path = realPathOrNull(mountpoint) ?? mountpoint;
-  if (WorkDirectory.list().some((other) => other.mountpoint === path)) {
-    refuse(
-      "another run shows its files there; if it was killed: " +
-        `backy-fuse files --clean ${shellWord(mountpoint)}`,
-    );
-  }
+  requireUnused(path);
   let names: string[] = [];
   try {
     names = Array.from(Deno.readDirSync(path), ({ name }) => name);
@@ -129,6 +126,18 @@ function requireMountpoint({ mountpoint, basedir }: FilesOptions): string | null
   if (names.length > 0) refuse("it is not empty; use an empty directory");
   requireMountable(mountpoint, { basedir, spillDir: basedir });
   return path;
+}
+
+/** @param own The directory of this run, if it has one. @throws {MountError} If it is used. */
+function requireUnused(mountpoint: string, own?: WorkDirectory): void {
+  const isUsed = WorkDirectory.list().some((other) =>
+    other.path !== own?.path && other.mountpoint === mountpoint
+  );
+  if (!isUsed) return;
+  throw new MountError(
+    `Cannot mount at ${quote(mountpoint)}: another run shows its files there; if it was killed: ` +
+      `backy-fuse files --clean ${shellWord(mountpoint)}`,
+  );
 }
 
 /** Waits, but not after a signal was aborted. @throws Its reason then. */

@@ -55,10 +55,16 @@ export class MountStep implements UndoStep {
     );
   }
 
+  /** Whether something else was mounted over it, which unmounting the path would take away. */
+  get #isCovered(): boolean {
+    const top = listMounts().findLast(({ mountpoint }) => mountpoint === this.mountpoint);
+    return top?.id !== this.#mount.id;
+  }
+
   async undo(): Promise<readonly string[] | null> {
-    const { mountpoint } = this.#mount;
-    if (this.isMounted && await unmountPath(mountpoint) === "busy") {
-      return describeMountUsers(this.#mount);
+    if (this.isMounted) {
+      const isBusy = this.#isCovered || await unmountPath(this.mountpoint) === "busy";
+      if (isBusy) return describeMountUsers(this.#mount);
     }
     return await endsSoon(() => !this.#hasLoop) ? null : describeKeepers(this.#mount);
   }

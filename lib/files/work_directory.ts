@@ -17,7 +17,6 @@ import { reasonOf } from "../linux/errno.ts";
 import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { describeHolders, FlockOperation, tryFlock } from "../linux/locks.ts";
 import { AccessMode, linkOrNull, listNames, tryAccess } from "../linux/paths.ts";
-import { statOrNull } from "../linux/file_status.ts";
 import { quote } from "../wording.ts";
 
 /** Where such directories are, the better place first. */
@@ -76,8 +75,7 @@ export class WorkDirectory {
   static list(): WorkDirectory[] {
     return PARENTS.flatMap((parent) =>
       listNames(parent).filter((name) => name.startsWith(PREFIX)).map((name) => `${parent}/${name}`)
-        // Others may make directories in /tmp.
-        .filter((path) => statOrNull(path)?.uid === 0)
+        .filter(isOwn)
         .map((path) => new WorkDirectory(path))
     );
   }
@@ -106,6 +104,16 @@ export class WorkDirectory {
     for (const path of [this.image, this.#ownMountpoint, this.path]) removeIfThere(path);
     if (this.#lock !== null) releaseFd(this.#lock);
     this.#lock = null;
+  }
+}
+
+/** Others may make directories in /tmp, and links to those of root. */
+function isOwn(path: string): boolean {
+  try {
+    const { isDirectory, uid } = Deno.lstatSync(path);
+    return isDirectory && uid === 0;
+  } catch {
+    return false;
   }
 }
 

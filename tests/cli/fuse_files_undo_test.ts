@@ -112,6 +112,36 @@ for (const [signal, code] of [["SIGTERM", 143], ["SIGHUP", 129], ["SIGINT", 130]
   }, PROGRAMS);
 }
 
+fuseTest("A mount of somebody else over a file system is left alone", async (site) => {
+  await addDirtyDisk(site);
+  const place = site.folder("place");
+  const tool = startFiles(site, [site.basedir, place]);
+  await tool.untilSaid("To unmount: ");
+  await run("mount", "-t", "tmpfs", "foreign", `${place}/1`);
+  tool.signal("SIGTERM");
+  await tool.untilSaid("is in use by another mount over it");
+  assertEquals(mountsAt(`${place}/1`).map(({ type }) => type), ["ext4", "tmpfs"]);
+  await run("umount", `${place}/1`);
+  assertEnded(await tool.outcome(), { says: [/is in use by another mount over it/] });
+  assertEquals(leftovers(site), []);
+}, PROGRAMS);
+
+fuseTest("Of runs that begin at one mount point at once, at most one has it", async (site) => {
+  await addDirtyDisk(site);
+  const place = site.folder("place");
+  const args = [site.basedir, place, "--", "sh", "-c", "sleep 0.5; ls; cat 1/etc/fstab"];
+  for (let round = 0; round < 4; round++) {
+    const outcomes = await Promise.all(
+      [startFiles(site, args), startFiles(site, args)].map((tool) => tool.outcome()),
+    );
+    for (const { code, stderr, stdout } of outcomes) {
+      if (code === 0) assertMatch(new TextDecoder().decode(stdout), /^1\n2\n\/dev\/vda1 .*\n$/);
+      else assertMatch(stderr, /^backy-fuse: Cannot mount at ".*": another run shows its files/m);
+    }
+    assertEquals(leftovers(site), []);
+  }
+}, PROGRAMS);
+
 fuseTest("Ctrl-C goes to the command, which may heed it as it likes", async (site) => {
   await addDirtyDisk(site);
   const place = site.folder("place");
@@ -186,7 +216,8 @@ fuseTest("--clean removes what a run left that was killed, and no other's", asyn
   assertEquals(mountsAt(place).length, 1);
   const again = await startFiles(site, [site.basedir, place]).outcome();
   assertMatch(again.stderr, /: another run shows its files there; if it was killed: backy-fuse /);
-  assertEnded(await clean(place));
+  // A path that the run has printed will do, too.
+  assertEnded(await clean(`${place}/2`));
   assertEquals(mountsAt(`${other}/1`).length, 1);
   lives.signal("SIGTERM");
   assertEnded(await lives.outcome());
