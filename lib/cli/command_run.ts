@@ -7,6 +7,7 @@
 import config from "../../deno.json" with { type: "json" };
 import { END_SIGNALS, type EndSignal, InterruptedError } from "../errors.ts";
 import { raiseDescriptorLimit } from "../linux/headroom.ts";
+import { isSignalIgnored, SignalNumber } from "../linux/signals.ts";
 import { ExitCode } from "./exit_code.ts";
 import { JsonReporter } from "./json_reporter.ts";
 import { processStart } from "./process_start.ts";
@@ -66,17 +67,29 @@ export class SignalWatch implements Disposable {
    * @param onSignal Called with the signal and how many there have been, from 1. All SIGHUPs count
    *   as one: when a terminal ends, the kernel sends one to the foreground jobs, and the shell
    *   another.
+   * @param options.quits Whether SIGQUIT (Ctrl-\) counts as SIGINT; by default it ends the process
+   *   at once.
    */
-  constructor(onSignal: (signal: EndSignal, count: number) => void) {
+  constructor(
+    onSignal: (signal: EndSignal, count: number) => void,
+    { quits = false }: { readonly quits?: boolean } = {},
+  ) {
     let count = 0;
     let hasHungUp = false;
     const { ignoredSignals } = processStart();
     const listened = END_SIGNALS.filter((signal) => !ignoredSignals.has(signal));
-    this.#listeners = listened.map((signal) => [signal, () => {
-      if (signal === "SIGHUP" && hasHungUp) return;
-      hasHungUp ||= signal === "SIGHUP";
-      onSignal(signal, ++count);
-    }]);
+    const listeners: (readonly [Deno.Signal, () => void])[] = listened.map((signal) => [
+      signal,
+      () => {
+        if (signal === "SIGHUP" && hasHungUp) return;
+        hasHungUp ||= signal === "SIGHUP";
+        onSignal(signal, ++count);
+      },
+    ]);
+    if (quits && !isSignalIgnored(SignalNumber.SIGQUIT)) {
+      listeners.push(["SIGQUIT", () => onSignal("SIGINT", ++count)]);
+    }
+    this.#listeners = listeners;
     for (const [signal, listener] of this.#listeners) Deno.addSignalListener(signal, listener);
   }
 

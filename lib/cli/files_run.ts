@@ -85,7 +85,9 @@ class FilesRun implements Disposable {
 
   constructor(reporter: ProgressReporter) {
     this.#reporter = reporter;
-    this.#signals = new SignalWatch((signal, count) => this.#heed(signal, count));
+    // Its default would end this process alone, and leave all mounts.
+    const quits = true;
+    this.#signals = new SignalWatch((signal, count) => this.#heed(signal, count), { quits });
   }
 
   #heed(signal: EndSignal, count: number): void {

@@ -11,6 +11,7 @@ import { lastErrno, libc } from "./libc.ts";
 export const SignalNumber = {
   SIGHUP: 1,
   SIGINT: 2,
+  SIGQUIT: 3,
   SIGKILL: 9,
   SIGPIPE: 13,
   SIGTERM: 15,

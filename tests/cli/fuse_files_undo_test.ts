@@ -112,6 +112,24 @@ for (const [signal, code] of [["SIGTERM", 143], ["SIGHUP", 129], ["SIGINT", 130]
   }, PROGRAMS);
 }
 
+fuseTest("SIGQUIT ends everything in order, with and without a command", async (site) => {
+  await addDirtyDisk(site);
+  // Background jobs of scripts ignore it.
+  const quittable = ["env", "--default-signal=QUIT", ...FUSE, "files", site.basedir];
+  const alone = site.use(new RunningTool([...quittable, site.folder("place")]));
+  await alone.untilSaid("To unmount: ");
+  alone.signal("SIGQUIT");
+  assertEnded(await alone.outcome());
+  assertEquals(leftovers(site), []);
+  const mark = site.file("mark");
+  const words = ["--", "sh", "-c", 'touch "$0"; exec sleep 1000', mark];
+  const tool = site.use(new RunningTool([...quittable, ...words]));
+  await until(() => isFileAt(mark), "the command");
+  tool.signal("SIGQUIT");
+  assertEnded(await tool.outcome(), { code: 130 });
+  assertEquals(leftovers(site), []);
+}, PROGRAMS);
+
 fuseTest("A mount of somebody else over a file system is left alone", async (site) => {
   await addDirtyDisk(site);
   const place = site.folder("place");
