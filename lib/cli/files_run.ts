@@ -151,7 +151,7 @@ class FilesRun implements Disposable {
     let code: number;
     let isClean: boolean;
     try {
-      if (shown.paths.length === 0 && (command.program.length > 0 || shown.otherCount === 0)) {
+      if (shown.paths.length === 0 && (command.program.length > 0 || shown.byHandCount === 0)) {
         if (command.program.length > 0) this.#reporter.listing(others);
         this.#reporter.fail(`Cannot show files of ${quote(command.basedir)}: nothing was mounted`);
         code = ExitCode.FAILURE;

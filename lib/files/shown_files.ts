@@ -19,7 +19,7 @@ export class ShownFiles {
   /** Where file systems are mounted, in order. */
   readonly paths: readonly string[];
   /** Volumes that can be reached by hand as long as this lasts. */
-  readonly otherCount: number;
+  readonly byHandCount: number;
   /** File systems that were not mounted. */
   readonly failureCount: number;
   /** Resolves when all file systems were unmounted, or the server has ended by itself. */
@@ -29,7 +29,7 @@ export class ShownFiles {
   #isEnding = false;
 
   constructor(
-    found: Pick<ShownFiles, "root" | "paths" | "otherCount" | "failureCount">,
+    found: Pick<ShownFiles, "root" | "paths" | "byHandCount" | "failureCount">,
     { steps, server, options }: {
       readonly steps: UndoStep[];
       readonly server: ImageServer;
@@ -38,7 +38,7 @@ export class ShownFiles {
   ) {
     this.root = found.root;
     this.paths = found.paths;
-    this.otherCount = found.otherCount;
+    this.byHandCount = found.byHandCount;
     this.failureCount = found.failureCount;
     this.#steps = steps;
     this.#options = options;

@@ -56,8 +56,8 @@ export class VolumeMounter {
   readonly root: string;
   /** Where file systems are mounted. */
   readonly paths: string[] = [];
-  /** Volumes that are no file systems. */
-  otherCount = 0;
+  /** Volumes that are not mounted, of which people are told what to try by hand. */
+  byHandCount = 0;
   /** File systems that were not mounted. */
   failureCount = 0;
   readonly #directory: WorkDirectory;
@@ -145,7 +145,7 @@ export class VolumeMounter {
     const file = number === null ? this.#image : `${this.#image}.parts/${number}`;
     const plan = planMount(content, file);
     if (!plan.isFileSystem) {
-      this.otherCount++;
+      this.byHandCount++;
       return onEvent({ type: "other", volume: name, next: plan.next });
     }
     const target = number === null ? this.root : `${this.root}/${number}`;
@@ -163,12 +163,9 @@ export class VolumeMounter {
     if (number !== null) Deno.removeSync(target);
     this.failureCount++;
     const { reason, isSupported } = outcome;
-    onEvent({
-      type: "failed",
-      volume: name,
-      reason,
-      next: isSupported ? plan.repair : plan.instead,
-    });
+    const next = isSupported ? plan.repair : plan.instead;
+    if (next !== "") this.byHandCount++;
+    onEvent({ type: "failed", volume: name, reason, next });
   }
 }
 

@@ -218,6 +218,28 @@ fuseTest("A file system that does not mount is named with the kernel's reason", 
   assertEquals(pathsOf(outcome), ["2"]);
 }, PROGRAMS);
 
+fuseTest("What else to try can be tried even if nothing is mounted", async (site) => {
+  const bad = await makeDirty(site, "ext4", 32);
+  await run("debugfs", "-w", "-R", "clri <8>", bad);
+  site.addImage(uniqueName(), bad);
+  const place = site.folder("place");
+  const tool = startFiles(site, [site.basedir, place]);
+  await tool.untilSaid("To unmount: ");
+  const file = /; to try: e2fsck -fy (\S+);/.exec(tool.said)?.[1] ?? "";
+  const { code, stderr } = await trySh('e2fsck -fy "$1" >&2 || test $? = 1', file);
+  assertEquals(code, 0, stderr);
+  tool.signal("SIGTERM");
+  const outcome = await tool.outcome();
+  assertEnded(outcome, { code: 1, says: [/^warning: the image, ext4, 32 MiB is not mounted: /] });
+  assertEquals(pathsOf(outcome), []);
+  assertEquals(leftovers(site), []);
+  const words = [site.basedir, place, "--", "true"];
+  assertEnded(await runFiles(site, words), {
+    code: 1,
+    says: [/is not mounted: /, /^Cannot show files of ".*": nothing was mounted$/],
+  });
+}, PROGRAMS);
+
 fuseTest("A missing chunk is told of where it matters", async (site) => {
   const name = uniqueName();
   const ext4 = await makeDirty(site, "ext4", 16);
