@@ -13,6 +13,7 @@ import type { UndoOptions } from "../files/undo.ts";
 import type { VolumeName } from "../files/volumes.ts";
 import type { MountEvent } from "../fuse/mount.ts";
 import { giveUpStdout } from "../linux/descriptors.ts";
+import { reasonOf } from "../linux/errno.ts";
 import { quote } from "../wording.ts";
 import { startBackground } from "./background.ts";
 import { CommandProcess, exitCodeOfStart } from "./command_process.ts";
@@ -194,7 +195,12 @@ class FilesRun implements Disposable {
   /** Waits until everything was unmounted, or for a signal. */
   async #serve(shown: ShownFiles): Promise<number> {
     if (!Deno.stdout.isTerminal()) {
-      await writeAll(Deno.stdout, shown.paths.map((path) => `${path}\n`).join(""));
+      try {
+        await writeAll(Deno.stdout, shown.paths.map((path) => `${path}\n`).join(""));
+      } catch (error) {
+        this.#reporter.fail(`Cannot write standard output: ${reasonOf(error)}`);
+        return ExitCode.FAILURE;
+      }
       // Whoever reads the paths is not to wait for more.
       giveUpStdout();
     }

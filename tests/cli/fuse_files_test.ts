@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { run, sh, trySh } from "../support/programs.ts";
 import { chunkFile } from "../support/store_builder.ts";
+import { FUSE } from "../support/tool.ts";
 import { assertRefused, fuseTest, hashesBelow, type Site } from "./fuse_harness.ts";
 import { FSTAB, makeBtrfs, makeDirty, makeDisk, makeNtfs, NEW_FILES } from "./disk_images.ts";
 import {
@@ -253,6 +254,14 @@ fuseTest("A missing chunk is told of where it matters", async (site) => {
       new RegExp(`^Cannot read "/.*/image/${name}" at byte 0: a chunk is missing or corrupt$`),
     ],
   });
+}, PROGRAMS);
+
+fuseTest("files ends if it cannot print the paths", async (site) => {
+  site.addImage(uniqueName(), await makeDirty(site, "ext4", 16));
+  const { code, stderr } = await trySh('exec "$@" >/dev/full', ...FUSE, "files", site.basedir);
+  assertEquals(code, 1, stderr);
+  assertMatch(stderr, /^backy-fuse: Cannot write standard output: No space left .*ENOSPC\)$/m);
+  assertEquals(leftovers(site), []);
 }, PROGRAMS);
 
 fuseTest("files says why it cannot begin, and leaves nothing", async (site) => {
