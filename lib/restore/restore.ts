@@ -12,6 +12,7 @@
  * @module
  */
 
+import { TargetError } from "../errors.ts";
 import { fromFirstGood, openChunkFile } from "../chunk/chunk_file.ts";
 import { releaseFd } from "../linux/files.ts";
 import { ignoreWriteSignals } from "../linux/signals.ts";
@@ -131,6 +132,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreReport> {
       rewrittenBytes,
       ...damage.loss(),
     });
+  } catch (error) {
+    throw error instanceof TargetError ? target.failure ?? error : error;
   } finally {
     target.close();
   }

@@ -32,6 +32,10 @@ export class OpenedTarget<Handle extends DescriptorHandle | StreamHandle> implem
     this.#hasStorage = options.hasStorage;
   }
 
+  get failure(): TargetError | null {
+    return null;
+  }
+
   async settle(): Promise<string | null> {
     this.requireOpen();
     try {

@@ -16,6 +16,8 @@
  * @module
  */
 
+import type { TargetError } from "../errors.ts";
+
 /** When zeros of the image may be left unwritten. */
 export type SparseMode = "auto" | "never" | "always";
 
@@ -61,6 +63,9 @@ export type TargetHandle = BlockHandle | StreamHandle;
 /** An opened target, owned by the thread that opened it. */
 export interface Target {
   readonly handle: TargetHandle;
+
+  /** Why it failed, if workers were told less than that; else `null`. */
+  readonly failure: TargetError | null;
 
   /**
    * Flushes the target, which stays open. The event loop goes on meanwhile.

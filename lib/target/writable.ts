@@ -43,6 +43,7 @@ class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #pumping: Promise<void>;
   #readFd: number | null;
+  #failure: TargetError | null = null;
   /** Whether another thread waits for the pipe. */
   #isPolling = false;
   #isFinished = false;
@@ -58,6 +59,11 @@ class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
     this.#pumping.catch(() => {});
   }
 
+  /** What the stream failed with: workers only see that nobody reads the pipe any more. */
+  override get failure(): TargetError | null {
+    return this.#failure;
+  }
+
   /** Waits until the stream has taken all bytes and is closed, besides. */
   override async finish(options: { sync: boolean }): Promise<void> {
     this.#isFinished = true;
@@ -66,9 +72,7 @@ class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
       await this.#pumping;
       await this.#writer.close();
     } catch (error) {
-      const fields = { path: WRITABLE_NAME, offset: null };
-      const message = `Cannot write to ${WRITABLE_NAME}: ${reasonOf(error)}`;
-      throw new TargetError(message, fields, { cause: error });
+      throw failureOf(error);
     } finally {
       this.#writer.releaseLock();
     }
@@ -98,6 +102,9 @@ class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
         if (count === 0) return;
         if (count > 0) await this.#writer.write(bytes.subarray(0, count));
       }
+    } catch (error) {
+      this.#failure = failureOf(error);
+      throw error;
     } finally {
       // If the stream fails, this ends the workers' writes: EPIPE.
       this.#closePipe();
@@ -108,4 +115,10 @@ class OpenedWritable extends OpenedTarget<StreamHandle> implements Target {
     if (this.#readFd !== null) releaseFd(this.#readFd);
     this.#readFd = null;
   }
+}
+
+function failureOf(error: unknown): TargetError {
+  const fields = { path: WRITABLE_NAME, offset: null };
+  const message = `Cannot write to ${WRITABLE_NAME}: ${reasonOf(error)}`;
+  return new TargetError(message, fields, { cause: error });
 }

@@ -77,7 +77,8 @@ streamTest("a stream that fails ends the restore", async () => {
       if (++writes > 2) throw new Error("no room in here");
     },
   });
-  await assertRejects(() => restore({ revision, output }), TargetError, "the stream");
+  const error = await assertRejects(() => restore({ revision, output }), TargetError);
+  assertEquals(error.message, "Cannot write to the stream: no room in here");
 });
 
 streamTest("a stream that takes nothing does not keep a restore from being stopped", async () => {

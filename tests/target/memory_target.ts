@@ -175,6 +175,7 @@ export class MemoryTarget implements Disposable {
       return Promise.resolve();
     };
     return {
+      failure: null,
       handle,
       flush: () => call("flush"),
       settle: () => call("settle").then(() => null),
