@@ -72,7 +72,7 @@ fuseTest("The example of a unit allows what a mount needs", async (site) => {
   const { code, stderr } = await tool.outcome();
   assertEquals(code, 0, stderr);
   assertEquals(mountsAt(at), []);
-  assert(manager.received.includes("STOPPING=1"));
+  await manager.untilReceived("STOPPING=1");
 }, { programs: ["setpriv", "python3"] });
 
 fuseTest(
