@@ -57,19 +57,13 @@ export function cut(
 
 /** Returns a copy of bytes that were read, owned by the caller, and releases them. */
 export function joined({ views, release }: ReadBytes): Uint8Array<ArrayBuffer> {
-  const bytes = concatenate(views);
-  release();
-  return bytes;
-}
-
-/** Returns bytes of the caller's own: all the parts, one after the other. */
-export function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  const bytes = new Uint8Array(views.reduce((sum, view) => sum + view.length, 0));
   let at = 0;
-  for (const part of parts) {
-    copyBytes(bytes.subarray(at), part);
-    at += part.length;
+  for (const view of views) {
+    copyBytes(bytes.subarray(at), view);
+    at += view.length;
   }
+  release();
   return bytes;
 }
 
