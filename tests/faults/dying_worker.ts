@@ -1,9 +1,11 @@
 /**
- * A restore's worker (`lib/work/worker.ts`) that dies in the way that its URL's query names.
+ * A restore's worker (`lib/work/worker.ts`) that dies in the way that its URL's query names, or
+ * waits until another may have died.
  *
  * @module
  */
 
+import { Control } from "../../lib/work/messages.ts";
 import "../../lib/work/worker.ts";
 
 /** How a worker dies. */
@@ -11,6 +13,8 @@ export type Death =
   /** The codec traps at once, or after some jobs. */
   | "trap"
   | "trap-later"
+  /** It traps in the middle of its first job. */
+  | "trap-within"
   /** An error that nobody catches. */
   | "uncaught"
   /** A promise that nobody catches. */
@@ -32,6 +36,20 @@ function trap(): void {
   (exports.f as () => void)();
 }
 
+/** Makes the call that counts what was done of a job trap. */
+function trapAtCount(): void {
+  const { add } = Atomics;
+  Atomics.add = ((...args: Parameters<typeof add>) => {
+    if (args[0] instanceof BigInt64Array) trap();
+    return add(...args);
+  }) as typeof add;
+}
+
+/** Waits until a worker has taken a job. */
+function waitForFirstJob(control: Int32Array<SharedArrayBuffer>): void {
+  while (Atomics.load(control, Control.NEXT_JOB) === 0) Atomics.wait(control, Control.TURN, 0, 1);
+}
+
 /** Makes calls that take jobs trap after some have succeeded. */
 function trapAfter(count: number): void {
   const { add } = Atomics;
@@ -48,12 +66,18 @@ declare const self: {
 
 const work = self.onmessage!;
 self.onmessage = (event) => {
-  switch (new URL(import.meta.url).search.slice(1) as Death) {
+  switch (new URL(import.meta.url).search.slice(1) as Death | "late") {
+    case "late":
+      waitForFirstJob(event.data.control);
+      return work(event);
     case "trap":
       trapAfter(0);
       return work(event);
     case "trap-later":
       trapAfter(LATER);
+      return work(event);
+    case "trap-within":
+      trapAtCount();
       return work(event);
     case "uncaught":
       throw new TypeError("a bug");
