@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { cString } from "../../lib/linux/libc.ts";
 import { programProblem, tryRun, trySh } from "../support/programs.ts";
-import { pause } from "../support/wait.ts";
+import { until } from "../support/wait.ts";
 import { mountTest } from "./harness.ts";
 import { fillPattern } from "./pattern.ts";
 
@@ -45,8 +45,13 @@ mountTest("Writes arrive, whether the handler finishes at once or later", async 
 
 mountTest("A handler that keeps written data too long finds it gone", async ({ path }) => {
   await Deno.writeTextFile(`${path}/hoarder`, "data");
-  await pause(150);
-  assertEquals(await getAttribute(`${path}/hoarder`, "user.left"), "\0");
+  // Not there yet: the handler looks at the data some time after it has answered.
+  let left = "";
+  await until(async () => {
+    left = await getAttribute(`${path}/hoarder`, "user.left").catch(() => "");
+    return left !== "";
+  }, "the handler's look");
+  assertEquals(left, "\0");
 });
 
 mountTest("Files and directories are made, renamed and removed", async ({ path }) => {
@@ -149,9 +154,11 @@ mountTest("References to inodes are counted and forgotten", async ({ path }) => 
   const lookups = async () => Number(await getAttribute(`${path}/many/revision-5`, "user.lookups"));
   await ok('ls -l "$1/many"; stat "$1/many/revision-5"', path);
   assert(await lookups() >= 1);
-  await ok("echo 2 > /proc/sys/vm/drop_caches; sleep 0.2", path);
-  // Only the lookup of this call is left; all others are forgotten.
-  assertEquals(await lookups(), 1);
+  // Only the lookup of this call is left then; all others are forgotten.
+  await until(async () => {
+    await ok("echo 2 > /proc/sys/vm/drop_caches", path);
+    return await lookups() === 1;
+  }, "the kernel to forget");
 });
 
 mountTest("Space is shown", async ({ path }) => {

@@ -49,6 +49,8 @@ class MemoryFs implements Handlers {
   readonly root: Inode = this.#createInode(FileType.S_IFDIR | 0o755);
   /** That of the session, once there is one. */
   invalidate: FuseSession["invalidate"] = () => Promise.resolve();
+  /** Resolves when that session has ended. */
+  closed: Promise<unknown> = new Promise(() => {});
 
   /** Number of open files; shown by the file "status". */
   get openFiles(): number {
@@ -216,9 +218,12 @@ class MemoryFs implements Handlers {
     from.delete(name);
   }
 
-  /** "tardy" takes a second to open. */
+  /** "tardy" is opened when the session has ended. The program prints when it begins. */
   async open({ ino, flags }: Op<"open">) {
-    if (this.#nameOf(ino) === "tardy") await sleep(1000);
+    if (this.#nameOf(ino) === "tardy") {
+      say("opening tardy");
+      await this.closed;
+    }
     return this.#open(ino, flags);
   }
 
@@ -240,9 +245,9 @@ class MemoryFs implements Handlers {
   }
 
   /**
-   * Answers with views of up to 64 KiB each. "slow" takes 1.5 s, "stuck" for ever; "damaged" fails
-   * after its first 64 KiB; "rejecting" has a bug; "status" tells how many files are open; "greedy"
-   * answers with too much.
+   * Answers with views of up to 64 KiB each. "slow" waits until there is a file "go", "stuck" for
+   * ever; of both the program prints when it begins. "damaged" fails after its first 64 KiB;
+   * "rejecting" has a bug; "status" tells how many files are open; "greedy" answers with too much.
    */
   async read({ ino, offset, size, handle }: Op<"read">): Promise<Uint8Array | Uint8Array[]> {
     const { data } = this.#inode(ino);
@@ -254,9 +259,11 @@ class MemoryFs implements Handlers {
         return new TextEncoder().encode(text).subarray(offset, offset + size);
       }
       case "slow":
-        await sleep(1500);
+        say("reading slow");
+        while (!this.root.children.has("go")) await sleep(10);
         break;
       case "stuck":
+        say("reading stuck");
         return new Promise(() => {});
       case "damaged":
         if (end > PAGE_BYTES) throw new FuseError(Errno.EIO);
@@ -404,7 +411,8 @@ if (import.meta.main) {
       ...options,
       onError: (error, operation) => say(`error in ${operation}: ${error}`),
     });
-    const { invalidate } = session;
+    const { invalidate, closed } = session;
+    full.closed = closed;
     full.invalidate = invalidate.bind(session);
   } catch (error) {
     say(`refused ${(error as Error).name}: ${(error as Error).message}`);

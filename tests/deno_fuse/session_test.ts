@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { tryRun, trySh } from "../support/programs.ts";
-import { pause, until } from "../support/wait.ts";
+import { until } from "../support/wait.ts";
 import { directoryTest, inNamespace, mountTest } from "./harness.ts";
 
 directoryTest(
@@ -87,7 +87,7 @@ directoryTest("An aborted connection ends the session, whatever is pending", asy
   const driver = mount.start();
   await driver.waitFor(/^ready/);
   const reading = tryRun("cat", `${mount.path}/stuck`);
-  await pause(300);
+  await driver.waitFor(/^reading stuck$/);
   driver.process.kill("SIGTERM");
   await driver.waitFor(/^busy/);
   // The mount is busy, so it stays, but answers nobody; the session clears it away.
@@ -102,7 +102,7 @@ directoryTest("A file that was opened too late for its caller is released", asyn
   const driver = mount.start();
   await driver.waitFor(/^ready/);
   const opening = tryRun("cat", `${mount.path}/tardy`);
-  await pause(300);
+  await driver.waitFor(/^opening tardy$/);
   await tryRun("umount", "-f", mount.path);
   await driver.waitFor(/^closed/);
   assertEquals(await driver.ended(), 0);

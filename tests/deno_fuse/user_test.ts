@@ -1,6 +1,5 @@
 import { TOOLS } from "../../release/targets.ts";
 import { assertEquals, assertMatch } from "../assert.ts";
-import { trySh } from "../support/programs.ts";
 import { until } from "../support/wait.ts";
 import { directoryTest, inNamespace, type StartOptions, type TestMount } from "./harness.ts";
 
@@ -51,12 +50,14 @@ directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
   const driver = mount.start(asUser(mount, { readAheadBytes: 1_048_576 }));
   assertMatch(await driver.waitFor(/^(ready|refused)/), /^ready \S+ null$/);
   // Only the user and group that mounted may use the mount.
-  const holder = trySh(
-    `exec nsenter -t "$1" -m -r setpriv --reuid=nobody --regid=nogroup --clear-groups \\
-      sh -c 'exec 3<"$1"; sleep 1.5' sh "$2"`,
-    `${driver.process.pid}`,
-    `${mount.path}/data`,
-  );
+  const holder = new Deno.Command("nsenter", {
+    args: [
+      ...["-t", `${driver.process.pid}`, "-m", "-r"],
+      ...["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"],
+      ...["sh", "-c", 'exec 3<"$1"; read -r _; exit 7', "sh", `${mount.path}/data`],
+    ],
+    stdin: "piped",
+  }).spawn();
   await until(
     () => [...Deno.readDirSync("/proc")].some(({ name }) => isHolder(name, `${mount.path}/data`)),
     "the holder",
@@ -64,7 +65,8 @@ directoryTest("A user mounts and unmounts, by fusermount3", async (mount) => {
   driver.process.kill("SIGTERM");
   await driver.waitFor(/^busy/);
   driver.process.kill("SIGTERM");
-  assertEquals((await holder).code, 0);
+  await holder.stdin.close();
+  assertEquals((await holder.status).code, 7);
   await driver.waitFor(/^closed/);
   assertEquals(await driver.ended(), 0);
 }, NAMESPACES);
