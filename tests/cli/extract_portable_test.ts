@@ -7,6 +7,7 @@ import { packPlain, packPortable, readStub } from "../../release/portable/pack.t
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import { assertBytes } from "../support/bytes.ts";
 import { Scratch, testUnless } from "../support/machine.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import { extractPortableProblem } from "../support/portable.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import { EXTRACT } from "../support/tool.ts";
@@ -76,6 +77,7 @@ testUnless(
   problem ?? (Deno.uid() === 0 ? programProblem("cc", "unshare") : "needs root"),
   "Libraries that a newer host has in every process do not get into it",
   async () => {
+    using _lock = lockMounts("alone");
     using scratch = new Scratch();
     // A C library with a version of the future, and what was linked to it.
     const make = (name: string, source: string, ...options: string[]) =>

@@ -1,3 +1,4 @@
+import { isFileAt } from "../../lib/linux/file_status.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { makeFifo, openIdleReader, testUnless } from "../support/machine.ts";
@@ -232,7 +233,8 @@ testUnless(
   problem,
   "SIGUSR1 prints a status line above the bar, which is drawn again",
   async () => {
-    const args = ["-t1", "--bwlimit=700KiB", store.revision.path, "/dev/null"];
+    const target = store.file("asked");
+    const args = ["-t1", "--bwlimit=700KiB", store.revision.path, target];
     // The shell that script(1) starts becomes the tool; its pid is written where it can be found.
     const pidFile = store.file("pid");
     const running = extractOnTerminal(args, { prelude: `echo $$ >'${pidFile}'` });
@@ -244,6 +246,8 @@ testUnless(
       }
     };
     await until(() => readPid() > 0 && survivesUsr1(readPid()), "the tool's start");
+    await until(() => isFileAt(target), "the restore");
+    // Some drawings of the bar.
     await pause(1200);
     Deno.kill(readPid(), "SIGUSR1");
     const { code, screen } = await running;

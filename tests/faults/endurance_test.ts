@@ -82,7 +82,7 @@ Deno.test(`${RESTORES} restores in a row, good and bad, leave no descriptors, th
 
 /** Waits until the threads of workers that were ended have gone. */
 async function settle(threads: number): Promise<void> {
-  for (let wait = 0; wait < 40 && countResources().threads > threads; wait++) {
+  for (let wait = 0; wait < 400 && countResources().threads > threads; wait++) {
     await pause(50);
   }
 }

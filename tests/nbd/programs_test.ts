@@ -146,7 +146,7 @@ programTest("nbdfuse mounts an export", ["nbdfuse", "fusermount3"], async () => 
   Deno.mkdirSync(folder);
   await sh(
     `nbdfuse -P "$2.pid" "$2" "$1" & pid=$!
-    for i in $(seq 200); do [ -e "$2/nbd" ] && break; sleep 0.05; done
+    for i in $(seq 1200); do [ -e "$2/nbd" ] && break; sleep 0.05; done
     cat "$2/nbd" > "$3"; fusermount3 -u "$2"; wait $pid`,
     served.uri("last"),
     folder,

@@ -319,10 +319,10 @@ Deno.test("NBD: the time that the server takes is not the client's", async () =>
   const exports = new MemoryExports();
   const open = exports.open.bind(exports);
   exports.open = async (name) => {
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 1200));
     return await open(name);
   };
-  const ended = await withClient(choose, exports, { handshakeMs: 150 });
+  const ended = await withClient(choose, exports, { handshakeMs: 1000 });
   assert(ended instanceof ClosedError, String(ended));
 });
 

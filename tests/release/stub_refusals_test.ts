@@ -6,6 +6,7 @@
 
 import { assert, assertEquals } from "../assert.ts";
 import { Scratch, testUnless } from "../support/machine.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import { programProblem } from "../support/programs.ts";
 import {
   CLOSE_INHERITED,
@@ -84,6 +85,7 @@ const rootProblem = Deno.uid() === 0 ? programProblem("unshare", "setpriv") : "n
 function testRefusal(name: string, line: string, message: string): void {
   for (const [kind, kindProblem] of [["plain", problem], ["portable", portableProblem]] as const) {
     testUnless(kindProblem ?? rootProblem, `${name} (${kind})`, () => {
+      using _lock = line.includes("unshare") ? lockMounts("alone") : null;
       using scratch = new Scratch();
       const path = packProgram(scratch, kind);
       Deno.chmodSync(scratch.path, 0o755);
@@ -170,6 +172,7 @@ testUnless(
   portableProblem ?? rootProblem ?? programProblem("strace"),
   "Where memory files are refused, full and noexec folders are passed over",
   () => {
+    using _lock = lockMounts("alone");
     using scratch = new Scratch();
     const path = packProgram(scratch, "portable");
     const started = (mounts: string) =>
