@@ -19,7 +19,7 @@ import type { DirtyChunks } from "./dirty_chunks.ts";
 import type { ImagePart } from "./failure_log.ts";
 import { ImageMap, type MapServices, type MapUser } from "./image_map.ts";
 import { type BaseImage, Overlay, seqsOf } from "./overlay.ts";
-import { ReadAhead } from "./read_ahead.ts";
+import { type Following, ReadAhead } from "./read_ahead.ts";
 import { collect, cut, type ReadBytes } from "./read_bytes.ts";
 
 /** How far to look for chunks to load ahead: seqs for each chunk, as zeros may lie between. */
@@ -226,10 +226,12 @@ export class Image implements BaseImage, MapUser {
   ): ReadBytes | Promise<ReadBytes> {
     const { offset, end, ahead } = range;
     const seqs = [...seqsOf(offset, end - offset)];
-    const pages = seqs.map((seq) => this.#find(map, seq));
-    const aheadChunks = ahead?.follow(offset, end - offset) ?? 0;
+    const { aheadChunks = 0, passed } = ahead?.follow(offset, end - offset) ?? {};
+    const isRun = aheadChunks > 0;
+    const pages = seqs.map((seq) => this.#find(map, seq, isRun));
     // The chunks that are needed now were requested before.
-    if (aheadChunks > 0) this.#loadAhead(map, seqs.at(-1)! + 1, aheadChunks);
+    if (isRun) this.#loadAhead(map, seqs.at(-1)! + 1, aheadChunks);
+    if (passed) this.#pass(map, passed);
     if (pages.some((page) => page instanceof Promise)) {
       return collect(pages).then((pages) => cut(pages, seqs[0]!, range));
     }
@@ -237,11 +239,11 @@ export class Image implements BaseImage, MapUser {
   }
 
   /** Returns a seq's page, held for the caller; `null` for zeros. */
-  #find(map: RevisionMap, seq: number): Page | null | Promise<Page | null> {
+  #find(map: RevisionMap, seq: number, isRun: boolean): Page | null | Promise<Page | null> {
     const changed = this.#overlay.find(seq);
     if (changed && "page" in changed) return changed.page;
     const chunk = this.#chunkOf(map, seq, changed?.spilledId);
-    return chunk && this.#page(chunk, seq);
+    return chunk && this.#page(chunk, seq, isRun);
   }
 
   #chunkOf(map: RevisionMap, seq: number, spilledId: string | undefined): ChunkLocation | null {
@@ -254,16 +256,16 @@ export class Image implements BaseImage, MapUser {
   }
 
   /** Returns a chunk's page, held for the caller. It never throws: a failure rejects. */
-  #page(chunk: ChunkLocation, seq: number): Page | Promise<Page> {
+  #page(chunk: ChunkLocation, seq: number, isRun = false): Page | Promise<Page> {
     const { cache } = this.#services;
     const needed = this.bytesOf(seq);
     try {
-      const page = cache.get(chunk, needed);
+      const page = cache.get(chunk, needed, { isRun });
       if (page !== null) return page;
     } catch (error) {
       return this.#fail(seq, error);
     }
-    return cache.load(chunk, needed).then((page) => {
+    return cache.load(chunk, needed, { isRun }).then((page) => {
       this.#services.failures.forget(this.#part(seq));
       return page;
     }, (error) => this.#fail(seq, error));
@@ -288,6 +290,19 @@ export class Image implements BaseImage, MapUser {
       if (id === null) continue;
       if (!this.#services.cache.prefetch({ dir: this.#services.basedir, id })) return;
       left--;
+    }
+  }
+
+  /**
+   * Gives up the pages of chunks that a long sequential read has passed. If the cache can hold the
+   * whole image, they are kept: whoever reads it again finds it there.
+   */
+  #pass(map: RevisionMap, { firstSeq, endSeq }: Following["passed"]): void {
+    const { basedir, cache } = this.#services;
+    if (firstSeq >= endSeq || (this.dataBytes ?? 0) <= cache.capacityBytes) return;
+    for (let seq = firstSeq; seq < endSeq; seq++) {
+      const id = idOf(map, seq);
+      if (id !== null) cache.pass({ dir: basedir, id });
     }
   }
 

@@ -17,13 +17,31 @@ const RUN_COUNT = 4;
 /** How far from a run's end a read may begin and still be part of it. */
 const SLACK_BYTES = 2 * 1024 * 1024;
 
+/**
+ * Length of a run from which chunks count as passed: what is read again is mostly shorter, such as
+ * a file in an image.
+ */
+const MIN_PASSING_BYTES = 32 * 1024 * 1024;
+
 /** Length of a run from which chunks are loaded ahead: most files in an image are smaller. */
 const MIN_RUN_BYTES = 512 * 1024;
 
 interface Run {
   end: number;
   bytes: number;
+  /** The first seq that was not passed. */
+  firstSeq: number;
 }
+
+/** What a read means for the chunks around it. */
+export interface Following {
+  /** How many chunks to load behind the one in which the read ends: more in a longer run. */
+  readonly aheadChunks: number;
+  /** The seqs that a long run has left behind by this read. */
+  readonly passed: { readonly firstSeq: number; readonly endSeq: number };
+}
+
+const RANDOM: Following = { aheadChunks: 0, passed: { firstSeq: 0, endSeq: 0 } };
 
 /** The runs of reads in an open image. */
 export class ReadAhead {
@@ -36,12 +54,8 @@ export class ReadAhead {
     this.#maxChunks = maxChunks;
   }
 
-  /**
-   * Takes note of a read.
-   *
-   * @returns How many chunks to load behind the one in which the read ends: more in a longer run.
-   */
-  follow(offset: number, length: number): number {
+  /** Takes note of a read. */
+  follow(offset: number, length: number): Following {
     const end = offset + length;
     let run = this.#runs.find((run) => Math.abs(offset - run.end) <= SLACK_BYTES);
     if (run) {
@@ -50,10 +64,21 @@ export class ReadAhead {
       run.bytes += Math.min(length, Math.max(0, end - run.end));
       run.end = Math.max(run.end, end);
     } else {
-      run = { end, bytes: length };
+      run = { end, bytes: length, firstSeq: Math.floor(offset / CHUNK_BYTES) };
       this.#runs = [run, ...this.#runs.slice(0, RUN_COUNT - 1)];
     }
-    if (run.bytes < MIN_RUN_BYTES) return 0;
-    return Math.min(this.#maxChunks, 1 + Math.floor(run.bytes / CHUNK_BYTES));
+    if (run.bytes < MIN_RUN_BYTES) return RANDOM;
+    const aheadChunks = Math.min(this.#maxChunks, 1 + Math.floor(run.bytes / CHUNK_BYTES));
+    return { aheadChunks, passed: passedBy(run) };
   }
+}
+
+/** Takes the seqs that a run has passed from it. */
+function passedBy(run: Run): Following["passed"] {
+  const { firstSeq } = run;
+  // The chunk before the last may still be asked for by reads that were overtaken.
+  if (run.bytes >= MIN_PASSING_BYTES) {
+    run.firstSeq = Math.max(firstSeq, Math.floor(run.end / CHUNK_BYTES) - 1);
+  }
+  return { firstSeq, endSeq: run.firstSeq };
 }

@@ -2,7 +2,8 @@
  * Finds a chunk's page, or has the chunk decoded into one.
  *
  * One cache serves all images, which share most of their chunks. It is bounded in bytes and evicts
- * roughly the least recently used page, preferring one in the requesting worker's memory. A chunk
+ * roughly the least recently used page, preferring one in the requesting worker's memory; before
+ * it grows, it evicts what large sequential reads have left behind (`passed_pages.ts`). A chunk
  * that several readers ask for at once is decoded once. A failure is reported to those who wait for
  * it and is not remembered: the next reader tries again. Pure: `chunk_loader.ts` does the decoding.
  *
@@ -13,6 +14,7 @@ import { chunkPath, corruptChunk } from "../chunk/chunk_file.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
 import type { PageMemory } from "./page_memory.ts";
 import type { Page, PagePool } from "./page_pool.ts";
+import { PassedPages } from "./passed_pages.ts";
 
 /**
  * How many of the least recently used pages are searched for one in the wanted memory. In a small
@@ -74,6 +76,7 @@ export class PageCache {
   /** In order of use, the least recently used first. The cache is one holder of each page. */
   readonly #pages = new Map<string, Page>();
   readonly #pending = new Map<string, PendingLoad>();
+  readonly #passed: PassedPages;
   /** Pages that are being filled. */
   #filling = 0;
   #hits = 0;
@@ -88,6 +91,12 @@ export class PageCache {
     this.#pool = options.pool;
     this.#loader = options.loader;
     this.#capacity = Math.max(1, Math.floor(options.capacityBytes / CHUNK_BYTES));
+    this.#passed = new PassedPages(this.#capacity);
+  }
+
+  /** Bound of the pages' memory. */
+  get capacityBytes(): number {
+    return this.#capacity * CHUNK_BYTES;
   }
 
   get counts(): CacheCounts {
@@ -98,10 +107,11 @@ export class PageCache {
    * Returns a chunk's page, held for the caller; `null` if it must be loaded.
    *
    * @param needed Bytes that the chunk must have, 1 to CHUNK_BYTES.
+   * @param options.isRun Whether the reader goes through an image in sequence; default false.
    * @throws {ChunkCorruptError} If it has fewer.
    */
-  get(chunk: ChunkLocation, needed: number): Page | null {
-    const page = this.#touch(keyOf(chunk));
+  get(chunk: ChunkLocation, needed: number, { isRun = false } = {}): Page | null {
+    const page = this.#use(keyOf(chunk), isRun);
     if (page === null) return null;
     this.#hits++;
     return requireLength(page, chunk, needed).retain();
@@ -111,11 +121,12 @@ export class PageCache {
    * Loads a chunk that is not in the cache, and returns its page, held for the caller.
    *
    * @param needed Bytes that the chunk must have, 1 to CHUNK_BYTES.
+   * @param options.isRun As for {@linkcode get}.
    * @throws {ChunkCorruptError} If it has fewer.
    * @throws Whatever the loader fails with.
    */
-  async load(chunk: ChunkLocation, needed: number): Promise<Page> {
-    const page = this.get(chunk, needed) ?? await this.#join(chunk);
+  async load(chunk: ChunkLocation, needed: number, options?: { isRun?: boolean }): Promise<Page> {
+    const page = this.get(chunk, needed, options) ?? await this.#join(chunk);
     try {
       return requireLength(page, chunk, needed);
     } catch (error) {
@@ -142,14 +153,23 @@ export class PageCache {
    */
   prefetch(chunk: ChunkLocation): boolean {
     const key = keyOf(chunk);
-    if (this.#pending.has(key) || this.#touch(key) !== null) return true;
+    if (this.#use(key, true) !== null || this.#pending.has(key)) return true;
     if (this.#begin(chunk, true) === null) return false;
     this.#ahead++;
     return true;
   }
 
+  /**
+   * Takes note that a sequential reader has gone past a chunk: its page, if nobody else has asked
+   * for it, is used again before the cache grows.
+   */
+  pass(chunk: ChunkLocation): void {
+    this.#passed.pass(keyOf(chunk));
+  }
+
   /** Makes a page the most recently used. */
-  #touch(key: string): Page | null {
+  #use(key: string, isRun: boolean): Page | null {
+    this.#passed.noteUse(key, { isRun });
     const page = this.#pages.get(key);
     if (!page) return null;
     this.#pages.delete(key);
@@ -163,6 +183,7 @@ export class PageCache {
     const loading = this.#loader.load(chunk, { isAhead, takePage });
     if (loading === null) return null;
     const key = keyOf(chunk);
+    this.#passed.noteLoad(key, { isAhead });
     const pending: PendingLoad = { loading, waiters: [] };
     this.#pending.set(key, pending);
     loading.done.then(
@@ -190,38 +211,62 @@ export class PageCache {
       page.release();
     }
     this.#pending.delete(key);
+    this.#passed.remove(key);
     for (const waiter of pending.waiters) waiter.reject(error);
   }
 
   #takePage(memory: PageMemory | null): Page {
+    this.#evictPassed(memory);
     while (this.#pages.size + this.#filling >= this.#capacity) {
-      const key = this.#findVictim(memory);
-      if (key === null) break;
-      const page = this.#pages.get(key)!;
-      this.#pages.delete(key);
-      page.release();
+      const victim = this.#findVictim(memory);
+      if (victim === null) break;
+      this.#evict(...victim);
     }
     const page = this.#pool.take(memory);
     this.#filling++;
     return page;
   }
 
+  #evict(key: string, page: Page): void {
+    this.#pages.delete(key);
+    this.#passed.remove(key);
+    page.release();
+  }
+
+  /** Evicts a page in that memory that was passed, if there is one: the memory need not grow. */
+  #evictPassed(memory: PageMemory | null): void {
+    for (const key of this.#passed.reusable()) {
+      const page = this.#pages.get(key);
+      if (!page || !isFree(page, memory)) continue;
+      this.#passed.noteReuse(key);
+      return this.#evict(key, page);
+    }
+  }
+
   /**
-   * Returns the key of the page to evict: one in that memory among the least recently used, else
+   * Returns the page to evict, with its key: one in that memory among the least recently used, else
    * the least recently used of all. `null` if all are held.
    */
-  #findVictim(memory: PageMemory | null): string | null {
-    let first: string | null = null;
+  #findVictim(memory: PageMemory | null): [string, Page] | null {
+    let first: [string, Page] | null = null;
     let choices = Math.min(MAX_EVICTION_CHOICES, Math.ceil(this.#capacity / 8));
-    for (const [key, page] of this.#pages) {
-      // A reader holds it, so evicting it would free no memory.
-      if (!page.isHeldOnce) continue;
-      if (memory === null || page.outputIn(memory) !== null) return key;
-      first ??= key;
+    for (const entry of this.#pages) {
+      if (isFree(entry[1], memory)) return entry;
+      if (!entry[1].isHeldOnce) continue;
+      first ??= entry;
       if (--choices === 0) break;
     }
     return first;
   }
+}
+
+/**
+ * Whether evicting a page frees memory, and where it is wanted: a page that a reader holds stays.
+ *
+ * @param memory The worker's memory; `null` if any will do.
+ */
+function isFree(page: Page, memory: PageMemory | null): boolean {
+  return page.isHeldOnce && (memory === null || page.outputIn(memory) !== null);
 }
 
 /** Bytes behind a short chunk's end belong to another chunk that had the page before. */

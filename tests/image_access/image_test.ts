@@ -1,5 +1,5 @@
 import { ChunkCorruptError, ChunkMissingError, RevisionError } from "../../lib/errors.ts";
-import type { Image } from "../../lib/image_access/image.ts";
+import type { Image, OpenImage } from "../../lib/image_access/image.ts";
 import { MapChangedError } from "../../lib/image_access/image_map.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import {
@@ -301,4 +301,54 @@ Deno.test("Image.seek() takes a missing chunk for data", async () => {
   images.chunks.contents.clear();
   await image.open();
   assertEquals(seekBoth(image, 0), [C, 0]);
+});
+
+/** An image of so many chunks, of the same content, and a function that reads one chunk of it. */
+function longImage(images: FakeImages, count: number) {
+  const numbers = Array.from({ length: count }, (_, number) => number);
+  for (const number of numbers) images.chunks.contents.set(fakeId(number), fakeContent(0));
+  return images.image("long", numbers);
+}
+
+/** Reads chunks one after the other, and waits for what is loaded ahead. */
+async function readThrough(open: OpenImage, first: number, end: number): Promise<void> {
+  for (let seq = first; seq < end; seq++) {
+    (await open.read(seq * C, C)).release();
+    await nextTurn();
+  }
+}
+
+Deno.test("OpenImage.read() takes little memory for a sequential read of a large image", async () => {
+  const images = new FakeImages({ cachePages: 40, aheadChunks: 2 });
+  const image = longImage(images, 60);
+  const open = await image.open();
+  const other = await image.open();
+  await readThrough(open, 0, 4);
+  // What is read piece by piece stays.
+  for (const seq of [59, 3]) (await other.read(seq * C, 1)).release();
+  await readThrough(open, 4, 58);
+  assertEquals(images.chunks.loaded.length, 60);
+  for (const seq of [59, 3]) (await other.read(seq * C + 5, 1)).release();
+  assertEquals(images.chunks.loaded.length, 60);
+  assert(images.pool.allocatedBytes <= 20 * C, `${images.pool.allocatedBytes / C} pages`);
+});
+
+Deno.test("OpenImage.read() keeps all of an image that fits into the cache", async () => {
+  const images = new FakeImages({ cachePages: 40, aheadChunks: 2 });
+  const open = await longImage(images, 40).open();
+  for (let round = 0; round < 2; round++) await readThrough(open, 0, 40);
+  assertEquals(images.chunks.loaded.length, 40);
+});
+
+Deno.test("OpenImage.read() loads few chunks twice for a reader that follows another", async () => {
+  const images = new FakeImages({ cachePages: 50, aheadChunks: 2 });
+  const image = longImage(images, 200);
+  const [first, second] = [await image.open(), await image.open()];
+  await readThrough(first, 0, 20);
+  for (let seq = 20; seq < 197; seq++) {
+    await readThrough(first, seq, seq + 1);
+    await readThrough(second, seq - 20, seq - 19);
+  }
+  const twice = images.chunks.loaded.length - new Set(images.chunks.loaded).size;
+  assert(twice < 40, `${twice} chunks`);
 });

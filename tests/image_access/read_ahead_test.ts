@@ -3,23 +3,27 @@ import { assertEquals } from "../assert.ts";
 
 const KIB = 1024, MIB = 1024 * KIB;
 
+function depth(ahead: ReadAhead, offset: number, length: number): number {
+  return ahead.follow(offset, length).aheadChunks;
+}
+
 Deno.test("ReadAhead.follow() loads more ahead the longer a run is, up to its limit", () => {
   const ahead = new ReadAhead(3);
-  const depths = Array.from({ length: 10 }, (_, index) => ahead.follow(index * MIB, MIB));
+  const depths = Array.from({ length: 10 }, (_, index) => depth(ahead, index * MIB, MIB));
   assertEquals(depths, [1, 1, 1, 2, 2, 2, 2, 3, 3, 3]);
 });
 
 Deno.test("ReadAhead.follow() loads nothing ahead of small and random reads", () => {
   const ahead = new ReadAhead(4);
   const offsets = [0, 900, 17, 333, 2, 650, 100, 444, 446].map((offset) => offset * MIB);
-  for (const offset of offsets) assertEquals(ahead.follow(offset, 128 * KIB), 0);
-  assertEquals(ahead.follow(5000 * MIB, 256 * KIB), 0);
+  for (const offset of offsets) assertEquals(depth(ahead, offset, 128 * KIB), 0);
+  assertEquals(depth(ahead, 5000 * MIB, 256 * KIB), 0);
 });
 
 Deno.test("ReadAhead.follow() tolerates requests that overtake each other", () => {
   const ahead = new ReadAhead(4);
   const order = [0, 2, 1, 3, 5, 4, 7, 6];
-  assertEquals(order.map((index) => ahead.follow(index * 256 * KIB, 256 * KIB)).slice(2), [
+  assertEquals(order.map((index) => depth(ahead, index * 256 * KIB, 256 * KIB)).slice(2), [
     1,
     1,
     1,
@@ -31,7 +35,7 @@ Deno.test("ReadAhead.follow() tolerates requests that overtake each other", () =
 
 Deno.test("ReadAhead.follow() does not count bytes that are read again", () => {
   const ahead = new ReadAhead(4);
-  for (let round = 0; round < 50; round++) assertEquals(ahead.follow(8 * MIB, 128 * KIB), 0);
+  for (let round = 0; round < 50; round++) assertEquals(depth(ahead, 8 * MIB, 128 * KIB), 0);
 });
 
 Deno.test("ReadAhead.follow() follows several runs at a time", () => {
@@ -39,12 +43,34 @@ Deno.test("ReadAhead.follow() follows several runs at a time", () => {
   const starts = [0, 100, 200, 300].map((start) => start * MIB);
   for (let step = 0; step < 4; step++) {
     for (const start of starts) {
-      const depth = ahead.follow(start + step * 256 * KIB, 256 * KIB);
-      assertEquals(depth, step < 1 ? 0 : 1);
+      const found = depth(ahead, start + step * 256 * KIB, 256 * KIB);
+      assertEquals(found, step < 1 ? 0 : 1);
     }
   }
 });
 
 Deno.test("ReadAhead.follow() loads nothing ahead if its limit is 0", () => {
-  assertEquals(new ReadAhead(0).follow(0, 8 * MIB), 0);
+  assertEquals(depth(new ReadAhead(0), 0, 8 * MIB), 0);
+});
+
+Deno.test("ReadAhead.follow() tells which chunks a long run has passed, each once", () => {
+  const ahead = new ReadAhead(2);
+  const passed: number[][] = [];
+  for (let index = 0; index < 48; index++) {
+    // The run begins within seq 2.
+    const { firstSeq, endSeq } = ahead.follow((10 + index) * MIB, MIB).passed;
+    if (firstSeq < endSeq) passed.push([index, firstSeq, endSeq]);
+  }
+  // After 32 MiB all but the last chunk and the one before, then one after the other.
+  assertEquals(passed, [[31, 2, 9], [33, 9, 10], [37, 10, 11], [41, 11, 12], [45, 12, 13]]);
+});
+
+Deno.test("ReadAhead.follow() passes nothing in short runs", () => {
+  const ahead = new ReadAhead(2);
+  for (let file = 0; file < 20; file++) {
+    for (let step = 0; step < 31; step++) {
+      const { firstSeq, endSeq } = ahead.follow((file * 100 + step) * MIB, MIB).passed;
+      assertEquals(firstSeq, endSeq);
+    }
+  }
 });
