@@ -53,8 +53,6 @@ export const TOOLS: readonly Tool[] = [
       // Users other than root need fusermount3 to unmount. By path: a bare name is looked for along
       // PATH as the program starts, which fails where PATH is unset.
       `--allow-run=${FUSERMOUNT_PATHS.join(",")}`,
-      // To serve images by NBD. Nothing is ever sent without being asked for.
-      "--allow-net",
     ],
     needsFuse: true,
   },

@@ -14,6 +14,7 @@
 
 import { Errno } from "../linux/errno.ts";
 import { cString } from "../linux/libc.ts";
+import { IOVEC } from "../linux/stream_socket.ts";
 import {
   type Attributes,
   type DirectoryEntry,
@@ -26,7 +27,7 @@ import {
 } from "./answers.ts";
 import { FuseError } from "./errors.ts";
 import type { Libfuse3 } from "./libfuse3.ts";
-import { ENTRY_PARAM, FILE_INFO, FileInfoBit, IOVEC, STAT, STATVFS } from "./structs.ts";
+import { ENTRY_PARAM, FILE_INFO, FileInfoBit, STAT, STATVFS } from "./structs.ts";
 
 /** `fuse_req_t`, which is valid until its answer. */
 export type RequestPointer = NonNullable<Deno.PointerValue>;

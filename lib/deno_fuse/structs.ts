@@ -187,9 +187,6 @@ export const STATVFS = {
   bytes: 112,
 } as const;
 
-/** `struct iovec`. Source: sys/uio.h. */
-export const IOVEC = { iov_base: 0, iov_len: 8, bytes: 16 } as const;
-
 /** Bits of the `to_set` argument of `setattr`. Source: fuse_lowlevel.h. */
 export const SetAttr = {
   FUSE_SET_ATTR_MODE: 1 << 0,

@@ -179,7 +179,7 @@ export class Image implements BaseImage, MapUser {
    */
   read(offset: number, length: number, ahead?: ReadAhead): ReadBytes | Promise<ReadBytes> {
     const end = Math.min(offset + length, this.size);
-    if (offset >= end) return { views: [], release: () => {} };
+    if (offset >= end) return { views: [], pages: [], release: () => {} };
     const map = this.map.current;
     if (map) return this.#readWith(map, { offset, end, ahead });
     return this.map.read().then((map) => this.#readWith(map, { offset, end, ahead }));

@@ -19,6 +19,8 @@ const ZEROS = new Uint8Array(new SharedArrayBuffer(65_536)).fill(0);
 export interface ReadBytes {
   /** Their parts in order. They must not be changed. */
   readonly views: readonly Uint8Array[];
+  /** The pages in which they are; none for zeros. Held until {@linkcode release}. */
+  readonly pages: readonly Page[];
   /** To be called once, when the bytes are not needed any more: they may be overwritten then. */
   release(): void;
 }
@@ -47,16 +49,18 @@ export function cut(
     const end = Math.min(CHUNK_BYTES, range.end - offset);
     return page ? page.bytes.subarray(start, end) : zeros(end - start);
   });
+  const held = pages.filter((page) => page !== null);
   return {
     views,
+    pages: held,
     release: () => {
-      for (const page of pages) page?.release();
+      for (const page of held) page.release();
     },
   };
 }
 
 /** Returns a copy of bytes that were read, owned by the caller, and releases them. */
-export function joined({ views, release }: ReadBytes): Uint8Array<ArrayBuffer> {
+export function joined({ views, release }: Omit<ReadBytes, "pages">): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(views.reduce((sum, view) => sum + view.length, 0));
   let at = 0;
   for (const view of views) {

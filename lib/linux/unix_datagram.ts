@@ -6,13 +6,11 @@
 
 import { releaseFd } from "./files.ts";
 import { libc } from "./libc.ts";
+import { SOCKADDR_UN } from "./socket_address.ts";
 
 /** Source: bits/socket.h, bits/socket_type.h. */
 const AF_UNIX = 1, SOCK_DGRAM = 2, SOCK_CLOEXEC = 0o2000000, SOCK_NONBLOCK = 0o4000;
 const MSG_NOSIGNAL = 0x4000;
-
-/** `struct sockaddr_un { sa_family_t sun_family; char sun_path[108]; }`, source: sys/un.h. */
-export const SOCKADDR_UN = { sun_family: 0, sun_path: 2, bytes: 110 } as const;
 
 /**
  * Sends one datagram. Neither waits for a service that does not read nor tells why it failed:

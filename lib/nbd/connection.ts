@@ -1,19 +1,24 @@
 /**
  * A client's connection as messages: reads exactly as many bytes as wanted, and sends one message
- * after the other.
+ * after the other, as many at once as are ready.
  *
  * @module
  */
 
-import type { Message } from "./protocol.ts";
-import { ReplyMemory } from "./reply_memory.ts";
+import { SEND_PIECES_MAX } from "../linux/stream_socket.ts";
 
-/** What a connection is made of: the runtime's `Deno.Conn`, or a test's own. */
+/** What a connection is made of: a socket (`lib/linux/stream_socket.ts`), or a test's own. */
 export interface ByteChannel {
   /** Reads some bytes into the buffer. @returns Their number; `null` at the end. */
   read(buffer: Uint8Array<ArrayBuffer>): Promise<number | null>;
-  /** Writes some bytes, at least one. @returns Their number. */
-  write(bytes: Uint8Array<ArrayBuffer>): Promise<number>;
+  /**
+   * Writes some bytes, at least one.
+   *
+   * @param pieces Each of at least one byte; {@linkcode SEND_PIECES_MAX} at most.
+   * @returns How many bytes were written.
+   */
+  write(pieces: readonly Uint8Array[]): Promise<number>;
+  /** Ends it; whoever reads or writes fails, sooner or later. */
   close(): void;
 }
 
@@ -25,6 +30,9 @@ export class ClosedError extends Error {}
 
 const BUFFER_BYTES = 65_536;
 
+/** Messages are sent together up to so many bytes, so that the first need not wait for the last. */
+const BATCH_BYTES = 8 * 1024 * 1024;
+
 /** A client that does not go on within this time is given up. */
 export interface Patience {
   /** For each time that the server waits until the client sends, or takes what it is sent. */
@@ -33,25 +41,37 @@ export interface Patience {
   readonly error: () => Error;
 }
 
+/** A message that waits to be sent, or a part of one. */
+interface Outgoing {
+  readonly pieces: readonly Uint8Array[];
+  readonly length: number;
+  readonly sent: PromiseWithResolvers<void>;
+}
+
 /** A client's connection. */
 export class Connection {
   readonly #channel: ByteChannel;
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
   #start = 0;
   #end = 0;
-  #sending: Promise<void> = Promise.resolve();
+  #outgoing: Outgoing[] = [];
+  #isSending = false;
+  /** Settles when a message that is made piece by piece is complete: others wait. */
+  #turn: Promise<void> | null = null;
   #isClosed = false;
   /** Ends the wait for a write. */
   #abandonWrite: ((reason: ClosedError) => void) | null = null;
-
-  /** For what is sent. */
-  readonly memory = new ReplyMemory();
 
   /** How long to wait for the client each time; `null`: for ever. */
   patience: Patience | null = null;
 
   constructor(channel: ByteChannel) {
     this.#channel = channel;
+  }
+
+  /** Whether bytes were received that nobody has read yet. */
+  get hasReceived(): boolean {
+    return this.#start < this.#end;
   }
 
   /**
@@ -96,26 +116,42 @@ export class Connection {
   /**
    * Sends a message after those that were sent before. Messages never mix.
    *
-   * @param message Must not change until it is sent.
+   * @param pieces The message; they must not change until it is sent.
    * @throws {ClosedError} If the client has gone.
    */
-  send(message: Message): Promise<void> {
-    const sent = this.#sending.then(() => this.#write(message));
-    this.#sending = sent.catch(() => {});
-    return sent;
+  async send(...pieces: readonly Uint8Array[]): Promise<void> {
+    while (this.#turn !== null) await this.#turn;
+    await this.#push(pieces);
+  }
+
+  /**
+   * Sends a message that is made while it is sent, so that not all of it is in memory at once.
+   *
+   * @param make Gets what sends its pieces, to be awaited each time.
+   * @throws {ClosedError} If the client has gone.
+   * @throws What `make` throws. If it had sent a part, the connection is of no use any more.
+   */
+  async sendInPieces(
+    make: (send: (pieces: readonly Uint8Array[]) => Promise<void>) => Promise<void>,
+  ): Promise<void> {
+    while (this.#turn !== null) await this.#turn;
+    const turn = Promise.withResolvers<void>();
+    this.#turn = turn.promise;
+    try {
+      await make((pieces) => this.#push(pieces));
+    } finally {
+      this.#turn = null;
+      turn.resolve();
+    }
   }
 
   /** Ends it; whoever reads or sends gets a {@linkcode ClosedError}. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    // The runtime ends reads, but a write goes on until a client that does not read takes it.
+    // A write may go on until a client that does not read takes it.
     this.#abandonWrite?.(new ClosedError("The connection was closed"));
-    try {
-      this.#channel.close();
-    } catch {
-      // The client closed it first.
-    }
+    this.#channel.close();
   }
 
   async #receive(buffer: Uint8Array<ArrayBuffer>): Promise<number> {
@@ -124,17 +160,61 @@ export class Connection {
     return count;
   }
 
-  async #write(message: Message): Promise<void> {
-    for (let done = 0; done < message.length;) {
-      if (this.#isClosed) throw new ClosedError("The connection was closed");
-      const rest = done === 0 ? message : message.subarray(done);
-      done += await this.#waitFor(() => {
-        const { promise, resolve, reject } = Promise.withResolvers<number>();
-        this.#abandonWrite = reject;
-        this.#channel.write(rest).then(resolve, reject);
-        return promise;
-      });
+  #push(pieces: readonly Uint8Array[]): Promise<void> {
+    const parts = pieces.filter(({ length }) => length > 0);
+    const length = parts.reduce((sum, { length }) => sum + length, 0);
+    const sent = Promise.withResolvers<void>();
+    this.#outgoing.push({ pieces: parts, length, sent });
+    if (!this.#isSending) {
+      this.#isSending = true;
+      // Others may be ready in the same moment: requests for one chunk are answered together.
+      queueMicrotask(() => this.#sendAll());
     }
+    return sent.promise;
+  }
+
+  async #sendAll(): Promise<void> {
+    try {
+      while (this.#outgoing.length > 0) await this.#sendBatch();
+    } catch (error) {
+      for (const { sent } of this.#outgoing.splice(0)) sent.reject(error);
+    }
+    this.#isSending = false;
+  }
+
+  /** Sends the first messages, as many as may go together. */
+  async #sendBatch(): Promise<void> {
+    const pieces: Uint8Array[] = [];
+    let bytes = 0;
+    for (const message of this.#outgoing) {
+      const isFull = bytes + message.length > BATCH_BYTES ||
+        pieces.length + message.pieces.length > SEND_PIECES_MAX;
+      if (isFull && pieces.length > 0) break;
+      pieces.push(...message.pieces);
+      bytes += message.length;
+    }
+    let sentBytes = 0;
+    for (let rest = pieces; rest.length > 0;) {
+      const count = await this.#write(rest.slice(0, SEND_PIECES_MAX));
+      sentBytes += count;
+      rest = without(rest, count);
+      // Whoever waits for the first message need not wait for all.
+      while (this.#outgoing.length > 0 && this.#outgoing[0]!.length <= sentBytes) {
+        const message = this.#outgoing.shift()!;
+        sentBytes -= message.length;
+        message.sent.resolve();
+      }
+    }
+  }
+
+  #write(pieces: readonly Uint8Array[]): Promise<number> {
+    if (this.#isClosed) throw new ClosedError("The connection was closed");
+    return this.#waitFor(() => {
+      const { promise, resolve, reject } = Promise.withResolvers<number>();
+      this.#abandonWrite = reject;
+      this.#channel.write(pieces).then(resolve, reject);
+      return promise;
+    });
   }
 
   /** Waits for the client, no longer than patience allows. */
@@ -159,4 +239,13 @@ export class Connection {
     }
     throw patience!.error();
   }
+}
+
+/** Returns the pieces behind the first `count` bytes. */
+function without(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+  let index = 0;
+  while (index < pieces.length && pieces[index]!.length <= count) count -= pieces[index++]!.length;
+  const rest = pieces.slice(index);
+  if (count > 0) rest[0] = rest[0]!.subarray(count);
+  return rest;
 }

@@ -15,7 +15,9 @@ import type { Image, OpenImage } from "../image_access/image.ts";
 import type { ImageAccess } from "../image_access/image_access.ts";
 import { joined, type ReadBytes } from "../image_access/read_bytes.ts";
 import { readCatalog } from "../store/catalog.ts";
+import { CHUNK_BYTES } from "../store/layout.ts";
 import { selectRevision } from "../store/select_revision.ts";
+import { fileState } from "../linux/file_state.ts";
 import { quote } from "../wording.ts";
 
 /** The longest list of names: clients read no more. */
@@ -39,6 +41,8 @@ export interface Export {
    * none.
    */
   seek(offset: number, wanted: "data" | "hole"): number;
+  /** Returns the first offset behind `offset` at which another chunk begins. */
+  chunkEnd(offset: number): number;
   /** To be called once. */
   close(): void;
 }
@@ -64,12 +68,18 @@ export interface ExportOptions {
   readonly onWarning: (text: string) => void;
 }
 
+/** An image that clients have open, or have changed. */
+interface SharedImage {
+  readonly image: Image;
+  users: number;
+}
+
 /** A backup directory's revisions as exports. */
 export class RevisionExports implements Exports {
   readonly #images: ImageAccess;
   readonly #options: ExportOptions;
   /** The images that are open or changed, by uuid: clients share them. */
-  readonly #open = new Map<string, { readonly image: Image; users: number }>();
+  readonly #open = new Map<string, SharedImage>();
   /** Warnings that were given: each client would cause them anew. */
   readonly #warned = new Set<string>();
 
@@ -95,15 +105,21 @@ export class RevisionExports implements Exports {
 
   async open(name: string): Promise<Export> {
     const { spec, partition } = parseName(name);
-    const found = await this.#select(spec);
-    const open = await this.#openImage(found);
+    const shared = this.#share(await this.#select(spec));
+    let open: OpenImage;
+    try {
+      open = await shared.image.open();
+    } catch (error) {
+      this.#letGo(shared);
+      throw error;
+    }
     try {
       const part = partition === null ? null : await findPart(open, partition);
       const { isWritable } = this.#options;
-      return new RevisionExport(open, { part, isWritable, onClose: () => this.#letGo(found.name) });
+      return new RevisionExport(open, { part, isWritable, onClose: () => this.#letGo(shared) });
     } catch (error) {
       open.close();
-      this.#letGo(found.name);
+      this.#letGo(shared);
       throw error;
     }
   }
@@ -126,24 +142,32 @@ export class RevisionExports implements Exports {
     return found;
   }
 
-  async #openImage(found: { name: string; mapPath: string }): Promise<OpenImage> {
-    const entry = this.#open.get(found.name) ?? { image: this.#images.image(found), users: 0 };
-    this.#open.set(found.name, entry);
-    entry.users++;
-    try {
-      return await entry.image.open();
-    } catch (error) {
-      this.#letGo(found.name);
-      throw error;
+  /** Returns a revision's image, and counts the caller as one of its users. */
+  #share(found: { name: string; mapPath: string }): SharedImage {
+    const { name, mapPath } = found;
+    let shared = this.#open.get(name);
+    // A backup that was running when the image was opened has gone on.
+    if (shared && hasChanged(shared.image, mapPath)) {
+      if (shared.image.hasChanges) this.#images.failures.reportReplaced(name);
+      shared.image.retire();
+      shared = undefined;
     }
+    if (!shared) {
+      shared = { image: this.#images.image(found), users: 0 };
+      this.#open.set(name, shared);
+    }
+    shared.users++;
+    return shared;
   }
 
-  /** An image that was not changed is read anew for the next client: its map may have changed. */
-  #letGo(name: string): void {
-    const entry = this.#open.get(name)!;
-    if (--entry.users > 0 || entry.image.hasChanges) return;
-    this.#open.delete(name);
-    entry.image.retire();
+  /** An image that was not changed is read anew for the next client. */
+  #letGo(shared: SharedImage): void {
+    const { image } = shared;
+    shared.users--;
+    const isCurrent = this.#open.get(image.name) === shared;
+    if (!isCurrent || shared.users > 0 || image.hasChanges) return;
+    this.#open.delete(image.name);
+    image.retire();
   }
 
   async #partitionsOf(name: string): Promise<readonly number[]> {
@@ -158,6 +182,16 @@ export class RevisionExports implements Exports {
     } finally {
       whole.close();
     }
+  }
+}
+
+/** Whether a map's file is no longer the one by which the image is read. */
+function hasChanged({ map }: Image, mapPath: string): boolean {
+  if (!map.isKnown) return false;
+  try {
+    return !map.accept(fileState(mapPath));
+  } catch {
+    return false; // It is gone, but what was read of it is as good as it was.
   }
 }
 
@@ -228,6 +262,10 @@ class RevisionExport implements Export {
   seek(offset: number, wanted: "data" | "hole"): number {
     const found = this.#image.image.seek(this.#start + offset, wanted);
     return found === null ? this.size : Math.min(this.size, found - this.#start);
+  }
+
+  chunkEnd(offset: number): number {
+    return offset + CHUNK_BYTES - (this.#start + offset) % CHUNK_BYTES;
   }
 
   close(): void {

@@ -5,71 +5,133 @@
  */
 
 import { MountError } from "../errors.ts";
-import { reasonOf } from "../linux/errno.ts";
+import { Errno, errnoOf, reasonOf } from "../linux/errno.ts";
 import { statOrNull } from "../linux/file_status.ts";
-import { withUmask } from "../linux/files.ts";
+import { releaseFd } from "../linux/files.ts";
+import { Readiness } from "../linux/readiness.ts";
+import {
+  listenAtPath,
+  listenAtPort,
+  type ListeningSocket,
+  SOCKET_PATH_MAX_BYTES,
+  type TcpAddress,
+  tryAccept,
+} from "../linux/socket_address.ts";
+import { StreamSocket } from "../linux/stream_socket.ts";
 import { quote } from "../wording.ts";
 
 /** Where the server listens: a socket's path, or an address and port; port 0: any free one. */
-export type NbdAddress =
-  | { readonly path: string }
-  | { readonly hostname: string; readonly port: number };
+export type NbdAddress = { readonly path: string } | TcpAddress;
 
-/** The longest path of a socket: `sun_path` of unix(7), and its NUL. */
-const SOCKET_PATH_MAX_BYTES = 107;
+/**
+ * How much of what is sent to a client by a socket in the file system may wait there. The kernel's
+ * default of 208 KiB does not hold a reply of 256 KiB.
+ */
+const SEND_BUFFER_BYTES = 1_048_576;
+
+/** A client that has come in. */
+export interface Incoming {
+  /** To be closed by whoever gets it. */
+  readonly socket: StreamSocket;
+  /** Names it in messages, at their beginning. */
+  readonly name: string;
+}
 
 /** A place where clients come in, until it is closed. */
 export interface Entrance {
   /** As `nbd:` URIs have it: what clients connect to. */
   readonly uri: string;
-  /** Waits for the next client. */
-  accept(): Promise<Deno.Conn>;
-  /** Closes it, and removes its socket. */
+  /**
+   * Waits for the next client.
+   *
+   * @throws {OsError} If there are no descriptors left, for example.
+   * @throws {RemovedError} If it is closed meanwhile.
+   */
+  accept(): Promise<Incoming>;
+  /** Closes it, and removes its socket unless it is another's by now. To be called once. */
   close(): void;
+  /** Settles when it is closed, and all that came in are. To be asked for then. */
+  readonly ended: Promise<void>;
 }
 
 /** Begins to listen. @throws {MountError} If that is not possible. */
 export function listen(address: NbdAddress): Entrance {
-  return "path" in address ? listenAtSocket(address.path) : listenAtPort(address);
+  return "path" in address ? listenAtSocket(address.path) : listenByTcp(address);
 }
 
-function listenAtPort(address: { readonly hostname: string; readonly port: number }): Entrance {
-  let listener: Deno.TcpListener;
+function listenByTcp(address: TcpAddress): Entrance {
+  let listening: ListeningSocket<TcpAddress>;
   try {
-    listener = Deno.listen(address);
+    listening = listenAtPort(address);
   } catch (error) {
     const place = `${address.hostname}, port ${address.port}`;
     throw new MountError(`Cannot listen at ${place}: ${reasonOf(error)}`, { cause: error });
   }
-  const { hostname, port } = listener.addr;
-  return {
-    uri: `nbd://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`,
-    accept: async () => {
-      const client = await listener.accept();
-      client.setNoDelay();
-      // Otherwise the place of a client whose host has lost its power is never free again.
-      client.setKeepAlive();
-      return client;
-    },
-    close: () => listener.close(),
-  };
+  const { hostname, port } = listening.address;
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return entranceOf(listening.fd, { uri: `nbd://${host}:${port}` });
 }
 
 function listenAtSocket(path: string): Entrance {
-  let listener: Deno.UnixListener;
+  let listening: ListeningSocket<string>;
   try {
-    // Whoever may write to the socket reads the images.
-    listener = withUmask(0o177, () => Deno.listen({ transport: "unix", path }));
+    listening = listenAtPath(path);
   } catch (error) {
     const reason = socketFailure(path, error);
     throw new MountError(`Cannot listen at ${quote(path)}: ${reason}`, { cause: error });
   }
-  return {
+  const mark = markOf(path);
+  return entranceOf(listening.fd, {
     uri: `nbd+unix:///?socket=${path.split("/").map(encodeURIComponent).join("/")}`,
-    accept: () => listener.accept(),
-    // The runtime removes the socket.
-    close: () => listener.close(),
+    sendBufferBytes: SEND_BUFFER_BYTES,
+    onClose: () => {
+      // Somebody may have removed it, and another server have put its own there.
+      if (mark !== null && markOf(path) === mark) Deno.removeSync(path);
+    },
+  });
+}
+
+/** @param fd Closed with the entrance. */
+function entranceOf(
+  fd: number,
+  options: { uri: string; sendBufferBytes?: number; onClose?: () => void },
+): Entrance {
+  const { uri, sendBufferBytes, onClose = () => {} } = options;
+  const readiness = new Readiness();
+  const watch = readiness.add(fd);
+  return {
+    uri,
+    accept: async () => {
+      for (;;) {
+        const client = tryAccept(fd);
+        if (client === null) {
+          await watch.readable();
+          continue;
+        }
+        const { peer } = client;
+        const name = peer ? `The client at ${peer.hostname}, port ${peer.port},` : "A client";
+        return { socket: new StreamSocket(client.fd, readiness, sendBufferBytes), name };
+      }
+    },
+    close: () => {
+      onClose();
+      watch.remove();
+      releaseFd(fd);
+    },
+    get ended() {
+      return readiness.ended;
+    },
   };
+}
+
+/** What tells a file from any other that is put in its place, which may get its inode number. */
+function markOf(path: string): string | null {
+  try {
+    const { dev, ino, mtime } = Deno.lstatSync(path);
+    return [dev, ino, mtime?.getTime()].join(" ");
+  } catch {
+    return null;
+  }
 }
 
 function socketFailure(path: string, error: unknown): string {
@@ -77,7 +139,7 @@ function socketFailure(path: string, error: unknown): string {
   if (bytes > SOCKET_PATH_MAX_BYTES) {
     return `its path has ${bytes} bytes, that of a socket at most ${SOCKET_PATH_MAX_BYTES}`;
   }
-  if (!(error instanceof Deno.errors.AddrInUse)) return reasonOf(error);
+  if (errnoOf(error) !== Errno.EADDRINUSE) return reasonOf(error);
   return statOrNull(path)?.isSocket === false
     ? "something that is not a socket is there already; choose another path"
     : "a socket is there already; if no server uses it, remove it";

@@ -140,15 +140,9 @@ class Fields {
   readonly #view: DataView;
   #at = 0;
 
-  /** @param memory At least so long; the message is its beginning. */
-  constructor(length: number, memory: Message = new Uint8Array(length)) {
-    this.bytes = memory.subarray(0, length);
-    this.#view = new DataView(memory.buffer, memory.byteOffset, length);
-  }
-
-  /** What was not written yet. */
-  get rest(): Uint8Array<ArrayBuffer> {
-    return this.bytes.subarray(this.#at);
+  constructor(length: number) {
+    this.bytes = new Uint8Array(length);
+    this.#view = new DataView(this.bytes.buffer);
   }
 
   u16(...values: number[]): this {
@@ -281,30 +275,9 @@ export function parseRequest(bytes: Uint8Array): Request | null {
   return { flags, type, cookie, offset: Number(fields.u64()), length: fields.u32() };
 }
 
-/** A simple reply. @param error 0 for success; not for a read, see {@linkcode readReply}. */
+/** A simple reply; of a read that succeeded, the bytes follow. @param error 0 for success. */
 export function simpleReply(cookie: bigint, error: number): Message {
   return new Fields(16).u32(SIMPLE_REPLY_MAGIC, error).u64(cookie).bytes;
-}
-
-/** Length of what precedes the bytes in any reply to a read, at most. */
-export const READ_HEAD_BYTES = 28;
-
-/** A message with room for bytes of the export, to be filled by whoever sends it. */
-export interface ReadReply {
-  readonly message: Message;
-  /** Its end. */
-  readonly data: Uint8Array<ArrayBuffer>;
-}
-
-/**
- * A simple reply to a read.
- *
- * @param length Number of bytes that were read.
- * @param memory Becomes the message: `length` and {@linkcode READ_HEAD_BYTES}, or longer.
- */
-export function readReply(cookie: bigint, length: number, memory: Message): ReadReply {
-  const head = new Fields(16 + length, memory).u32(SIMPLE_REPLY_MAGIC, 0).u64(cookie);
-  return { message: head.bytes, data: head.rest };
 }
 
 /** The end of a structured reply that has said everything. */
@@ -320,15 +293,15 @@ export interface ChunkPlace {
   readonly isLast: boolean;
 }
 
-/** A part of a structured reply to a read: bytes, as {@linkcode readReply} sends them. */
-export function dataChunk(
+/** The head of a part of a structured reply to a read; `length` bytes of the export follow. */
+export function dataChunkHead(
   cookie: bigint,
   { offset, isLast }: ChunkPlace,
-  { length, memory }: { readonly length: number; readonly memory: Message },
-): ReadReply {
-  const head = chunk(cookie, ChunkType.OFFSET_DATA, { isLast, length: 8 + length, memory });
-  head.u64(offset);
-  return { message: head.bytes, data: head.rest };
+  length: number,
+): Message {
+  return chunk(cookie, ChunkType.OFFSET_DATA, { isLast, length: 8 + length, follows: length })
+    .u64(offset)
+    .bytes;
 }
 
 /** A part of a structured reply: zeros of the export. */
@@ -370,13 +343,17 @@ interface ChunkForm {
   readonly isLast: boolean;
   /** Length of its payload, which is to be written behind its head. */
   readonly length: number;
-  /** Becomes the message. */
-  readonly memory?: Message;
+  /** Bytes of the payload, at its end, that are no part of the message. */
+  readonly follows?: number;
 }
 
 /** Begins a chunk. */
-function chunk(cookie: bigint, type: number, { isLast, length, memory }: ChunkForm): Fields {
-  return new Fields(20 + length, memory)
+function chunk(
+  cookie: bigint,
+  type: number,
+  { isLast, length, follows = 0 }: ChunkForm,
+): Fields {
+  return new Fields(20 + length - follows)
     .u32(STRUCTURED_REPLY_MAGIC)
     .u16(isLast ? CHUNK_DONE : 0, type)
     .u64(cookie)

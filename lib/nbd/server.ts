@@ -20,10 +20,11 @@ import { reasonOf } from "../linux/errno.ts";
 import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
 import { requireStore } from "../store/store.ts";
 import { roomForWorkers } from "../work/worker_room.ts";
+import { Budget } from "./budget.ts";
 import { ClientError, ClosedError, Connection } from "./connection.ts";
 import { type Exports, RevisionExports } from "./exports.ts";
 import { negotiate } from "./handshake.ts";
-import { type Entrance, listen, type NbdAddress } from "./listen.ts";
+import { type Entrance, type Incoming, listen, type NbdAddress } from "./listen.ts";
 import { transmit } from "./transmission.ts";
 
 /** Events of {@linkcode serveNbd} and of the server. */
@@ -71,7 +72,7 @@ export interface NbdServer {
   close(): void;
 }
 
-/** Most clients at once: each may have 64 MiB under way. */
+/** Most clients at once: `budget.ts` has a share for each. */
 const CLIENTS_MAX = 64;
 
 /**
@@ -107,13 +108,15 @@ export async function serveNbd(options: NbdOptions): Promise<NbdServer> {
   if (spec !== undefined) (await exports.open("")).close();
   await images.start(signal);
   const entrance = listen(options.address);
-  return new Server(entrance, { exports, cleanup: cleanup.move(), onWarning });
+  const budget = new Budget(cacheBytes / 2);
+  return new Server(entrance, { exports, budget, cleanup: cleanup.move(), onWarning });
 }
 
 class Server implements NbdServer {
   readonly closed: Promise<void>;
   readonly #entrance: Entrance;
   readonly #exports: Exports;
+  readonly #budget: Budget;
   /** Whoever connects causes lines: not more than can be read. */
   readonly #log: FailureLog;
   readonly #clients = new Map<Connection, Promise<void>>();
@@ -124,10 +127,16 @@ class Server implements NbdServer {
 
   constructor(
     entrance: Entrance,
-    options: { exports: Exports; cleanup: DisposableStack; onWarning: (text: string) => void },
+    options: {
+      exports: Exports;
+      budget: Budget;
+      cleanup: DisposableStack;
+      onWarning: (text: string) => void;
+    },
   ) {
     this.#entrance = entrance;
     this.#exports = options.exports;
+    this.#budget = options.budget;
     this.#log = new FailureLog(options.onWarning);
     this.closed = this.#run().finally(() => options.cleanup.dispose());
   }
@@ -154,9 +163,9 @@ class Server implements NbdServer {
 
   async #run(): Promise<void> {
     while (!this.#isEnding) {
-      let channel: Deno.Conn;
+      let client: Incoming;
       try {
-        channel = await this.#entrance.accept();
+        client = await this.#entrance.accept();
       } catch (error) {
         if (this.#isEnding) break;
         // No descriptors left, or a client that went before it was accepted.
@@ -164,20 +173,20 @@ class Server implements NbdServer {
         await new Promise((resolve) => setTimeout(resolve, 100));
         continue;
       }
-      this.#admit(channel);
+      this.#admit(client);
     }
     await Promise.allSettled(this.#clients.values());
+    await this.#entrance.ended;
   }
 
-  #admit(channel: Deno.Conn): void {
-    const name = nameOf(channel.remoteAddr);
+  #admit({ socket, name }: Incoming): void {
     if (this.#clients.size >= CLIENTS_MAX) {
-      channel.close();
+      socket.close();
       this.#log.tell(`${name} was turned away: ${CLIENTS_MAX} are connected`);
       return;
     }
-    const connection = new Connection(channel);
-    const serving = serveClient(connection, this.#exports)
+    const connection = new Connection(socket);
+    const serving = serveClient(connection, this.#exports, this.#budget)
       .catch((error) => {
         if (error instanceof ClosedError || this.#isClosing) return;
         // What the client did, or what was found on its behalf; a bug must not end the others.
@@ -203,6 +212,7 @@ class Server implements NbdServer {
 export async function serveClient(
   connection: Connection,
   exports: Exports,
+  budget: Budget,
   limits: { handshakeMs?: number } = {},
 ): Promise<void> {
   const { handshakeMs: ms = HANDSHAKE_MS } = limits;
@@ -213,15 +223,8 @@ export async function serveClient(
   // Whoever has chosen an export may have nothing to ask for a long time.
   connection.patience = null;
   try {
-    await transmit(connection, session);
+    await transmit(connection, session, budget);
   } finally {
     session.export.close();
   }
-}
-
-/** Names a client in messages. */
-function nameOf(addr: Deno.Addr): string {
-  if (addr.transport === "unix") return "A client";
-  const { hostname, port } = addr as Deno.NetAddr;
-  return `The client at ${hostname}, port ${port},`;
 }

@@ -2,22 +2,23 @@
  * The second half of a connection: the client reads and writes an export.
  *
  * Requests are served side by side, and their replies are sent in the order in which they are
- * ready. Requests wait while the bytes that are under way for the client reach a limit, so that one
- * that does not read its replies costs no memory.
+ * ready, from the pages in which chunks were decoded. Requests wait while too much is under way
+ * (`budget.ts`), so that a client that does not read its replies costs little memory.
  *
  * @module
  */
 
 import { BackyError } from "../errors.ts";
 import { errnoFor } from "../image_access/errno.ts";
-import { copyBytes } from "../linux/copy_bytes.ts";
+import { joined } from "../image_access/read_bytes.ts";
+import { type Budget, PIECE_BYTES } from "./budget.ts";
 import { ClientError, type Connection } from "./connection.ts";
 import { ALLOCATION_ID, REQUEST_MAX_BYTES, type Session } from "./handshake.ts";
 import {
   blockStatusChunk,
   Command,
   CommandFlag,
-  dataChunk,
+  dataChunkHead,
   doneChunk,
   errorChunk,
   type Extent,
@@ -25,25 +26,22 @@ import {
   type Message,
   NbdError,
   parseRequest,
-  READ_HEAD_BYTES,
-  type ReadReply,
-  readReply,
   type Request,
   REQUEST_BYTES,
   simpleReply,
 } from "./protocol.ts";
 
-/** Bytes that may be under way for a client: two of the largest requests. */
-const WINDOW_BYTES = 2 * REQUEST_MAX_BYTES;
-
-/** What a request counts at least: so many small ones may be under way. */
-const REQUEST_COST = 65_536;
+/**
+ * While so many bytes are under way, new requests are read only when others are done: many at once.
+ * To be told of each that has come takes this thread longer than to answer it.
+ */
+const BUSY_BYTES = 8 * 1024 * 1024;
 
 /** Most extents of one reply, 8 bytes each; the client asks for the rest. */
 const EXTENTS_MAX = 4096;
 
-/** Zeros are written in pieces of this size, and read replies split at it. */
-const PIECE_BYTES = 4 * 1024 * 1024;
+/** From so many bytes on, a reply is sent from its pages; of less, a copy costs no more. */
+const KEEP_MIN_BYTES = 32_768;
 
 /** A request cannot be served; the client hears why. */
 class RequestError extends Error {
@@ -55,6 +53,13 @@ class RequestError extends Error {
   }
 }
 
+/** What a client's requests are served with. */
+interface Service {
+  readonly connection: Connection;
+  readonly session: Session;
+  readonly budget: Budget;
+}
+
 /**
  * Serves a client until it goes.
  *
@@ -62,8 +67,13 @@ class RequestError extends Error {
  * @throws {ClientError} If it does not speak the protocol.
  * @throws {ClosedError} If it has gone without a word.
  */
-export async function transmit(connection: Connection, session: Session): Promise<void> {
-  const window = new Window(WINDOW_BYTES);
+export async function transmit(
+  connection: Connection,
+  session: Session,
+  budget: Budget,
+): Promise<void> {
+  const service = { connection, session, budget };
+  const share = budget.share();
   let failure: { readonly error: unknown } | null = null;
   const fail = (error: unknown) => {
     failure ??= { error };
@@ -76,48 +86,75 @@ export async function transmit(connection: Connection, session: Session): Promis
     fail(error);
   }
   // What was asked before is answered, or has failed.
-  await window.empty();
+  await share.empty();
   if (failure !== null) throw (failure as { error: unknown }).error;
 
   /** Reads requests until the client says goodbye, and has them answered. */
   async function receive(): Promise<void> {
     for (;;) {
+      while (share.used >= BUSY_BYTES && !connection.hasReceived) await share.lessened();
       const request = parseRequest(await connection.read(REQUEST_BYTES));
       if (request === null) throw new ClientError("what it sent is no request");
       if (request.type === Command.DISCONNECT) return;
-      const data = request.type === Command.WRITE ? await readPayload(connection, request) : null;
-      const cost = Math.max(REQUEST_COST, Math.min(request.length, REQUEST_MAX_BYTES));
-      await window.enter(cost);
-      void answer(connection, session, request, data)
-        .catch(fail)
-        .finally(() => window.leave(cost));
+      const cost = await share.enter(request.length);
+      try {
+        const isWrite = request.type === Command.WRITE;
+        const act = isWrite ? await receiveWrite(service, request) : () => serve(service, request);
+        void answer(service, request, act).catch(fail).finally(() => share.leave(cost));
+      } catch (error) {
+        share.leave(cost);
+        throw error;
+      }
     }
   }
 }
 
-/** Reads the bytes of a write; `null` if they are too many. */
-async function readPayload(
-  connection: Connection,
-  { length }: Request,
-): Promise<Uint8Array<ArrayBuffer> | null> {
-  if (length <= REQUEST_MAX_BYTES) return await connection.read(length);
-  await connection.skip(length);
-  return null;
+/**
+ * Receives the bytes of a write, and writes all pieces but the last. After a failure the others are
+ * skipped.
+ *
+ * @returns What completes the write, while other requests are received.
+ * @throws {ClosedError} If the client has gone.
+ */
+async function receiveWrite(
+  { connection, session }: Service,
+  request: Request,
+): Promise<() => Promise<void>> {
+  const { offset, length } = request;
+  let act = async () => {
+    requireAllowed(session, request);
+    if (length > REQUEST_MAX_BYTES) throw tooLong();
+    await Promise.resolve();
+  };
+  for (let left = length; left > 0;) {
+    try {
+      await act();
+    } catch (error) {
+      await connection.skip(left);
+      return () => Promise.reject(error);
+    }
+    const data = await connection.read(Math.min(PIECE_BYTES, left));
+    const at = offset + length - left;
+    act = async () => await session.export.write(at, data);
+    left -= data.length;
+  }
+  return async () => {
+    await act();
+    await sendDone({ connection, session }, request);
+  };
 }
 
 /** @throws Whatever is not to be told to the client: that it has gone, or a bug. */
 async function answer(
-  connection: Connection,
-  session: Session,
+  { connection, session: { isStructured } }: Service,
   request: Request,
-  data: Uint8Array<ArrayBuffer> | null,
+  act: () => Promise<void>,
 ): Promise<void> {
   const { cookie } = request;
   try {
-    await serve(connection, session, request, data);
+    await act();
   } catch (error) {
     const { code, text } = describeFailure(error, request);
-    const { isStructured } = session;
     await connection.send(
       isStructured ? errorChunk(cookie, code, text) : simpleReply(cookie, code),
     );
@@ -138,41 +175,24 @@ function errorCode(errno: number): number {
   return Object.values<number>(NbdError).includes(errno) ? errno : NbdError.EIO;
 }
 
-async function serve(
-  connection: Connection,
-  session: Session,
-  request: Request,
-  data: Uint8Array<ArrayBuffer> | null,
-): Promise<void> {
-  const { export: target, isStructured, hasAllocation } = session;
-  const { type, flags, cookie, offset, length } = request;
-  const isWrite = type === Command.WRITE || type === Command.WRITE_ZEROES || type === Command.TRIM;
-  requireFlags(type, flags);
-  if (isWrite && !target.isWritable) {
-    throw new RequestError(NbdError.EPERM, "the export is read-only");
-  }
-  if (type !== Command.FLUSH && offset + length > target.size) {
-    const error = isWrite ? NbdError.ENOSPC : NbdError.EINVAL;
-    throw new RequestError(error, `it reaches beyond the export's ${target.size} bytes`);
-  }
-  const done = () => connection.send(isStructured ? doneChunk(cookie) : simpleReply(cookie, 0));
+/** Serves any request but a write. */
+async function serve(service: Service, request: Request): Promise<void> {
+  const { connection, session } = service;
+  const { type, flags, cookie, length } = request;
+  requireAllowed(session, request);
   switch (type) {
     case Command.READ:
       if (length > REQUEST_MAX_BYTES) throw tooLong();
-      return await read(connection, session, request);
-    case Command.WRITE:
-      if (data === null) throw tooLong();
-      await target.write(offset, data);
-      return await done();
+      return await read(service, request);
     case Command.WRITE_ZEROES:
       await writeZeros(session, request);
-      return await done();
+      return await sendDone(service, request);
     case Command.TRIM:
     case Command.FLUSH:
       // Changes are kept in memory for as long as the server runs; there is nothing to flush.
-      return await done();
+      return await sendDone(service, request);
     case Command.BLOCK_STATUS: {
-      if (!hasAllocation) {
+      if (!session.hasAllocation) {
         throw new RequestError(NbdError.EINVAL, '"base:allocation" was not chosen');
       }
       if (length === 0) throw new RequestError(NbdError.EINVAL, "it is about no bytes");
@@ -182,6 +202,27 @@ async function serve(
     }
     default:
       throw new RequestError(NbdError.EINVAL, `unknown command ${type}`);
+  }
+}
+
+function sendDone(
+  { connection, session }: Pick<Service, "connection" | "session">,
+  { cookie }: Request,
+): Promise<void> {
+  return connection.send(session.isStructured ? doneChunk(cookie) : simpleReply(cookie, 0));
+}
+
+/** @throws {RequestError} If the export does not allow what is asked for. */
+function requireAllowed({ export: target }: Session, request: Request): void {
+  const { type, flags, offset, length } = request;
+  const isWrite = type === Command.WRITE || type === Command.WRITE_ZEROES || type === Command.TRIM;
+  requireFlags(type, flags);
+  if (isWrite && !target.isWritable) {
+    throw new RequestError(NbdError.EPERM, "the export is read-only");
+  }
+  if (type !== Command.FLUSH && offset + length > target.size) {
+    const error = isWrite ? NbdError.ENOSPC : NbdError.EINVAL;
+    throw new RequestError(error, `it reaches beyond the export's ${target.size} bytes`);
   }
 }
 
@@ -204,60 +245,84 @@ function tooLong(): RequestError {
 }
 
 /** Sends bytes: with structured replies, holes as such and each piece as soon as it is here. */
-async function read(connection: Connection, session: Session, request: Request): Promise<void> {
-  const { export: source, isStructured } = session;
+async function read(service: Service, request: Request): Promise<void> {
+  const { connection, session: { export: source, isStructured } } = service;
   const { cookie, offset, length, flags } = request;
   const end = offset + length;
-  if (!isStructured) {
-    return await sendBytes(connection, session, {
-      offset,
-      length,
-      frame: (memory) => readReply(cookie, length, memory),
-    });
-  }
+  if (!isStructured) return await sendWhole(service, request, simpleReply(cookie, 0));
   if (length === 0) return await connection.send(doneChunk(cookie));
-  const isWhole = (flags & CommandFlag.DF) !== 0;
+  if (flags & CommandFlag.DF) {
+    const head = dataChunkHead(cookie, { offset, isLast: true }, length);
+    return await sendWhole(service, request, head);
+  }
   for (let at = offset; at < end;) {
-    const data = isWhole ? at : Math.min(end, source.seek(at, "data"));
+    const data = Math.min(end, source.seek(at, "data"));
     const isHole = data > at;
-    const runEnd = isWhole
-      ? end
-      : isHole
-      ? data
-      : Math.min(end, source.seek(at, "hole"), at + PIECE_BYTES);
+    const runEnd = isHole ? data : Math.min(end, source.seek(at, "hole"), at + PIECE_BYTES);
     const place = { offset: at, isLast: runEnd === end };
     const length = runEnd - at;
     if (isHole) await connection.send(holeChunk(cookie, place, length));
     else {
-      const frame = (memory: Message) => dataChunk(cookie, place, { length, memory });
-      await sendBytes(connection, session, { offset: at, length, frame });
+      const head = dataChunkHead(cookie, place, length);
+      await sendBytes(service, { offset: at, length }, (bytes) => connection.send(head, ...bytes));
     }
     at = runEnd;
   }
 }
 
-/** Sends one message with bytes of the export. */
-async function sendBytes(
-  connection: Connection,
-  { export: source }: Session,
-  reply: { offset: number; length: number; frame: (memory: Message) => ReadReply },
-): Promise<void> {
-  const { offset, length, frame } = reply;
-  const { views, release } = await source.read(offset, length);
-  const memory = connection.memory.take(READ_HEAD_BYTES + length);
-  const { message, data } = frame(memory);
-  // Pages are shared memory, which the runtime does not send.
-  let at = 0;
-  for (const view of views) {
-    copyBytes(data.subarray(at), view);
-    at += view.length;
+/** Bytes of an export. */
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Sends a head and the bytes that belong behind it, however many. */
+async function sendWhole(service: Service, range: Range, head: Message): Promise<void> {
+  const { connection, session: { export: source } } = service;
+  if (range.length <= PIECE_BYTES) {
+    return await sendBytes(service, range, (bytes) => connection.send(head, ...bytes));
   }
-  release();
+  // Once the head is sent, nothing can be refused any more.
+  for (const { offset, length } of piecesOf(range)) (await source.read(offset, length)).release();
+  await connection.sendInPieces(async (send) => {
+    await send([head]);
+    try {
+      for (const piece of piecesOf(range)) await sendBytes(service, piece, send);
+    } catch (error) {
+      if (!(error instanceof BackyError)) throw error;
+      const text = `the rest of a reply could not be sent to it: ${error.message}`;
+      throw new ClientError(text, { cause: error });
+    }
+  });
+}
+
+function* piecesOf({ offset, length }: Range): Generator<Range> {
+  for (let done = 0; done < length; done += PIECE_BYTES) {
+    yield { offset: offset + done, length: Math.min(PIECE_BYTES, length - done) };
+  }
+}
+
+/** Reads bytes and sends them, if possible from where they lie. */
+async function sendBytes(
+  { session, budget }: Service,
+  { offset, length }: Range,
+  send: (bytes: readonly Uint8Array[]) => Promise<void>,
+): Promise<void> {
+  const bytes = await session.export.read(offset, length);
+  const { views, pages, release } = bytes;
+  const found = views.reduce((sum, view) => sum + view.length, 0);
   // Bytes that are not of this read must not be sent to anybody.
-  if (at !== data.length) throw new TypeError(`Cannot send ${data.length} bytes: ${at} were read`);
-  await connection.send(message);
-  // After a failure the runtime may be sending it still.
-  connection.memory.giveBack(memory);
+  if (found !== length) {
+    release();
+    throw new TypeError(`Cannot send ${length} bytes: ${found} were read`);
+  }
+  if (length < KEEP_MIN_BYTES || !budget.mayKeep(pages)) return await send([joined(bytes)]);
+  try {
+    await send(views);
+  } finally {
+    budget.endKeeping(pages);
+    release();
+  }
 }
 
 /** Overwrites with zeros what is not zeros already. */
@@ -270,7 +335,8 @@ async function writeZeros({ export: target }: Session, request: Request): Promis
       at = data;
       continue;
     }
-    const runEnd = Math.min(end, target.seek(at, "hole"), at + PIECE_BYTES);
+    // A chunk that is overwritten as a whole need not be loaded.
+    const runEnd = Math.min(end, target.seek(at, "hole"), target.chunkEnd(at));
     await target.write(at, new Uint8Array(runEnd - at));
     at = runEnd;
   }
@@ -288,36 +354,4 @@ function extentsOf({ export: source }: Session, request: Request, most: number):
     at = runEnd;
   }
   return extents;
-}
-
-/** Bounds what is under way at once. */
-class Window {
-  readonly #capacity: number;
-  #used = 0;
-  #waiting: (() => void) | null = null;
-  #emptied: (() => void) | null = null;
-
-  constructor(capacity: number) {
-    this.#capacity = capacity;
-  }
-
-  /** Waits until there is room; one caller at a time. */
-  async enter(cost: number): Promise<void> {
-    while (this.#used > 0 && this.#used + cost > this.#capacity) {
-      await new Promise<void>((resolve) => this.#waiting = resolve);
-    }
-    this.#used += cost;
-  }
-
-  leave(cost: number): void {
-    this.#used -= cost;
-    this.#waiting?.();
-    this.#waiting = null;
-    if (this.#used === 0) this.#emptied?.();
-  }
-
-  /** Waits until nothing is under way. */
-  async empty(): Promise<void> {
-    if (this.#used > 0) await new Promise<void>((resolve) => this.#emptied = resolve);
-  }
 }

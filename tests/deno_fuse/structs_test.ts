@@ -46,7 +46,6 @@ const STRUCTS: readonly (readonly [string, Readonly<Record<string, number>>, rea
     ["struct fuse_ctx", structs.FUSE_CTX, []],
     ["struct fuse_forget_data", structs.FORGET_DATA, []],
     ["struct statvfs", structs.STATVFS, []],
-    ["struct iovec", structs.IOVEC, []],
   ];
 
 Deno.test({

@@ -8,7 +8,14 @@ import { FLOCK } from "../../lib/linux/locks.ts";
 import { STATX } from "../../lib/linux/file_status.ts";
 import { STATFS } from "../../lib/linux/file_space.ts";
 import { POLLFD } from "../../lib/linux/descriptors.ts";
-import { SOCKADDR_UN } from "../../lib/linux/unix_datagram.ts";
+import { EPOLL_EVENT } from "../../lib/linux/readiness.ts";
+import {
+  ADDRINFO,
+  SOCKADDR_IN,
+  SOCKADDR_IN6,
+  SOCKADDR_UN,
+} from "../../lib/linux/socket_address.ts";
+import { IOVEC, MSGHDR, TIMEVAL } from "../../lib/linux/stream_socket.ts";
 import { IO_EVENT, IOCB } from "../../lib/linux/write_queue.ts";
 import { SIGACTION_LAYOUT } from "../../lib/linux/signals.ts";
 
@@ -23,6 +30,13 @@ testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
     { type: "struct sigaction", layout: SIGACTION_LAYOUT },
     { type: "struct aiocb", layout: AIOCB_LAYOUT },
     { type: "struct sockaddr_un", layout: SOCKADDR_UN },
+    { type: "struct sockaddr_in", layout: SOCKADDR_IN },
+    { type: "struct sockaddr_in6", layout: SOCKADDR_IN6 },
+    { type: "struct addrinfo", layout: ADDRINFO },
+    { type: "struct msghdr", layout: MSGHDR },
+    { type: "struct iovec", layout: IOVEC },
+    { type: "struct timeval", layout: TIMEVAL },
+    { type: "struct epoll_event", layout: EPOLL_EVENT },
     { type: "struct iocb", layout: IOCB },
     { type: "struct io_event", layout: IO_EVENT },
   ];
@@ -43,11 +57,16 @@ testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
       #include <fcntl.h>
       #include <linux/aio_abi.h>
       #include <linux/loop.h>
+      #include <netdb.h>
+      #include <netinet/in.h>
       #include <poll.h>
       #include <signal.h>
       #include <stddef.h>
       #include <stdio.h>
+      #include <sys/epoll.h>
+      #include <sys/socket.h>
       #include <sys/stat.h>
+      #include <sys/time.h>
       #include <sys/un.h>
       #include <sys/vfs.h>
       int main(void) { ${lines.join("\n")} return 0; }

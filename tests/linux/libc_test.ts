@@ -37,8 +37,8 @@ function typeOf(parameter: string): string {
   return parameter.includes("(*") ? "void *" : parameter.replace(/\w+$/, "").trim();
 }
 
-/** Names of types that are addresses. The last is glibc's, for `const struct sockaddr *`. */
-const ADDRESS_TYPES = ["va_list", "sighandler_t", "__CONST_SOCKADDR_ARG"];
+/** Names of types that are addresses. The last two are glibc's, for `struct sockaddr *`. */
+const ADDRESS_TYPES = ["va_list", "sighandler_t", "__SOCKADDR_ARG", "__CONST_SOCKADDR_ARG"];
 
 /** What FFI calls a C type, given the names of the scalar ones. */
 function isPassedAs(
@@ -82,8 +82,10 @@ testUnless(compilerProblem, "The libc table says what the C library's headers sa
   const output = runC(`
       #define _GNU_SOURCE
       #include <aio.h>
+      #include <arpa/inet.h>
       #include <errno.h>
       #include <fcntl.h>
+      #include <netdb.h>
       #include <poll.h>
       #include <pthread.h>
       #include <semaphore.h>
@@ -93,6 +95,7 @@ testUnless(compilerProblem, "The libc table says what the C library's headers sa
       #include <stdio.h>
       #include <stdlib.h>
       #include <string.h>
+      #include <sys/epoll.h>
       #include <sys/file.h>
       #include <sys/mman.h>
       #include <sys/mount.h>

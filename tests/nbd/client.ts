@@ -13,18 +13,30 @@ import type { ByteChannel } from "../../lib/nbd/connection.ts";
 const OPTION_MAGIC = 0x49484156454f5054n;
 const OPTION_REPLY_MAGIC = 0x3e889045565a9n;
 
-/** Two ends of a connection in memory. */
-export function channelPair(): [ByteChannel, ByteChannel] {
+/** The client's end: a `Deno.Conn`, or one in memory. */
+export interface ClientChannel extends Pick<ByteChannel, "read" | "close"> {
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<number>;
+}
+
+/** Two ends of a connection in memory: the client's, and the server's. */
+export function channelPair(): [ClientChannel, ByteChannel] {
   const there = new Pipe(), back = new Pipe();
-  const end = (incoming: Pipe, outgoing: Pipe): ByteChannel => ({
-    read: (buffer) => incoming.read(buffer),
-    write: (bytes) => outgoing.write(bytes),
-    close: () => {
-      incoming.close();
-      outgoing.close();
+  const close = () => {
+    there.close();
+    back.close();
+  };
+  return [
+    { read: (buffer) => there.read(buffer), write: (bytes) => back.write(bytes), close },
+    {
+      read: (buffer) => back.read(buffer),
+      write: async (pieces) => {
+        let count = 0;
+        for (const piece of pieces) count += await there.write(new Uint8Array(piece));
+        return count;
+      },
+      close,
     },
-  });
-  return [end(there, back), end(back, there)];
+  ];
 }
 
 class Pipe {
@@ -75,9 +87,9 @@ export interface OptionAnswer {
 
 /** A client. */
 export class NbdClient {
-  readonly #channel: ByteChannel;
+  readonly #channel: ClientChannel;
 
-  constructor(channel: ByteChannel) {
+  constructor(channel: ClientChannel) {
     this.#channel = channel;
   }
 
@@ -157,11 +169,13 @@ export class NbdClient {
     await this.send(0x25609513, [flags, 16], [type, 16], [cookie, 64], [offset, 64], length, data);
   }
 
-  async simpleReply(length: number): Promise<{ error: number; data: Uint8Array<ArrayBuffer> }> {
+  async simpleReply(
+    length: number,
+  ): Promise<{ error: number; cookie: bigint; data: Uint8Array<ArrayBuffer> }> {
     assertEquals(await this.number(32), 0x67446698n);
     const error = Number(await this.number(32));
-    await this.number(64);
-    return { error, data: await this.read(error === 0 ? length : 0) };
+    const cookie = await this.number(64);
+    return { error, cookie, data: await this.read(error === 0 ? length : 0) };
   }
 
   async chunk(): Promise<ReplyChunk> {

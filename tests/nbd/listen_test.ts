@@ -3,12 +3,16 @@
 import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { MountError } from "../../lib/errors.ts";
 import { listen } from "../../lib/nbd/listen.ts";
-import { serveNbd } from "../../lib/nbd/server.ts";
+import { type NbdOptions, type NbdServer, serveNbd } from "../../lib/nbd/server.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { SampleStore } from "../cli/sample_store.ts";
+import { SampleStore, Seq } from "../cli/sample_store.ts";
 import { Scratch } from "../support/machine.ts";
 import { until } from "../support/wait.ts";
 import { named, NbdClient } from "./client.ts";
+
+function countDescriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
 
 Deno.test("NBD: a socket's URI can have any name, and the socket is gone at the end", () => {
   using scratch = new Scratch();
@@ -17,6 +21,18 @@ Deno.test("NBD: a socket's URI can have any name, and the socket is gone at the 
   assertEquals(entrance.uri.endsWith("/a%20b%26c%23d%25e.sock"), true);
   assertEquals(Deno.lstatSync(path).mode! & 0o777, 0o600);
   entrance.close();
+  assertEquals([...Deno.readDirSync(scratch.path)], []);
+});
+
+Deno.test("NBD: a socket that is another server's by now is left alone", () => {
+  using scratch = new Scratch();
+  const path = `${scratch.path}/socket`;
+  const first = listen({ path });
+  Deno.removeSync(path);
+  const second = listen({ path });
+  first.close();
+  assertEquals(Deno.lstatSync(path).isSocket, true);
+  second.close();
   assertEquals([...Deno.readDirSync(scratch.path)], []);
 });
 
@@ -37,8 +53,10 @@ Deno.test("NBD: what keeps a server from listening is said with what to do", () 
   used.close();
 });
 
-Deno.test("NBD: clients that read no replies do not keep the server from ending", async () => {
-  using store = new SampleStore();
+async function serve(
+  store: SampleStore,
+  options: Partial<NbdOptions> = {},
+): Promise<{ server: NbdServer; connect: (name?: string) => Promise<NbdClient> }> {
   const path = store.file("socket");
   const server = await serveNbd({
     basedir: store.basedir,
@@ -46,15 +64,22 @@ Deno.test("NBD: clients that read no replies do not keep the server from ending"
     cacheBytes: 16 * 1024 * 1024,
     threads: 2,
     onEvent: () => {},
+    ...options,
   });
-  const connect = async () => {
-    const channel = await Deno.connect({ transport: "unix", path });
-    const client = new NbdClient(channel);
+  /** Connects a client that has chosen an export, with simple replies. */
+  const connect = async (name = "last") => {
+    const client = new NbdClient(await Deno.connect({ transport: "unix", path }));
     await client.greet();
-    await client.option(7, named("last", 0));
+    await client.option(7, named(name, 0));
     await client.answers();
     return client;
   };
+  return { server, connect };
+}
+
+Deno.test("NBD: clients that read no replies do not keep the server from ending", async () => {
+  using store = new SampleStore();
+  const { server, connect } = await serve(store);
   const silent = await connect();
   for (let count = 0; count < 20; count++) {
     await silent.request(0, { offset: 0, length: CHUNK_BYTES });
@@ -65,7 +90,80 @@ Deno.test("NBD: clients that read no replies do not keep the server from ending"
   assertEquals((await other.simpleReply(CHUNK_BYTES)).data, store.image.subarray(0, CHUNK_BYTES));
   other.close();
   await until(() => server.clientCount === 1, "the other client's end");
+  const open = countDescriptors();
   server.close();
   await server.closed;
+  // The server's end of the silent client's connection is among those that were closed.
+  assertEquals(countDescriptors() < open - 1, true);
   silent.close();
+});
+
+Deno.test("NBD: what waits for a slow client is not overwritten by what others read", async () => {
+  using store = new SampleStore();
+  // Twice as many chunks as the cache has pages, each full of its number.
+  const seqs = Array.from({ length: 8 }, (_, seq) => seq);
+  store.add("Many", seqs.map((seq) => new Uint8Array(CHUNK_BYTES).fill(seq + 1)));
+  const { server, connect } = await serve(store);
+  const length = 262_144;
+  const requireBytes = (data: Uint8Array, offset: number) => {
+    const expected = Math.floor(offset / CHUNK_BYTES) + 1;
+    assertEquals(data.find((byte) => byte !== expected) ?? expected, expected);
+  };
+  const slow = await connect("Many");
+  const offsets = seqs.flatMap((seq) => [0, 1, 2, 3].map((at) => seq * CHUNK_BYTES + at * length));
+  for (const offset of offsets) await slow.request(0, { cookie: offset, offset, length });
+  const other = await connect("Many");
+  for (const seq of [...seqs, ...seqs, ...seqs]) {
+    const offset = seq * CHUNK_BYTES;
+    await other.request(0, { offset, length: CHUNK_BYTES });
+    requireBytes((await other.simpleReply(CHUNK_BYTES)).data, offset);
+  }
+  const missing = new Set(offsets);
+  while (missing.size > 0) {
+    const { error, cookie, data } = await slow.simpleReply(length);
+    assertEquals([error, missing.delete(Number(cookie))], [0, true]);
+    requireBytes(data, Number(cookie));
+  }
+  for (const client of [slow, other]) client.close();
+  server.close();
+  await server.closed;
+});
+
+Deno.test("NBD: a client sees the revision as it is when it connects", async () => {
+  using store = new SampleStore();
+  const { server, connect } = await serve(store);
+  const byte = async (client: NbdClient) => {
+    await client.request(0, { offset: 0, length: 1 });
+    return (await client.simpleReply(1)).data[0];
+  };
+  store.add("Growing", [new Uint8Array(CHUNK_BYTES).fill(1)]);
+  const early = await connect("Growing");
+  assertEquals(await byte(early), 1);
+  store.add("Growing", [new Uint8Array(CHUNK_BYTES).fill(2)]);
+  const late = await connect("Growing");
+  assertEquals([await byte(early), await byte(late)], [1, 2]);
+  const third = await connect("Growing");
+  early.close();
+  assertEquals([await byte(late), await byte(third)], [2, 2]);
+  for (const client of [late, third]) client.close();
+  server.close();
+  await server.closed;
+});
+
+Deno.test("NBD: zeros over whole chunks load none of them", async () => {
+  using store = new SampleStore();
+  const { server, connect } = await serve(store, { writable: true });
+  // The chunks of HOLES and UNALIGNED_ZEROS are missing: loading one would fail.
+  for (const seq of [Seq.HOLES, Seq.UNALIGNED_ZEROS]) Deno.removeSync(store.chunkFileAt(seq));
+  const client = await connect();
+  const start = Seq.UNALIGNED_ZEROS * CHUNK_BYTES - 1000;
+  await client.request(6, { offset: start, length: CHUNK_BYTES + 1000 });
+  assertEquals((await client.simpleReply(0)).error, 0);
+  await client.request(0, { offset: start - 1, length: CHUNK_BYTES });
+  const { data } = await client.simpleReply(CHUNK_BYTES);
+  assertEquals(data[0], store.image[start - 1]);
+  assertEquals(data.subarray(1).every((value) => value === 0), true);
+  client.close();
+  server.close();
+  await server.closed;
 });

@@ -8,6 +8,7 @@ import {
   ClosedError,
   Connection,
 } from "../../lib/nbd/connection.ts";
+import { Budget } from "../../lib/nbd/budget.ts";
 import type { Export, Exports } from "../../lib/nbd/exports.ts";
 import { serveClient } from "../../lib/nbd/server.ts";
 import { RevisionError } from "../../lib/errors.ts";
@@ -54,7 +55,7 @@ class MemoryExports implements Exports {
           const fields = { chunkId: "0", seqs: [0], path: "x", reason: "hash" } as const;
           throw new ChunkCorruptError("Cannot use chunk 0", fields);
         }
-        return { views: [bytes.subarray(offset, offset + length)], release: () => {} };
+        return { views: [bytes.subarray(offset, offset + length)], pages: [], release: () => {} };
       },
       write: (offset, data) => bytes.set(data, offset),
       seek: (offset, wanted) => {
@@ -62,6 +63,7 @@ class MemoryExports implements Exports {
         const borders = [offset, 262_144, 524_288, bytes.length].filter((at) => at >= offset);
         return borders.find((at) => at === bytes.length || isData(at) === (wanted === "data"))!;
       },
+      chunkEnd: (offset) => offset + 65_536 - offset % 65_536,
       close: () => void this.openCount--,
     });
   }
@@ -76,7 +78,7 @@ async function withClient(
   const [near, far] = channelPair();
   const connection = new Connection(far);
   const client = new NbdClient(near);
-  const serving = serveClient(connection, exports, limits)
+  const serving = serveClient(connection, exports, new Budget(0), limits)
     .then(() => null, (error) => error)
     .finally(() => connection.close());
   await body(client);
@@ -203,6 +205,96 @@ Deno.test("NBD: structured replies name holes, errors and block status", async (
     assertEquals(await status({ length: 1_048_576, flags: 8 }), all.slice(0, 1));
     assertEquals(await status({ offset: 300_000, length: 10 }), [[10, 3]]);
   }, exports);
+});
+
+/** A disk of 10 MiB, larger than what is sent at once. */
+class LargeExports extends MemoryExports {
+  readonly image = new Uint8Array(10_485_760);
+  /** Number of the read that fails, the first is 1. */
+  failingRead = 0;
+  reads = 0;
+
+  override async open(name: string): Promise<Export> {
+    const { image } = this;
+    image.forEach((_, at) => image[at] = at % 253);
+    return {
+      ...await super.open(name),
+      size: image.length,
+      read: (offset, length) => {
+        if (++this.reads === this.failingRead) {
+          const fields = { chunkId: "0", seqs: [0], path: "x", reason: "hash" } as const;
+          throw new ChunkCorruptError("Cannot use chunk 0", fields);
+        }
+        return { views: [image.subarray(offset, offset + length)], pages: [], release: () => {} };
+      },
+      write: (offset, data) => {
+        if (++this.reads === this.failingRead) throw new RevisionError("full", { path: "x" });
+        image.set(data, offset);
+      },
+      seek: (offset, wanted) => wanted === "data" ? offset : image.length,
+    };
+  }
+}
+
+Deno.test("NBD: long replies in one piece are whole, or an error, or the client's end", async () => {
+  const length = 9_000_000;
+  for (const isStructured of [true, false]) {
+    for (const failingRead of [0, 2, 5]) {
+      const exports = new LargeExports();
+      exports.failingRead = failingRead;
+      const ended = await withClient(async (client) => {
+        if (isStructured) await choose(client);
+        else {
+          await client.greet();
+          await client.option(OPT.EXPORT_NAME, "disk");
+          await client.read(10);
+        }
+        await client.request(CMD.READ, { flags: isStructured ? 4 : 0, offset: 77, length });
+        // Others are not mixed in.
+        await client.request(CMD.FLUSH, {});
+        if (failingRead === 5) return void await client.read(length);
+        const expected = exports.image.subarray(77, 77 + length);
+        if (isStructured) {
+          const chunks = [await client.chunk(), await client.chunk()];
+          const types = chunks.map(({ type }) => type).sort();
+          assertEquals(types, failingRead === 2 ? [0, 0x8001] : [0, 1]);
+          if (failingRead !== 0) return;
+          assert(
+            chunks.find(({ type }) => type === 1)!.payload.subarray(8)
+              .every((byte, at) => byte === expected[at]),
+          );
+        } else if (failingRead === 0) {
+          const replies = [await client.read(16), await client.read(length + 16)];
+          const bytes = new Uint8Array([...replies[0]!, ...replies[1]!]);
+          const start = [16, 32].find((at) =>
+            expected.subarray(0, 1000).every((byte, index) => bytes[at + index] === byte)
+          )!;
+          assert(expected.every((byte, at) => byte === bytes[start + at]));
+        }
+      }, exports);
+      if (failingRead === 5) assertMatch(String(ended), /the rest of a reply could not be sent/);
+    }
+  }
+});
+
+Deno.test("NBD: a long write is done piece by piece, and fails as a whole", async () => {
+  for (const failingRead of [0, 2]) {
+    const exports = new LargeExports(true);
+    exports.failingRead = failingRead;
+    await withClient(async (client) => {
+      await choose(client);
+      const data = new Uint8Array(9_000_000).fill(5);
+      await client.request(CMD.WRITE, { offset: 100 }, data);
+      const [chunk] = await client.chunks();
+      assertEquals(chunk!.type, failingRead === 0 ? 0 : 0x8001);
+      await client.request(CMD.READ, { offset: 99, length: 3 });
+      const { payload } = (await client.chunks())[0]!;
+      assertEquals(payload.subarray(8), new Uint8Array([99, 5, 5]));
+      if (failingRead !== 0) return;
+      assert(exports.image.subarray(100, 9_000_100).every((byte) => byte === 5));
+      assertEquals(exports.image[9_000_100], 9_000_100 % 253);
+    }, exports);
+  }
 });
 
 Deno.test("NBD: what cannot be done has the protocol's error, and the client goes on", async () => {
@@ -341,14 +433,14 @@ Deno.test("NBD: a list of thousands of exports can be gone through", async () =>
 
 Deno.test("NBD: a client that takes nothing is given up, and its export closed", async () => {
   // Writes wait for ever, even if the channel is closed, as the runtime's do.
-  const stuck = (near: ByteChannel): ByteChannel => ({
-    read: (buffer) => near.read(buffer),
+  const stuck = (end: ByteChannel): ByteChannel => ({
+    read: (buffer) => end.read(buffer),
     write: () => new Promise(() => {}),
-    close: () => near.close(),
+    close: () => end.close(),
   });
   const [near, far] = channelPair();
   const idle = new Connection(stuck(far));
-  const late = serveClient(idle, new MemoryExports(), { handshakeMs: 20 });
+  const late = serveClient(idle, new MemoryExports(), new Budget(0), { handshakeMs: 20 });
   assertMatch((await assertRejects(() => late, ClientError)).message, /it did nothing/);
   near.close();
 
@@ -357,10 +449,10 @@ Deno.test("NBD: a client that takes nothing is given up, and its export closed",
   const [client, server] = channelPair();
   const connection = new Connection({
     read: (buffer) => server.read(buffer),
-    write: (bytes) => isStuck ? new Promise(() => {}) : server.write(bytes),
+    write: (pieces) => isStuck ? new Promise(() => {}) : server.write(pieces),
     close: () => server.close(),
   });
-  const serving = serveClient(connection, exports);
+  const serving = serveClient(connection, exports, new Budget(0));
   const nbd = new NbdClient(client);
   await choose(nbd);
   isStuck = true;
@@ -376,14 +468,14 @@ Deno.test("NBD: an export that is chosen by name is closed if the client has gon
   const [client, server] = channelPair();
   const connection = new Connection({
     read: (buffer) => server.read(buffer),
-    write: (bytes) => {
+    write: (pieces) => {
       // All but the hello.
-      if (bytes.length !== 18) return Promise.reject(new Deno.errors.BrokenPipe("gone"));
-      return server.write(bytes);
+      if (pieces[0]!.length !== 18) return Promise.reject(new Deno.errors.BrokenPipe("gone"));
+      return server.write(pieces);
     },
     close: () => server.close(),
   });
-  const serving = serveClient(connection, exports);
+  const serving = serveClient(connection, exports, new Budget(0));
   const nbd = new NbdClient(client);
   await nbd.greet();
   await nbd.option(OPT.EXPORT_NAME, "disk");

@@ -17,7 +17,6 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "backy-fuse": {
     "--allow-sys=uid,gid": "who mounts",
     [`--allow-run=${FUSERMOUNT_PATHS.join(",")}`]: "who is not root unmounts by it",
-    "--allow-net": "to serve images by NBD",
   },
 };
 

@@ -1,0 +1,197 @@
+/**
+ * Waits until descriptors can be read from or written to: one thread of the runtime's pool for all
+ * of them, by epoll(7).
+ *
+ * @module
+ */
+
+import { Errno, osError } from "./errno.ts";
+import { releaseFd } from "./files.ts";
+import { lastErrno, libc } from "./libc.ts";
+import { openPipe, tryWrite } from "./pipes.ts";
+
+/**
+ * `struct epoll_event`, source: sys/epoll.h, bits/epoll.h: packed on x86_64, and only there.
+ * Checked against the compiler's in a test.
+ */
+export const EPOLL_EVENT = Deno.build.arch === "x86_64"
+  ? { events: 0, data: 4, bytes: 12 } as const
+  : { events: 0, data: 8, bytes: 16 } as const;
+
+/** Source: sys/epoll.h. */
+const EPOLLIN = 1, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 0x10, EPOLLONESHOT = 0x4000_0000;
+const EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3, EPOLL_CLOEXEC = 0o2000000;
+
+/** Events that one wait returns at most; the next wait returns the others. */
+const EVENTS_MAX = 64;
+
+/** The wait was given up: {@linkcode WatchedFd.remove} was called. */
+export class RemovedError extends Error {}
+
+/** A descriptor that can be waited for. */
+export interface WatchedFd {
+  /**
+   * Waits until there is something to read, or a failure or end that reading tells; one caller at a
+   * time. May wake spuriously. @throws {RemovedError}
+   */
+  readable(): Promise<void>;
+  /** The same for writing; may be waited for at the same time. @throws {RemovedError} */
+  writable(): Promise<void>;
+  /** Ends waits. To be called once, before the descriptor is closed. */
+  remove(): void;
+}
+
+/** Descriptors that are waited for together. The thread that waits ends with the last of them. */
+export class Readiness {
+  readonly #watches = new Map<number, Watch>();
+  #nextId = 1;
+  #epoll: Epoll | null = null;
+  #waiting: Promise<void> = Promise.resolve();
+
+  /** Settles when the thread has ended, once all descriptors were removed. */
+  get ended(): Promise<void> {
+    return this.#waiting;
+  }
+
+  /** @param fd Stays the caller's. @throws {OsError} If there are no descriptors left. */
+  add(fd: number): WatchedFd {
+    if (this.#epoll === null) {
+      this.#epoll = new Epoll();
+      this.#waiting = this.#wait(this.#epoll);
+    }
+    const epoll = this.#epoll;
+    const id = this.#nextId++;
+    const watch = new Watch((operation, events) => epoll.control(operation, { fd, id, events }));
+    this.#watches.set(id, watch);
+    return {
+      readable: () => watch.wait("readable"),
+      writable: () => watch.wait("writable"),
+      remove: () => {
+        if (!this.#watches.delete(id)) return;
+        watch.end();
+        if (this.#watches.size === 0) epoll.interrupt();
+      },
+    };
+  }
+
+  async #wait(epoll: Epoll): Promise<void> {
+    // With none left, another may have been added before the thread took notice.
+    while (this.#watches.size > 0 || !epoll.isInterrupted) {
+      for (const { id, events } of await epoll.wait()) this.#watches.get(id)?.wake(events);
+    }
+    this.#epoll = null;
+    epoll[Symbol.dispose]();
+  }
+}
+
+/** What is waited for at one descriptor. */
+class Watch {
+  readonly #control: (operation: number, events: number) => void;
+  readonly #waits = new Map<"readable" | "writable", PromiseWithResolvers<void>>();
+  #isKnown = false;
+
+  /** @param control Tells epoll(7). */
+  constructor(control: (operation: number, events: number) => void) {
+    this.#control = control;
+  }
+
+  wait(what: "readable" | "writable"): Promise<void> {
+    if (this.#waits.has(what)) throw new TypeError(`Somebody waits until it is ${what} already`);
+    const wait = Promise.withResolvers<void>();
+    this.#waits.set(what, wait);
+    this.#arm();
+    return wait.promise;
+  }
+
+  wake(events: number): void {
+    this.#settle("readable", events & (EPOLLIN | EPOLLERR | EPOLLHUP));
+    this.#settle("writable", events & (EPOLLOUT | EPOLLERR | EPOLLHUP));
+    // One event was all that was asked for.
+    if (this.#waits.size > 0) this.#arm();
+  }
+
+  end(): void {
+    if (this.#isKnown) this.#control(EPOLL_CTL_DEL, 0);
+    for (const { reject } of this.#waits.values()) reject(new RemovedError("It is closed"));
+    this.#waits.clear();
+  }
+
+  #settle(what: "readable" | "writable", events: number): void {
+    if (events === 0) return;
+    this.#waits.get(what)?.resolve();
+    this.#waits.delete(what);
+  }
+
+  #arm(): void {
+    const events = (this.#waits.has("readable") ? EPOLLIN : 0) |
+      (this.#waits.has("writable") ? EPOLLOUT : 0);
+    this.#control(this.#isKnown ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, events | EPOLLONESHOT);
+    this.#isKnown = true;
+  }
+}
+
+/** An epoll(7) instance, and a pipe by which its wait is interrupted. */
+class Epoll implements Disposable {
+  readonly #fd: number;
+  readonly #pipe: { readonly readFd: number; readonly writeFd: number };
+  /** Written to by the waiting thread; kept from collection by the instance. */
+  readonly #events = new Uint8Array(EVENTS_MAX * EPOLL_EVENT.bytes);
+  #isInterrupted = false;
+
+  constructor() {
+    this.#fd = libc.epoll_create1(EPOLL_CLOEXEC);
+    if (this.#fd < 0) throw osError(lastErrno(), { syscall: "epoll_create1", path: "" });
+    try {
+      this.#pipe = openPipe();
+    } catch (error) {
+      releaseFd(this.#fd);
+      throw error;
+    }
+    this.control(EPOLL_CTL_ADD, { fd: this.#pipe.readFd, id: 0, events: EPOLLIN });
+  }
+
+  get isInterrupted(): boolean {
+    return this.#isInterrupted;
+  }
+
+  control(operation: number, watch: { fd: number; id: number; events: number }): void {
+    const struct = new Uint8Array(EPOLL_EVENT.bytes);
+    const fields = new DataView(struct.buffer);
+    fields.setUint32(EPOLL_EVENT.events, watch.events, true);
+    fields.setUint32(EPOLL_EVENT.data, watch.id, true);
+    if (libc.epoll_ctl(this.#fd, operation, watch.fd, struct) === 0) return;
+    throw osError(lastErrno(), { syscall: "epoll_ctl", path: "" });
+  }
+
+  interrupt(): void {
+    if (this.#isInterrupted) return;
+    this.#isInterrupted = true;
+    tryWrite(this.#pipe.writeFd, new Uint8Array(1));
+  }
+
+  /** Waits on another thread. @returns What has happened, and to which watch; maybe nothing. */
+  async wait(): Promise<{ id: number; events: number }[]> {
+    instances.add(this);
+    let count = await libc.epoll_waitAsync(this.#fd, this.#events, EVENTS_MAX, -1);
+    instances.delete(this);
+    if (count < 0) {
+      // That thread's errno is lost: asked again, it fails for the same reason.
+      count = libc.epoll_wait(this.#fd, this.#events, EVENTS_MAX, 0);
+      const errno = count < 0 ? lastErrno() : Errno.EINTR;
+      if (errno !== Errno.EINTR) throw osError(errno, { syscall: "epoll_wait", path: "" });
+    }
+    const fields = new DataView(this.#events.buffer);
+    return Array.from({ length: Math.max(0, count) }, (_, index) => {
+      const at = index * EPOLL_EVENT.bytes;
+      const id = fields.getUint32(at + EPOLL_EVENT.data, true);
+      return { id, events: fields.getUint32(at + EPOLL_EVENT.events, true) };
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of [this.#fd, this.#pipe.readFd, this.#pipe.writeFd]) releaseFd(fd);
+  }
+}
+
+/** Those that a thread waits for: a nonblocking call does not keep its memory from collection. */
+const instances = new Set<Epoll>();
