@@ -1,6 +1,8 @@
 import { ResourceError } from "../../lib/errors.ts";
+import { WorkerCrew } from "../../lib/work/crew.ts";
+import { testUnless } from "../support/machine.ts";
 import type { RestoreEvent } from "../../lib/restore/restore.ts";
-import { assertEquals, assertRejects } from "../assert.ts";
+import { assert, assertEquals, assertRejects } from "../assert.ts";
 import { FaultStore } from "../faults/fault_store.ts";
 import { assertBytes } from "../support/bytes.ts";
 
@@ -88,3 +90,26 @@ Deno.test("A signal that comes while the workers start leaves the target untouch
   }
   assertEquals(Deno.readTextFileSync(output), "old content");
 });
+
+/** Number of this process's mappings for which huge pages were asked for, see proc(5). */
+function hugeMappings(): number {
+  return [...Deno.readTextFileSync("/proc/self/smaps").matchAll(/^VmFlags:.* hg /gm)].length;
+}
+
+const hasHugePages = (() => {
+  try {
+    return Deno.statSync("/sys/kernel/mm/transparent_hugepage").isDirectory;
+  } catch {
+    return false;
+  }
+})();
+
+testUnless(
+  hasHugePages ? null : "this kernel has no transparent huge pages",
+  "Workers ask for huge pages, which make direct writes quicker",
+  async () => {
+    using crew = await WorkerCrew.start({ threads: 2 });
+    // Workers of earlier tests may not have ended yet.
+    assert(hugeMappings() >= crew.workers.length);
+  },
+);
