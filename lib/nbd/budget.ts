@@ -92,7 +92,7 @@ export class Share {
    */
   async enter(bytes: number): Promise<number> {
     const cost = Math.max(REQUEST_COST, Math.min(bytes, PIECE_BYTES));
-    while (!this.#take(cost)) await this.lessened();
+    while (!this.#take(cost)) await this.#lessened.promise;
     return cost;
   }
 
@@ -104,14 +104,17 @@ export class Share {
     this.#lessened = Promise.withResolvers<void>();
   }
 
-  /** Waits until a request is done. */
-  lessened(): Promise<void> {
-    return this.#lessened.promise;
+  /** Waits until a request is done, but no longer than that. */
+  async pause(ms: number): Promise<void> {
+    const timeout = Promise.withResolvers<void>();
+    const timer = setTimeout(timeout.resolve, ms);
+    await Promise.race([this.#lessened.promise, timeout.promise]);
+    clearTimeout(timer);
   }
 
   /** Waits until nothing is under way. */
   async empty(): Promise<void> {
-    while (this.#used > 0) await this.lessened();
+    while (this.#used > 0) await this.#lessened.promise;
   }
 
   #take(cost: number): boolean {

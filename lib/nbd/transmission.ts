@@ -32,10 +32,11 @@ import {
 } from "./protocol.ts";
 
 /**
- * While so many bytes are under way, new requests are read only when others are done: many at once.
- * To be told of each that has come takes this thread longer than to answer it.
+ * While so many bytes are under way, new requests are read when others are done, many at once: to
+ * be told of each that has come takes this thread longer than to answer it. A client that takes no
+ * replies may still send requests.
  */
-const BUSY_BYTES = 8 * 1024 * 1024;
+const BUSY_BYTES = 8 * 1024 * 1024, BUSY_PAUSE_MS = 10;
 
 /** Most extents of one reply, 8 bytes each; the client asks for the rest. */
 const EXTENTS_MAX = 4096;
@@ -92,7 +93,7 @@ export async function transmit(
   /** Reads requests until the client says goodbye, and has them answered. */
   async function receive(): Promise<void> {
     for (;;) {
-      while (share.used >= BUSY_BYTES && !connection.hasReceived) await share.lessened();
+      if (share.used >= BUSY_BYTES && !connection.hasReceived) await share.pause(BUSY_PAUSE_MS);
       const request = parseRequest(await connection.read(REQUEST_BYTES));
       if (request === null) throw new ClientError("what it sent is no request");
       if (request.type === Command.DISCONNECT) return;
