@@ -14,8 +14,14 @@ import { CHUNK_BYTES } from "../store/layout.ts";
 /** Runs that are followed in an open image. */
 const RUN_COUNT = 4;
 
-/** How far from a run's end a read may begin and still be part of it. */
-const SLACK_BYTES = 2 * 1024 * 1024;
+/**
+ * How far from a run's end a read may begin and still be part of it: where requests are small,
+ * those of the kernel's next window of 4 MiB overtake most of the one before.
+ */
+const SLACK_BYTES = 8 * 1024 * 1024;
+
+/** Chunks behind a run's end that may still be asked for by reads that were overtaken. */
+const SLACK_CHUNKS = 2;
 
 /**
  * Length of a run from which chunks count as passed: what is read again is mostly shorter, such as
@@ -91,9 +97,8 @@ export class ReadAhead {
 /** Takes the seqs that a run has passed from it. */
 function passedBy(run: Run): Following["passed"] {
   const { firstSeq } = run;
-  // The chunk before the last may still be asked for by reads that were overtaken.
   if (run.bytes >= MIN_PASSING_BYTES) {
-    run.firstSeq = Math.max(firstSeq, Math.floor(run.end / CHUNK_BYTES) - 1);
+    run.firstSeq = Math.max(firstSeq, Math.floor(run.end / CHUNK_BYTES) - SLACK_CHUNKS);
   }
   return { firstSeq, endSeq: run.firstSeq };
 }

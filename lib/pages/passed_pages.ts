@@ -11,7 +11,7 @@
  */
 
 /** Passed pages that stay, for readers that follow closely. */
-const KEPT_PAGES = 4;
+const KEPT_PAGES = 2;
 
 /**
  * Chunks for whose loading no page is used again after one was missed. A chunk that occurs twice in
