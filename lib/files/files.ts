@@ -95,10 +95,19 @@ async function show(options: FilesOptions, steps: UndoStep[]): Promise<ShownFile
   try {
     await unlessAborted(server.ready, signal);
     const image = `${directory.image}/${revision.name}`;
-    const layout = readLayout(image);
+    const { layout, imageBytes } = readLayout(image);
     if (layout.tableFault !== null) onEvent({ type: "warning", text: layout.tableFault });
     const { table, volumes } = layout;
-    const mounter = new VolumeMounter({ directory, image, table, steps, onEvent, signal });
+    for (const text of table?.warnings ?? []) onEvent({ type: "warning", text });
+    const mounter = new VolumeMounter({
+      directory,
+      image,
+      imageBytes,
+      table,
+      steps,
+      onEvent,
+      signal,
+    });
     await mounter.mountAll(volumes);
     return new ShownFiles(mounter, { steps, server, options });
   } finally {
@@ -153,7 +162,7 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
   }
 }
 
-function readLayout(path: string): ImageLayout {
+function readLayout(path: string): { layout: ImageLayout; imageBytes: number } {
   using image = new ImageFile(path);
-  return readImageLayout(image);
+  return { layout: readImageLayout(image), imageBytes: image.bytes };
 }

@@ -49,6 +49,23 @@ export function planMount(content: VolumeContent | null, file: string): MountPla
   return PLANS[content.kind](path, content);
 }
 
+/**
+ * Says what to try with a partition of which the image has only the beginning.
+ *
+ * @param image Path of the image.
+ * @param range Of the partition, in bytes of the image.
+ */
+export function adviseOnCutPartition(
+  image: string,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): string {
+  // Not read-only: the copy may have a journal to replay.
+  const options = `loop,offset=${offset},sizelimit=${length}`;
+  return "where there is room, with zeros for what is missing, " +
+    `cp --sparse=always ${shellWord(image)} disk.img; truncate -s ${offset + length} disk.img; ` +
+    `mount -o ${options} disk.img ${BY_HAND}`;
+}
+
 type Planner = (path: string, content: VolumeContent) => MountPlan;
 
 /** Attaches a loop device to the volume, in a command. */
@@ -80,7 +97,9 @@ function byKernel(
 /** Without this, an image with errors could make the machine panic that mounts it; see ext4(5). */
 const ext = byKernel("ext4", {
   data: "errors=remount-ro",
-  repair: (path) => `e2fsck -fy ${path}; mount -o ro,loop ${path} ${BY_HAND}`,
+  repair: (path) =>
+    `e2fsck -fy ${path}; mount -o ro,loop ${path} ${BY_HAND}, ` +
+    `or, without what is only in the journal, mount -o ro,loop,noload ${path} ${BY_HAND}`,
 });
 
 /** How to open what is encrypted. */
@@ -100,7 +119,10 @@ const PLANS: Readonly<Record<VolumeKind, Planner>> = {
   // Another revision of the machine, or the machine itself, may be mounted here.
   xfs: byKernel("xfs", {
     data: "nouuid",
-    repair: (path) => `xfs_repair -L ${path}; mount -o ro,loop,nouuid ${path} ${BY_HAND}`,
+    repair: (path) =>
+      `xfs_repair -L ${path}; mount -o ro,loop,nouuid ${path} ${BY_HAND}, ` +
+      "or, without what is only in the log, " +
+      `mount -o ro,loop,nouuid,norecovery ${path} ${BY_HAND}`,
   }),
   // The top level: all subvolumes are directories in it.
   btrfs: byKernel("btrfs", {

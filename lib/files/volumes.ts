@@ -10,7 +10,7 @@ import type { PartitionTable } from "../image/partition.ts";
 import { describeVolume } from "../image/volume_content.ts";
 import { mountFileSystem, MountFlag } from "../linux/mounting.ts";
 import { listMounts } from "../linux/mounts.ts";
-import { planMount } from "./mount_plan.ts";
+import { adviseOnCutPartition, planMount } from "./mount_plan.ts";
 import type { UndoStep } from "./undo.ts";
 import { MountStep } from "./undo_steps.ts";
 import { MOUNT_FLAGS, mountVolume } from "./volume_mount.ts";
@@ -62,6 +62,7 @@ export class VolumeMounter {
   failureCount = 0;
   readonly #directory: WorkDirectory;
   readonly #image: string;
+  readonly #imageBytes: number;
   readonly #table: PartitionTable | null;
   readonly #steps: UndoStep[];
   readonly #onEvent: (event: VolumeEvent) => void;
@@ -69,6 +70,7 @@ export class VolumeMounter {
 
   /**
    * @param options.image The image's file.
+   * @param options.imageBytes Its length.
    * @param options.table The image's partition table, if it has one.
    * @param options.steps Gets a step for each mount, as soon as it is there.
    * @param options.signal Aborted when no more is to be mounted; its reason is thrown.
@@ -76,6 +78,7 @@ export class VolumeMounter {
   constructor(options: {
     readonly directory: WorkDirectory;
     readonly image: string;
+    readonly imageBytes: number;
     readonly table: PartitionTable | null;
     readonly steps: UndoStep[];
     readonly onEvent: (event: VolumeEvent) => void;
@@ -84,6 +87,7 @@ export class VolumeMounter {
     this.root = options.directory.mountpoint;
     this.#directory = options.directory;
     this.#image = options.image;
+    this.#imageBytes = options.imageBytes;
     this.#table = options.table;
     this.#steps = options.steps;
     this.#onEvent = options.onEvent;
@@ -140,7 +144,11 @@ export class VolumeMounter {
     if (fault === null && partition?.role === "extended") return;
     if (fault !== null) {
       this.failureCount++;
-      return onEvent({ type: "failed", volume: name, reason: fault, next: "" });
+      const isCut = contentFault === null && offset < this.#imageBytes && bytes > 0 &&
+        Number.isSafeInteger(offset + bytes);
+      const next = isCut ? adviseOnCutPartition(this.#image, { offset, length: bytes }) : "";
+      if (next !== "") this.byHandCount++;
+      return onEvent({ type: "failed", volume: name, reason: fault, next });
     }
     const file = number === null ? this.#image : `${this.#image}.parts/${number}`;
     const plan = planMount(content, file);

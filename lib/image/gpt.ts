@@ -2,12 +2,13 @@
  * Reads GUID partition tables (UEFI specification, chapter 5). Pure.
  *
  * There are two copies, at the image's start and at its end, each with a header, an array of
- * entries and checksums of both. An intact copy is used, preferably the first.
+ * entries and checksums of both. An intact copy is used, preferably the first; one that is in a bad
+ * chunk is passed over.
  *
  * @module
  */
 
-import { UsageError } from "../errors.ts";
+import { isChunkFault, UsageError } from "../errors.ts";
 import { readUint64, readUtf16, viewOf } from "./fields.ts";
 import {
   CANNOT_FIND,
@@ -76,15 +77,24 @@ interface Copy extends HeaderPosition {
  *
  * @param knownSectorBytes The sector size; default: it is found by the header's position.
  * @throws {UsageError} If no copy is intact.
+ * @throws {ChunkMissingError | ChunkCorruptError} If that may be because of a bad chunk.
  */
 export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): PartitionTable {
   const sizes = knownSectorBytes === undefined ? SECTOR_SIZES : [knownSectorBytes];
   // A set, because two positions may coincide.
   const faults = new Set<string>();
   const alternates: HeaderPosition[] = [];
+  const chunkFaults: Error[] = [];
   const readCopies = (positions: readonly HeaderPosition[]) =>
-    positions.map((position) => readCopy(image, position, { faults, alternates }))
-      .filter((copy) => copy !== null);
+    positions.map((position) => {
+      try {
+        return readCopy(image, position, { faults, alternates });
+      } catch (error) {
+        if (!isChunkFault(error)) throw error;
+        chunkFaults.push(error);
+        return null;
+      }
+    }).filter((copy) => copy !== null);
 
   let copies = readCopies(sizes.map((sectorBytes) => ({ lba: PRIMARY_LBA, sectorBytes })));
   const isFirst = copies.length > 0;
@@ -98,6 +108,7 @@ export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): Par
   }
   const [copy] = copies;
   if (copy === undefined) {
+    if (chunkFaults.length > 0) throw chunkFaults[0];
     const damage = faults.size === 0 ? "is there" : `is whole (damaged: ${[...faults].join(", ")})`;
     const [unit, hint] = knownSectorBytes === undefined ? ["", ""] : [
       ` in sectors of ${knownSectorBytes} bytes`,
@@ -117,10 +128,15 @@ export function readGpt(image: ImageSource, knownSectorBytes?: SectorBytes): Par
       : null,
     partitions: parseEntries(entries, header.entryBytes, unit),
     warnings: isFirst ? [] : [
-      `the first copy of the partition table is ${faults.size === 0 ? "missing" : "damaged"}; ` +
+      `the first copy of the partition table is ${whatIsWrong()}; ` +
       `the one at byte ${lba * sectorBytes} is used`,
     ],
   };
+
+  function whatIsWrong(): string {
+    if (chunkFaults.length > 0) return "in a chunk that is missing or corrupt";
+    return faults.size === 0 ? "missing" : "damaged";
+  }
 }
 
 /**

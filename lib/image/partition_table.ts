@@ -10,7 +10,7 @@
  * @module
  */
 
-import { UsageError } from "../errors.ts";
+import { isChunkFault, UsageError } from "../errors.ts";
 import { readGpt } from "./gpt.ts";
 import { isProtectiveMbr, readMbr, readMbrPartitions } from "./mbr.ts";
 import {
@@ -33,6 +33,7 @@ const MAX_LISTED = 16;
  *
  * @param sectorBytes The sector size; default: it is found by the image's content.
  * @throws {UsageError} If there is no table, or no intact copy of a GPT.
+ * @throws {ChunkMissingError | ChunkCorruptError} If that may be because of a bad chunk.
  */
 export function readPartitionTable(image: ImageSource, sectorBytes?: SectorBytes): PartitionTable {
   const entries = readMbr(image);
@@ -47,22 +48,46 @@ export function readPartitionTable(image: ImageSource, sectorBytes?: SectorBytes
 }
 
 /**
- * Looks whether an image has a partition table.
+ * Looks whether an image has a partition table. If the chunk with the MBR is bad, the copy of a GPT
+ * at the image's end will do: whoever looks is told that it may be old.
  *
  * @param sectorBytes As for {@linkcode readPartitionTable}.
  * @returns The table; `fault`, a phrase, says why one that should be there cannot be used. Both are
  *   `null` if there is none.
+ * @throws {ChunkMissingError | ChunkCorruptError} If a chunk is bad, and nothing stands in for it.
  */
 export function lookForTable(
   image: ImageSource,
   sectorBytes?: SectorBytes,
 ): { table: PartitionTable | null; fault: string | null } {
-  if (readMbr(image) === null) return { table: null, fault: null };
+  try {
+    if (readMbr(image) === null) return { table: null, fault: null };
+  } catch (error) {
+    if (!isChunkFault(error)) throw error;
+    const table = readLastGpt(image, sectorBytes);
+    if (table === null) throw error;
+    return { table, fault: null };
+  }
   try {
     return { table: readPartitionTable(image, sectorBytes), fault: null };
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     return { table: null, fault: error.message.replace(CANNOT_FIND, "") };
+  }
+}
+
+/**
+ * Reads a GPT of an image whose start cannot be read, so that nothing says that this is the disk's
+ * table; `null` if there is none.
+ */
+function readLastGpt(image: ImageSource, sectorBytes?: SectorBytes): PartitionTable | null {
+  try {
+    const table = readGpt(image, sectorBytes);
+    const doubt = "it may be left from an earlier use of the disk";
+    return { ...table, warnings: table.warnings.map((warning) => `${warning}; ${doubt}`) };
+  } catch (error) {
+    if (isChunkFault(error) || error instanceof UsageError) return null;
+    throw error;
   }
 }
 

@@ -158,6 +158,15 @@ Deno.test("list --partitions says what cannot be read, and lists the rest", asyn
   const faults = parseJsonLines(new TextDecoder().decode(json.stdout)).slice(1)
     .map((line) => line["fault"]);
   assertEquals(faults.map((fault) => fault === null), [true, false, false]);
+
+  Deno.removeSync(chunkFile(store.basedir, revision.ids[0]!));
+  const last = await extract(["list", "--partitions", revision.path]);
+  assertEquals(last.code, 0, last.stderr);
+  assertMatch(new TextDecoder().decode(last.stdout), /^ 1 +1048576 .* unreadable$/m);
+  assertMatch(
+    last.stderr,
+    /copy of the partition table is in a chunk that is missing or corrupt; /,
+  );
 });
 
 Deno.test("list --partitions needs one revision", async () => {

@@ -1,4 +1,4 @@
-import { planMount } from "../../lib/files/mount_plan.ts";
+import { adviseOnCutPartition, planMount } from "../../lib/files/mount_plan.ts";
 import type { VolumeContent, VolumeKind } from "../../lib/image/volume_content.ts";
 import { assert, assertEquals, assertStringIncludes } from "../assert.ts";
 
@@ -34,6 +34,15 @@ Deno.test("planMount() says what else to try, with the volume's file as a shell 
     assertStringIncludes(found.repair, QUOTED);
     assert(found.instead !== "", kind);
   }
+});
+
+Deno.test("adviseOnCutPartition() quotes the image, and names the partition's range", () => {
+  assertEquals(
+    adviseOnCutPartition("/run/x/image/Rev two", { offset: 1024, length: 4096 }),
+    "where there is room, with zeros for what is missing, " +
+      "cp --sparse=always '/run/x/image/Rev two' disk.img; truncate -s 5120 disk.img; " +
+      "mount -o loop,offset=1024,sizelimit=4096 disk.img /mnt",
+  );
 });
 
 Deno.test("planMount() names what is no file system, and the next command", () => {

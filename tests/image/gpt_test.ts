@@ -1,5 +1,5 @@
-import { UsageError } from "../../lib/errors.ts";
-import { readPartitionTable } from "../../lib/image/partition_table.ts";
+import { ChunkMissingError, UsageError } from "../../lib/errors.ts";
+import { lookForTable, readPartitionTable } from "../../lib/image/partition_table.ts";
 import { assert, assertEquals, assertThrows } from "../assert.ts";
 import {
   FakeImage,
@@ -48,6 +48,55 @@ for (const sectorBytes of [512, 4096]) {
     }
   });
 }
+
+/** An image of which a range cannot be read. */
+function without(image: FakeImage, start: number, end: number): FakeImage {
+  const read = image.read.bind(image);
+  image.read = (offset, length) => {
+    if (offset >= end || offset + length <= start) return read(offset, length);
+    throw new ChunkMissingError(`no ${start}`, { chunkId: "00", seqs: [0], path: "x" });
+  };
+  return image;
+}
+
+Deno.test("A GPT's second copy is used if a bad chunk has the first one's entries", () => {
+  const array = gptEntries([{ number: 3, first: 16_384n, last: 16_391n }]);
+  const make = () =>
+    gptImage(64 * MIB, [{ number: 3, first: 16_384n, last: 16_391n }])
+      .write(512, gptHeader(array, { alternateLba: 131_071n, entriesLba: 8192n }))
+      .write(4 * MIB, array);
+  assertEquals(readPartitionTable(make()).warnings, []);
+  const table = readPartitionTable(without(make(), 4 * MIB, 8 * MIB));
+  assertEquals(rangesOf(table), [[3, 8 * MIB, 4096]]);
+  assertEquals(table.warnings, [
+    "the first copy of the partition table is in a chunk that is missing or corrupt; " +
+    `the one at byte ${64 * MIB - 512} is used`,
+  ]);
+  const none = without(without(make(), 4 * MIB, 8 * MIB), 60 * MIB, 64 * MIB);
+  assertThrows(() => readPartitionTable(none), ChunkMissingError, `no ${4 * MIB}`);
+});
+
+Deno.test("lookForTable() takes a GPT's second copy if the image's start is in a bad chunk", () => {
+  for (const sectorBytes of [512, 4096]) {
+    const make = () => gptImage(64 * MIB, [{ number: 1, first: 2048n, last: 4095n }], sectorBytes);
+    const image = without(make(), 0, 4 * MIB);
+    const { table, fault } = lookForTable(image);
+    assertEquals([table?.sectorBytes, fault], [sectorBytes, null]);
+    assertEquals(rangesOf(table!), [[1, 2048 * sectorBytes, 2048 * sectorBytes]]);
+    assertEquals(table!.warnings, [
+      "the first copy of the partition table is in a chunk that is missing or corrupt; " +
+      `the one at byte ${64 * MIB - sectorBytes} is used; ` +
+      "it may be left from an earlier use of the disk",
+    ]);
+    // What is restored is not guessed.
+    assertThrows(() => readPartitionTable(image), ChunkMissingError, "no 0");
+    const none = without(without(make(), 0, 4 * MIB), 60 * MIB, 64 * MIB);
+    assertThrows(() => lookForTable(none), ChunkMissingError, "no 0");
+  }
+  // Nothing stands in for another table.
+  const other = without(new FakeImage(64 * MIB), 0, 4 * MIB);
+  assertThrows(() => lookForTable(other), ChunkMissingError, "no 0");
+});
 
 Deno.test("readPartitionTable() finds a GPT's second copy where the disk has grown since", () => {
   const small = gptImage(64 * MIB, [{ number: 1, first: 2048n, last: 4095n }]);
