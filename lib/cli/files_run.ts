@@ -81,6 +81,8 @@ class FilesRun implements Disposable {
   #isReady = false;
   /** Whether the user knows that a signal goes on with force. */
   #isBusyTold = false;
+  /** The last signal that came when everything was ending already. */
+  #impatience: EndSignal | null = null;
   #hasFailed = false;
   #program: CommandProcess | null = null;
 
@@ -98,6 +100,7 @@ class FilesRun implements Disposable {
     }
     // While it starts, something may hang that only the end of the server ends.
     if (this.#isBusyTold || (!this.#isReady && count > 1)) this.#useForce(signal);
+    if (this.#end.signal.aborted) this.#impatience = signal;
     this.#end.abort(interruptedBy(signal));
   }
 
@@ -115,9 +118,14 @@ class FilesRun implements Disposable {
       },
       onBusy: (subject, users) => {
         this.#isBusyTold = true;
+        const inUse = `${subject} is in use by ${listOf(users)}`;
+        // Somebody who has asked twice need not ask once more.
+        if (this.#impatience !== null) {
+          this.#reporter.warn(inUse);
+          return this.#useForce(this.#impatience);
+        }
         this.#reporter.warn(
-          `${subject} is in use by ${listOf(users)}: waiting for them to end; ` +
-            "Ctrl-C or SIGTERM takes it away all the same",
+          `${inUse}: waiting for them to end; Ctrl-C or SIGTERM takes it away all the same`,
         );
       },
     };

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { MountError } from "../errors.ts";
 import { describeKeepers, describeMountUsers } from "../fuse/mount_users.ts";
 import { backingName } from "../linux/loop_devices.ts";
 import { unmountPath } from "../linux/mounting.ts";
@@ -137,7 +138,15 @@ export class ServerStep implements UndoStep {
       }
       if (await endsSoon(() => !this.#isRunning)) break;
     }
-    while (this.#isMounted) await unmountPath(path, { lazy: true });
+    while (this.#isMounted) {
+      const outcome = await unmountPath(path, { lazy: true });
+      if (outcome === "absent" && this.#isMounted) {
+        // Mounts of another user namespace are locked together: mount_namespaces(7).
+        throw new MountError(
+          `Cannot unmount ${quote(path)}: another user namespace has mounted it`,
+        );
+      }
+    }
   }
 }
 

@@ -82,6 +82,29 @@ fuseTest("A second signal takes a file system away that is in use", async (site)
   await until(() => leftovers(site).length === 0, "the loop device's end");
 }, PROGRAMS);
 
+fuseTest(
+  "A second signal counts although the user was not told yet why one is needed",
+  async (site) => {
+    await addDirtyDisk(site);
+    const place = site.folder("place");
+    const tool = startFiles(site, [site.basedir, place]);
+    await tool.untilSaid("To unmount: ");
+    const user = await sitIn(site, `${place}/1/etc`);
+    tool.signal("SIGINT");
+    // Two at once may count as one.
+    await until(() => mountsAt(`${place}/2`).length === 0, "the beginning of the end");
+    tool.signal("SIGTERM");
+    const outcome = await tool.outcome();
+    assertEnded(outcome, {
+      code: 143,
+      says: [/is in use by pid \d+ \(sleep 1000\)/, /^warning: taken away while in use: /],
+    });
+    await user.end();
+    await until(() => leftovers(site).length === 0, "the loop device's end");
+  },
+  PROGRAMS,
+);
+
 /** Runs a line of a shell among the files. Returns when the line has made the file `$0`. */
 async function startCommand(site: Site, line: string): Promise<RunningTool> {
   const mark = site.file("mark");

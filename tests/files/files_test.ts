@@ -49,6 +49,28 @@ testUnless(problem, "A WorkDirectory is found by its mount point, and cannot be 
   assertEquals(WorkDirectory.list().filter(({ path }) => path === directory.path), []);
 });
 
+testUnless(problem, "Directories and links that others may have made are no WorkDirectory", () => {
+  using scratch = new Scratch();
+  const own = scratch.file("own");
+  Deno.mkdirSync(own);
+  Deno.symlinkSync("/etc", `${own}/at`);
+  // In /tmp anybody may make both.
+  const [link, foreign] = ["link", "foreign"].map((name) =>
+    `/tmp/backy-fuse-${name}-${crypto.randomUUID().slice(0, 8)}`
+  ) as [string, string];
+  try {
+    Deno.symlinkSync(own, link);
+    Deno.mkdirSync(foreign);
+    Deno.symlinkSync("/etc", `${foreign}/at`);
+    Deno.chownSync(foreign, 65_534, 65_534);
+    const found = WorkDirectory.list().map(({ path }) => path);
+    assertEquals(found.filter((path) => path === link || path === foreign), []);
+  } finally {
+    Deno.removeSync(link);
+    Deno.removeSync(foreign, { recursive: true });
+  }
+});
+
 testUnless(problem, "Without a mount point, a WorkDirectory has one of its own", () => {
   const directory = WorkDirectory.create(null);
   try {
