@@ -14,6 +14,7 @@ import {
   OsError,
 } from "../errors.ts";
 import { adviceForLack, Errno } from "../linux/errno.ts";
+import { readFileAhead } from "../linux/file_read_ahead.ts";
 import { statOrNull } from "../linux/file_status.ts";
 import { openFd, OpenFlag } from "../linux/files.ts";
 import { CHUNK_ENCODINGS, type ChunkEncoding, chunkRelativePath } from "../store/layout.ts";
@@ -98,6 +99,24 @@ export function openChunkFile(basedir: string, chunk: ChunkRef): OpenChunkFile {
   } catch (error) {
     throw unreadable(path, chunk, error);
   }
+}
+
+/**
+ * Asks the kernel to read a chunk's file, on other threads. Failures are left for whoever reads it
+ * to report.
+ *
+ * @param isWanted Asked before each step; `false` ends it.
+ * @returns When all of it was asked for.
+ * @throws {RangeError} If `id` is not a chunk id.
+ */
+export async function readChunkFileAhead(
+  { dir, id }: { dir: string; id: string },
+  isWanted: () => boolean,
+): Promise<void> {
+  const { path } = findChunkFile(dir, id);
+  const info = await Deno.stat(path).catch(() => null);
+  if (!info?.isFile || !isWanted()) return; // see requireRegular()
+  await readFileAhead(path, CHUNK_OPEN_FLAGS, { bytes: info.size, isWanted });
 }
 
 /**

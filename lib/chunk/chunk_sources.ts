@@ -33,9 +33,13 @@ export class ChunkSources {
     );
   }
 
-  /** Asks the kernel to start reading a chunk's file in the first directory. */
-  prefetch(id: string): void {
-    this.#decoders[0]!.prefetch(id);
+  /**
+   * Asks the kernel to start reading a chunk's file in the first directory.
+   *
+   * @returns For how long that kept the caller waiting, in milliseconds.
+   */
+  prefetch(id: string): number {
+    return this.#decoders[0]!.prefetch(id);
   }
 
   /**

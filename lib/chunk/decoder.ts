@@ -11,6 +11,7 @@
 import { input, lastHash } from "../../wasm/mod.ts";
 import { BackyError } from "../errors.ts";
 import { adviseFd, FileAdvice, readFull, releaseFd } from "../linux/files.ts";
+import { measureWait } from "../linux/storage_wait.ts";
 import { CHUNK_BYTES, CHUNK_HEADER_BYTES, chunkIdToHex } from "../store/layout.ts";
 import { type ChunkFile, corruptChunk, openChunkFile, unreadable } from "./chunk_file.ts";
 import type { ChunkRef } from "./chunk_ref.ts";
@@ -25,6 +26,8 @@ export interface DecodedChunk {
   readonly bytes: number;
   /** Bytes of the chunk file. */
   readonly fileBytes: number;
+  /** How long storage kept its reader waiting; 0 if it was in memory. */
+  readonly waitMs: number;
 }
 
 /** A chunk file whose content is in the input buffer. */
@@ -52,8 +55,14 @@ export class ChunkDecoder {
   /**
    * Asks the kernel to start reading a chunk file. Failures to open it are left for `decode` to
    * report.
+   *
+   * @returns For how long that kept the caller waiting, in milliseconds; 0 if it was in memory.
    */
-  prefetch(id: string): void {
+  prefetch(id: string): number {
+    return measureWait(() => this.#prefetch(id)).waitMs;
+  }
+
+  #prefetch(id: string): void {
     let fd: number;
     try {
       fd = openChunkFile(this.#basedir, { id, seqs: () => [] }).fd;
@@ -75,7 +84,8 @@ export class ChunkDecoder {
    * @throws {OsError} If the error says nothing about the chunk, see {@linkcode openChunkFile}.
    */
   decode(chunk: ChunkRef, output: number, needed: number): DecodedChunk {
-    const { path, encoding, fileBytes } = this.#load(chunk);
+    const { result, waitMs } = measureWait(() => this.#load(chunk));
+    const { path, encoding, fileBytes } = result;
     const bytes = parseHeader(chunk, { path, encoding, fileBytes });
     if (bytes < needed) {
       const detail = `it holds ${bytes} bytes, the image needs ${needed}`;
@@ -99,7 +109,7 @@ export class ChunkDecoder {
         });
       }
     }
-    return { bytes, fileBytes };
+    return { bytes, fileBytes, waitMs };
   }
 
   /** Reads a chunk file into the input buffer. */

@@ -28,8 +28,15 @@ export const libcFunctions = {
 
   // int open(const char *pathname, int flags, mode_t mode);
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  openAsync: {
+    name: "open",
+    parameters: ["buffer", "i32", "u32"],
+    result: "i32",
+    nonblocking: true,
+  },
   // int close(int fd);
   close: { parameters: ["i32"], result: "i32" },
+  closeAsync: { name: "close", parameters: ["i32"], result: "i32", nonblocking: true },
   // ssize_t read(int fd, void *buf, size_t count);
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   // ssize_t pread(int fd, void *buf, size_t count, off_t offset);
@@ -61,6 +68,12 @@ export const libcFunctions = {
   // Returns the error number; errno is not set.
   // int posix_fadvise(int fd, off_t offset, off_t len, int advice);
   posix_fadvise: { parameters: ["i32", "i64", "i64", "i32"], result: "i32" },
+  posix_fadviseAsync: {
+    name: "posix_fadvise",
+    parameters: ["i32", "i64", "i64", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
   // int fsync(int fd);
   fsync: { parameters: ["i32"], result: "i32" },
   // int fdatasync(int fd);
@@ -220,6 +233,8 @@ export const libcFunctions = {
   },
   // int getrlimit(__rlimit_resource_t resource, struct rlimit *rlim);
   getrlimit: { parameters: ["u32", "buffer"], result: "i32" },
+  // int getrusage(__rusage_who_t who, struct rusage *usage);
+  getrusage: { parameters: ["i32", "buffer"], result: "i32" },
   // int setrlimit(__rlimit_resource_t resource, const struct rlimit *rlim);
   setrlimit: { parameters: ["u32", "buffer"], result: "i32" },
   // int sigaction(int signum, const struct sigaction *act, struct sigaction *oldact);
@@ -335,8 +350,8 @@ function openFunction<Name extends keyof Libc>(name: Name): Libc[Name] {
 export function openFileFunctions(): void {
   const { open, close, read, pread, pwrite, write, lseek, fallocate, posix_fadvise, statx } = libc;
   void [open, close, read, pread, pwrite, write, lseek, fallocate, posix_fadvise, statx];
-  const { io_setup, io_submit, io_getevents, io_destroy } = libc;
-  void [io_setup, io_submit, io_getevents, io_destroy];
+  const { io_setup, io_submit, io_getevents, io_destroy, getrusage } = libc;
+  void [io_setup, io_submit, io_getevents, io_destroy, getrusage];
 }
 
 let errnoLocation: Deno.UnsafePointerView | undefined;

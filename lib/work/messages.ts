@@ -20,10 +20,12 @@ export const Control = {
   NEXT_ZERO_RANGE: 3,
   /** Item whose turn it is to be written to a stream; workers wait on it. */
   TURN: 4,
+  /** 1: storage is so slow that workers leave reading ahead to the main thread. */
+  READS_ARE_SLOW: 5,
 } as const;
 
 /** Number of {@linkcode Control} cells. */
-export const CONTROL_CELLS = 5;
+export const CONTROL_CELLS = 6;
 
 /** Cells of the shared counters, a `BigInt64Array`; they count bytes unless stated otherwise. */
 export const Counter = {
@@ -60,8 +62,8 @@ export interface StartMessage<T> {
   readonly onError: OnError;
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly counters: BigInt64Array<SharedArrayBuffer>;
-  /** Number of chunk files that are read ahead of the one that is decoded. */
-  readonly prefetchDepth: number;
+  /** How many workers share the task. */
+  readonly workers: number;
   /** Limits the reading of chunk files. */
   readonly throttle: ThrottleHandle | null;
 }
@@ -89,6 +91,14 @@ export type Note =
   /** The target does not hold what it should here; in bytes of the target. */
   | { readonly type: "mismatch"; readonly offset: number; readonly length: number };
 
+/** Asks the main thread to have a chunk's file read ahead. */
+export interface ReadAheadMessage {
+  readonly type: "read-ahead";
+  readonly chunkId: string;
+  /** The job that needs it. */
+  readonly job: number;
+}
+
 /** A worker's first message: it has all it needs, and waits for a task. */
 export interface ReadyMessage {
   readonly type: "ready";
@@ -101,4 +111,4 @@ export type EndMessage =
   | { readonly type: "failed"; readonly error: WireError };
 
 /** What a worker sends. */
-export type WorkerMessage = ReadyMessage | Note | EndMessage;
+export type WorkerMessage = ReadyMessage | ReadAheadMessage | Note | EndMessage;

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { ReadAhead } from "../chunk/read_ahead.ts";
 import { watchWorker } from "./worker_start.ts";
 import { type BackyError, fromWireError, WorkerError } from "../errors.ts";
 import type { CrewWorker, WorkerCrew } from "./crew.ts";
@@ -15,6 +16,7 @@ import {
   CONTROL_CELLS,
   Counter,
   type Note,
+  type ReadAheadMessage,
   type StartMessage,
   type WorkerMessage,
 } from "./messages.ts";
@@ -46,16 +48,12 @@ export interface PoolProgress {
 }
 
 /** What a pool does, and by whom: a {@linkcode StartMessage} without what the pool adds. */
-export interface PoolOptions
-  extends Omit<StartMessage<Task>, "control" | "counters" | "prefetchDepth"> {
+export interface PoolOptions extends Omit<StartMessage<Task>, "control" | "counters" | "workers"> {
   /** Who does the work. */
   readonly crew: WorkerCrew;
   /** Called with what workers report while they work. */
   readonly onNote?: (note: Note) => void;
 }
-
-/** Chunk files read ahead for each worker: enough to keep a disk with a command queue busy. */
-const PREFETCH_PER_WORKER = 4;
 
 /** A task and the crew that does it. */
 export class WorkerPool {
@@ -83,7 +81,15 @@ export class WorkerPool {
       ...work,
       control: this.#control,
       counters: this.#counters,
-      prefetchDepth: PREFETCH_PER_WORKER * workers.length,
+      workers: workers.length,
+    };
+    const readAhead = new ReadAhead();
+    const onMessage = (message: Note | ReadAheadMessage) => {
+      if (message.type !== "read-ahead") return onNote(message);
+      const { chunkId: id, job } = message;
+      // A worker that has come to it already reads it itself, and then drops it from the cache.
+      const isWanted = () => Atomics.load(this.#control, Control.NEXT_JOB) <= job;
+      readAhead.add({ dir: start.sources[0]!, id, isWanted });
     };
     const stop = Promise.withResolvers<"stopped">();
     let graceTimer: ReturnType<typeof setTimeout> | undefined;
@@ -97,7 +103,7 @@ export class WorkerPool {
       if (signal?.aborted) throw signal.reason;
       signal?.addEventListener("abort", endSoon, { once: true });
       const ends = workers.map((worker) => {
-        const end = endOf(worker, onNote);
+        const end = endOf(worker, onMessage);
         worker.postMessage(start);
         return end;
       });
@@ -108,10 +114,11 @@ export class WorkerPool {
         if (error) endSoon();
         firstError ??= error;
       });
-      await Promise.race([Promise.all(watched), stop.promise]);
+      await Promise.race([Promise.all(watched).then(() => readAhead.end()), stop.promise]);
       if (firstError) throw firstError;
       if (signal?.aborted) throw signal.reason;
     } finally {
+      void readAhead.end();
       clearTimeout(graceTimer);
       signal?.removeEventListener("abort", endSoon);
     }
@@ -143,7 +150,10 @@ export class WorkerPool {
  * Resolves when a worker has ended its task, to the error that ended it. All its notes have arrived
  * by then.
  */
-function endOf(worker: CrewWorker, onNote: (note: Note) => void): Promise<BackyError | null> {
+function endOf(
+  worker: CrewWorker,
+  onNote: (note: Note | ReadAheadMessage) => void,
+): Promise<BackyError | null> {
   return new Promise((resolve) => {
     const onMessage = (message: WorkerMessage) => {
       switch (message.type) {

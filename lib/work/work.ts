@@ -8,12 +8,25 @@
 import { ChunkSources } from "../chunk/chunk_sources.ts";
 import { ChunkCorruptError, type ChunkMissingError, isChunkFault } from "../errors.ts";
 import { CHUNK_BYTES } from "../store/layout.ts";
-import { Control, Counter, type Note, type StartMessage } from "./messages.ts";
+import {
+  Control,
+  Counter,
+  type Note,
+  type ReadAheadMessage,
+  type StartMessage,
+} from "./messages.ts";
+import { ReadWaits } from "./read_waits.ts";
 import type { SeqRuns, WantedChunk } from "./seq_runs.ts";
 import { Throttle } from "./throttle.ts";
 
-/** Sends a note to the main thread. */
-export type Notify = (note: Note) => void;
+/** Sends a message to the main thread. */
+export type Notify = (message: Note | ReadAheadMessage) => void;
+
+/** Chunk files read ahead for each worker: enough to keep a disk with a command queue busy. */
+const FILES_AHEAD = 4;
+
+/** Slow storage gets more of small files to do at a time: these bytes of them, to a limit. */
+const SLOW_BYTES_AHEAD = 16 * 1_048_576, MOST_FILES_AHEAD = 32;
 
 const NO_RUNS = new Uint32Array(0);
 
@@ -23,7 +36,10 @@ export abstract class Work<T> {
   protected readonly task: T;
   protected readonly notify: Notify;
   protected readonly sources: ChunkSources;
+  protected readonly waits = new ReadWaits();
   readonly #throttle: Throttle | null;
+  /** Bytes of a chunk file, on average of the last ones. */
+  #meanFileBytes = CHUNK_BYTES;
 
   constructor(start: StartMessage<T>, notify: Notify) {
     this.start = start;
@@ -65,8 +81,7 @@ export abstract class Work<T> {
   }
 
   /**
-   * Asks the kernel to read chunk files up to `prefetchDepth` jobs ahead. Only one worker asks for
-   * each file.
+   * Has chunk files read ahead of a job. Only one worker asks for each file.
    *
    * @param idOfJob Returns the id of a job's chunk; `null` if it needs no file.
    */
@@ -75,8 +90,8 @@ export abstract class Work<T> {
     jobCount: number,
     idOfJob: (job: number) => string | null,
   ): void {
-    const { control, prefetchDepth } = this.start;
-    const end = Math.min(job + 1 + prefetchDepth, jobCount);
+    const { control } = this.start;
+    const end = Math.min(job + 1 + this.#filesAhead(), jobCount);
     for (;;) {
       const next = Atomics.load(control, Control.NEXT_PREFETCH);
       if (next >= end) return;
@@ -84,9 +99,30 @@ export abstract class Work<T> {
         continue;
       }
       // The files of jobs up to this one are being read already.
-      const id = next > job ? idOfJob(next) : null;
-      if (id !== null) this.sources.prefetch(id);
+      const chunkId = next > job ? idOfJob(next) : null;
+      if (chunkId === null) continue;
+      if (this.#readsAreSlow) {
+        this.notify({ type: "read-ahead", chunkId, job: next });
+      } else {
+        this.#addWait(this.sources.prefetch(chunkId));
+      }
     }
+  }
+
+  #filesAhead(): number {
+    const files = this.#readsAreSlow ? Math.floor(SLOW_BYTES_AHEAD / this.#meanFileBytes) : 0;
+    return this.start.workers * Math.min(Math.max(files, FILES_AHEAD), MOST_FILES_AHEAD);
+  }
+
+  get #readsAreSlow(): boolean {
+    return Atomics.load(this.start.control, Control.READS_ARE_SLOW) !== 0;
+  }
+
+  /** Once one worker has to wait too long, all leave reading ahead to the main thread. */
+  #addWait(waitMs: number): void {
+    if (waitMs === 0) return;
+    this.waits.add(waitMs);
+    if (this.waits.areLong) Atomics.store(this.start.control, Control.READS_ARE_SLOW, 1);
   }
 
   /**
@@ -99,7 +135,9 @@ export abstract class Work<T> {
    */
   protected decode(chunk: WantedChunk, output: number, needed: number | null): number | null {
     try {
-      const { bytes, fileBytes, source } = this.sources.decode(chunk, output, needed ?? 1);
+      const { bytes, fileBytes, waitMs, source } = this.sources.decode(chunk, output, needed ?? 1);
+      this.#addWait(waitMs);
+      this.#meanFileBytes += (fileBytes - this.#meanFileBytes) / 8;
       // Pay first: bytes that are counted before they have cost time would look like great speed.
       this.#throttle?.pay(fileBytes);
       this.count(Counter.READ, fileBytes);

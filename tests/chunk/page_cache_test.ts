@@ -4,6 +4,7 @@
  * @module
  */
 
+import { readChunkFileAhead } from "../../lib/chunk/chunk_file.ts";
 import { ChunkDecoder } from "../../lib/chunk/decoder.ts";
 import { closeFd, dropCachedPages, openFd, OpenFlag } from "../../lib/linux/files.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
@@ -87,6 +88,33 @@ testUnless(
     await until(() => cachedBytes(scene.path) > 0, "the chunk file to be read");
   },
 );
+
+testUnless(
+  problem,
+  "readChunkFileAhead() has all of a chunk file read, as long as it is wanted",
+  async () => {
+    using scene = new Scene();
+    const { basedir: dir, id, path } = scene;
+    const size = Deno.statSync(path).size;
+    evict(path);
+    await readChunkFileAhead({ dir, id }, () => false);
+    assertEquals(cachedBytes(path), 0);
+    let asked = 0;
+    await readChunkFileAhead({ dir, id }, () => asked++ === 0);
+    assertEquals(asked, 2);
+    await readChunkFileAhead({ dir, id }, () => true);
+    await until(() => cachedBytes(path) >= size, "the chunk file to be read");
+  },
+);
+
+Deno.test("readChunkFileAhead() is silent about what decode() will report", async () => {
+  using scene = new Scene();
+  const { basedir: dir, id, path } = scene;
+  Deno.removeSync(path);
+  await readChunkFileAhead({ dir, id }, () => true);
+  Deno.mkdirSync(path);
+  await readChunkFileAhead({ dir, id }, () => true);
+});
 
 testUnless(
   problem,

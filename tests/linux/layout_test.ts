@@ -17,6 +17,7 @@ import {
 } from "../../lib/linux/socket_address.ts";
 import { IOVEC, MSGHDR, TIMEVAL } from "../../lib/linux/stream_socket.ts";
 import { IO_EVENT, IOCB } from "../../lib/linux/write_queue.ts";
+import { RUSAGE } from "../../lib/linux/storage_wait.ts";
 import { SIGACTION_LAYOUT } from "../../lib/linux/signals.ts";
 
 testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
@@ -39,6 +40,7 @@ testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
     { type: "struct epoll_event", layout: EPOLL_EVENT },
     { type: "struct iocb", layout: IOCB },
     { type: "struct io_event", layout: IO_EVENT },
+    { type: "struct rusage", layout: RUSAGE },
   ];
   const expected: string[] = [];
   const lines: string[] = [];
@@ -65,6 +67,7 @@ testUnless(compilerProblem, "Struct layouts are the C compiler's", () => {
       #include <stdio.h>
       #include <sys/epoll.h>
       #include <sys/socket.h>
+      #include <sys/resource.h>
       #include <sys/stat.h>
       #include <sys/time.h>
       #include <sys/un.h>

@@ -1,13 +1,8 @@
-import {
-  Control,
-  CONTROL_CELLS,
-  Counter,
-  type Note,
-  type StartMessage,
-} from "../../lib/work/messages.ts";
+import { Control, CONTROL_CELLS, Counter, type StartMessage } from "../../lib/work/messages.ts";
 import { planRestore, type RestorePlan } from "../../lib/restore/plan.ts";
 import { type StreamTask, StreamWork } from "../../lib/work/stream_work.ts";
-import { Work } from "../../lib/work/work.ts";
+import { ReadWaits } from "../../lib/work/read_waits.ts";
+import { type Notify, Work } from "../../lib/work/work.ts";
 import { chunkIdAt } from "../../lib/store/chunk_ids.ts";
 import { readRevisionMap } from "../../lib/store/revision_map.ts";
 import { closeFd, openFd, OpenFlag } from "../../lib/linux/files.ts";
@@ -19,13 +14,13 @@ import { CHUNK_BYTES, Scene } from "../restore/scene.ts";
 import { makeFifo } from "../support/machine.ts";
 
 /** What a worker gets, for work in this thread. */
-function startOf<T>(basedir: string, task: T, prefetchDepth = 4): StartMessage<T> {
+function startOf<T>(basedir: string, task: T): StartMessage<T> {
   return {
     task,
     sources: [basedir],
     verify: true,
     onError: "abort",
-    prefetchDepth,
+    workers: 1,
     control: new Int32Array(new SharedArrayBuffer(CONTROL_CELLS * 4)),
     counters: new BigInt64Array(new SharedArrayBuffer((Counter.CHUNKS_FROM + 1) * 8)),
     throttle: null,
@@ -45,9 +40,21 @@ function streamTask(plan: RestorePlan, target: StreamHandle): StreamTask {
 /** Takes jobs without doing them, and writes down what is requested from the disk meanwhile. */
 class JobTaker extends Work<null> {
   readonly requested: string[] = [];
+  /** Returns how long it takes. */
+  onRequest = () => 0;
   protected override readonly sources = {
-    prefetch: (id: string) => void this.requested.push(id),
+    prefetch: (id: string) => {
+      this.requested.push(id);
+      return this.onRequest();
+    },
   } as unknown as ChunkSources;
+  protected override readonly waits: ReadWaits;
+
+  /** @param now By default no time passes. */
+  constructor(start: StartMessage<null>, notify: Notify, now = () => 0) {
+    super(start, notify);
+    this.waits = new ReadWaits(now);
+  }
 
   override run(): void {}
 
@@ -60,9 +67,9 @@ class JobTaker extends Work<null> {
 
 Deno.test("Work.prefetchAfter() requests each chunk file once, some jobs ahead of its own", () => {
   using scene = new Scene();
-  const letters = "abcd.efgh";
+  const letters = "abcde.fghi";
   const plan = planOf(scene, letters);
-  const start = startOf(scene.store.basedir, null, 3);
+  const start = startOf(scene.store.basedir, null);
   const idOf = (job: number) => letters[job] === "." ? null : chunkIdAt(plan.image.ids, job);
   const workers = [0, 1].map(() => new JobTaker(start, () => {}));
   const idsOf = (some: string) =>
@@ -71,22 +78,46 @@ Deno.test("Work.prefetchAfter() requests each chunk file once, some jobs ahead o
       return plan.image.ids.slice(at, at + 16).toHex();
     });
   const [first, second] = workers as [JobTaker, JobTaker];
-  assertEquals(first.takeOne(idOf, 9), 0);
-  assertEquals(first.requested, idsOf("bcd"));
-  // One more job, one more request; the fifth needs no file.
-  assertEquals(second.takeOne(idOf, 9), 1);
+  assertEquals(first.takeOne(idOf, 10), 0);
+  assertEquals(first.requested, idsOf("bcde"));
+  // One more job, one more request; the sixth needs no file.
+  assertEquals(second.takeOne(idOf, 10), 1);
   assertEquals(second.requested, []);
-  second.takeOne(idOf, 9);
-  assertEquals(second.requested, idsOf("e"));
-  for (let job = 3; job < 9; job++) workers[job % 2]!.takeOne(idOf, 9);
+  second.takeOne(idOf, 10);
+  assertEquals(second.requested, idsOf("f"));
+  for (let job = 3; job < 10; job++) workers[job % 2]!.takeOne(idOf, 10);
   const all = [...first.requested, ...second.requested];
-  assertEquals(all.sort(), idsOf("bcdefgh").sort());
+  assertEquals(all.sort(), idsOf("bcdefghi").sort());
+});
+
+Deno.test("Work.prefetchAfter() leaves it to the main thread once a worker had to wait", () => {
+  using scene = new Scene();
+  const letters = "abcdefghijkl";
+  const plan = planOf(scene, letters);
+  const start = startOf(scene.store.basedir, null);
+  const ids = [...letters].map((_, job) => chunkIdAt(plan.image.ids, job));
+  const messages: unknown[] = [];
+  let nowMs = 0;
+  const worker = new JobTaker(start, (message) => messages.push(message), () => nowMs);
+  worker.onRequest = () => {
+    nowMs += 6; // twice is more than 10 ms
+    return 6;
+  };
+  worker.takeOne((job) => ids[job]!, 12);
+  assertEquals(worker.requested, ids.slice(1, 3));
+  const byMain = (job: number) => ({ type: "read-ahead", chunkId: ids[job], job });
+  assertEquals(messages, [3, 4].map(byMain));
+  // The other workers too.
+  const other = new JobTaker(start, (message) => messages.push(message), () => nowMs);
+  other.takeOne((job) => ids[job]!, 12);
+  assertEquals(other.requested, []);
+  assertEquals(messages, [3, 4, 5].map(byMain));
 });
 
 Deno.test("Work.prefetchAfter() requests nothing that is being read already", () => {
   using scene = new Scene();
   const plan = planOf(scene, "abcd");
-  const start = startOf(scene.store.basedir, null, 1);
+  const start = startOf(scene.store.basedir, null);
   const worker = new JobTaker(start, () => {});
   // Others have taken the first three jobs but not requested anything yet.
   Atomics.store(start.control, Control.NEXT_JOB, 3);
@@ -132,7 +163,7 @@ Deno.test("StreamWork passes its turn to nobody when its write is cut short", as
   const fd = openFd(path, OpenFlag.O_RDWR | OpenFlag.O_NONBLOCK);
   setNonblocking(fd, true);
   const plan = planOf(scene, "ab");
-  const notes: Note[] = [];
+  const notes: Parameters<Notify>[0][] = [];
   const handle = { access: "stream", fd, path } as const;
   const task = streamTask(plan, handle);
   const start = startOf(scene.store.basedir, task);

@@ -1,0 +1,64 @@
+/**
+ * Has chunk files read ahead by threads that decode nothing, for storage so slow that opening a
+ * file would hold a decoding worker up. On the main thread of a restore or check.
+ *
+ * @module
+ */
+
+import { readChunkFileAhead } from "./chunk_file.ts";
+
+/**
+ * Files that are opened and asked for at a time. More gain nothing (docs/performance.md), and each
+ * takes a descriptor and one of the 32 threads of the runtime's pool.
+ */
+const MOST_AT_A_TIME = 8;
+
+/** A chunk file to be read ahead. */
+export interface FileAhead {
+  /** Directory with `chunks` below it. */
+  readonly dir: string;
+  /** 32 lower-case hex digits. */
+  readonly id: string;
+  /** Whether it still is to be read; asked before each step. */
+  readonly isWanted: () => boolean;
+}
+
+/** Chunk files that are being read ahead, in the order in which they were asked for. */
+export class ReadAhead {
+  readonly #read: typeof readChunkFileAhead;
+  #waiting: FileAhead[] = [];
+  readonly #reading = new Set<Promise<void>>();
+  #isOver = false;
+
+  /** @param read Default: really reads; tests replace it. Never rejected. */
+  constructor(read: typeof readChunkFileAhead = readChunkFileAhead) {
+    this.#read = read;
+  }
+
+  /** Has a file read ahead, now or when there is room. */
+  add(file: FileAhead): void {
+    this.#waiting.push(file);
+    this.#begin();
+  }
+
+  /** Reads no more. @returns When nothing goes on, which takes as long as the storage likes. */
+  async end(): Promise<void> {
+    this.#isOver = true;
+    this.#waiting = [];
+    await Promise.all(this.#reading);
+  }
+
+  #begin(): void {
+    while (this.#reading.size < MOST_AT_A_TIME) {
+      const file = this.#waiting.shift();
+      if (!file) return;
+      const isWanted = () => !this.#isOver && file.isWanted();
+      if (!isWanted()) continue;
+      const reading = this.#read(file, isWanted).then(() => {
+        this.#reading.delete(reading);
+        this.#begin();
+      });
+      this.#reading.add(reading);
+    }
+  }
+}

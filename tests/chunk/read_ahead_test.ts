@@ -1,0 +1,65 @@
+import { type FileAhead, ReadAhead } from "../../lib/chunk/read_ahead.ts";
+import { assert, assertEquals } from "../assert.ts";
+
+/** Reads that end when they are told to. */
+class Reads {
+  readonly begun: string[] = [];
+  readonly #ends = new Map<string, () => void>();
+  readonly ahead = new ReadAhead(({ id }) => {
+    this.begun.push(id);
+    return new Promise((resolve) => this.#ends.set(id, resolve));
+  });
+
+  add(id: string, isWanted: FileAhead["isWanted"] = () => true): void {
+    this.ahead.add({ dir: "/vm0", id, isWanted });
+  }
+
+  async finish(id: string): Promise<void> {
+    this.#ends.get(id)!();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+}
+
+Deno.test("ReadAhead reads a few files at a time, in their order", async () => {
+  const reads = new Reads();
+  for (let file = 0; file < 12; file++) reads.add(String(file));
+  assertEquals(reads.begun, ["0", "1", "2", "3", "4", "5", "6", "7"]);
+  await reads.finish("3");
+  await reads.finish("0");
+  assertEquals(reads.begun.slice(8), ["8", "9"]);
+});
+
+Deno.test("ReadAhead leaves out files that nobody wants any more", async () => {
+  const reads = new Reads();
+  for (let file = 0; file < 8; file++) reads.add(String(file));
+  let isWanted = true;
+  reads.add("late", () => isWanted);
+  reads.add("next");
+  isWanted = false;
+  await reads.finish("0");
+  assertEquals(reads.begun.slice(8), ["next"]);
+});
+
+Deno.test("ReadAhead.end() begins no more reads and waits for those that go on", async () => {
+  const wantedThen: boolean[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const begun: string[] = [];
+  const ahead = new ReadAhead(async ({ id }, isWanted) => {
+    begun.push(id);
+    await promise;
+    wantedThen.push(isWanted());
+  });
+  for (let file = 0; file < 9; file++) {
+    ahead.add({ dir: "/vm0", id: String(file), isWanted: () => true });
+  }
+  let hasEnded = false;
+  const end = ahead.end().then(() => hasEnded = true);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert(!hasEnded);
+  resolve();
+  await end;
+  assertEquals(begun.length, 8);
+  assertEquals(wantedThen, Array(8).fill(false));
+  ahead.add({ dir: "/vm0", id: "more", isWanted: () => true });
+  assertEquals(begun.length, 8);
+});
