@@ -14,7 +14,7 @@ import {
 import { run, sh, tryRun } from "../support/programs.ts";
 import { randomFrom } from "../support/random.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { fuseTest, hashesBelow } from "./fuse_harness.ts";
+import { fuseTest, hashesBelow, type Site } from "./fuse_harness.ts";
 
 const EIO = 5, ENOSPC = 28, EROFS = 30;
 const MIB = 1_048_576;
@@ -151,11 +151,12 @@ fuseTest("Several writers and readers at once do not disturb each other", async 
   await mount.end();
 });
 
-fuseTest(
-  "A full spill directory fails writes with ENOSPC and keeps what was written; more room helps",
-  async (site) => {
+for (const type of ["tmpfs", "ext4", "xfs", "btrfs"] as const) {
+  const name =
+    `A full spill directory on ${type} fails writes with ENOSPC and keeps what was written`;
+  fuseTest(`${name}; more room helps`, async (site) => {
     const { image } = site.add("Disk", [sampleBytes(1)], { size: 80 * MIB });
-    const spill = await site.mountDevice("-t", "tmpfs", "-o", "size=10m", "tmpfs");
+    const { spill, free } = await smallFilesystem(site, type);
     const mount = await site.mount(["-c", "16", "-t", "2", "--spill", spill]);
     const path = mount.file("Disk");
     let at = 0;
@@ -179,7 +180,7 @@ fuseTest(
     await dropPageCache();
     await assertContent(path, image);
 
-    await run("mount", "-o", "remount,size=100m", spill);
+    await free();
     const rest = noise(1000, 80 * MIB - at);
     await writeAt(path, at, rest);
     image.set(rest, at);
@@ -188,8 +189,32 @@ fuseTest(
     // No partial file was left behind.
     assertEquals(await sh('find "$1" -type f ! -name "*.chunk.lzo" ! -name store', spill), "");
     await mount.end();
-  },
-);
+  }, { programs: type === "tmpfs" ? [] : [`mkfs.${type}`] });
+}
+
+/** Makes a file system with room for 10 MiB. Returns a directory in it, and what makes more. */
+async function smallFilesystem(
+  site: Site,
+  type: "tmpfs" | "ext4" | "xfs" | "btrfs",
+): Promise<{ spill: string; free: () => Promise<void> }> {
+  const image = site.file("small");
+  let device = ["tmpfs"];
+  if (type !== "tmpfs") {
+    // XFS is not made smaller than this.
+    await run("truncate", "-s", "400M", image);
+    await run(`mkfs.${type}`, "-q", image);
+    device = ["-o", "loop", image];
+  }
+  const root = await site.mountDevice("-t", type, ...device);
+  await sh(
+    `free=$(df --output=avail -B1 "$1" | tail -n 1)
+     fallocate -l $((free - 10 * 1048576)) "$1/ballast"`,
+    root,
+  );
+  const spill = `${root}/spill`;
+  Deno.mkdirSync(spill);
+  return { spill, free: () => Deno.remove(`${root}/ballast`) };
+}
 
 fuseTest(
   "A read-only spill directory fails writes with EROFS once memory is full",
