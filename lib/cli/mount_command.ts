@@ -20,6 +20,7 @@ import {
   isGivenBy,
   isMountHelper,
   ownMountOptions,
+  parseMountOptions,
 } from "./mount_helper.ts";
 import { flag, optional, parseText, repeated, required, valued } from "./option.ts";
 import { ProgressReporter } from "./progress.ts";
@@ -73,7 +74,7 @@ const OPTIONS = {
     help: 'mount options, separated by commas; may be given several times; "" for none',
     default: "allow_root",
     absent: ["allow_root"],
-    parse: (text) => text.split(",").filter((option) => option !== ""),
+    parse: parseMountOptions,
   }),
   /** Size of each of the two caches in bytes; `undefined`: {@linkcode defaultCacheBytes}. */
   cacheBytes: CACHE,

@@ -56,6 +56,20 @@ export function helperArguments(args: readonly string[]): readonly string[] | nu
 }
 
 /**
+ * Splits a value of `-o`.
+ *
+ * @throws {UsageError} If mount(8) wants a mount changed: a helper can only make another.
+ */
+export function parseMountOptions(text: string): string[] {
+  const options = text.split(",").filter((option) => option !== "");
+  if (!options.includes("remount")) return options;
+  throw new UsageError(
+    'Cannot use mount option "remount": unmount it and mount it again, ' +
+      "or mount -i -o remount,ro MOUNTPOINT to forbid writes",
+  );
+}
+
+/**
  * Finds the tool's own options in the values of `-o`, where fstab has them: `cache=512` is
  * `--cache=512`.
  *

@@ -29,7 +29,7 @@ import { requireStore } from "../store/store.ts";
 import { printable, quote } from "../wording.ts";
 import { describeKeepers, describeMountUsers } from "./mount_users.ts";
 import { openFilesystem } from "./open_filesystem.ts";
-import { requireMountable } from "./preflight.ts";
+import { requireMountable, SUBTYPE } from "./preflight.ts";
 
 /** Events of {@linkcode mountBackup} and of the mount. */
 export type MountEvent =
@@ -149,7 +149,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     ...mountOptions,
     // Absolute, so that a list of mounts says what is served.
     fsname: realPathOrNull(basedir) ?? basedir,
-    subtype: "backy",
+    subtype: SUBTYPE,
     readAheadBytes: READ_AHEAD_BYTES,
     // Started first, so that a lack of resources shows before there is a mount, and the first
     // reader need not wait.

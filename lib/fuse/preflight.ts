@@ -7,14 +7,22 @@
 
 import { MountError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
+import { listMounts } from "../linux/mounts.ts";
 import { isInside, nearestFolder, realPathOrNull } from "../linux/paths.ts";
 import { quote } from "../wording.ts";
 
 /**
- * Requires that changes can be stored, and that the mount hides nothing that it reads or writes.
+ * What follows "fuse." in a mount's type: the program's name, as fstab(5) has it, so that
+ * `umount -a -t` and `findmnt -t` know it by the type that it was mounted by.
+ */
+export const SUBTYPE = "backy-fuse";
+
+/**
+ * Requires that changes can be stored, and that the mount hides nothing that it reads or writes,
+ * nor another mount of ours.
  *
- * @throws {MountError} If the spill directory is not a directory, or the mount point is inside one
- *   of the two directories or above it.
+ * @throws {MountError} If the spill directory is not a directory, the mount point is inside one of
+ *   the two directories or above it, or a backup is mounted there.
  */
 export function requireMountable(
   mountpoint: string,
@@ -22,6 +30,7 @@ export function requireMountable(
 ): void {
   requireSpillDirectory(mountpoint, spillDir);
   requireApart(mountpoint, [basedir, spillDir]);
+  requireFree(mountpoint);
 }
 
 function requireSpillDirectory(mountpoint: string, spillDir: string): void {
@@ -51,6 +60,21 @@ function requireApart(mountpoint: string, dirs: readonly string[]): void {
       refusePlace(mountpoint, `it would hide ${quote(dir)}`);
     }
   }
+}
+
+/**
+ * Refuses a mount point of another mount of ours, which the kernel would accept: the first would be
+ * hidden with what was written to it, and go on holding the purge lock. Over other file systems one
+ * may want to mount.
+ */
+function requireFree(mountpoint: string): void {
+  const at = realPathOrNull(mountpoint);
+  const mount = listMounts().findLast((mount) => mount.mountpoint === at);
+  if (mount?.type !== `fuse.${SUBTYPE}`) return;
+  throw new MountError(
+    `Cannot mount at ${quote(mountpoint)}: ${quote(mount.source)} is mounted there already; ` +
+      "use it, or unmount it first",
+  );
 }
 
 function refusePlace(mountpoint: string, reason: string): never {

@@ -44,7 +44,7 @@ fuseTest("mount -t fuse.backy-fuse returns when the mount is ready", async (site
   const mount = await mountBy8(site, "-t", install(site));
   await assertContent(mount.file("last"), image);
   const { source, type } = mountsAt(mount.path)[0]!;
-  assertEquals([source, type], [site.basedir, "fuse.backy"]);
+  assertEquals([source, type], [site.basedir, "fuse.backy-fuse"]);
   const { code, stderr } = await tryRun("umount", mount.path);
   assertEquals([code, stderr], [0, ""]);
   await mount.ended();
@@ -100,6 +100,29 @@ for (
     assertEquals([mountsAt(at), serversFor(at)], [[], []]);
   }, { programs: ["mount.fuse3"] });
 }
+
+fuseTest(
+  "mount -o remount changes nothing and says what to do; umount -t knows the type",
+  async (site) => {
+    const { image } = site.add("Sample", [sampleBytes(1)]);
+    const mount = await site.mount();
+    const type = mountsAt(mount.path)[0]!.type;
+    assertEquals(type, "fuse.backy-fuse");
+    const { code, stderr } = await site.start([site.basedir, mount.path, "-o", "rw,remount,ro"])
+      .outcome();
+    assertEquals(code, 2);
+    const advice =
+      "unmount it and mount it again, or mount -i -o remount,ro MOUNTPOINT to forbid writes";
+    assertEquals(stderr, `backy-fuse: Cannot use mount option "remount": ${advice}\n`);
+    await sh('mount -i -o remount,ro "$1"', mount.path);
+    assertEquals((await tryRun("touch", mount.file("Sample"))).code, 1);
+    await sh('mount -i -o remount,rw "$1"', mount.path);
+    await sh('touch "$1"', mount.file("Sample"));
+    await assertContent(mount.file("Sample"), image);
+    await sh('umount -t "$1" "$2"', type, mount.path);
+    await mount.ended();
+  },
+);
 
 fuseTest("mount -a mounts what fstab names, once", async (site) => {
   const { image } = site.add("Sample", [sampleBytes(1)]);

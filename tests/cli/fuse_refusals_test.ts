@@ -116,6 +116,32 @@ fuseTest(
   },
 );
 
+fuseTest(
+  "A second mount at the same place is refused, one over another file system is not",
+  async (site) => {
+    const { image } = site.add("Sample", [sampleBytes(1)]);
+    const mount = await site.mount();
+    const link = site.file("link");
+    Deno.symlinkSync(mount.path, link);
+    for (const at of [mount.path, link]) {
+      const tool = site.start([at]);
+      const { code, stderr } = await tool.outcome();
+      const reason = `"${site.basedir}" is mounted there already; use it, or unmount it first`;
+      assertEquals(code, FAILURE);
+      assertStringIncludes(stderr, `Cannot mount at "${at}": ${reason}`);
+    }
+    assertEquals(mountsAt(mount.path).length, 1);
+    await assertContent(mount.file("last"), image);
+    await mount.end();
+    const other = await site.mountDevice("-t", "tmpfs", "tmpfs");
+    const over = site.start([other]);
+    await over.untilSaid("To unmount: ");
+    await assertContent(`${other}/last`, image);
+    over.signal("SIGTERM");
+    assertEquals((await over.outcome()).code, 0);
+  },
+);
+
 fuseTest("A path that is not a backup directory is refused: exit 10", async (site) => {
   const at = site.folder("mnt");
   const empty = site.folder("empty");
@@ -161,7 +187,7 @@ fuseTest("-o is what mount shows; ro makes writing impossible", async (site) => 
   for (const option of ["ro", "allow_other", "noexec"]) {
     assert(line.split(" ")[3]!.split(",").includes(option), line);
   }
-  assertEquals(line.split(" ")[2], "fuse.backy");
+  assertEquals(line.split(" ")[2], "fuse.backy-fuse");
   assertEquals((await tryRun("touch", mount.file("new"))).stderr.includes("Read-only"), true);
   await assertContent(mount.file("Sample"), image);
   await mount.end();
