@@ -34,6 +34,11 @@ export class Scratch implements Disposable {
  */
 const SECTOR_BYTES = Number(Deno.env.get("BACKY_TEST_SECTOR_BYTES") ?? 512);
 
+/**
+ * Whether loop devices pass the page cache of the file behind them; `tests/filesystems.sh` sets it.
+ */
+const IS_BACKING_DIRECT = Deno.env.get("BACKY_TEST_BACKING") === "direct";
+
 /** What `--direct` is where a test does not say; `tests/filesystems.sh` sets it. */
 export function defaultDirect(): DirectMode | undefined {
   const mode = Deno.env.get("BACKY_TEST_DIRECT");
@@ -59,6 +64,13 @@ export class LoopDevice implements Disposable {
       ...(options.isReadOnly ? ["-r"] : []),
       ...["-b", String(sectorBytes), "-f", "--show", this.backing],
     );
+    if (!IS_BACKING_DIRECT) return;
+    try {
+      runSync("losetup", "--direct-io=on", this.path);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
   }
 
   read(): Uint8Array<ArrayBuffer> {
