@@ -226,7 +226,8 @@ export class Image implements BaseImage, MapUser {
   ): ReadBytes | Promise<ReadBytes> {
     const { offset, end, ahead } = range;
     const seqs = [...seqsOf(offset, end - offset)];
-    const following = ahead?.follow(offset, end - offset);
+    const dataFrom = (at: number) => this.seek(at, "data") ?? Infinity;
+    const following = ahead?.follow(offset, end - offset, dataFrom);
     const pages = seqs.map((seq) => this.#find(map, seq, following?.isRun ?? false));
     if (following) {
       // The chunks that are needed now were requested before.

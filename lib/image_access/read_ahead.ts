@@ -67,10 +67,20 @@ export class ReadAhead {
     this.#maxChunks = maxChunks;
   }
 
-  /** Takes note of a read. */
-  follow(offset: number, length: number): Following {
+  /**
+   * Takes note of a read.
+   *
+   * @param dataFrom Returns the first offset from one on at which there is data: readers may leave
+   *   out holes. Default: all is data.
+   */
+  follow(offset: number, length: number, dataFrom?: (offset: number) => number): Following {
     const end = offset + length;
-    let run = this.#runs.find((run) => Math.abs(offset - run.end) <= SLACK_BYTES);
+    let run = this.#runs.find((run) => isNear(offset, run.end));
+    if (!run && dataFrom) {
+      run = this.#runs.find((run) =>
+        run.end < offset && run.bytes >= MIN_RUN_BYTES && isNear(offset, dataFrom(run.end))
+      );
+    }
     if (run) {
       this.#runs = [run, ...this.#runs.filter((other) => other !== run)];
       // Bytes that were read before do not count, nor those that were skipped.
@@ -92,6 +102,10 @@ export class ReadAhead {
     run.aheadSeq = aheadSeq;
     return chunks;
   }
+}
+
+function isNear(offset: number, end: number): boolean {
+  return Math.abs(offset - end) <= SLACK_BYTES;
 }
 
 /** Takes the seqs that a run has passed from it. */

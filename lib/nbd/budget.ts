@@ -16,8 +16,11 @@ export const PIECE_BYTES = CHUNK_BYTES;
 /** What a request takes at least: so many small ones may be under way. */
 const REQUEST_COST = 65_536;
 
-/** Bytes that may be under way for one client. */
-const CLIENT_BYTES = 64 * 1024 * 1024;
+/**
+ * Bytes that may be under way for one client. More would gain nothing, as chunks are loaded ahead
+ * of sequential readers, but take more memory, which the kernel has to clear.
+ */
+const CLIENT_BYTES = 16 * 1024 * 1024;
 
 /** Bytes that all clients may have under way beyond their own shares. */
 const COMMON_BYTES = 256 * 1024 * 1024;

@@ -126,7 +126,8 @@ export class PageCache {
    * @throws Whatever the loader fails with.
    */
   async load(chunk: ChunkLocation, needed: number, options?: { isRun?: boolean }): Promise<Page> {
-    const page = this.get(chunk, needed, options) ?? await this.#join(chunk);
+    const page = this.get(chunk, needed, options) ??
+      await this.#join(chunk, options?.isRun ?? false);
     try {
       return requireLength(page, chunk, needed);
     } catch (error) {
@@ -136,11 +137,11 @@ export class PageCache {
   }
 
   /** Waits for a chunk, which begins to be loaded unless it is already. */
-  #join(chunk: ChunkLocation): Promise<Page> {
+  #join(chunk: ChunkLocation, isRun: boolean): Promise<Page> {
     this.#misses++;
     let pending = this.#pending.get(keyOf(chunk));
     if (pending) pending.loading.promote();
-    else pending = this.#begin(chunk, false)!;
+    else pending = this.#begin(chunk, { isAhead: false, isRun })!;
     const waiter = Promise.withResolvers<Page>();
     pending.waiters.push(waiter);
     return waiter.promise;
@@ -153,8 +154,10 @@ export class PageCache {
    */
   prefetch(chunk: ChunkLocation): boolean {
     const key = keyOf(chunk);
-    if (this.#use(key, true) !== null || this.#pending.has(key)) return true;
-    if (this.#begin(chunk, true) === null) return false;
+    if (this.#touch(key) !== null || this.#pending.has(key)) return true;
+    // Other readers, who share an image out among them, have been there.
+    if (this.#passed.isBehind(key)) return true;
+    if (this.#begin(chunk, { isAhead: true, isRun: true }) === null) return false;
     this.#ahead++;
     return true;
   }
@@ -167,9 +170,13 @@ export class PageCache {
     this.#passed.pass(keyOf(chunk));
   }
 
-  /** Makes a page the most recently used. */
   #use(key: string, isRun: boolean): Page | null {
     this.#passed.noteUse(key, { isRun });
+    return this.#touch(key);
+  }
+
+  /** Makes a page the most recently used. */
+  #touch(key: string): Page | null {
     const page = this.#pages.get(key);
     if (!page) return null;
     this.#pages.delete(key);
@@ -177,13 +184,17 @@ export class PageCache {
     return page;
   }
 
-  #begin(chunk: ChunkLocation, isAhead: boolean): PendingLoad | null {
+  /** @param options.isRun Whether a sequential reader wants it. */
+  #begin(
+    chunk: ChunkLocation,
+    { isAhead, isRun }: { isAhead: boolean; isRun: boolean },
+  ): PendingLoad | null {
     let page: Page | null = null;
     const takePage = (memory: PageMemory | null) => page = this.#takePage(memory);
     const loading = this.#loader.load(chunk, { isAhead, takePage });
     if (loading === null) return null;
     const key = keyOf(chunk);
-    this.#passed.noteLoad(key, { isAhead });
+    this.#passed.noteLoad(key, { isRun });
     const pending: PendingLoad = { loading, waiters: [] };
     this.#pending.set(key, pending);
     loading.done.then(

@@ -22,8 +22,8 @@ const PAUSE_CHUNKS = 8;
 /** Which pages of a cache were passed. */
 export class PassedPages {
   readonly #capacity: number;
-  /** Loaded ahead of sequential readers, and asked for by nobody else. */
-  readonly #ahead = new Set<string>();
+  /** Loaded for sequential readers, and asked for by nobody else. */
+  readonly #forRuns = new Set<string>();
   /** Those that were passed, in order. */
   readonly #passed = new Set<string>();
   /** Chunks whose pages were used again, in order: without that they might still be there. */
@@ -36,23 +36,23 @@ export class PassedPages {
     this.#capacity = capacity;
   }
 
-  /** Takes note of a chunk that begins to be loaded. */
-  noteLoad(key: string, { isAhead }: { isAhead: boolean }): void {
+  /** Takes note of a chunk that begins to be loaded, for a sequential reader or another. */
+  noteLoad(key: string, { isRun }: { isRun: boolean }): void {
     if (this.#pause > 0) this.#pause--;
     if (this.#gone.delete(key)) this.#lengthenPause();
-    if (isAhead) this.#ahead.add(key);
+    if (isRun) this.#forRuns.add(key);
   }
 
   /** Takes note that a chunk is or will be asked for, by a sequential reader or another. */
   noteUse(key: string, { isRun }: { isRun: boolean }): void {
     // Had there been no pause, it might be gone.
     if (this.#passed.delete(key) && this.#pause > 0) this.#lengthenPause();
-    if (!isRun) this.#ahead.delete(key);
+    if (!isRun) this.#forRuns.delete(key);
   }
 
   /** Takes note that a sequential reader has read a chunk and the next one. */
   pass(key: string): void {
-    if (this.#ahead.has(key)) this.#passed.add(key);
+    if (this.#forRuns.has(key)) this.#passed.add(key);
   }
 
   /** The pages that can be used again, the first to be used first. */
@@ -62,6 +62,11 @@ export class PassedPages {
       if (--count < 0) return;
       yield key;
     }
+  }
+
+  /** Whether a chunk was passed and is gone, and no reader follows who might miss it. */
+  isBehind(key: string): boolean {
+    return this.#pause === 0 && this.#gone.has(key);
   }
 
   /** Takes note that a page is about to be used again because it was passed. */
@@ -74,7 +79,7 @@ export class PassedPages {
 
   /** Takes note that a chunk has left the cache, or has not come into it. */
   remove(key: string): void {
-    this.#ahead.delete(key);
+    this.#forRuns.delete(key);
     this.#passed.delete(key);
   }
 

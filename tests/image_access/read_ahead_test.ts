@@ -41,6 +41,21 @@ Deno.test("ReadAhead.follow() sees one run where a window of requests overtakes 
   order.forEach((at, nth) => assert(Math.floor(at / 8) >= passed[nth]!));
 });
 
+Deno.test("ReadAhead.follow() follows a reader that leaves out holes, but not one that jumps", () => {
+  // Of each 32 MiB the last 20 are a hole.
+  const isData = (at: number) => at % 32 < 12;
+  const dataFrom = (at: number) => isData(at / MIB) ? at : Math.ceil(at / (32 * MIB)) * 32 * MIB;
+  const data = Array.from({ length: 100 }, (_, at) => at).filter(isData);
+  const ahead = new ReadAhead(3);
+  const reads = data.map((at) => ahead.follow(at * MIB, MIB, dataFrom).isRun);
+  assertEquals(reads, data.map(() => true));
+  const jumping = new ReadAhead(3);
+  for (let index = 0; index < 40; index++) {
+    const offset = index * 64 * MIB + (index % 2) * 4 * MIB;
+    assertEquals(jumping.follow(offset, 256 * KIB, dataFrom).isRun, false);
+  }
+});
+
 Deno.test("ReadAhead.follow() does not count bytes that are read again", () => {
   const ahead = new ReadAhead(4);
   for (let round = 0; round < 50; round++) assertEquals(depth(ahead, 8 * MIB, 128 * KIB), 0);

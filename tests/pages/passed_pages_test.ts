@@ -3,10 +3,10 @@ import { assertEquals } from "../assert.ts";
 
 const RUN = { isRun: true }, OTHER = { isRun: false };
 
-/** Notes that chunks were loaded ahead and passed. */
+/** Notes that chunks were loaded for a sequential reader and passed. */
 function passAll(pages: PassedPages, keys: readonly string[]): void {
   for (const key of keys) {
-    pages.noteLoad(key, { isAhead: true });
+    pages.noteLoad(key, RUN);
     pages.noteUse(key, RUN);
     pages.pass(key);
   }
@@ -28,11 +28,11 @@ Deno.test("PassedPages gives what was passed, in order, but for the last two", (
   assertEquals([...pages.reusable()], ["2", "3"]);
 });
 
-Deno.test("PassedPages never gives what was asked for out of sequence, or on demand", () => {
+Deno.test("PassedPages never gives what was asked for out of sequence, or loaded for others", () => {
   const pages = new PassedPages(100);
   passAll(pages, names(9));
   for (const key of names(9)) pages.noteUse(key, OTHER);
-  pages.noteLoad("demanded", { isAhead: false });
+  pages.noteLoad("demanded", OTHER);
   for (const key of [...names(9), "demanded", "unknown"]) pages.pass(key);
   assertEquals([...pages.reusable()], []);
 });
@@ -42,7 +42,7 @@ Deno.test("PassedPages stops for a while when a page is missed that was used aga
   passAll(pages, names(10));
   pages.noteReuse("0");
   pages.remove("0");
-  pages.noteLoad("0", { isAhead: true });
+  pages.noteLoad("0", RUN);
   assertEquals([...pages.reusable()], []);
   passAll(pages, names(7, "next"));
   assertEquals([...pages.reusable()], []);
@@ -56,7 +56,7 @@ Deno.test("PassedPages stops for as long as readers follow others", () => {
   passAll(pages, names(10));
   pages.noteReuse("0");
   pages.remove("0");
-  pages.noteLoad("0", { isAhead: true });
+  pages.noteLoad("0", RUN);
   const run = names(50, "run");
   for (const [index, key] of run.entries()) {
     passAll(pages, [key]);
