@@ -1,6 +1,6 @@
 /**
  * Has chunk files read ahead by threads that decode nothing, for storage so slow that opening a
- * file would hold a decoding worker up. On the main thread of a restore or check.
+ * file would hold a decoding worker up. On the main thread of a restore, check or mount.
  *
  * @module
  */

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { ReadAhead } from "../chunk/read_ahead.ts";
 import { startWorkers } from "../work/worker_start.ts";
 import { ResourceError, WorkerError } from "../errors.ts";
 import type { StoredRevisionMap } from "../store/revision_map.ts";
@@ -31,6 +32,8 @@ export interface LoaderOptions {
   readonly verify: boolean;
   /** Default: `worker.ts` in a web worker. */
   readonly createWorker?: () => JobWorker;
+  /** What reads files ahead where storage is slow; the loader ends it. Tests replace it. */
+  readonly readAhead?: ReadAhead;
 }
 
 /** The workers of all images of a reader, and their queues. */
@@ -40,11 +43,15 @@ export class ChunkLoader implements PageLoader, Disposable {
   readonly #demanded: PendingJob[] = [];
   readonly #ahead: PendingJob[] = [];
   readonly #slots = new Set<WorkerSlot>();
+  readonly #readAhead: ReadAhead;
+  /** From then on files are read ahead by other threads. */
+  #readsAreSlow = false;
   #isClosed = false;
 
   constructor(options: LoaderOptions) {
     this.#options = options;
     this.#createWorker = options.createWorker ?? createPageWorker;
+    this.#readAhead = options.readAhead ?? new ReadAhead();
   }
 
   /**
@@ -95,7 +102,17 @@ export class ChunkLoader implements PageLoader, Disposable {
       this.#ahead.splice(index, 1);
       this.#demanded.push(job);
     };
-    return { done: this.#submit(job, isAhead) as Promise<number>, promote };
+    const done = this.#submit(job, isAhead) as Promise<number>;
+    // Also of a chunk that somebody waits for: its worker reads a small part at a time.
+    if (this.#readsAreSlow) this.#readFileAhead(chunk, done);
+    return { done, promote };
+  }
+
+  #readFileAhead({ dir, id }: ChunkLocation, done: Promise<number>): void {
+    let isWanted = true;
+    const stop = () => isWanted = false;
+    done.then(stop, stop);
+    this.#readAhead.add({ dir, id, isWanted: () => isWanted });
   }
 
   /**
@@ -128,6 +145,7 @@ export class ChunkLoader implements PageLoader, Disposable {
   /** Ends all workers; jobs that are not finished fail. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
+    void this.#readAhead.end();
     for (const slot of this.#slots) slot.end(ENDED);
     this.#slots.clear();
     this.#failWaiting(ENDED);
@@ -179,7 +197,10 @@ export class ChunkLoader implements PageLoader, Disposable {
   /** Starts a worker. @throws What keeps it from being created. */
   #addSlot(): WorkerSlot {
     const slot: WorkerSlot = new WorkerSlot(this.#createWorker(), {
-      onAnswer: () => this.#assign(),
+      onAnswer: (readsAreSlow) => {
+        this.#readsAreSlow ||= readsAreSlow;
+        this.#assign();
+      },
       onDeath: (jobs) => {
         this.#slots.delete(slot);
         // Their pages, if taken, are used again.

@@ -61,5 +61,10 @@ export type WorkerMessage = WorkerMemory | JobAnswer;
 
 /** Ends a job. */
 export type JobAnswer =
-  | { readonly type: "done"; readonly result: Result }
+  | {
+    readonly type: "done";
+    readonly result: Result;
+    /** Whether storage has kept the worker waiting for long in its last jobs. */
+    readonly readsAreSlow: boolean;
+  }
   | { readonly type: "failed"; readonly error: WireError };

@@ -16,7 +16,12 @@ import { toWireError } from "../errors.ts";
 import { CHUNK_BYTES, CHUNKS_DIR, ZERO_CHUNK_ID } from "../store/layout.ts";
 import { toOsError } from "../linux/errno.ts";
 import { readRevisionMap } from "../store/revision_map.ts";
+import { ReadWaits } from "../work/read_waits.ts";
 import type { DecodeJob, Job, JobAnswer, Result, StoreJob, WorkerMessage } from "./messages.ts";
+
+/** Time that was spent on jobs, by which waits are measured: a worker of a mount is often idle. */
+let busyMs = 0;
+const waits = new ReadWaits(() => busyMs);
 
 /** Images share chunks, so only the reader knows where in an image a chunk is. */
 const noSeqs = () => [];
@@ -26,7 +31,10 @@ function decode({ dir, id, verify, page }: DecodeJob): number {
   // the kernel's page cache.
   const decoder = new ChunkDecoder(dir, { verify, pageCache: "keep" });
   const isOwn = typeof page === "number";
-  const { bytes } = decoder.decode({ id, seqs: noSeqs }, isOwn ? page : 0, 1);
+  const startMs = performance.now();
+  const { bytes, waitMs } = decoder.decode({ id, seqs: noSeqs }, isOwn ? page : 0, 1);
+  busyMs += performance.now() - startMs;
+  waits.add(waitMs);
   if (!isOwn) page.set(codec.outputs[0]!.subarray(0, bytes));
   return bytes;
 }
@@ -76,7 +84,7 @@ function work(job: Job): Result {
 
 function answer(job: Job): JobAnswer {
   try {
-    return { type: "done", result: work(job) };
+    return { type: "done", result: work(job), readsAreSlow: waits.areLong };
   } catch (error) {
     return { type: "failed", error: toWireError(error) };
   }

@@ -34,8 +34,8 @@ export interface PendingJob {
 
 /** Events of a slot, for the loader. */
 export interface SlotEvents {
-  /** The worker has finished a job. */
-  readonly onAnswer: () => void;
+  /** The worker has finished a job; whether it had to wait for storage for long lately. */
+  readonly onAnswer: (readsAreSlow: boolean) => void;
   /** The worker has died. It had not begun the jobs named: another can do them. */
   readonly onDeath: (jobs: readonly PendingJob[]) => void;
 }
@@ -101,7 +101,7 @@ export class WorkerSlot {
     const job = this.#jobs.shift();
     if (answer.type === "done") job?.answer.resolve(answer.result);
     else job?.answer.reject(fromWireError(answer.error));
-    this.#events.onAnswer();
+    this.#events.onAnswer(answer.type === "done" && answer.readsAreSlow);
   }
 
   #bury(reason: string): void {

@@ -1,4 +1,5 @@
 import { ChunkMissingError, ResourceError, toWireError, WorkerError } from "../../lib/errors.ts";
+import { type FileAhead, ReadAhead } from "../../lib/chunk/read_ahead.ts";
 import { adviseHugePages } from "../../lib/linux/files.ts";
 import { ChunkLoader } from "../../lib/pages/chunk_loader.ts";
 import type { JobWorker } from "../../lib/pages/worker_slot.ts";
@@ -32,8 +33,8 @@ class FakeWorker implements JobWorker {
     this.onmessage?.(new MessageEvent("message", { data }));
   }
 
-  finish(result: number | string = 1): void {
-    this.answer({ type: "done", result });
+  finish(result: number | string = 1, readsAreSlow = false): void {
+    this.answer({ type: "done", result, readsAreSlow });
   }
 
   die(): void {
@@ -58,17 +59,23 @@ class FakeWorker implements JobWorker {
 
 function setUp(threads: number) {
   const workers: FakeWorker[] = [];
+  /** Files that are read ahead. */
+  const filesAhead: FileAhead[] = [];
+  const readAhead = new ReadAhead(({ dir, id }, isWanted) => {
+    filesAhead.push({ dir, id, isWanted });
+    return Promise.resolve();
+  });
   const pool = new PagePool(0);
   const createWorker = () => {
     const worker = new FakeWorker();
     workers.push(worker);
     return worker;
   };
-  const loader = new ChunkLoader({ threads, verify: true, createWorker });
+  const loader = new ChunkLoader({ threads, verify: true, createWorker, readAhead });
   const load = (id: string, isAhead = false) => {
     return loader.load({ dir: "/a", id }, { isAhead, takePage: (memory) => pool.take(memory) });
   };
-  return { loader, workers, pool, load };
+  return { loader, workers, pool, load, filesAhead };
 }
 
 /** Waits until a number of workers were created: the loader pauses between them. */
@@ -88,6 +95,26 @@ Deno.test("ChunkLoader starts workers when there is work for them, up to its lim
   assertEquals(workers.map((worker) => worker.paths), [["a", "c", "e"], ["b", "d", "f"]]);
   workers[1]!.finish();
   assertEquals(workers.map((worker) => worker.paths), [["a", "c", "e"], ["b", "d", "f", "g"]]);
+});
+
+Deno.test("ChunkLoader has files read ahead once a worker had to wait", async () => {
+  const { load, workers, filesAhead } = setUp(1);
+  load("a");
+  load("b", true);
+  workers[0]!.finish(1, false);
+  load("c", true);
+  assertEquals(filesAhead, []);
+  workers[0]!.finish(1, true);
+  load("d", true);
+  const last = load("e");
+  workers[0]!.finish(1, false); // that the next file was there in time is no reason to stop
+  load("f", true);
+  assertEquals(filesAhead.map(({ dir, id }) => `${dir}/${id}`), ["/a/d", "/a/e", "/a/f"]);
+  const [d, e] = filesAhead as [FileAhead, FileAhead];
+  assert(d.isWanted() && e.isWanted());
+  for (const _ of "de") workers[0]!.finish();
+  await last!.done;
+  assert(!d.isWanted() && !e.isWanted());
 });
 
 Deno.test("ChunkLoader lets no job wait behind one that may take long", () => {
