@@ -6,14 +6,7 @@
 
 import { type CommandOf, defineCommand } from "./command.ts";
 import { optional, parseText, program, valued } from "./option.ts";
-import {
-  CACHE,
-  MOUNT_LOCK_TIMEOUT,
-  REVISION_SPEC,
-  SPILL,
-  THREADS,
-  VERIFY,
-} from "./shared_options.ts";
+import { IMAGE_OPTIONS, REVISION_SPEC } from "./shared_options.ts";
 
 const ARGUMENTS = {
   /** Required unless something is cleaned up. */
@@ -35,11 +28,7 @@ const OPTIONS = {
     help: 'choose the revision, such as last, 2, tag:daily, 2026-01-31, "last(trust:verified)"',
     default: "the newest whose backup ran to its end",
   },
-  cacheBytes: CACHE,
-  threads: THREADS,
-  spill: SPILL,
-  verify: VERIFY,
-  lockTimeoutMs: MOUNT_LOCK_TIMEOUT,
+  ...IMAGE_OPTIONS,
   clean: valued({
     long: "clean",
     value: "MOUNTPOINT",

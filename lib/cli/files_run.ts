@@ -24,22 +24,17 @@ import { formatBytes, formatListedTime } from "./format.ts";
 import { listOf } from "./mount_ending.ts";
 import { ProgressReporter } from "./progress.ts";
 import { reportCommonEvent } from "./reporter.ts";
-import { MIB_BYTES } from "./shared_options.ts";
+import { type ImageOptionValues, MIB_BYTES } from "./shared_options.ts";
 import { type Sink, stderrDisplay, writeAll } from "./terminal.ts";
 
 /** Files to show, as the options of `files_command.ts` say. */
-export interface FilesRequest {
+export interface FilesRequest extends ImageOptionValues {
   /** Required unless something is cleaned up. */
   readonly basedir: string | undefined;
   readonly mountpoint: string | undefined;
   /** A program and its arguments; empty if none is to be run. */
   readonly program: readonly string[];
   readonly spec: string | undefined;
-  readonly cacheBytes: number | undefined;
-  readonly threads: number | undefined;
-  readonly spill: string | undefined;
-  readonly verify: boolean;
-  readonly lockTimeoutMs: number | undefined;
   /** Where to remove what was left. */
   readonly clean: string | undefined;
 }

@@ -7,7 +7,7 @@
 import type { NbdAddress } from "../nbd/listen.ts";
 import { type CommandOf, defineCommand } from "./command.ts";
 import { flag, optional, parseText, required, valued, ValueFault } from "./option.ts";
-import { CACHE, MOUNT_LOCK_TIMEOUT, SPILL, THREADS, VERIFY } from "./shared_options.ts";
+import { IMAGE_OPTIONS } from "./shared_options.ts";
 
 /** The protocol's port, on this host only. */
 const DEFAULT_ADDRESS = { hostname: "127.0.0.1", port: 10_809 } as const;
@@ -42,11 +42,7 @@ const OPTIONS = {
     long: "writable",
     help: "let clients write; changes are kept apart from the backup and gone at the end",
   }),
-  cacheBytes: CACHE,
-  threads: THREADS,
-  spill: SPILL,
-  verify: VERIFY,
-  lockTimeoutMs: MOUNT_LOCK_TIMEOUT,
+  ...IMAGE_OPTIONS,
 };
 
 /** A server as the command line asks for it. */

@@ -18,20 +18,16 @@ import { defaultCacheBytes, defaultLockTimeoutMs } from "./mount_command.ts";
 import { ProgressReporter } from "./progress.ts";
 import { reportCommonEvent } from "./reporter.ts";
 import { notifyServiceManager } from "./service_manager.ts";
+import type { ImageOptionValues } from "./shared_options.ts";
 import { type Sink, stderrDisplay } from "./terminal.ts";
 
 /** What to serve, as the options of `nbd_command.ts` say. */
-export interface NbdRequest {
+export interface NbdRequest extends ImageOptionValues {
   readonly basedir: string;
   readonly spec: string | undefined;
   readonly socket: string | undefined;
   readonly listen: NbdAddress;
   readonly writable: boolean;
-  readonly cacheBytes: number | undefined;
-  readonly threads: number | undefined;
-  readonly spill: string | undefined;
-  readonly verify: boolean;
-  readonly lockTimeoutMs: number | undefined;
 }
 
 /** Runs the command. @returns The exit code, when the server has ended. */

@@ -105,3 +105,17 @@ export const MOUNT_LOCK_TIMEOUT = {
   ...LOCK_TIMEOUT,
   default: "wait; 10 if standard error is not a terminal",
 };
+
+/** What `files` and `nbd` take, which read images piecemeal. */
+export const IMAGE_OPTIONS = {
+  cacheBytes: CACHE,
+  threads: THREADS,
+  spill: SPILL,
+  verify: VERIFY,
+  lockTimeoutMs: MOUNT_LOCK_TIMEOUT,
+};
+
+/** The values of {@linkcode IMAGE_OPTIONS}. */
+export type ImageOptionValues = {
+  readonly [Field in keyof typeof IMAGE_OPTIONS]: ReturnType<(typeof IMAGE_OPTIONS)[Field]["read"]>;
+};
