@@ -22,6 +22,12 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 
 const problem = programProblem("tar", "sha256sum");
 
+/** Packs stand-ins into `out`, and unpacks the archive, both in a scratch directory. */
+function packAndUnpack(scratch: Scratch): void {
+  const archive = pack(makeStandIns(scratch.file("a")), scratch.file("out"));
+  runSync("tar", "-C", scratch.path, "-xzf", archive);
+}
+
 testUnless(problem, "A release is the same bytes, whenever and from wherever it is packed", () => {
   using scratch = new Scratch();
   const first = pack(makeStandIns(scratch.file("a")), scratch.file("out"));
@@ -113,13 +119,7 @@ Deno.test("dist.ts packs executables for aarch64 as it does those for x86_64", (
 
 testUnless(problem, "What the documents of a release link to is in it", () => {
   using scratch = new Scratch();
-  runSync(
-    "tar",
-    "-C",
-    scratch.path,
-    "-xzf",
-    pack(makeStandIns(scratch.file("a")), scratch.file("out")),
-  );
+  packAndUnpack(scratch);
   const root = `${scratch.file(ARCHIVE)}/`;
   // Those in lib and wasm are about the sources, and link to them.
   const documents = runSync("sh", "-c", `cd '${root}' && ls *.md docs/*.md`).split("\n");
@@ -137,9 +137,8 @@ testUnless(problem, "What the documents of a release link to is in it", () => {
 
 testUnless(problem, "A release's checksums are right, inside and beside the archive", () => {
   using scratch = new Scratch();
-  const archive = pack(makeStandIns(scratch.file("a")), scratch.file("out"));
+  packAndUnpack(scratch);
   runSync("sh", "-c", `cd '${scratch.file("out")}' && sha256sum -c ${ARCHIVE}.tar.gz.sha256`);
-  runSync("tar", "-C", scratch.path, "-xzf", archive);
   const checked = runSync("sh", "-c", `cd '${scratch.file(ARCHIVE)}' && sha256sum -c SHA256SUMS`);
   const files = runSync("sh", "-c", `cd '${scratch.file(ARCHIVE)}' && find . -type f`).split("\n");
   assertEquals(checked.split("\n").length, files.length - 1);
@@ -151,13 +150,7 @@ testUnless(
   "The README's commands install all of a release where no folder is there yet",
   () => {
     using scratch = new Scratch();
-    runSync(
-      "tar",
-      "-C",
-      scratch.path,
-      "-xzf",
-      pack(makeStandIns(scratch.file("a")), scratch.file("out")),
-    );
+    packAndUnpack(scratch);
     const root = scratch.file("root");
     const readme = Deno.readTextFileSync(`${ROOT}README.md`);
     const commands = [...readme.matchAll(/^# (install .*)$/gm)].map(([, command]) => command!);

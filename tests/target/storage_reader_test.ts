@@ -47,20 +47,25 @@ const RANGES: readonly [offset: number, length: number][] = [
   ...[[MIB + 54_999, 10], [MIB + 60_000, 100], [3 * MIB, 10]] as [number, number][],
 ];
 
+/** Asserts that the ranges of a file or device read as its content has them. */
+function assertReads(opened: Opened, content: Uint8Array): void {
+  const reader = new StorageReader(opened.target);
+  const buffer = directBuffer(2 * MIB);
+  for (const [offset, length] of RANGES) {
+    const expected = content.subarray(offset, offset + length);
+    const count = reader.read(buffer.fill(0xee), offset, length);
+    assertEquals(count, expected.length, `${offset} ${length}`);
+    assertBytes(buffer.subarray(0, count), expected);
+  }
+}
+
 Deno.test("StorageReader.read() reads any range of a file, directly or not", () => {
   using scratch = new Scratch();
   const content = pattern(MIB + 55_000);
   const path = scratch.file("file", content);
   for (const isDirect of [true, false]) {
     using opened = new Opened(path, { isDirect });
-    const reader = new StorageReader(opened.target);
-    const buffer = directBuffer(2 * MIB);
-    for (const [offset, length] of RANGES) {
-      const expected = content.subarray(offset, offset + length);
-      const count = reader.read(buffer.fill(0xee), offset, length);
-      assertEquals(count, expected.length, `${offset} ${length}`);
-      assertBytes(buffer.subarray(0, count), expected);
-    }
+    assertReads(opened, content);
   }
 });
 
@@ -74,14 +79,7 @@ for (const sectorBytes of [512, 4096]) {
       const content = pattern(device.bytes);
       Deno.writeFileSync(device.path, content);
       using opened = new Opened(device.path, { isDirect: true });
-      const reader = new StorageReader(opened.target);
-      const buffer = directBuffer(2 * MIB);
-      for (const [offset, length] of RANGES) {
-        const expected = content.subarray(offset, offset + length);
-        const count = reader.read(buffer.fill(0xee), offset, length);
-        assertEquals(count, expected.length, `${offset} ${length}`);
-        assertBytes(buffer.subarray(0, count), expected);
-      }
+      assertReads(opened, content);
     },
   );
 }
