@@ -93,7 +93,8 @@ function chunkAdvice(target: TouchedTarget | null, command: ResumedCommand): str
   const also = "--also DIR for a good copy of the chunk elsewhere";
   // Zeros do not help: without the partition table it is not known what to restore.
   const ways = target === null && command.partition !== undefined
-    ? also
+    ? `${also}; if it has the partition table, list --partitions may still know which bytes to ` +
+      "give to --range"
     : `${also}, or --on-error=zero for zeros in its place`;
   return target?.access === "random" && !command.update
     ? `To go on, add ${updateOption(command)}, and ${ways}`

@@ -263,7 +263,9 @@ Deno.test("--partition fails if the partition table lies in a bad chunk: exit 3;
       code: 3,
       says: [
         /^Cannot read chunk ".*" \(seq 0, .*\): there is no/,
-        "To go on, add --also DIR for a good copy of the chunk elsewhere",
+        "To go on, add --also DIR for a good copy of the chunk elsewhere; " +
+        "if it has the partition table, list --partitions may still know which bytes to give " +
+        "to --range",
       ],
     });
     assertEquals(store.namesBeside().includes("not-made"), false);

@@ -123,7 +123,10 @@ Deno.test("targetNotes() names what helps against a bad chunk", () => {
     [stream, PLAIN, ['"/t" is incomplete', `To go on, add ${ways}`]],
     [null, PLAIN, [`To go on, add ${ways}`]],
     // It may be the partition table's.
-    [null, { ...PLAIN, partition: 1 }, [`To go on, add ${also}`]],
+    [null, { ...PLAIN, partition: 1 }, [
+      `To go on, add ${also}; if it has the partition table, list --partitions may still know ` +
+      "which bytes to give to --range",
+    ]],
   ];
   for (const [target, command, notes] of cases) {
     assertEquals(targetNotes(new ChunkMissingError("", fields), target, command), notes);
