@@ -22,8 +22,9 @@ import {
 import { roomForWorkers } from "../work/worker_room.ts";
 import { MountError, UsageError } from "../errors.ts";
 import { ImageAccess } from "../image_access/image_access.ts";
+import type { ImageEvent } from "../image_access/image_reader.ts";
 import { reasonOf } from "../linux/errno.ts";
-import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
+import { PurgeLock } from "../store/purge_lock.ts";
 import { realPathOrNull } from "../linux/paths.ts";
 import { requireStore } from "../store/store.ts";
 import { printable, quote } from "../wording.ts";
@@ -33,17 +34,13 @@ import { requireMountable, SUBTYPE } from "./preflight.ts";
 
 /** Events of {@linkcode mountBackup} and of the mount. */
 export type MountEvent =
-  | LockEvent
+  | ImageEvent
   | { readonly type: "mounting"; readonly mountpoint: string }
   /**
    * It was unmounted here but is still in use, so it is served and the purge lock held. `keepers`
    * are its users, as far as known.
    */
-  | { readonly type: "lingering"; readonly keepers: readonly string[] }
-  /** Nothing to worry about, in one line. */
-  | { readonly type: "notice"; readonly text: string }
-  /** A revision is left out, a read or write failed, a lock is impossible: one line. */
-  | { readonly type: "warning"; readonly text: string };
+  | { readonly type: "lingering"; readonly keepers: readonly string[] };
 
 /** What to mount, where and how. */
 export interface MountOptions {

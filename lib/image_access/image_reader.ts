@@ -37,10 +37,12 @@ export interface OpenImageOptions {
   readonly onEvent?: (event: ImageEvent) => void;
 }
 
-/** What {@linkcode OpenImageOptions.onEvent} is called with. */
+/** What whoever opens, serves or mounts images is told. */
 export type ImageEvent =
   | LockEvent
+  /** Nothing to worry about, in one line. */
   | { readonly type: "notice"; readonly text: string }
+  /** A revision is doubtful, a read or write failed, a lock is impossible: one line. */
   | { readonly type: "warning"; readonly text: string };
 
 /** Part of an image: `length` bytes from `offset` on, fewer where the image ends. */

@@ -16,8 +16,9 @@
 import { BackyError } from "../errors.ts";
 import { FailureLog } from "../image_access/failure_log.ts";
 import { ImageAccess } from "../image_access/image_access.ts";
+import type { ImageEvent } from "../image_access/image_reader.ts";
 import { reasonOf } from "../linux/errno.ts";
-import { type LockEvent, PurgeLock } from "../store/purge_lock.ts";
+import { PurgeLock } from "../store/purge_lock.ts";
 import { requireStore } from "../store/store.ts";
 import { roomForWorkers } from "../work/worker_room.ts";
 import { Budget } from "./budget.ts";
@@ -26,13 +27,6 @@ import { type Exports, RevisionExports } from "./exports.ts";
 import { negotiate } from "./handshake.ts";
 import { type Entrance, type Incoming, listen, type NbdAddress } from "./listen.ts";
 import { transmit } from "./transmission.ts";
-
-/** Events of {@linkcode serveNbd} and of the server. */
-export type NbdEvent =
-  | LockEvent
-  | { readonly type: "notice"; readonly text: string }
-  /** A read failed, a revision is doubtful, a client was dropped: one line. */
-  | { readonly type: "warning"; readonly text: string };
 
 /** What to serve, where and how. */
 export interface NbdOptions {
@@ -55,7 +49,8 @@ export interface NbdOptions {
   readonly lockTimeoutMs?: number | undefined;
   /** Aborting it ends the wait for the lock; its reason is thrown. */
   readonly signal?: AbortSignal;
-  readonly onEvent: (event: NbdEvent) => void;
+  /** Hears of what goes on, such as a read that failed or a client that was dropped. */
+  readonly onEvent: (event: ImageEvent) => void;
 }
 
 /** A server that listens. */
