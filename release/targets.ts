@@ -5,7 +5,6 @@
  */
 
 import type { DebianMachine } from "./portable/libraries.ts";
-import { FUSERMOUNT_PATHS } from "../lib/deno_fuse/mount_point.ts";
 
 /** An executable. */
 export interface Tool {
@@ -50,9 +49,6 @@ export const TOOLS: readonly Tool[] = [
       ...COMMON_PERMISSIONS,
       // Users other than root are told what only root may do.
       "--allow-sys=uid,gid",
-      // Users other than root need fusermount3 to unmount. By path: a bare name is looked for along
-      // PATH as the program starts, which fails where PATH is unset.
-      `--allow-run=${FUSERMOUNT_PATHS.join(",")}`,
     ],
     needsFuse: true,
   },

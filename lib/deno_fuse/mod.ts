@@ -17,9 +17,9 @@
  * ```
  *
  * It needs Linux on x86_64 or aarch64, libfuse3, and the permissions `--allow-ffi --allow-read
- * --allow-sys=uid`, for users other than root `--allow-run` too. README.md has the mental model:
- * threads, deadlocks, what the kernel caches. A read passes `receive_loop.ts`, `dispatcher.ts`,
- * `parameters.ts`, the file system's handler and `reply.ts`.
+ * --allow-sys=uid`. README.md has the mental model: threads, deadlocks, what the kernel caches. A
+ * read passes `receive_loop.ts`, `dispatcher.ts`, `parameters.ts`, the file system's handler and
+ * `reply.ts`.
  *
  * @module
  */

@@ -6,15 +6,18 @@
  */
 
 import { Errno } from "../linux/errno.ts";
+import { openFd, OpenFlag, releaseFd } from "../linux/files.ts";
 import { type UnmountOutcome, unmountPath as unmountAsRoot } from "../linux/mounting.ts";
 import { isFuseMount, type Mount, readMountTable } from "../linux/mounts.ts";
 import { OsError } from "../linux/os_error.ts";
 import { readText, writeText } from "../linux/paths.ts";
+import { openPipe, tryRead } from "../linux/pipes.ts";
+import { spawn } from "../linux/spawn.ts";
 import { MountError } from "./errors.ts";
 
 /**
  * Where `fusermount3` may be, the likeliest first. PATH does not matter: it may be unset or lack
- * the program, and with it a permission to run programs would cover whatever PATH leads to.
+ * the program.
  */
 export const FUSERMOUNT_FOLDERS: readonly string[] = [
   "/usr/bin",
@@ -26,7 +29,7 @@ export const FUSERMOUNT_FOLDERS: readonly string[] = [
 ];
 
 /** The program in these folders. */
-export const FUSERMOUNT_PATHS: readonly string[] = FUSERMOUNT_FOLDERS.map((folder) =>
+const FUSERMOUNT_PATHS: readonly string[] = FUSERMOUNT_FOLDERS.map((folder) =>
   `${folder}/fusermount3`
 );
 
@@ -128,29 +131,53 @@ async function unmountPath(
 }
 
 async function runFusermount(path: string, lazy: boolean): Promise<UnmountOutcome> {
-  const output = await startFusermount(path, ["-u", ...lazy ? ["-z"] : [], "--", path]);
-  if (output.success) return "done";
-  const text = new TextDecoder().decode(output.stderr).trim();
+  const { success, text } = await startFusermount(path, [
+    "-u",
+    ...lazy ? ["-z"] : [],
+    "--",
+    path,
+  ]);
+  if (success) return "done";
   if (/busy/i.test(text)) return "busy";
   if (/not found in|not mounted|invalid argument/i.test(text)) return "absent";
   throw new MountError(`Cannot unmount "${path}": ${text}`);
 }
 
+/**
+ * Runs `fusermount3`.
+ *
+ * @returns Whether it succeeded, and what it wrote to standard error.
+ */
 async function startFusermount(
   path: string,
   args: readonly string[],
-): Promise<Deno.CommandOutput> {
+): Promise<{ success: boolean; text: string }> {
+  using ends = new DisposableStack();
+  const { readFd, writeFd } = openPipe();
+  ends.adopt(readFd, releaseFd);
+  ends.adopt(writeFd, releaseFd);
+  const nothing = ends.adopt(openFd("/dev/null", OpenFlag.O_RDWR), releaseFd);
   let cause: unknown;
   for (const program of FUSERMOUNT_PATHS) {
     try {
-      // No environment: with LD_PRELOAD or the like in it, the runtime starts programs only if it
-      // has all permissions.
-      const command = new Deno.Command(program, { args: [...args], stdin: "null", clearEnv: true });
-      return await command.output();
+      const words = ["fusermount3", ...args];
+      const child = spawn(program, { words, descriptors: [nothing, nothing, writeFd] });
+      const { code } = await child.ended;
+      return { success: code === 0, text: readRest(readFd) };
     } catch (error) {
       cause = error;
-      if (!(error instanceof Deno.errors.NotFound)) break;
+      if (!(error instanceof OsError) || error.errno !== Errno.ENOENT) break;
     }
   }
   throw new MountError(`Cannot unmount "${path}": fusermount3 does not run`, { cause });
+}
+
+/** Most that is read of what `fusermount3` writes: a line or two. */
+const MAX_TEXT_BYTES = 4096;
+
+/** Reads what is in a pipe that nobody writes to any more. */
+function readRest(fd: number): string {
+  const bytes = new Uint8Array(MAX_TEXT_BYTES);
+  const count = Math.max(0, tryRead(fd, bytes));
+  return new TextDecoder().decode(bytes.subarray(0, count)).trim();
 }

@@ -1,4 +1,3 @@
-import { FUSERMOUNT_PATHS } from "../../lib/deno_fuse/mount_point.ts";
 import { TOOLS } from "../../release/targets.ts";
 import { assertEquals } from "../assert.ts";
 
@@ -16,7 +15,6 @@ const REASONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "backy-extract": {},
   "backy-fuse": {
     "--allow-sys=uid,gid": "who mounts",
-    [`--allow-run=${FUSERMOUNT_PATHS.join(",")}`]: "who is not root unmounts by it",
   },
 };
 
@@ -26,10 +24,4 @@ Deno.test("The executables have no permission without a reason", () => {
     const expected = Object.keys({ ...COMMON_REASONS, ...REASONS[name] });
     assertEquals([...permissions].sort(), expected.sort());
   }
-});
-
-Deno.test("The programs that backy-fuse may run are named by their paths", () => {
-  // A bare name is looked for along PATH, and where that is unset the executable does not even
-  // start.
-  for (const path of FUSERMOUNT_PATHS) assertEquals(/^\/[\w/-]+$/.test(path), true);
 });
