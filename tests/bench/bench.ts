@@ -12,7 +12,7 @@
  *
  *     deno task bench --fuse [DIR]
  *
- * measures a mount (root, fio),
+ * measures a mount and where the time of its reads goes (root, fio, mkfs.ext4),
  *
  *     deno task bench --toolbox [DIR]
  *

@@ -1,13 +1,16 @@
 /**
- * Measures a mount with the compiled binaries: sequential reads against a restore, random reads,
- * many revisions.
+ * Measures a mount with the compiled binaries: sequential reads against a restore, and where their
+ * processor time goes; files through a writable loop mount; random reads; many revisions.
  *
  * @module
  */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { addRevision, makeStore, writeMap } from "../support/store_builder.ts";
+import { chunksOfFile } from "../support/store_builder.ts";
 import { median } from "./codec.ts";
+import { type MachineUse, measureUse } from "./machine_use.ts";
+import { type PartTimes, readPartTimes, renderTimes, timesSince } from "./process_time.ts";
 import { peakOf, sampleImage, timed } from "./restore.ts";
 
 const ROUNDS = 5;
@@ -16,40 +19,117 @@ const REVISIONS = 1000;
 const WOKEN_BYTES = 6 * 1024 ** 3;
 const READY_TIMEOUT_MS = 20_000;
 
+/** Caches that are compared: one smaller than the image's data, the default, and a larger one. */
+const CACHES = [["-c", "256"], [], ["-c", "4096"]] as const;
+
+/** The reads of one cache. */
+interface Scene {
+  readonly args: readonly string[];
+  readonly seconds: number[];
+  readonly ratios: number[];
+  readonly times: PartTimes[];
+  readonly peakMib: number[];
+}
+
 /**
- * Prints the figures of a mount. Needs dist/backy-extract, dist/backy-fuse and root; fio for random
- * reads.
+ * Prints the figures of a mount. Needs dist/backy-extract, dist/backy-fuse (`BACKY_EXTRACT` and
+ * `BACKY_FUSE` name others) and root; fio for random reads, mkfs.ext4 for the loop mount.
  */
 export async function benchFuse(dir: string, print: (text: string) => void): Promise<void> {
   const dist = new URL("../../dist/", import.meta.url).pathname;
+  const extract = Deno.env.get("BACKY_EXTRACT") ?? `${dist}backy-extract`;
+  const fuse = Deno.env.get("BACKY_FUSE") ?? `${dist}backy-fuse`;
   const basedir = `${dir}/vm0`;
   makeStore(basedir);
   const { path, ids, size } = addRevision(basedir, "monday", sampleImage());
   writeMap(basedir, "tuesday", { ids, size });
   const metadata = Deno.readTextFileSync(`${path}.rev`);
   Deno.writeTextFileSync(`${basedir}/tuesday.rev`, metadata.replaceAll("monday", "tuesday"));
-  print(`dist/backy-fuse, ${(size / 2 ** 30).toFixed(1)} GiB image, a quarter zeros, in ${dir}:`);
+  print(`${fuse}, ${(size / 2 ** 30).toFixed(1)} GiB image, a quarter zeros, in ${dir}:`);
 
-  const seconds = { restore: [] as number[], first: [] as number[], shared: [] as number[] };
+  const scenes: Scene[] = CACHES.map((args) => {
+    return { args, seconds: [], ratios: [], times: [], peakMib: [] };
+  });
+  const restores: number[] = [], shared: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const restore = await timed(`"$@" -q -t 2 ${path} - >/dev/null`, [`${dist}backy-extract`]);
-    seconds.restore.push(restore.seconds);
-    // The cache must hold the image for the second revision to come from it.
-    await using mount = await Mount.open(dist, ["-c", "4096", "-t", "2", "-d", basedir], dir);
-    await wakeMemory(dir);
-    seconds.first.push((await mount.read("monday")).seconds);
-    await wakeMemory(dir);
-    seconds.shared.push((await mount.read("tuesday")).seconds);
-    print(`  round ${round + 1}: peak memory ${mount.peakMib.toFixed(0)} MiB with -c 4096`);
-    if (round === ROUNDS - 1) await mount.readRandomly("monday", print);
+    const restore = await timed(`"$@" -q -t 2 ${path} - >/dev/null`, [extract]);
+    restores.push(restore.seconds);
+    for (const scene of scenes) {
+      const isLarge = scene.args === CACHES.at(-1);
+      await using mount = await Mount.open(fuse, [...scene.args, "-t", "2", "-d", basedir], dir);
+      await wakeMemory(dir);
+      const { seconds, times } = await mount.read("monday");
+      scene.seconds.push(seconds);
+      scene.ratios.push(seconds / restore.seconds);
+      scene.times.push(times);
+      scene.peakMib.push(mount.peakMib);
+      if (!isLarge) continue;
+      // The cache holds the image, so the second revision comes from it.
+      await wakeMemory(dir);
+      shared.push((await mount.read("tuesday")).seconds);
+      if (round === ROUNDS - 1) await mount.readRandomly("monday", print);
+    }
   }
-  const ratios = seconds.first.map((time, round) => time / seconds.restore[round]!);
-  const range = `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`;
-  const speed = (values: number[]) => `${(size / median(values) / 1e9).toFixed(2)} GB/s`;
-  print(`  dd bs=4M: ${speed(seconds.first)}`);
-  print(`  the time of a restore to /dev/null times ${median(ratios).toFixed(2)} (${range})`);
-  print(`  dd bs=4M of a revision with the same chunks: ${speed(seconds.shared)}`);
-  await benchManyRevisions(dist, dir, print);
+  const range = (values: number[]) =>
+    `${median(values).toFixed(2)} (${Math.min(...values).toFixed(2)} to ` +
+    `${Math.max(...values).toFixed(2)})`;
+  print(`  restore to /dev/null: ${range(restores)} s`);
+  for (const { args, seconds, ratios, times, peakMib } of scenes) {
+    const cache = args.join(" ") || "default cache";
+    print(`  dd bs=4M, ${cache}: ${range(seconds)} s, ${range(ratios)} of the restore`);
+    print(`    ${renderTimes(times)}; peak memory ${median(peakMib).toFixed(0)} MiB`);
+  }
+  const speed = (size / median(shared) / 1e9).toFixed(2);
+  print(`  dd bs=4M of a revision with the same chunks, from the cache: ${speed} GB/s`);
+  await benchFiles(fuse, dir, print);
+  await benchManyRevisions(fuse, dir, print);
+}
+
+/** Largest file and size of all files that are read through a loop mount. */
+const FILES_MIB = 1000;
+
+/**
+ * Reads the files of an ext4 by tar, through a loop device over the raw image and one over the
+ * image in a mount; both are mounted writable.
+ */
+async function benchFiles(fuse: string, dir: string, print: (text: string) => void) {
+  const [tree, raw, at] = [`${dir}/tree`, `${dir}/files.img`, `${dir}/at`];
+  // Libraries of this system, up to a size.
+  await timed(
+    `mkdir "$1" "$2"; find /usr/lib -xdev -type f -size -20M -printf '%s %p\\n' | sort -k 2 |
+     awk '(total += $1) < ${FILES_MIB} * 1048576 { print substr($0, length($1) + 2) }' |
+     tar -cPf - -T - | tar -xf - -C "$1"
+     mkfs.ext4 -q -d "$1" "$3" ${FILES_MIB + 400}M; rm -r "$1"`,
+    [tree, at, raw],
+  );
+  const basedir = `${dir}/files`;
+  makeStore(basedir);
+  addRevision(basedir, "disk", chunksOfFile(raw), { size: Deno.statSync(raw).size });
+  const uses = { raw: [] as MachineUse[], mount: [] as MachineUse[] };
+  const measure = async (image: string) => {
+    await timed('mount -o loop "$1" "$2"', [image, at]);
+    try {
+      return await measureUse('tar -C "$1" -cf - . | cat >/dev/null', [at]);
+    } finally {
+      await timed('umount "$1"', [at]);
+    }
+  };
+  for (let round = 0; round < ROUNDS; round++) {
+    await wakeMemory(dir);
+    uses.raw.push(await measure(raw));
+    await using mount = await Mount.open(fuse, ["-t", "2", "-d", basedir], dir);
+    await wakeMemory(dir);
+    uses.mount.push(await measure(mount.file("disk")));
+  }
+  const describe = (list: readonly MachineUse[]) => {
+    const processor = median(
+      list.map(({ userSeconds, systemSeconds }) => userSeconds + systemSeconds),
+    );
+    const elapsed = median(list.map(({ seconds }) => seconds));
+    return `${elapsed.toFixed(2)} s (processor time of the machine ${processor.toFixed(2)} s)`;
+  };
+  print(`  tar of ext4 files through a loop device over the raw image: ${describe(uses.raw)}`);
+  print(`    over the image in a mount: ${describe(uses.mount)}`);
 }
 
 /**
@@ -62,16 +142,18 @@ async function wakeMemory(dir: string): Promise<void> {
   Deno.writeTextFileSync("/proc/sys/vm/drop_caches", "3");
 }
 
-async function benchManyRevisions(dist: string, dir: string, print: (text: string) => void) {
+async function benchManyRevisions(fuse: string, dir: string, print: (text: string) => void) {
   const basedir = `${dir}/many`;
   makeStore(basedir);
   for (let i = 0; i < REVISIONS; i++) {
     addRevision(basedir, `rev${i}`, ["absent"], { size: CHUNK_BYTES });
   }
   const startMs = performance.now();
-  await using _mount = await Mount.open(dist, ["-d", basedir], dir);
+  await using mount = await Mount.open(fuse, ["-d", basedir], dir);
   const elapsedMs = performance.now() - startMs;
-  print(`  ${REVISIONS} revisions: mounted in ${(elapsedMs / 1000).toFixed(2)} s`);
+  const mounted = (elapsedMs / 1000).toFixed(2);
+  const listed = (await timed('ls -l "$1" >/dev/null', [mount.file("")])).seconds.toFixed(2);
+  print(`  ${REVISIONS} revisions: mounted in ${mounted} s, first ls -l in ${listed} s`);
 }
 
 class Mount implements AsyncDisposable {
@@ -83,9 +165,9 @@ class Mount implements AsyncDisposable {
     this.#path = path;
   }
 
-  static async open(dist: string, args: readonly string[], dir: string): Promise<Mount> {
+  static async open(fuse: string, args: readonly string[], dir: string): Promise<Mount> {
     const path = Deno.makeTempDirSync({ dir, prefix: "mnt-" });
-    const child = new Deno.Command(`${dist}backy-fuse`, {
+    const child = new Deno.Command(fuse, {
       args: [...args, path],
       stderr: "null",
     }).spawn();
@@ -102,8 +184,16 @@ class Mount implements AsyncDisposable {
     return peakOf(this.#child.pid);
   }
 
-  read(name: string): Promise<{ seconds: number }> {
-    return timed(`dd if=${this.#path}/${name} of=/dev/null bs=4M status=none`, []);
+  /** Path of a file in the mount. */
+  file(name: string): string {
+    return `${this.#path}/${name}`;
+  }
+
+  /** Reads an image from one end to the other. */
+  async read(name: string): Promise<{ seconds: number; times: PartTimes }> {
+    const before = readPartTimes(this.#child.pid);
+    const { seconds } = await timed('dd if="$1" of=/dev/null bs=4M status=none', [this.file(name)]);
+    return { seconds, times: timesSince(before, readPartTimes(this.#child.pid)) };
   }
 
   /** Reads 4 KiB at a time from all over an image that is in the cache. */

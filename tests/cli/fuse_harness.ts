@@ -10,15 +10,12 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
-
 import { openLibfuse3 } from "../../lib/deno_fuse/libfuse3.ts";
 import { type Mount, readMountTable } from "../../lib/linux/mounts.ts";
 import { readTextOrNull } from "../../lib/linux/paths.ts";
 import { listPids } from "../../lib/linux/processes.ts";
-import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals } from "../assert.ts";
-import { addRevision, type BuiltRevision, type ChunkContent } from "../support/store_builder.ts";
+import { addRevision, type BuiltRevision, chunksOfFile } from "../support/store_builder.ts";
 import { type StoredRevision, TestStore } from "../support/test_store.ts";
 import { lockMounts } from "../support/mount_lock.ts";
 import { testUnless } from "../support/machine.ts";
@@ -307,22 +304,4 @@ export async function assertRefused(
 /** Hashes of all files below a folder, by relative path. */
 export async function hashesBelow(folder: string): Promise<string> {
   return await sh('cd "$1"; find . -type f -print0 | sort -z | xargs -0 -r sha256sum', folder);
-}
-
-/** Cuts a file into chunks; chunks of zeros are absent. */
-export function* chunksOfFile(path: string): Generator<ChunkContent> {
-  using file = Deno.openSync(path);
-  const zeros = new Uint8Array(CHUNK_BYTES);
-  for (;;) {
-    const chunk = new Uint8Array(CHUNK_BYTES);
-    let length = 0;
-    while (length < CHUNK_BYTES) {
-      const count = file.readSync(chunk.subarray(length));
-      if (count === null) break;
-      length += count;
-    }
-    if (length === 0) return;
-    const content = chunk.subarray(0, length);
-    yield Buffer.compare(content, zeros.subarray(0, length)) === 0 ? "absent" : content;
-  }
 }
