@@ -96,10 +96,11 @@ async function benchFiles(fuse: string, dir: string, print: (text: string) => vo
   const [tree, raw, at] = [`${dir}/tree`, `${dir}/files.img`, `${dir}/at`];
   // Libraries of this system, up to a size.
   await timed(
-    `mkdir "$1" "$2"; find /usr/lib -xdev -type f -size -20M -printf '%s %p\\n' | sort -k 2 |
-     awk '(total += $1) < ${FILES_MIB} * 1048576 { print substr($0, length($1) + 2) }' |
-     tar -cPf - -T - | tar -xf - -C "$1"
-     mkfs.ext4 -q -d "$1" "$3" ${FILES_MIB + 400}M; rm -r "$1"`,
+    `mkdir "$1" "$2"; cd /usr/lib
+     find . -xdev -type f -size -20M -printf '%s %p\\n' | sort -k 2 |
+       awk '(total += $1) < ${FILES_MIB} * 1048576 { print substr($0, length($1) + 2) }' |
+       tar -cf - -T - | tar -xf - -C "$1"
+     truncate -s ${FILES_MIB + 400}M "$3"; mkfs.ext4 -q -d "$1" "$3"; rm -r "$1"`,
     [tree, at, raw],
   );
   const basedir = `${dir}/files`;

@@ -1,7 +1,8 @@
 /** The NBD server with the programs that people use. */
 
 import { assertEquals, assertMatch } from "../assert.ts";
-import { type NbdEvent, type NbdOptions, type NbdServer, serveNbd } from "../../lib/nbd/server.ts";
+import type { ImageEvent } from "../../lib/image_access/image_reader.ts";
+import { type NbdOptions, type NbdServer, serveNbd } from "../../lib/nbd/server.ts";
 import { canLockExclusively } from "../support/flock.ts";
 import { SampleStore, Seq } from "../cli/sample_store.ts";
 import { assertBytes } from "../support/bytes.ts";
@@ -12,7 +13,7 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 /** A server of the sample store. */
 class ServedStore implements AsyncDisposable {
   readonly store = new SampleStore();
-  readonly events: NbdEvent[] = [];
+  readonly events: ImageEvent[] = [];
   #server: NbdServer | null = null;
 
   get server(): NbdServer {
