@@ -38,11 +38,15 @@ leftovers() {
   losetup -nO NAME,BACK-FILE | awk -v w="$work/mnt/" 'index($2, w) == 1 { print $1 }'
 }
 
-clean_up() {
+# Unmounts the file system, whatever tests that failed or were killed have left in it.
+unmount() {
   local device
-  # Of tests that were killed.
   while read -r device; do losetup -d "$device"; done < <(leftovers | grep '^/dev/')
-  umount "$work/mnt" 2>/dev/null || umount -l "$work/mnt" 2>/dev/null || true
+  umount "$work/mnt" 2>/dev/null || umount -l "$work/mnt"
+}
+
+clean_up() {
+  ! mountpoint -q "$work/mnt" || unmount
   rm -rf --one-file-system "$work"
 }
 trap clean_up EXIT
@@ -79,8 +83,7 @@ for row in "${rows[@]}"; do
   [[ ! $closing =~ ([0-9]+)\ passed ]] || test_count=$((test_count + BASH_REMATCH[1]))
   lines+=("$(printf '%-18s %6s  %-8s  %-8s  %-4s %s' "$name" "$sectors" "$direct" "$backing" "$result" "$closing")")
   echo "${lines[-1]} ($((SECONDS - start)) s)"
-  [[ -z $left ]] || break # what keeps the file system from being unmounted
-  umount "$work/mnt"
+  unmount
 done
 
 printf '\n%-18s %6s  %-8s  %-8s  %s\n' "file system" sector --direct backing passed
