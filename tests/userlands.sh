@@ -58,7 +58,7 @@ case $1 in
   mount)
     mkdir -p mnt
     backy-fuse -d /srv/sample/vm0 /tmp/mnt 2>fuse.log &
-    for i in $(seq 100); do grep -q " /tmp/mnt " /proc/self/mounts && break; sleep 0.1; done
+    for i in $(seq 600); do grep -q " /tmp/mnt " /proc/self/mounts && break; sleep 0.1; done
     cmp mnt/first /srv/sample/first.img && cmp mnt/last /srv/sample/second.img && status=0 || status=1
     umount mnt
     wait $! || status=1
