@@ -14,6 +14,10 @@
  *
  * measures a mount and where the time of its reads goes (root, fio, mkfs.ext4),
  *
+ *     deno task bench --nbd [DIR]
+ *
+ * copies an image by NBD (nbdcopy),
+ *
  *     deno task bench --toolbox [DIR]
  *
  * updates, checks and dry runs,
@@ -47,6 +51,7 @@ import { benchCodec } from "./codec.ts";
 import { benchDisk } from "./disk.ts";
 import { benchFuse } from "./fuse.ts";
 import { benchHuge } from "./huge.ts";
+import { benchNbd } from "./nbd.ts";
 import { benchCold, benchRestore, sharedMemoryDir } from "./restore.ts";
 import { benchScale } from "./scale.ts";
 import { benchToolbox } from "./toolbox.ts";
@@ -66,6 +71,7 @@ if (first !== "--codec") {
     else if (first === "--disk") await benchDisk(dir, rest, print);
     else if (first === "--fuse") await benchFuse(dir, print);
     else if (first === "--huge") await benchHuge(dir, print);
+    else if (first === "--nbd") await benchNbd(dir, print);
     else if (first === "--scale") await benchScale(dir, print);
     else if (first === "--toolbox") await benchToolbox(dir, print);
     else await benchRestore(dir, print);
