@@ -54,7 +54,7 @@ export interface Following {
   readonly passed: { readonly firstSeq: number; readonly endSeq: number };
 }
 
-const RANDOM: Following = { isRun: false, aheadChunks: 0, passed: { firstSeq: 0, endSeq: 0 } };
+const NOTHING: Following["passed"] = { firstSeq: 0, endSeq: 0 };
 
 /** The runs of reads in an open image. */
 export class ReadAhead {
@@ -81,17 +81,31 @@ export class ReadAhead {
         run.end < offset && run.bytes >= MIN_RUN_BYTES && isNear(offset, dataFrom(run.end))
       );
     }
-    if (run) {
-      this.#runs = [run, ...this.#runs.filter((other) => other !== run)];
-      // Bytes that were read before do not count, nor those that were skipped.
-      run.bytes += Math.min(length, Math.max(0, end - run.end));
-      run.end = Math.max(run.end, end);
-    } else {
-      run = { end, bytes: length, aheadSeq: 0, firstSeq: Math.floor(offset / CHUNK_BYTES) };
-      this.#runs = [run, ...this.#runs.slice(0, RUN_COUNT - 1)];
-    }
-    if (run.bytes < MIN_RUN_BYTES) return RANDOM;
-    return { isRun: true, aheadChunks: this.#aheadOf(run, end), passed: passedBy(run) };
+    if (!run) return this.#begin(offset, end);
+    this.#runs = [run, ...this.#runs.filter((other) => other !== run)];
+    // Bytes that were read before do not count, nor those that were skipped.
+    run.bytes += Math.min(length, Math.max(0, end - run.end));
+    run.end = Math.max(run.end, end);
+    return this.#following(
+      run,
+      end,
+      passedBy(run, Math.floor(run.end / CHUNK_BYTES) - SLACK_CHUNKS),
+    );
+  }
+
+  #begin(offset: number, end: number): Following {
+    const [last] = this.#runs;
+    // Whoever jumps has mostly done with what was read last.
+    const passed = last ? passedBy(last, Math.ceil(last.end / CHUNK_BYTES)) : NOTHING;
+    const firstSeq = Math.floor(offset / CHUNK_BYTES);
+    const run = { end, bytes: end - offset, aheadSeq: 0, firstSeq };
+    this.#runs = [run, ...this.#runs.slice(0, RUN_COUNT - 1)];
+    return this.#following(run, end, passed);
+  }
+
+  #following(run: Run, end: number, passed: Following["passed"]): Following {
+    const isRun = run.bytes >= MIN_RUN_BYTES;
+    return { isRun, aheadChunks: isRun ? this.#aheadOf(run, end) : 0, passed };
   }
 
   /** Returns how many chunks to load behind a read that ends at `end`. */
@@ -108,11 +122,9 @@ function isNear(offset: number, end: number): boolean {
   return Math.abs(offset - end) <= SLACK_BYTES;
 }
 
-/** Takes the seqs that a run has passed from it. */
-function passedBy(run: Run): Following["passed"] {
+/** Takes the seqs that a run has passed from it: those before `endSeq` if it is a long one. */
+function passedBy(run: Run, endSeq: number): Following["passed"] {
   const { firstSeq } = run;
-  if (run.bytes >= MIN_PASSING_BYTES) {
-    run.firstSeq = Math.max(firstSeq, Math.floor(run.end / CHUNK_BYTES) - SLACK_CHUNKS);
-  }
+  if (run.bytes >= MIN_PASSING_BYTES) run.firstSeq = Math.max(firstSeq, endSeq);
   return { firstSeq, endSeq: run.firstSeq };
 }

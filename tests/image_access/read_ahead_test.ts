@@ -88,6 +88,20 @@ Deno.test("ReadAhead.follow() tells which chunks a long run has passed, each onc
   assertEquals(passed, [[31, 2, 8], [33, 8, 9], [37, 9, 10], [41, 10, 11], [45, 11, 12]]);
 });
 
+Deno.test("ReadAhead.follow() passes the rest of a long run when its reader jumps", () => {
+  const ahead = new ReadAhead(4);
+  const passed = (at: number) => {
+    const { firstSeq, endSeq } = ahead.follow(at * MIB, MIB).passed;
+    return Array.from({ length: endSeq - firstSeq }, (_, index) => firstSeq + index);
+  };
+  const found = Array.from({ length: 64 }, (_, at) => passed(at)).flat();
+  assertEquals([...found, ...passed(1000)], Array.from({ length: 16 }, (_, seq) => seq));
+  assertEquals(passed(2000), []);
+  // It goes on nevertheless.
+  for (let at = 64; at < 80; at++) found.push(...passed(at));
+  assertEquals(found.at(-1), 17);
+});
+
 Deno.test("ReadAhead.follow() passes nothing in short runs", () => {
   const ahead = new ReadAhead(2);
   for (let file = 0; file < 20; file++) {
