@@ -60,7 +60,7 @@ export class StreamWriter {
   #canSplice = true;
 
   /**
-   * @param options.shouldStop Asked during waits and between the pieces of long ranges. Once it
+   * @param options.shouldStop Asked before each system call that writes, and during waits. Once it
    *   returns true, the call in progress returns with work undone.
    */
   constructor(
@@ -82,7 +82,7 @@ export class StreamWriter {
   write(bytes: Uint8Array<ArrayBuffer>): void {
     const { fd, path } = this.#handle;
     let done = 0;
-    while (done < bytes.length) {
+    while (done < bytes.length && !this.#shouldStop()) {
       try {
         const rest = done === 0 ? bytes : bytes.subarray(done);
         const count = this.#calls.writeSome(fd, rest, path);
@@ -90,7 +90,7 @@ export class StreamWriter {
         this.position += count;
       } catch (error) {
         if (!isWouldBlock(error)) throw writeFailure(this.#handle, this.position, error);
-        if (!this.#waitWritable()) return;
+        this.#waitWritable();
       }
     }
   }
@@ -132,16 +132,15 @@ export class StreamWriter {
     return this.#canSplice;
   }
 
-  /** Waits for room in a pipe that is nonblocking. @returns `false` if it should stop. */
-  #waitWritable(): boolean {
+  /** Waits for room in a pipe that is nonblocking, or until it should stop. */
+  #waitWritable(): void {
     while (!this.#shouldStop()) {
       try {
-        if (this.#calls.pollWritable(this.#handle.fd, POLL_MS, this.#handle.path)) return true;
+        if (this.#calls.pollWritable(this.#handle.fd, POLL_MS, this.#handle.path)) return;
       } catch (error) {
         throw writeFailure(this.#handle, this.position, error);
       }
     }
-    return false;
   }
 }
 

@@ -43,6 +43,15 @@ Deno.test("StreamWriter ends a wait when it should stop", () => {
   assertEquals([target.calls, writer.position], [[], 0]);
 });
 
+Deno.test("StreamWriter.write() begins no more system calls once it should stop", () => {
+  const target = new FakeTarget(60);
+  target.transferBytes = 7;
+  const shouldStop = () => target.calls.length >= 2;
+  const writer = new StreamWriter(target.stream(), { calls: target, shouldStop });
+  writer.write(new Uint8Array(60));
+  assertEquals([target.calls, writer.position], [["pwrite 0+7", "pwrite 7+7"], 14]);
+});
+
 Deno.test("StreamWriter names standard output and the byte of the image in a failure", () => {
   const target = new FakeTarget(100);
   target.failAt = 30;
