@@ -19,7 +19,7 @@ import { allocate, FileLength } from "./file_length.ts";
 import { OpenedBlock } from "./opened_block.ts";
 import type { CheckedTarget, OpenOptions, PreflightOptions, Target } from "./target.ts";
 import { isNamedBy } from "./target_name.ts";
-import { describeBytes, refusal } from "./wording.ts";
+import { describeBytes, refusal, TOO_LARGE_STEP } from "./wording.ts";
 
 /**
  * What happens to zeros in a file whose old content stays. Only devices are trusted to hold zeros:
@@ -200,7 +200,7 @@ export class CheckedFile implements CheckedTarget {
       const step = isFull && sparse === "never"
         ? "; make room, or use --sparse=auto"
         : error.errno === Errno.EFBIG
-        ? "; its file system or a limit (ulimit -f) does not allow it"
+        ? TOO_LARGE_STEP
         : "";
       throw refusal(this.path, why + this.#loss + step, error);
     }

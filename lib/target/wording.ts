@@ -5,7 +5,7 @@
  */
 
 import { OsError, TargetError } from "../errors.ts";
-import { describeErrno } from "../linux/errno.ts";
+import { describeErrno, Errno } from "../linux/errno.ts";
 import { quote } from "../wording.ts";
 import type { TargetHandle } from "./target.ts";
 
@@ -16,6 +16,9 @@ export const STDOUT_NAME = "standard output";
 export function nameTarget(path: string): string {
   return path === STDOUT_NAME ? path : quote(path);
 }
+
+/** What a message says of EFBIG, behind the error: whether there is a limit, only the user knows. */
+export const TOO_LARGE_STEP = "; its file system or a limit (ulimit -f) does not allow it";
 
 /** Renders a size for a message: `4294967296 bytes (4 GiB)`. */
 export function describeBytes(bytes: number): string {
@@ -87,8 +90,9 @@ function accessFailure(
   { offset, cause }: { offset: number; cause: unknown },
 ): unknown {
   if (!(cause instanceof OsError)) return cause;
+  const step = cause.errno === Errno.EFBIG ? TOO_LARGE_STEP : "";
   return new TargetError(
-    `Cannot ${verb} ${nameTarget(path)} at byte ${offset}: ${describeErrno(cause.errno)}`,
+    `Cannot ${verb} ${nameTarget(path)} at byte ${offset}: ${describeErrno(cause.errno)}${step}`,
     { path, offset },
     { cause },
   );

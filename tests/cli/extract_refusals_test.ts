@@ -232,7 +232,8 @@ Deno.test("The limit for file sizes fails the restore instead of killing the pro
   assertFailure(await extract([store.revision.path], { shell, env: { OUT: path } }), {
     code: TARGET,
     says: [
-      `Cannot write standard output at byte ${limitBytes}: File too large (EFBIG)`,
+      `Cannot write standard output at byte ${limitBytes}: File too large (EFBIG); its file system ` +
+      "or a limit (ulimit -f) does not allow it",
       "standard output is incomplete",
     ],
   });
