@@ -18,13 +18,20 @@ import { lastErrno, libc } from "./libc.ts";
  * Byte offsets in `struct aiocb` of glibc for 64-bit machines (aio.h, bits/types/sigevent_t.h),
  * checked against the compiler's in a test.
  */
-export const AIOCB_LAYOUT = { aio_fildes: 0, sigev_notify: 44, bytes: 168 } as const;
+export const AIOCB_LAYOUT = {
+  aio_fildes: 0,
+  aio_buf: 16,
+  aio_nbytes: 24,
+  sigev_notify: 44,
+  aio_offset: 128,
+  bytes: 168,
+} as const;
 
-/**
- * Values of `aio_fsync` and of its notification. Source: asm-generic/fcntl.h,
- * bits/sigevent-consts.h.
- */
-const O_DSYNC = 0o10000, SIGEV_NONE = 1;
+/** Value of `sigev_notify`: the end is asked for. Source: bits/sigevent-consts.h. */
+export const SIGEV_NONE = 1;
+
+/** Operation of `aio_fsync`. Source: asm-generic/fcntl.h. */
+const O_DSYNC = 0o10000;
 
 /** Longest pause between two looks at a running flush, so the longest delay of noticing its end. */
 const MAX_POLL_MS = 20;

@@ -38,6 +38,13 @@ export function setNonblocking(fd: number, nonblocking: boolean, path = ""): voi
   retryOnEintr(() => libc.fcntl(fd, F_SETFL, BigInt(wanted)), { syscall: "fcntl", path });
 }
 
+/** Makes another descriptor that leads to where `fd` does; `null` if the system gives none. */
+export function duplicateFd(fd: number): number | null {
+  const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
+  const duplicate = libc.fcntl(fd, F_DUPFD_CLOEXEC, 0n);
+  return duplicate < 0 ? null : duplicate;
+}
+
 /** Makes `fd` lead to where `to` leads, for programs that are started too. @throws {OsError} */
 export function redirectFd(fd: number, to: number): void {
   retryOnEintr(() => libc.dup2(to, fd), { syscall: "redirect descriptor", path: `${fd}` });

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { duplicateFd } from "./descriptors.ts";
 import { openFd, OpenFlag, releaseFd } from "./files.ts";
 import { libc } from "./libc.ts";
 import { OsError } from "./os_error.ts";
@@ -59,15 +60,12 @@ export function raiseDescriptorLimit(): void {
 
 /** Tells how many descriptors can be opened now, up to the number wanted. */
 export function spareDescriptors(wanted: number): number {
-  const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
   const fds: number[] = [];
   try {
     while (fds.length < wanted) {
       const [first] = fds;
-      const fd = first === undefined
-        ? openFd("/", OpenFlag.O_RDONLY)
-        : libc.fcntl(first, F_DUPFD_CLOEXEC, 0n);
-      if (fd < 0) break;
+      const fd = first === undefined ? openFd("/", OpenFlag.O_RDONLY) : duplicateFd(first);
+      if (fd === null) break;
       fds.push(fd);
     }
   } catch (error) {

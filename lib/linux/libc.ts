@@ -85,20 +85,12 @@ export const libcFunctions = {
   aio_error: { parameters: ["pointer"], result: "i32" },
   // ssize_t aio_return(struct aiocb *aiocbp);
   aio_return: { parameters: ["pointer"], result: "isize" },
-  // The C library has no functions for these system calls.
-  // long syscall(long number, unsigned int nr_events, unsigned long *ctx_idp);
-  io_setup: { name: "syscall", parameters: ["i64", "u32", "buffer"], result: "i64" },
-  // long syscall(long number, unsigned long ctx_id);
-  io_destroy: { name: "syscall", parameters: ["i64", "u64"], result: "i64" },
-  // long syscall(long number, unsigned long ctx_id, long nr, struct iocb **iocbpp);
-  io_submit: { name: "syscall", parameters: ["i64", "u64", "i64", "buffer"], result: "i64" },
-  // long syscall(long number, unsigned long ctx_id, long min_nr, long nr,
-  //              struct io_event *events, struct timespec *timeout);
-  io_getevents: {
-    name: "syscall",
-    parameters: ["i64", "u64", "i64", "i64", "buffer", "pointer"],
-    result: "i64",
-  },
+  // int aio_write(struct aiocb *aiocbp);
+  aio_write: { parameters: ["pointer"], result: "i32" },
+  // int aio_suspend(const struct aiocb *const *list, int nent, const struct timespec *timeout);
+  aio_suspend: { parameters: ["buffer", "i32", "buffer"], result: "i32" },
+  // int aio_cancel(int fd, struct aiocb *aiocbp);
+  aio_cancel: { parameters: ["i32", "pointer"], result: "i32" },
   // int access(const char *pathname, int mode);
   access: { parameters: ["buffer", "i32"], result: "i32" },
   // glibc has a function of its own from 2.28 on; 2.27 is supported.
@@ -350,8 +342,8 @@ function openFunction<Name extends keyof Libc>(name: Name): Libc[Name] {
 export function openFileFunctions(): void {
   const { open, close, read, pread, pwrite, write, lseek, fallocate, posix_fadvise, statx } = libc;
   void [open, close, read, pread, pwrite, write, lseek, fallocate, posix_fadvise, statx];
-  const { io_setup, io_submit, io_getevents, io_destroy, getrusage } = libc;
-  void [io_setup, io_submit, io_getevents, io_destroy, getrusage];
+  const { aio_write, aio_suspend, aio_error, aio_return, aio_cancel, getrusage } = libc;
+  void [aio_write, aio_suspend, aio_error, aio_return, aio_cancel, getrusage];
 }
 
 let errnoLocation: Deno.UnsafePointerView | undefined;

@@ -1,39 +1,24 @@
 /**
- * Writes that go on while the calling thread does something else: Linux's own asynchronous I/O
- * (io_submit(2)), which needs no thread. The kernel keeps hold of the pages that are being written,
- * so they reach the storage even if the thread ends or its memory is given back, and the process
- * does not end before.
+ * Writes that go on while the calling thread does something else: POSIX AIO. The C library makes
+ * each by an ordinary `pwrite` on a thread of its own, so it works wherever `pwrite` does, and
+ * readers of a file or device see the same as of any other write. All signals are blocked there.
  *
- * For descriptors that were opened with O_DIRECT; the kernel does other writes at once, in
- * {@linkcode WriteQueue.submit}.
+ * The C library makes the writes of one descriptor one after another, on one thread. So a queue has
+ * descriptors of its own, and as many writes as it has descriptors are under way at once. It begins
+ * with one, which keeps a local disk busy with long writes. Whenever the caller has to wait for the
+ * storage while a write has not been begun, it gets one more: many short writes to storage that
+ * answers late need that.
  *
  * @module
  */
 
-import { retryOnEintr } from "./errno.ts";
-import { libc, requireOffset } from "./libc.ts";
-
-/** Byte offsets in `struct iocb` (linux/aio_abi.h), little-endian. */
-export const IOCB = {
-  aio_data: 0,
-  aio_lio_opcode: 16,
-  aio_fildes: 20,
-  aio_buf: 24,
-  aio_nbytes: 32,
-  aio_offset: 40,
-  bytes: 64,
-} as const;
-
-/** Byte offsets in `struct io_event` (linux/aio_abi.h). */
-export const IO_EVENT = { data: 0, res: 16, bytes: 32 } as const;
-
-/** Source: linux/aio_abi.h. */
-const IOCB_CMD_PWRITE = 1;
-
-/** Numbers of the system calls. Source: asm/unistd_64.h; asm-generic/unistd.h for aarch64. */
-const SYS = Deno.build.arch === "aarch64"
-  ? { io_setup: 0n, io_destroy: 1n, io_submit: 2n, io_getevents: 4n }
-  : { io_setup: 206n, io_destroy: 207n, io_submit: 209n, io_getevents: 208n };
+import { AIOCB_LAYOUT, SIGEV_NONE } from "./aio.ts";
+import { duplicateFd } from "./descriptors.ts";
+import { Errno, osError } from "./errno.ts";
+import { releaseFd } from "./files.ts";
+import { OsError } from "./os_error.ts";
+import { spareDescriptors, spareThreads } from "./headroom.ts";
+import { lastErrno, libc, requireOffset } from "./libc.ts";
 
 /** A write that has ended. */
 export interface EndedWrite {
@@ -43,36 +28,74 @@ export interface EndedWrite {
   readonly result: number;
 }
 
+/** A descriptor, and how many of its writes have not ended. */
+interface Lane {
+  readonly fd: number;
+  count: number;
+}
+
+/** Room for a write: a `struct aiocb`, which the C library reads and writes meanwhile. */
+interface Slot {
+  readonly fields: DataView;
+  readonly pointer: Deno.PointerValue;
+  readonly address: bigint;
+  /** The write that takes it, `null` if there is none. */
+  write: { readonly lane: Lane; readonly tag: number } | null;
+}
+
+/** The most writes under way. */
+const MAX_LANES = 8;
+
+/**
+ * Descriptors and threads that are left to others: a chunk file that cannot be opened would end the
+ * restore, and the runtime aborts where it gets no thread.
+ */
+const SPARE = 8;
+
 /** Writes in flight. One thread uses it. */
 export class WriteQueue implements Disposable {
-  readonly #context: bigint;
-  readonly #block = new DataView(new ArrayBuffer(IOCB.bytes));
-  /** What `io_submit` takes: the addresses of control blocks, of one here. */
-  readonly #blocks: Uint8Array<ArrayBuffer>;
-  readonly #events: Uint8Array<ArrayBuffer>;
-  readonly #capacity: number;
+  readonly #lanes: Lane[];
+  readonly #slots: readonly Slot[];
+  /** What `aio_suspend` takes: the address of each slot in use, 0 for others. */
+  readonly #waitList: BigUint64Array<ArrayBuffer>;
+  readonly #release: () => void;
 
-  private constructor(context: bigint, capacity: number) {
-    this.#context = context;
-    this.#capacity = capacity;
-    this.#events = new Uint8Array(new ArrayBuffer(capacity * IO_EVENT.bytes));
-    const address = Deno.UnsafePointer.value(
-      Deno.UnsafePointer.of(new Uint8Array(this.#block.buffer)),
-    );
-    this.#blocks = new Uint8Array(BigUint64Array.of(BigInt(address)).buffer);
+  private constructor(lane: Lane, capacity: number) {
+    this.#lanes = [lane];
+    // Not memory of this isolate: if its worker is terminated, the C library still writes there.
+    const { address, buffer, release } = mapMemory(capacity * AIOCB_LAYOUT.bytes);
+    this.#release = release;
+    this.#waitList = new BigUint64Array(new ArrayBuffer(capacity * 8));
+    this.#slots = Array.from({ length: capacity }, (_, index) => {
+      const at = index * AIOCB_LAYOUT.bytes, slotAddress = address + BigInt(at);
+      const fields = new DataView(buffer, at, AIOCB_LAYOUT.bytes);
+      const pointer = Deno.UnsafePointer.create(slotAddress);
+      return { fields, pointer, address: slotAddress, write: null };
+    });
   }
 
   /**
-   * Makes a queue.
+   * Makes a queue for a file or device.
    *
+   * @param fd Opened for writing; not used after this.
    * @param capacity Number of writes that it holds.
-   * @returns `null` if the system gives none: its kernel has no such calls, a filter forbids them,
-   *   or other programs have taken them all (fs.aio-max-nr).
+   * @returns `null` if descriptors, threads or memory are short.
    */
-  static open(capacity: number): WriteQueue | null {
-    const context = new BigUint64Array(1);
-    const result = libc.io_setup(SYS.io_setup, capacity, new Uint8Array(context.buffer));
-    return result === 0n ? new WriteQueue(context[0]!, capacity) : null;
+  static open(fd: number, capacity: number): WriteQueue | null {
+    const lane = openLane(fd);
+    if (lane === null) return null;
+    try {
+      return new WriteQueue(lane, capacity);
+    } catch (error) {
+      releaseFd(lane.fd);
+      if (error instanceof OsError) return null;
+      throw error;
+    }
+  }
+
+  /** How many writes are under way at once; grows as the caller waits. */
+  get depth(): number {
+    return this.#lanes.length;
   }
 
   /**
@@ -82,53 +105,134 @@ export class WriteQueue implements Disposable {
    *   WebAssembly memory.
    * @param options.offset Where in the file they go.
    * @param options.tag A number, to tell this write by.
-   * @returns Whether the kernel has taken it; if not, nothing was done.
+   * @returns Whether it was taken; if not, nothing was done: the queue is full, or there is no
+   *   thread for it.
    */
   submit(
-    fd: number,
     bytes: Uint8Array<ArrayBuffer>,
     { offset, tag }: { offset: number; tag: number },
   ): boolean {
     requireOffset("offset", offset);
-    const block = this.#block;
-    const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
-    block.setBigUint64(IOCB.aio_data, BigInt(tag), true);
-    block.setUint16(IOCB.aio_lio_opcode, IOCB_CMD_PWRITE, true);
-    block.setUint32(IOCB.aio_fildes, fd, true);
-    block.setBigUint64(IOCB.aio_buf, BigInt(address), true);
-    block.setBigUint64(IOCB.aio_nbytes, BigInt(bytes.length), true);
-    block.setBigInt64(IOCB.aio_offset, BigInt(offset), true);
-    // The kernel has read the block when the call returns.
-    return libc.io_submit(SYS.io_submit, this.#context, 1n, this.#blocks) === 1n;
+    const index = this.#slots.findIndex(({ write }) => write === null);
+    if (index < 0) return false;
+    const { fields, pointer, address } = this.#slots[index]!;
+    const lane = this.#lanes.reduce((least, lane) => lane.count < least.count ? lane : least);
+    const from = Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+    fields.setInt32(AIOCB_LAYOUT.aio_fildes, lane.fd, true);
+    fields.setBigUint64(AIOCB_LAYOUT.aio_buf, BigInt(from), true);
+    fields.setBigUint64(AIOCB_LAYOUT.aio_nbytes, BigInt(bytes.length), true);
+    fields.setBigInt64(AIOCB_LAYOUT.aio_offset, BigInt(offset), true);
+    fields.setInt32(AIOCB_LAYOUT.sigev_notify, SIGEV_NONE, true);
+    if (libc.aio_write(pointer) !== 0) return false;
+    this.#slots[index]!.write = { lane, tag };
+    this.#waitList[index] = address;
+    lane.count++;
+    return true;
   }
 
   /**
    * Waits until at least one write has ended. There must be one in flight.
    *
-   * @throws {OsError} If the kernel cannot tell.
+   * @param timeoutMs Default: waits for ever.
+   * @returns None if the time ran out, or a signal came.
+   * @throws {OsError} If the C library cannot tell.
    */
-  wait(): EndedWrite[] {
-    const count = retryOnEintr(
-      () =>
-        Number(libc.io_getevents(
-          SYS.io_getevents,
-          this.#context,
-          1n,
-          BigInt(this.#capacity),
-          this.#events,
-          null,
-        )),
-      { syscall: "io_getevents", path: "" },
-    );
-    const events = new DataView(this.#events.buffer);
-    return Array.from({ length: count }, (_, index) => ({
-      tag: Number(events.getBigUint64(index * IO_EVENT.bytes + IO_EVENT.data, true)),
-      result: Number(events.getBigInt64(index * IO_EVENT.bytes + IO_EVENT.res, true)),
-    }));
+  wait(timeoutMs?: number): EndedWrite[] {
+    const ended = this.#takeEnded();
+    if (ended.length > 0) return ended;
+    this.#widen();
+    const timeout = timeoutMs === undefined ? null : timespec(timeoutMs);
+    const list = new Uint8Array(this.#waitList.buffer);
+    if (libc.aio_suspend(list, this.#slots.length, timeout) !== 0) {
+      const errno = lastErrno();
+      if (errno === Errno.EAGAIN || errno === Errno.EINTR) return [];
+      throw osError(errno, { syscall: "aio_suspend", path: "" });
+    }
+    return this.#takeEnded();
   }
 
-  /** Waits for all writes in flight, ignores their results, and gives the queue back. */
-  [Symbol.dispose](): void {
-    libc.io_destroy(SYS.io_destroy, this.#context);
+  /** Takes back writes that were not begun; {@linkcode wait} returns them with ECANCELED. */
+  cancel(): void {
+    for (const { fd } of this.#lanes) libc.aio_cancel(fd, null);
   }
+
+  /** Takes back writes that were not begun, waits for the others, and ignores all results. */
+  [Symbol.dispose](): void {
+    this.cancel();
+    while (this.#lanes.some(({ count }) => count > 0)) this.wait();
+    for (const { fd } of this.#lanes) releaseFd(fd);
+    this.#release();
+  }
+
+  /** Opens one more descriptor if a write has not been begun because another is under way. */
+  #widen(): void {
+    const isQueued = this.#lanes.some(({ count }) => count > 1);
+    if (!isQueued || this.#lanes.length >= MAX_LANES) return;
+    const lane = openLane(this.#lanes[0]!.fd);
+    if (lane !== null) this.#lanes.push(lane);
+  }
+
+  #takeEnded(): EndedWrite[] {
+    const ended: EndedWrite[] = [];
+    this.#slots.forEach((slot, index) => {
+      const { pointer, write } = slot;
+      if (write === null) return;
+      const errno = libc.aio_error(pointer);
+      if (errno === Errno.EINPROGRESS) return;
+      const count = Number(libc.aio_return(pointer));
+      ended.push({ tag: write.tag, result: errno === 0 ? count : -errno });
+      slot.write = null;
+      this.#waitList[index] = 0n;
+      write.lane.count--;
+    });
+    return ended;
+  }
+}
+
+/** Makes a descriptor that leads to where `fd` does, unless they or threads are short. */
+function openLane(fd: number): Lane | null {
+  if (spareDescriptors(SPARE) < SPARE || spareThreads(SPARE) < SPARE) return null;
+  const own = duplicateFd(fd);
+  return own === null ? null : { fd: own, count: 0 };
+}
+
+/** A `struct timespec { time_t tv_sec; long tv_nsec; }`. */
+function timespec(milliseconds: number): Uint8Array<ArrayBuffer> {
+  const seconds = Math.floor(milliseconds / 1000);
+  const nanoseconds = Math.round((milliseconds - seconds * 1000) * 1e6);
+  return new Uint8Array(BigInt64Array.of(BigInt(seconds), BigInt(nanoseconds)).buffer);
+}
+
+/** Memory from `mapMemory`. */
+interface MappedMemory {
+  /** Of the first byte; on a page boundary. */
+  readonly address: bigint;
+  readonly buffer: ArrayBuffer;
+  /** Gives it back; neither C nor views may use it any more. */
+  readonly release: () => void;
+}
+
+/**
+ * Maps memory that stays until it is released or the process ends, even if the worker ends that
+ * mapped it.
+ *
+ * @param bytes Length, > 0.
+ * @returns Zeros.
+ * @throws {OsError} If there is none.
+ */
+function mapMemory(bytes: number): MappedMemory {
+  // Source: asm-generic/mman-common.h.
+  const PROT_READ = 1, PROT_WRITE = 2, MAP_PRIVATE = 0x02, MAP_ANONYMOUS = 0x20;
+  const length = BigInt(bytes);
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  const address = libc.mmap(null, length, PROT_READ | PROT_WRITE, flags, -1, 0n);
+  if (BigInt.asIntN(64, address) === -1n) {
+    throw osError(lastErrno(), { syscall: "mmap", path: "" });
+  }
+  const pointer = Deno.UnsafePointer.create(address)!;
+  return {
+    address,
+    buffer: Deno.UnsafePointerView.getArrayBuffer(pointer, bytes),
+    release: () => void libc.munmap(address, length),
+  };
 }

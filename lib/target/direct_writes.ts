@@ -26,13 +26,6 @@ export interface DirectWrites {
   readonly blockBytes: number;
   /** What the memory is aligned to. */
   readonly memoryBytes: number;
-  /**
-   * Whether writes may be in flight (`linux/write_queue.ts`) while another program reads the target
-   * through the page cache. When such a write ends, the kernel drops what has been read meanwhile
-   * only of files (`iomap_dio_complete`), not of block devices (`blkdev_direct_write`), whose cache
-   * would then keep what was there before.
-   */
-  readonly mayBeInFlight: boolean;
 }
 
 /**
@@ -71,8 +64,6 @@ export function openDirectWrites(fd: number, path: string, mode: DirectMode): Di
     fd: directFd,
     blockBytes: Math.max(LEAST_BLOCK_BYTES, pageBytes(), asked?.offsetBytes ?? 0, ownBytes),
     memoryBytes: asked?.memoryBytes ?? LEAST_BLOCK_BYTES,
-    // Kernels before 4.14 do not drop it of files either; one that tells the alignment is newer.
-    mayBeInFlight: !isBlockDevice && asked !== null,
   };
 }
 

@@ -19,7 +19,7 @@
 import { OsError } from "../errors.ts";
 import { Errno, osError } from "../linux/errno.ts";
 import type { pwriteSome } from "../linux/files.ts";
-import type { WriteQueue } from "../linux/write_queue.ts";
+import type { EndedWrite, WriteQueue } from "../linux/write_queue.ts";
 import type { DirectWrites } from "./direct_writes.ts";
 import type { BlockHandle } from "./target.ts";
 import { writeFailure } from "./wording.ts";
@@ -31,18 +31,17 @@ export interface WritableTarget extends BlockHandle {
   readonly direct: DirectWrites | null;
 }
 
+/** The part of a {@linkcode WriteQueue} that is used. */
+export type StorageQueue =
+  & Pick<WriteQueue, "submit" | "wait" | "cancel">
+  & Disposable;
+
 /** What writes; tests replace it. */
 export interface WriteCalls {
   readonly pwriteSome: typeof pwriteSome;
   /** Default: no write is in flight when a call returns. */
-  readonly openWriteQueue?: (capacity: number) => Pick<WriteQueue, keyof WriteQueue> | null;
+  readonly openWriteQueue?: (fd: number, capacity: number) => StorageQueue | null;
 }
-
-/**
- * Direct writes before this many bytes are waited for. The kernel takes 20 to 40 ms to end a queue
- * (io_destroy(2), at the latest when the process exits), which a small image would not make up for.
- */
-export const QUEUED_FROM_BYTES = 33_554_432;
 
 /** A direct write in flight. */
 interface Write {
@@ -56,6 +55,9 @@ interface Write {
  * not wait long when it stops.
  */
 const MAX_IN_FLIGHT_BYTES = 8_388_608;
+
+/** While it waits for the storage, a writer checks this often whether it should stop. */
+const STOP_POLL_MS = 200;
 
 /** The most writes in flight: two chunks, every second granule of which is zeros. */
 const MAX_IN_FLIGHT = 64;
@@ -77,7 +79,7 @@ const REFUSED: ReadonlySet<number> = new Set([
 const NO_ROOM: ReadonlySet<number> = new Set([Errno.ENOSPC, Errno.EDQUOT, Errno.EFBIG]);
 
 /** Errors of a write in flight that may succeed when it is made again. */
-const TRANSIENT: ReadonlySet<number> = new Set([Errno.EAGAIN, Errno.EINTR]);
+const TRANSIENT: ReadonlySet<number> = new Set([Errno.EAGAIN, Errno.EINTR, Errno.ECANCELED]);
 
 /**
  * Writes to a target; each worker has its own.
@@ -93,8 +95,7 @@ export class StorageWriter implements Disposable {
   /** Becomes `null` where a direct write is refused. */
   #direct: DirectWrites | null;
   /** `null` where the system has none; opened when it is first needed. */
-  #queue: Pick<WriteQueue, keyof WriteQueue> | null | undefined;
-  #directBytes = 0;
+  #queue: StorageQueue | null | undefined;
   /** By their tags. */
   readonly #inFlight = new Map<number, Write>();
   #inFlightBytes = 0;
@@ -173,13 +174,11 @@ export class StorageWriter implements Disposable {
     }
     if (this.#direct === null) return this.#writeCached(bytes, offset, 0);
     if (this.#shouldStop()) return;
-    this.#directBytes += bytes.length;
-    const { mayBeInFlight } = this.#direct;
-    if (mayBeInFlight && this.#queue === undefined && this.#directBytes > QUEUED_FROM_BYTES) {
-      this.#queue = this.#calls.openWriteQueue?.(MAX_IN_FLIGHT) ?? null;
+    if (this.#queue === undefined) {
+      this.#queue = this.#calls.openWriteQueue?.(this.#direct.fd, MAX_IN_FLIGHT) ?? null;
     }
     const tag = this.#nextTag++;
-    if (!this.#queue?.submit(this.#direct.fd, bytes, { offset, tag })) {
+    if (!this.#queue?.submit(bytes, { offset, tag })) {
       return this.#writeDirect(bytes, offset);
     }
     this.#inFlight.set(tag, write);
@@ -188,7 +187,7 @@ export class StorageWriter implements Disposable {
 
   /** Waits until at least one write in flight has ended. */
   #finishSome(): void {
-    const ended = this.#queue!.wait().map(({ tag, result }) => {
+    const ended = this.#waitForSome().map(({ tag, result }) => {
       const write = this.#inFlight.get(tag)!;
       this.#inFlight.delete(tag);
       this.#inFlightBytes -= write.bytes.length;
@@ -207,6 +206,19 @@ export class StorageWriter implements Disposable {
       if (done % this.#target.direct!.blockBytes === 0) {
         this.#writeDirect(bytes.subarray(done), offset + done);
       } else this.#writeCached(bytes, offset, done);
+    }
+  }
+
+  /** Waits, and takes back writes that were not begun once it should stop. */
+  #waitForSome(): EndedWrite[] {
+    const queue = this.#queue!;
+    for (;;) {
+      const isStopping = this.#shouldStop();
+      if (isStopping) queue.cancel();
+      // Then it waits in one call: a thread that is ended meanwhile keeps its memory until that
+      // returns, and what is being written lies there.
+      const ended = queue.wait(isStopping ? undefined : STOP_POLL_MS);
+      if (ended.length > 0) return ended;
     }
   }
 

@@ -17,7 +17,7 @@ export function nameTarget(path: string): string {
   return path === STDOUT_NAME ? path : quote(path);
 }
 
-/** What a message says of EFBIG, behind the error: whether there is a limit, only the user knows. */
+/** What a message says of EFBIG, behind the error. */
 export const TOO_LARGE_STEP = "; its file system or a limit (ulimit -f) does not allow it";
 
 /** Renders a size for a message: `4294967296 bytes (4 GiB)`. */

@@ -1,8 +1,6 @@
-/** Targets that are written past the page cache by two workers, of files with writes in flight. */
+/** Targets that are written past the page cache by two workers, with writes in flight. */
 
 import type { RestoreOptions } from "../../lib/restore/restore.ts";
-import { QUEUED_FROM_BYTES } from "../../lib/target/storage_writer.ts";
-import { assert } from "../assert.ts";
 import { assertBytes, fill, patched } from "../support/bytes.ts";
 import {
   LoopDevice,
@@ -14,12 +12,10 @@ import {
 import { programProblem } from "../support/programs.ts";
 import { CHUNK_BYTES, Scene } from "./scene.ts";
 
-// Two distinct chunks, so that each worker has one, to write often enough for writes in flight.
+// Two distinct chunks, so that each worker has one, to write often.
 const LETTERS = "aBaBaBaBa.aBaBaBaBaBaBaB";
 const SIZE = LETTERS.length * CHUNK_BYTES - 1_234_567;
 const RANGE = { offset: CHUNK_BYTES + 12_345, length: SIZE - CHUNK_BYTES - 99_999 };
-
-assert(QUEUED_FROM_BYTES < (LETTERS.length / 2 - 2) * CHUNK_BYTES);
 
 /** Reads a file or device through the page cache, over and over, until it is disposed of. */
 function cachedReader(path: string): AsyncDisposable {

@@ -4,11 +4,7 @@ import { Errno, osError } from "../../lib/linux/errno.ts";
 import { directBuffer } from "../../lib/linux/files.ts";
 import { type DescriptorHandle, DescriptorIo } from "../../lib/target/descriptor_io.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
-import {
-  QUEUED_FROM_BYTES,
-  StorageWriter,
-  type WriteCalls,
-} from "../../lib/target/storage_writer.ts";
+import { StorageWriter, type WriteCalls } from "../../lib/target/storage_writer.ts";
 import type { EndedWrite } from "../../lib/linux/write_queue.ts";
 import { assertBytes } from "../support/bytes.ts";
 import {
@@ -44,13 +40,11 @@ class NotedTarget implements WriteCalls {
   readonly handle: DescriptorHandle;
   readonly writer: StorageWriter;
 
-  constructor(
-    direct: { blockBytes?: number; memoryBytes?: number; mayBeInFlight?: boolean } = {},
-  ) {
-    const { blockBytes = PAGE, memoryBytes = PAGE, mayBeInFlight = true } = direct;
+  constructor(direct: { blockBytes?: number; memoryBytes?: number } = {}) {
+    const { blockBytes = PAGE, memoryBytes = PAGE } = direct;
     this.handle = descriptorHandle({
       fd: CACHED,
-      direct: { fd: DIRECT, blockBytes, memoryBytes, mayBeInFlight },
+      direct: { fd: DIRECT, blockBytes, memoryBytes },
       path: "/dev/x",
     });
     this.writer = new StorageWriter(this.handle, this, this);
@@ -153,13 +147,14 @@ class NotedQueue {
   readonly #waiting: { tag: number; length: number; offset: number }[] = [];
   readonly results = new Map<number, number>();
   isFull = false;
+  /** How often a wait runs out of time first. */
+  waits = 0;
 
   constructor(target: NotedTarget) {
     this.#target = target;
   }
 
   submit(
-    _fd: number,
     { length }: Uint8Array,
     { offset, tag }: { offset: number; tag: number },
   ): boolean {
@@ -169,10 +164,19 @@ class NotedQueue {
     return true;
   }
 
-  wait(): EndedWrite[] {
+  wait(timeoutMs?: number): EndedWrite[] {
+    if (timeoutMs !== undefined && this.waits-- > 0) {
+      this.#target.calls.push("wait");
+      return [];
+    }
     const { tag, offset, length } = this.#waiting.pop()!;
     this.#target.calls.push(`end ${offset}`);
     return [{ tag, result: this.results.get(offset) ?? length }];
+  }
+
+  cancel(): void {
+    this.#target.calls.push("cancel");
+    this.#waiting.slice(1).forEach(({ offset }) => this.results.set(offset, -Errno.ECANCELED));
   }
 
   [Symbol.dispose](): void {
@@ -180,19 +184,15 @@ class NotedQueue {
   }
 }
 
-/** A target with a queue, to which as much was written that writes stay in flight from here on. */
-function queuedTarget(
-  mayBeInFlight = true,
-): { target: NotedTarget; queue: NotedQueue; writer: StorageWriter } {
-  const target = new NotedTarget({ mayBeInFlight });
+/** A target with a queue. */
+function queuedTarget(): { target: NotedTarget; queue: NotedQueue; writer: StorageWriter } {
+  const target = new NotedTarget();
   const queue = new NotedQueue(target);
   const writer = new StorageWriter(
     target.handle,
     { pwriteSome: target.pwriteSome, openWriteQueue: () => queue },
     target,
   );
-  writer.write(memory(QUEUED_FROM_BYTES), 64 * MIB);
-  target.calls.length = 0;
   return { target, queue, writer };
 }
 
@@ -232,7 +232,19 @@ Deno.test("StorageWriter writes nothing once it should stop, and waits for what 
   writer.write(chunk.subarray(5), 12 * MIB + 5);
   writer.drain();
   const begin = (at: number) => `begin ${at * MIB}+${4 * MIB}`;
-  assertEquals(target.calls, [begin(0), begin(4), `end ${4 * MIB}`, "end 0"]);
+  assertEquals(target.calls, [begin(0), begin(4), `end ${4 * MIB}`, "cancel", "end 0"]);
+});
+
+Deno.test("StorageWriter.drain() takes back what was not begun once it should stop", () => {
+  const { target, queue, writer } = queuedTarget();
+  const chunk = memory(4 * MIB);
+  for (const at of [0, 4]) writer.write(chunk, at * MIB);
+  queue.waits = 9;
+  target.stopsAfter = 4;
+  target.calls.length = 0;
+  writer.drain();
+  const waits = ["wait", "wait", "wait", "wait"];
+  assertEquals(target.calls, [...waits, "cancel", `end ${4 * MIB}`, "cancel", "end 0"]);
 });
 
 Deno.test("StorageWriter.write() does not go on with a short write once it should stop", () => {
@@ -241,12 +253,6 @@ Deno.test("StorageWriter.write() does not go on with a short write once it shoul
   target.stopsAfter = 2;
   target.writer.write(memory(9 * PAGE), 0);
   assertEquals(target.calls, ["direct 0+4096", "direct 4096+4096"]);
-});
-
-Deno.test("StorageWriter.write() leaves nothing in flight that the page cache would not notice", () => {
-  const { target, writer } = queuedTarget(false);
-  writer.write(memory(PAGE), 0);
-  assertEquals(target.calls, ["direct 0+4096"]);
 });
 
 Deno.test("StorageWriter.write() writes at once what the system does not take", () => {
@@ -321,6 +327,10 @@ function writeAtRandom(handle: DescriptorHandle, bytes: number): Uint8Array<Arra
     content.set(view, at);
     at += view.length;
   }
+  for (const worker of workers) {
+    worker.drain();
+    worker[Symbol.dispose]();
+  }
   return content;
 }
 
@@ -368,10 +378,11 @@ for (const [type, isDirect] of FILE_SYSTEMS) {
 
       const whole = `${mount.path}/whole`;
       const wholeTarget = await open(whole, 4 * MIB);
-      const io = new DescriptorIo(descriptorOf(wholeTarget), {
+      using io = new DescriptorIo(descriptorOf(wholeTarget), {
         extent: { start: 0, end: 4 * MIB },
       });
       io.write(memory(4 * MIB).fill(1), 0);
+      io.drain();
       await wholeTarget.finish({ sync: true });
       const cached = Number(runSync("fincore", "--bytes", "--noheadings", "-o", "RES", whole));
       assertEquals(cached, isDirect ? 0 : 4 * MIB);
