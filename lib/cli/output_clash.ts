@@ -8,6 +8,7 @@
 import type { TargetError } from "../errors.ts";
 import { type FileStatus, isSameFile, statFdOrNull, statOrNull } from "../linux/file_status.ts";
 import { openFd, OpenFlag, releaseFd, writeAll } from "../linux/files.ts";
+import { isRbdName } from "../target/rbd_name.ts";
 import { refusal, STDOUT_NAME } from "../target/wording.ts";
 import type { Sink } from "./terminal.ts";
 
@@ -23,11 +24,12 @@ export interface OutputClash {
 /**
  * Finds out whether messages would be written into the image.
  *
- * @param output Path of a target; "-" for standard output.
+ * @param output A target as the user named it; "-" for standard output.
  * @param write Writes to standard error.
  * @returns `null` if not.
  */
 export function findOutputClash(output: string, write: Sink): OutputClash | null {
+  if (isRbdName(output)) return null;
   const messages = statFdOrNull(STDERR_FD);
   const image = output === "-" ? statFdOrNull(STDOUT_FD) : statOrNull(output);
   if (messages === null || image === null || !isSameOutput(image, messages)) return null;

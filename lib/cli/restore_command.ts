@@ -10,6 +10,7 @@ import type { SectorBytes } from "../image/partition_table.ts";
 import { reasonOf } from "../linux/errno.ts";
 import type { DryRunReport, RestoreReport } from "../restore/report.ts";
 import type { RestoreEvent } from "../restore/restore.ts";
+import { isRbdName } from "../target/rbd_name.ts";
 import { STREAM_FORMATS, type StreamFormat } from "../target/stream_format.ts";
 import { quote } from "../wording.ts";
 import { parseByteRange, parsePartitionNumber } from "./byte_values.ts";
@@ -42,6 +43,7 @@ import {
 import { type Sink, stderrColumns } from "./terminal.ts";
 
 const STDOUT = "standard output";
+const RBD_OUTPUT = "rbd:POOL/IMAGE";
 const STDOUT_IMAGE = "an image on standard output";
 const IN_ORDER = "standard output takes bytes in order only; name a file or block device";
 
@@ -57,7 +59,8 @@ const ARGUMENTS = {
   output: optional({
     name: "OUTPUT",
     names: "file",
-    help: 'file or device to write; "-" or absent: standard output',
+    help: 'file or device to write; "-" or absent: standard output; rbd:POOL/IMAGE or ' +
+      "rbd:POOL/NAMESPACE/IMAGE: image in a Ceph cluster",
     absent: "-",
   }),
 };
@@ -229,6 +232,16 @@ const OPTIONS = {
     help:
       "write to a target that is in use, to another backup's file, or to a file with hard links",
   }),
+  create: flag({
+    long: "create",
+    help: "create the image in the Ceph cluster if there is none, as large as what is restored",
+    conflicts: [
+      {
+        without: RBD_OUTPUT,
+        reason: "files are always created, other targets never",
+      },
+    ],
+  }),
   dryRun: flag({
     long: "dry-run",
     short: "n",
@@ -251,6 +264,7 @@ export const RESTORE = defineCommand({
   revisions: "one",
   reportsJson: true,
   says({ output, format }) {
+    if (isRbdName(output)) return ["OUTPUT", RBD_OUTPUT];
     if (output !== "-") return ["OUTPUT"];
     return format === "raw" ? [STDOUT, STDOUT_IMAGE] : [STDOUT];
   },

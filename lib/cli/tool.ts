@@ -6,6 +6,7 @@
 
 import { UsageError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
+import { isRbdName } from "../target/rbd_name.ts";
 import { quote } from "../wording.ts";
 import { type Answer, type AnyCommand, type CommandSpec, parseCommand } from "./command.ts";
 import { VERSION } from "./command_run.ts";
@@ -91,8 +92,13 @@ function pathsOf(spec: CommandSpec, command: AnyCommand): string[] {
     const value = values.get(field);
     const texts = Array.isArray(value) ? value : value === undefined ? [] : [value];
     return texts.filter((text: string) =>
-      // A bare base is a revision in the backup directory; "-" is standard output.
-      names === "base" ? text.includes("/") : !(names === "file" && text === "-")
+      // A bare base is a revision in the backup directory.
+      names === "base" ? text.includes("/") : !(names === "file" && isNoPath(text))
     );
   });
+}
+
+/** Whether an output is standard output or an image in a cluster. */
+function isNoPath(output: string): boolean {
+  return output === "-" || isRbdName(output);
 }

@@ -186,6 +186,8 @@ export const libcFunctions = {
   madvise: { parameters: ["buffer", "usize", "i32"], result: "i32" },
   // void *memcpy(void *dest, const void *src, size_t n);
   memcpy: { parameters: ["buffer", "buffer", "usize"], result: "pointer" },
+  // void *malloc(size_t size);
+  malloc: { parameters: ["usize"], result: "pointer" },
   // void free(void *ptr);
   free: { parameters: ["pointer"], result: "void" },
   // A va_list is an array on x86_64 and a large struct on aarch64: both ABIs pass its address.
@@ -200,6 +202,10 @@ export const libcFunctions = {
   getcwd: { parameters: ["buffer", "usize"], result: "pointer" },
   // int chdir(const char *path);
   chdir: { parameters: ["buffer"], result: "i32" },
+  // void *dlopen(const char *filename, int flags);
+  dlopen: { parameters: ["buffer", "i32"], result: "pointer" },
+  // char *dlerror(void);
+  dlerror: { parameters: [], result: "pointer" },
   // char *getenv(const char *name);
   getenv: { parameters: ["buffer"], result: "pointer" },
   // int setenv(const char *name, const char *value, int overwrite);
@@ -299,9 +305,10 @@ export const libcFunctions = {
 type Libc = Deno.StaticForeignLibraryInterface<typeof libcFunctions>;
 
 /**
- * Where functions may be: `pthread_*`, `sem_*` and `aio_*` moved into libc with glibc 2.34 only.
+ * Where functions may be: `pthread_*`, `sem_*`, `aio_*` and `dl*` moved into libc with glibc 2.34
+ * only.
  */
-const SONAMES = ["libc.so.6", "libpthread.so.0", "librt.so.1"];
+const SONAMES = ["libc.so.6", "libpthread.so.0", "librt.so.1", "libdl.so.2"];
 
 /**
  * The functions, for the calling thread. Each is opened when it is first asked for: the runtime

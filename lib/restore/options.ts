@@ -70,8 +70,9 @@ export interface RestoreOptions {
   /** Chooses the revision where `revision` names a backup directory. */
   readonly spec?: string | undefined;
   /**
-   * File or device; "-": standard output; or a stream of the program's own, which is closed at the
-   * end, or aborted if the restore fails.
+   * File or device; "-": standard output; "rbd:POOL/IMAGE" or "rbd:POOL/NAMESPACE/IMAGE": an image
+   * in a Ceph cluster; or a stream of the program's own, which is closed at the end, or aborted if
+   * the restore fails.
    */
   readonly output: string | WritableStream<Uint8Array<ArrayBuffer>>;
   /**
@@ -89,6 +90,8 @@ export interface RestoreOptions {
   readonly sync?: boolean;
   /** Whether to write a target that is in use; default false. */
   readonly force?: boolean;
+  /** Whether to create an image in a Ceph cluster if there is none; default false. */
+  readonly create?: boolean;
   /** Other backup directories that may have good copies of chunks, in the order of their use. */
   readonly also?: readonly string[];
   /** What to do about a chunk without a good copy; default "abort". */

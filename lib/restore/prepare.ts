@@ -87,7 +87,7 @@ export async function prepareRestore(options: RestoreOptions): Promise<PreparedR
     return await slices.run(planSteps(map, planOptions));
   };
   const plan = await makePlan({ extent, base: baseMap, asRecords });
-  const target = stack.use(checkTarget(options, { found, base, baseMap, plan }));
+  const target = stack.use(await checkTarget(options, { found, base, baseMap, plan }));
   const locks = stack.move();
   return {
     name: found.name,

@@ -6,7 +6,7 @@
 
 import type { RevisionMap } from "../store/revision_map.ts";
 import type { RevisionLocation } from "../store/store.ts";
-import { preflightTarget } from "../target/preflight.ts";
+import { preflightOutput } from "../target/preflight.ts";
 import { STREAM_FORMATS } from "../target/stream_format.ts";
 import {
   type CheckedTarget,
@@ -25,8 +25,9 @@ import type { RestorePlan } from "./plan.ts";
  *
  * @param from.baseMap The map of `from.base`.
  * @throws {TargetError} If the target is refused.
+ * @throws The signal's reason, if it is aborted while a cluster is asked.
  */
-export function checkTarget(
+export async function checkTarget(
   options: RestoreOptions,
   from: {
     found: RevisionLocation;
@@ -34,29 +35,33 @@ export function checkTarget(
     baseMap: RevisionMap | undefined;
     plan: RestorePlan;
   },
-): CheckedTarget {
+): Promise<CheckedTarget> {
   const { found, base, baseMap, plan } = from;
   const { also = [], onEvent = () => {} } = options;
   const { extent } = plan.image;
   const asRecords = hasRecords(options);
   using stack = new DisposableStack();
-  const target = stack.use(preflightTarget(options.output, {
-    extent: { start: extent.targetStart, end: targetEndOf(extent) },
-    sparse: sparseModeOf(options),
-    direct: options.direct ?? "auto",
-    force: options.force ?? false,
-    stores: [
-      { basedir: found.basedir, revisionPath: found.mapPath },
-      ...(base ? [{ basedir: base.basedir, revisionPath: base.mapPath }] : []),
-      ...also.map((basedir) => ({ basedir })),
-    ],
-    oldContent: oldContentOf(options),
-    needsRandomAccess: needsRandomAccess(options),
-    isRead: Boolean(options.update || options.verifyTarget),
-    heldBytes: baseMap && !asRecords ? heldBytesOf(baseMap, extent) : 0,
-    data: { atLeast: leastDataBytes(plan, options), atMost: plan.summary.dataBytes },
-    areZerosRecords: asRecords,
-  }));
+  const target = stack.use(
+    await preflightOutput(options.output, {
+      extent: { start: extent.targetStart, end: targetEndOf(extent) },
+      sparse: sparseModeOf(options),
+      direct: options.direct ?? "auto",
+      force: options.force ?? false,
+      stores: [
+        { basedir: found.basedir, revisionPath: found.mapPath },
+        ...(base ? [{ basedir: base.basedir, revisionPath: base.mapPath }] : []),
+        ...also.map((basedir) => ({ basedir })),
+      ],
+      oldContent: oldContentOf(options),
+      needsRandomAccess: needsRandomAccess(options),
+      isRead: Boolean(options.update || options.verifyTarget),
+      heldBytes: baseMap && !asRecords ? heldBytesOf(baseMap, extent) : 0,
+      data: { atLeast: leastDataBytes(plan, options), atMost: plan.summary.dataBytes },
+      areZerosRecords: asRecords,
+      mayCreate: options.create ?? false,
+      signal: options.signal,
+    }),
+  );
   if (target.content) {
     const text = `What is on ${quote(target.path)} will be overwritten: ${target.content}`;
     onEvent({ type: "notice", text });

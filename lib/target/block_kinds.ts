@@ -7,6 +7,7 @@
 
 import type { BlockIo, BlockIoOptions } from "./block_io.ts";
 import { type DescriptorHandle, DescriptorIo } from "./descriptor_io.ts";
+import { type RbdHandle, RbdIo } from "./rbd_io.ts";
 import type { BlockHandle } from "./target.ts";
 
 /** How a worker opens its access to a target of one kind. */
@@ -18,6 +19,7 @@ export interface BlockKind {
 /** All kinds. Tests add their own. */
 export const BLOCK_KINDS: Record<string, BlockKind> = {
   descriptor: { open: (handle: DescriptorHandle, options) => new DescriptorIo(handle, options) },
+  rbd: { open: (handle: RbdHandle, options) => new RbdIo(handle, options) },
 };
 
 /**

@@ -193,4 +193,8 @@ export interface PreflightOptions {
   readonly areZerosRecords?: boolean;
   /** Bytes that the target must hold already; default 0: it may not exist. */
   readonly heldBytes?: number;
+  /** Whether an image in a cluster is created if there is none; default false. Files always are. */
+  readonly mayCreate?: boolean;
+  /** Aborting it ends the wait for a cluster that the target is in; its reason is thrown. */
+  readonly signal?: AbortSignal | undefined;
 }

@@ -46,6 +46,7 @@ const DEFAULTS: RestoreCommand = {
   lockTimeoutMs: undefined,
   readBytesPerSecond: undefined,
   force: false,
+  create: false,
   dryRun: false,
   quiet: false,
   json: false,
@@ -131,7 +132,8 @@ Deno.test("parseExtractArguments() reads each option of the table, and nothing e
 for (const command of COMMANDS) {
   Deno.test(`${command.name} reads each flag of its table, and nothing else changes`, () => {
     const args = Object.values(command.arguments).filter(({ isAfterDashes }) => !isAfterDashes)
-      .map(({ name }) => name);
+      // A target of which all flags make sense.
+      .map(({ name }) => name === "OUTPUT" ? "rbd:POOL/IMAGE" : name);
     const plain = parseCommand(command, args);
     for (const [field, { long, short, value }] of Object.entries(command.options)) {
       if (value !== undefined) continue;
@@ -207,6 +209,7 @@ const CONTRADICTIONS: readonly (readonly [args: readonly string[], message: stri
   [["--format=rbd-diff", "--range=1:", "-"], '"--format=rbd-diff" with "--range" or "--partition"'],
   [["--format=rbd-diff", "--sparse=never", "-"], '"--format=rbd-diff" with "--sparse=never": '],
   [["--report=F"], '"--report" without "--on-error=zero": '],
+  [["--create"], '"--create" without rbd:POOL/IMAGE: files'],
 ];
 
 Deno.test("parseExtractArguments() refuses every contradiction in one line, in whatever order it stands", () => {

@@ -5,11 +5,14 @@
  * @module
  */
 
+import { dirname } from "node:path";
+
 import { assertEquals } from "../assert.ts";
 import { testUnless } from "../support/machine.ts";
 import { type CommandOutcome, programProblem } from "../support/programs.ts";
 import { sampleBytes } from "../support/store_builder.ts";
 import { EXTRACT, RunningTool } from "../support/tool.ts";
+import { until } from "../support/wait.ts";
 import { recipe, shellQuote } from "./recipes.ts";
 import { SampleStore } from "./sample_store.ts";
 
@@ -136,6 +139,44 @@ export class Scene implements Disposable {
     this.try("umount -l /run/vm0.img");
     this.remove();
     this.store[Symbol.dispose]();
+  }
+}
+
+/** A cluster that takes itself for full. */
+export class FullCluster implements Disposable {
+  constructor(readonly scene: Scene) {
+    this.#limit("0.0001", "0.0002", "0.0003");
+  }
+
+  #limit(nearFull: string, backfillFull: string, full: string): void {
+    const set = (name: string, ratio: string) => `ceph osd set-${name}-ratio ${ratio}`;
+    const rise = [set("full", full), set("backfillfull", backfillFull), set("nearfull", nearFull)];
+    // OSDs ignore limits that do not rise.
+    this.scene.run(...(full < "0.5" ? rise.reverse() : rise));
+  }
+
+  async untilFull(): Promise<void> {
+    await until(
+      () => this.scene.run("ceph health detail").includes("OSD_FULL"),
+      "a full cluster",
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#limit("0.85", "0.9", "0.95");
+  }
+}
+
+/** The cluster's OSD, stopped until this is disposed: nothing that is asked of it ends. */
+export class StoppedOsd implements Disposable {
+  readonly #pid = Number(Deno.readTextFileSync(`${dirname(CONF)}/run/osd.0.pid`));
+
+  constructor() {
+    Deno.kill(this.#pid, "SIGSTOP");
+  }
+
+  [Symbol.dispose](): void {
+    Deno.kill(this.#pid, "SIGCONT");
   }
 }
 

@@ -6,8 +6,16 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { pause, until } from "../support/wait.ts";
-import { cephTest, Command, DOCUMENT, noDaemon, OTHER_IMAGE, type Scene } from "./ceph_scene.ts";
+import { pause } from "../support/wait.ts";
+import {
+  cephTest,
+  Command,
+  DOCUMENT,
+  FullCluster,
+  noDaemon,
+  OTHER_IMAGE,
+  type Scene,
+} from "./ceph_scene.ts";
 import { recipe, shellQuote } from "./recipes.ts";
 import { Seq } from "./sample_store.ts";
 
@@ -149,31 +157,6 @@ cephTest(
     scene.run(PIPEFAIL, RESTORE, COMPARE);
   },
 );
-
-/** A cluster that takes itself for full. */
-class FullCluster implements Disposable {
-  constructor(readonly scene: Scene) {
-    this.#limit("0.0001", "0.0002", "0.0003");
-  }
-
-  #limit(nearFull: string, backfillFull: string, full: string): void {
-    const set = (name: string, ratio: string) => `ceph osd set-${name}-ratio ${ratio}`;
-    const rise = [set("full", full), set("backfillfull", backfillFull), set("nearfull", nearFull)];
-    // OSDs ignore limits that do not rise.
-    this.scene.run(...(full < "0.5" ? rise.reverse() : rise));
-  }
-
-  async untilFull(): Promise<void> {
-    await until(
-      () => this.scene.run("ceph health detail").includes("OSD_FULL"),
-      "a full cluster",
-    );
-  }
-
-  [Symbol.dispose](): void {
-    this.#limit("0.85", "0.9", "0.95");
-  }
-}
 
 cephTest(
   "in a full cluster a restore waits, and goes on by itself when there is room",

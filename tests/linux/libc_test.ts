@@ -83,6 +83,7 @@ testUnless(compilerProblem, "The libc table says what the C library's headers sa
       #define _GNU_SOURCE
       #include <aio.h>
       #include <arpa/inet.h>
+      #include <dlfcn.h>
       #include <errno.h>
       #include <fcntl.h>
       #include <netdb.h>
