@@ -29,6 +29,12 @@ export const noCluster = CONF === ""
 export const noDaemon = noCluster ?? programProblem("qemu-storage-daemon", "fusermount3") ??
   (Deno.uid() === 0 ? null : "not root");
 
+/** Why users' rights cannot be tried here; `null` if they can. */
+export const noUsers = noCluster ??
+  (/auth_client_required = cephx/.test(Deno.readTextFileSync(CONF))
+    ? null
+    : "the cluster asks nobody for a key");
+
 // Where nothing is tried, nothing depends on the document either.
 const direct = (block: number) => noCluster === null ? recipe(DOCUMENT, DIRECT, block) : [];
 const [pipefail = "", create = "", restore = ""] = direct(0);
@@ -48,6 +54,8 @@ export const OTHER_IMAGE = "pool/vm0-other";
 export class Scene implements Disposable {
   readonly store = new SampleStore();
   readonly image = `backy-test-${crypto.randomUUID()}`;
+  /** For the key of another user. */
+  readonly keyring = this.store.file("restore.keyring");
   /** What is taken for the newest revision, and its image. */
   last: { readonly path: string; readonly image: Uint8Array } = {
     path: this.store.revision.path,
@@ -73,6 +81,7 @@ export class Scene implements Disposable {
         .replaceAll("pool/vm0", `${POOL}/${this.image}`)
         .replaceAll("pool=pool,image=vm0", `pool=${POOL},image=${this.image}`)
         .replaceAll("/run/vm0.img", shellQuote(this.store.file("export.img")))
+        .replaceAll("/etc/ceph/restore.keyring", this.keyring)
         .replaceAll("/srv/backy/vm0/last", shellQuote(this.last.path))
         .replaceAll("/srv/backy/vm0/1", shellQuote(this.later.path))
         .replaceAll("Nym6uacWoXGb8VnbksM3yH", "SampleRevision")

@@ -101,7 +101,7 @@ Deno.test("Messages and manuals name only options that there are", () => {
   const known = new Set(
     [...EXTRACT_COMMANDS, ...FUSE_COMMANDS].flatMap(optionsOf).map(({ long }) => long),
   );
-  // What blockdev, losetup, mdadm, cryptsetup and containers' tools are given.
+  // What blockdev, losetup, mdadm, cryptsetup, containers' tools and Ceph's are given.
   const foreign = [
     "assemble",
     "rebuild-tree",
@@ -112,6 +112,14 @@ Deno.test("Messages and manuals name only options that there are", () => {
     "setrw",
     "device",
     "cap-add",
+    "size",
+    "rbd-cache",
+    "id",
+    "user",
+    "name",
+    "cluster",
+    "conf",
+    "keyring",
   ];
   const named = [...messages(`${ROOT}lib/`)].flatMap((line) =>
     [...line.matchAll(/(?<![\w-])--([a-z][a-z-]+)/g)].map(([, name]) => name!)
