@@ -124,8 +124,7 @@ export const rbdFunctions = {
   // int rbd_aio_write(rbd_image_t image, uint64_t off, size_t len, const char *buf,
   //                   rbd_completion_t c);
   rbd_aio_write: { parameters: ["pointer", "u64", "usize", "buffer", "pointer"], result: "i32" },
-  // Old releases lack it (14.2.21 has it). A discard is no substitute: it leaves parts of objects as
-  // they are.
+  // Old releases lack it (14.2.21 has it). A discard is no substitute: it leaves parts of objects.
   // int rbd_aio_write_zeroes(rbd_image_t image, uint64_t off, size_t len, rbd_completion_t c,
   //                          int zero_flags, int op_flags);
   rbd_aio_write_zeroes: {
