@@ -144,8 +144,8 @@ export class VolumeMounter {
     if (fault === null && partition?.role === "extended") return;
     if (fault !== null) {
       this.failureCount++;
-      const isCut = contentFault === null && offset < this.#imageBytes && bytes > 0 &&
-        Number.isSafeInteger(offset + bytes);
+      const isCut = contentFault === null && partition?.role !== "extended" &&
+        offset < this.#imageBytes && bytes > 0 && Number.isSafeInteger(offset + bytes);
       const next = isCut ? adviseOnCutPartition(this.#image, { offset, length: bytes }) : "";
       if (next !== "") this.byHandCount++;
       return onEvent({ type: "failed", volume: name, reason: fault, next });
