@@ -9,7 +9,6 @@ import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { addRevision, makeStore, writeMap } from "../support/store_builder.ts";
 import { chunksOfFile } from "../support/store_builder.ts";
 import { median } from "./codec.ts";
-import { type MachineUse, measureUse } from "./machine_use.ts";
 import { type PartTimes, readPartTimes, renderTimes, timesSince } from "./process_time.ts";
 import { peakOf, sampleImage, timed } from "./restore.ts";
 
@@ -85,7 +84,20 @@ export async function benchFuse(dir: string, print: (text: string) => void): Pro
   await benchManyRevisions(fuse, dir, print);
 }
 
-/** Largest file and size of all files that are read through a loop mount. */
+/** What a read took. */
+interface Read {
+  readonly seconds: number;
+  readonly times: PartTimes;
+}
+
+/** Runs a script that reads a path. @param pid The process of the mount that it is in, if any. */
+async function measureRead(script: string, path: string, pid: number | null): Promise<Read> {
+  const before = readPartTimes(pid);
+  const { seconds } = await timed(script, [path]);
+  return { seconds, times: timesSince(before, readPartTimes(pid)) };
+}
+
+/** Size of all files that are read through a loop mount. */
 const FILES_MIB = 1000;
 
 /**
@@ -106,29 +118,25 @@ async function benchFiles(fuse: string, dir: string, print: (text: string) => vo
   const basedir = `${dir}/files`;
   makeStore(basedir);
   addRevision(basedir, "disk", chunksOfFile(raw), { size: Deno.statSync(raw).size });
-  const uses = { raw: [] as MachineUse[], mount: [] as MachineUse[] };
-  const measure = async (image: string) => {
+  const uses = { raw: [] as Read[], mount: [] as Read[] };
+  const measure = async (image: string, pid: number | null) => {
     await timed('mount -o loop "$1" "$2"', [image, at]);
     try {
-      return await measureUse('tar -C "$1" -cf - . | cat >/dev/null', [at]);
+      return await measureRead('tar -C "$1" -cf - . | cat >/dev/null', at, pid);
     } finally {
       await timed('umount "$1"', [at]);
     }
   };
   for (let round = 0; round < ROUNDS; round++) {
     await wakeMemory(dir);
-    uses.raw.push(await measure(raw));
+    uses.raw.push(await measure(raw, null));
     await using mount = await Mount.open(fuse, ["-t", "2", "-d", basedir], dir);
     await wakeMemory(dir);
-    uses.mount.push(await measure(mount.file("disk")));
+    uses.mount.push(await measure(mount.file("disk"), mount.pid));
   }
-  const describe = (list: readonly MachineUse[]) => {
-    const processor = median(
-      list.map(({ userSeconds, systemSeconds }) => userSeconds + systemSeconds),
-    );
-    const elapsed = median(list.map(({ seconds }) => seconds));
-    return `${elapsed.toFixed(2)} s (processor time of the machine ${processor.toFixed(2)} s)`;
-  };
+  const describe = (reads: readonly Read[]) =>
+    `${median(reads.map(({ seconds }) => seconds)).toFixed(2)} s; ` +
+    renderTimes(reads.map(({ times }) => times));
   print(`  tar of ext4 files through a loop device over the raw image: ${describe(uses.raw)}`);
   print(`    over the image in a mount: ${describe(uses.mount)}`);
 }
@@ -181,6 +189,10 @@ class Mount implements AsyncDisposable {
     return mount;
   }
 
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   get peakMib(): number {
     return peakOf(this.#child.pid);
   }
@@ -191,10 +203,8 @@ class Mount implements AsyncDisposable {
   }
 
   /** Reads an image from one end to the other. */
-  async read(name: string): Promise<{ seconds: number; times: PartTimes }> {
-    const before = readPartTimes(this.#child.pid);
-    const { seconds } = await timed('dd if="$1" of=/dev/null bs=4M status=none', [this.file(name)]);
-    return { seconds, times: timesSince(before, readPartTimes(this.#child.pid)) };
+  read(name: string): Promise<Read> {
+    return measureRead('dd if="$1" of=/dev/null bs=4M status=none', this.file(name), this.pid);
   }
 
   /** Reads 4 KiB at a time from all over an image that is in the cache. */

@@ -27,10 +27,12 @@ export type PartTimes = ReadonlyMap<Part, ProcessorTime>;
 /**
  * Reads the times of a mount's process and of all children of this process that have ended, which
  * are the readers. Format: proc_pid_stat(5).
+ *
+ * @param pid The mount's process; `null` if there is none.
  */
-export function readPartTimes(pid: number): PartTimes {
+export function readPartTimes(pid: number | null): PartTimes {
   const times = new Map<Part, ProcessorTime>();
-  for (const { name: id } of Deno.readDirSync(`/proc/${pid}/task`)) {
+  for (const { name: id } of pid === null ? [] : Deno.readDirSync(`/proc/${pid}/task`)) {
     const { name, fields } = readStat(`/proc/${pid}/task/${id}/stat`);
     const isWorker = name.startsWith("worker");
     const part = Number(id) === pid ? "main thread" : isWorker ? "workers" : "other threads";
@@ -58,12 +60,18 @@ export function renderTimes(runs: readonly PartTimes[]): string {
     })
   );
   const total = median(all.map(({ user, system }) => user + system));
-  const parts = PARTS.map((part) => {
-    const middle = (key: keyof ProcessorTime) =>
-      median(runs.map((times) => times.get(part)![key])).toFixed(2);
-    return `${part} ${middle("user")} + ${middle("system")}`;
-  });
+  const parts = PARTS.filter((part) => runs.some((times) => isSome(times.get(part)!))).map(
+    (part) => {
+      const middle = (key: keyof ProcessorTime) =>
+        median(runs.map((times) => times.get(part)![key])).toFixed(2);
+      return `${part} ${middle("user")} + ${middle("system")}`;
+    },
+  );
   return `processor time ${total.toFixed(2)} s: ${parts.join(", ")} (user + kernel)`;
+}
+
+function isSome({ user, system }: ProcessorTime): boolean {
+  return user + system > 0;
 }
 
 /** The name in parentheses, which may hold anything, and what follows it. */
