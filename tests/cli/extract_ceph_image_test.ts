@@ -8,7 +8,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { isFilled } from "../support/bytes.ts";
-import { pause } from "../support/wait.ts";
+import { pause, until } from "../support/wait.ts";
 import {
   cephTest,
   Command,
@@ -234,15 +234,20 @@ cephTest(
 );
 
 cephTest("rbd:POOL/IMAGE in a full cluster fails at once", async (scene) => {
-  // What is there already could be overwritten.
-  scene.importBytes(new Uint8Array(1));
-  scene.run(`rbd resize --no-progress --size ${scene.store.image.length}B pool/vm0`);
+  // What has storage already could be overwritten, so the image must not be the one that has.
+  scene.importBytes(scene.onesBeyond(0));
+  const bytes = scene.store.image.length;
+  scene.run(`rbd mv pool/vm0 ${OTHER_IMAGE}`, `rbd create --size ${bytes}B pool/vm0`);
   {
     using cluster = new FullCluster(scene);
     await cluster.untilFull();
     const said = failure(scene, RESTORE);
     assertMatch(said, /No space left on device \(ENOSPC\)/);
   }
+  await until(
+    () => !scene.run("ceph health detail").includes("FULL"),
+    "a cluster that is not full any more",
+  );
   scene.run(UPDATE, COMPARE);
 });
 
@@ -250,15 +255,14 @@ for (const command of ["RESTORE", "UPDATE"] as const) {
   cephTest(
     `rbd:POOL/IMAGE: an OSD that stops ends a ${command.toLowerCase()} by its limit or a signal`,
     async (scene) => {
-      // The first write begins two seconds after the start.
+      // The first write begins seconds after the start.
       const line = (command === "RESTORE" ? RESTORE : UPDATE.replace(" --verify-target", ""))
-        .replace("backy-extract", "backy-extract --bwlimit 2M");
+        .replace("backy-extract", "backy-extract --bwlimit 1M");
       for (const signal of [null, "SIGINT", "SIGTERM"] as const) {
         scene.remove();
         scene.importBytes(scene.onesBeyond(0));
         await using restore = scene.start(signal === null ? IMPATIENT : ":", `exec ${line}`);
         await restore.untilSaid("workers");
-        await pause(1000);
         using osd = new StoppedOsd();
         if (signal === null) {
           const { code, stderr } = await restore.outcome();
