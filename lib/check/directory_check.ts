@@ -24,8 +24,11 @@ import { ChunkUnion } from "./chunk_union.ts";
 import { type DamagedChunk, DamageFinder, type RevisionDamage } from "./damage_places.ts";
 import type { CheckEvent, CheckOptions } from "./options.ts";
 
-/** How long places are looked up after an interruption: the user does not want to wait. */
-const LAST_WORDS_MS = 400;
+/**
+ * How long places are looked up after an interruption. The user does not want to wait, but would
+ * lose them on a busy machine; a second signal ends the process at once.
+ */
+const LAST_WORDS_MS = 1000;
 
 const NO_DAMAGE: RevisionDamage = { chunks: 0, bytes: 0, ranges: 0 };
 

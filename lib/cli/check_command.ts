@@ -140,6 +140,8 @@ async function printFindings(
   report: CheckReport,
   { json, isSample, signal }: { json: boolean; isSample: boolean; signal: AbortSignal },
 ): Promise<void> {
+  // Before the time begins: on a busy machine this alone may take as long.
+  const { renderFindings, renderJsonFindings } = await import("./check_table.ts");
   const given = Promise.withResolvers<void>();
   // A reader that has stopped reading must not keep an interrupted check alive.
   const giveUp = () => given.resolve();
@@ -155,7 +157,6 @@ async function printFindings(
   }
 
   async function write(): Promise<void> {
-    const { renderFindings, renderJsonFindings } = await import("./check_table.ts");
     const lines = json
       ? [...renderJsonFindings(report)]
       : renderFindings({ ...report, isSample }, { maxCells: stdoutColumns() }).map((line) =>
