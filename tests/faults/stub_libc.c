@@ -10,6 +10,7 @@
  */
 
 #define _GNU_SOURCE
+#include <aio.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -97,6 +98,17 @@ ssize_t write(int fd, const void *buffer, size_t length) {
 
 ssize_t pwrite(int fd, const void *buffer, size_t length, off_t offset) {
   return interrupted() ? -1 : REAL(pwrite)(fd, buffer, some_of(length), offset);
+}
+
+/* Of direct writes the kernel cuts whole blocks off. */
+int aio_write(struct aiocb *block) {
+  size_t some = some_of(block->aio_nbytes);
+  if (some > 4096) block->aio_nbytes = some == block->aio_nbytes ? some : some & ~(size_t)4095;
+  return REAL(aio_write)(block);
+}
+
+int aio_suspend(const struct aiocb *const list[], int count, const struct timespec *timeout) {
+  return interrupted() ? -1 : REAL(aio_suspend)(list, count, timeout);
 }
 
 ssize_t vmsplice(int fd, const struct iovec *pieces, size_t count, unsigned int flags) {
