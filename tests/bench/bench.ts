@@ -33,7 +33,11 @@
  *     deno task bench --cold DIR
  *
  * compares the restore of a store that is not in the page cache with `cat` of its chunk files
- * (root, and a DIR on the disk in question), and
+ * (root, and a DIR on the disk in question),
+ *
+ *     deno task bench --slow [DIR]
+ *
+ * does so for stores on a simulated file server and hard disk, with checks and mounts (root), and
  *
  *     deno task bench --disk DIR [SCENE...]
  *
@@ -54,6 +58,7 @@ import { benchHuge } from "./huge.ts";
 import { benchNbd } from "./nbd.ts";
 import { benchCold, benchRestore, sharedMemoryDir } from "./restore.ts";
 import { benchScale } from "./scale.ts";
+import { benchSlow } from "./slow.ts";
 import { benchToolbox } from "./toolbox.ts";
 
 function print(text: string): void {
@@ -73,6 +78,7 @@ if (first !== "--codec") {
     else if (first === "--huge") await benchHuge(dir, print);
     else if (first === "--nbd") await benchNbd(dir, print);
     else if (first === "--scale") await benchScale(dir, print);
+    else if (first === "--slow") await benchSlow(dir, print);
     else if (first === "--toolbox") await benchToolbox(dir, print);
     else await benchRestore(dir, print);
   } finally {

@@ -66,7 +66,7 @@ class HardDisk {
   static readonly #HALF_TURN_MS = 4.17;
   static readonly #BYTES_PER_MS = 150_000;
   readonly #bytes: number;
-  readonly #queue: (Extent & { readonly done: () => void })[] = [];
+  readonly #queue: (Extent & { readonly arrivedMs: number; readonly done: () => void })[] = [];
   #head = 0;
   #freeAt = 0;
   #isBusy = false;
@@ -78,7 +78,7 @@ class HardDisk {
   /** Resolves when the disk has read. */
   read(extent: Extent): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#queue.push({ ...extent, done: resolve });
+    this.#queue.push({ ...extent, arrivedMs: performance.now(), done: resolve });
     if (!this.#isBusy) void this.#serve();
     return promise;
   }
@@ -88,15 +88,15 @@ class HardDisk {
     // The first requests of a burst arrive together.
     await Promise.resolve();
     while (this.#queue.length > 0) {
-      const { offset, size, done } = this.#takeNext();
+      const { offset, size, arrivedMs, done } = this.#takeNext();
       const distance = Math.abs(offset - this.#head);
       const seekMs = distance === 0
         ? 0
         : HardDisk.#HALF_TURN_MS + 1 + 14 * Math.sqrt(distance / this.#bytes);
       this.#head = offset + size;
-      // Not from now on if the timer was late, so that errors do not add up.
-      const start = Math.max(this.#freeAt, performance.now() - 2);
-      this.#freeAt = start + seekMs + size / HardDisk.#BYTES_PER_MS;
+      // Not from now on: the timer may have been late.
+      const startMs = Math.max(this.#freeAt, arrivedMs);
+      this.#freeAt = startMs + seekMs + size / HardDisk.#BYTES_PER_MS;
       await until(this.#freeAt);
       done();
     }
