@@ -114,9 +114,9 @@ export async function readChunkFileAhead(
   isWanted: () => boolean,
 ): Promise<void> {
   const { path } = findChunkFile(dir, id);
-  const info = await Deno.stat(path).catch(() => null);
-  if (!info?.isFile || !isWanted()) return; // see requireRegular()
-  await readFileAhead(path, CHUNK_OPEN_FLAGS, { bytes: info.size, isWanted });
+  const file = await Deno.stat(path).catch(() => null);
+  if (!file?.isFile || !isWanted()) return; // see requireRegular()
+  await readFileAhead(path, { flags: CHUNK_OPEN_FLAGS, file, isWanted });
 }
 
 /**
