@@ -76,20 +76,23 @@ async function execute({ name, args }: Run): Promise<Report> {
   return report;
 }
 
-// A run that hangs is ended by whoever waits for it, who then wants to know where.
+const reports: Report[] = [];
+
+// A run that hangs is ended by whoever waits for it, who then wants to know where, and what failed
+// before.
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => {
     for (const [child, { name, said }] of running) {
       print(`\n${said}\n${name}: ended by ${signal}\n`);
       child.kill("SIGTERM");
     }
+    for (const { failures } of reports) print(failures);
     Deno.exit(1);
   });
 }
 
 const start = performance.now();
 const queue = planRuns(Deno.args);
-const reports: Report[] = [];
 const jobs = Number(Deno.env.get("DENO_JOBS")) || navigator.hardwareConcurrency + 2;
 await Promise.all(Array.from({ length: jobs }, async () => {
   for (let run = queue.shift(); run !== undefined; run = queue.shift()) {
