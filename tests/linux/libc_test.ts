@@ -2,59 +2,15 @@ import { libcFunctions } from "../../lib/linux/libc.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { testUnless } from "../support/machine.ts";
 import { compilerProblem, runC } from "./c_program.ts";
+import {
+  ADDRESS_TYPES,
+  type Declaration,
+  declarationsIn,
+  isPassedAs,
+  typeOf,
+} from "./declarations.ts";
 
-interface Declaration {
-  /** As the table's comment has it, with one space between words. */
-  readonly text: string;
-  /** C name of the function. */
-  readonly name: string;
-  readonly result: string;
-  readonly parameters: readonly string[];
-}
-
-/** The C declarations in the table's comments, by the names of the rows below them. */
-function declarations(): Map<string, Declaration> {
-  const source = Deno.readTextFileSync(new URL("../../lib/linux/libc.ts", import.meta.url));
-  const found = new Map<string, Declaration>();
-  for (const [, comment, row] of source.matchAll(/((?:^ {2}\/\/ .*\n)+) {2}(\w+): \{/gm)) {
-    const text = comment!.replaceAll(/^ {2}\/\/ +/gm, "").replaceAll("\n", " ");
-    const match = /(?:^|\. )([\w ]+[ *])(\w+)\((.*)\);/.exec(text);
-    assert(match, `No declaration above "${row}"`);
-    const [, result, name, list] = match;
-    const parameters = list === "void" ? [] : list!.split(/, (?![^(]*\)\()/);
-    found.set(row!, {
-      text: `${result}${name}(${list});`,
-      name: name!,
-      result: result!.trim(),
-      parameters,
-    });
-  }
-  return found;
-}
-
-/** The type of a parameter without its name; a pointer to a function as such. */
-function typeOf(parameter: string): string {
-  return parameter.includes("(*") ? "void *" : parameter.replace(/\w+$/, "").trim();
-}
-
-/** Names of types that are addresses. The last two are glibc's, for `struct sockaddr *`. */
-const ADDRESS_TYPES = ["va_list", "sighandler_t", "__SOCKADDR_ARG", "__CONST_SOCKADDR_ARG"];
-
-/** What FFI calls a C type, given the names of the scalar ones. */
-function isPassedAs(
-  cType: string,
-  ffiType: unknown,
-  scalars: ReadonlyMap<string, string>,
-): boolean {
-  if (cType === "void") return ffiType === "void";
-  // A buffer is an address here; usize where the address is only a number.
-  const isAddress = cType.endsWith("*") || ADDRESS_TYPES.includes(cType);
-  if (isAddress) return ["buffer", "pointer", "usize"].includes(ffiType as string);
-  const wanted = scalars.get(cType);
-  return ffiType === wanted || ffiType === wanted?.replace("64", "size");
-}
-
-const known = declarations();
+const known = declarationsIn("lib/linux/libc.ts");
 const table: [string, Deno.ForeignFunction | Deno.ForeignStatic][] = Object.entries(libcFunctions);
 
 /** The declaration of a row: its own, or that of its blocking twin. */
