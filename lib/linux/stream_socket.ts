@@ -42,12 +42,13 @@ const SENDER_PATIENCE_MS = 100;
 const READS_IN_A_ROW = 16;
 
 /** What threads send at present: a nonblocking call does not keep its memory from collection. */
-const beingSent = new Set<unknown>();
+const beingSent = new Set<SendMessage>();
 
 /** A connected socket. */
 export class StreamSocket {
   readonly #fd: number;
   readonly #watch: WatchedFd;
+  readonly #message = new SendMessage();
   #readsInARow = 0;
   #isClosed = false;
   /** Whether a thread sends: the descriptor must stay open for it. */
@@ -114,7 +115,15 @@ export class StreamSocket {
    * @throws {RemovedError} If it is closed meanwhile.
    */
   async write(pieces: readonly Uint8Array[]): Promise<number> {
-    const message = new SendMessage(pieces);
+    this.#message.set(pieces);
+    try {
+      return await this.#send(this.#message);
+    } finally {
+      this.#message.clear();
+    }
+  }
+
+  async #send(message: SendMessage): Promise<number> {
     if (message.length >= LONG_SEND_BYTES && beingSent.size < SENDERS_MAX) {
       this.#requireOpen();
       beingSent.add(message);
@@ -151,28 +160,43 @@ export class StreamSocket {
   }
 }
 
-/** A `struct msghdr` and what it leads to. */
+/** A `struct msghdr` and what it leads to. It is used again: new memory would take its time. */
 class SendMessage {
   readonly header = new Uint8Array(new ArrayBuffer(MSGHDR.bytes));
-  readonly length: number;
+  readonly #fields = new DataView(this.header.buffer);
+  #vectors = new BigUint64Array(0);
   /** Kept from collection. */
-  readonly #memory: readonly unknown[];
+  #pieces: readonly Uint8Array[] = [];
+  #length = 0;
 
-  constructor(pieces: readonly Uint8Array[]) {
-    const vectors = new BigUint64Array(2 * pieces.length);
-    let length = 0;
-    pieces.forEach((piece, index) => {
-      vectors[2 * index] = addressOf(piece as Uint8Array<ArrayBuffer>);
-      vectors[2 * index + 1] = BigInt(piece.length);
-      length += piece.length;
-    });
-    const vectorBytes = new Uint8Array(vectors.buffer);
-    const fields = new DataView(this.header.buffer);
-    fields.setBigUint64(MSGHDR.msg_iov, addressOf(vectorBytes), true);
-    fields.setBigUint64(MSGHDR.msg_iovlen, BigInt(pieces.length), true);
-    this.length = length;
-    this.#memory = [pieces, vectorBytes];
-    void this.#memory;
+  /** Number of bytes. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Forgets the pieces, which may be large. */
+  clear(): void {
+    this.#pieces = [];
+  }
+
+  /** Makes it the message of these pieces. */
+  set(pieces: readonly Uint8Array[]): void {
+    if (this.#vectors.length < 2 * pieces.length) this.#grow(pieces.length);
+    this.#length = 0;
+    this.#pieces = pieces;
+    for (let index = 0; index < this.#pieces.length; index++) {
+      const piece = this.#pieces[index] as Uint8Array<ArrayBuffer>;
+      this.#vectors[2 * index] = addressOf(piece);
+      this.#vectors[2 * index + 1] = BigInt(piece.length);
+      this.#length += piece.length;
+    }
+    this.#fields.setBigUint64(MSGHDR.msg_iovlen, BigInt(pieces.length), true);
+  }
+
+  #grow(pieces: number): void {
+    this.#vectors = new BigUint64Array(new ArrayBuffer(2 * IOVEC.bytes * pieces));
+    const address = addressOf(new Uint8Array(this.#vectors.buffer));
+    this.#fields.setBigUint64(MSGHDR.msg_iov, address, true);
   }
 }
 

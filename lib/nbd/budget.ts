@@ -30,6 +30,7 @@ export class Budget {
   readonly #maxPages: number;
   readonly #pages = new Map<Page, number>();
   #commonBytes = 0;
+  #usedBytes = 0;
 
   /**
    * @param pagesBytes Bound of the pages that are sent from where they are: so many are kept from
@@ -39,11 +40,17 @@ export class Budget {
     this.#maxPages = Math.floor(pagesBytes / CHUNK_BYTES);
   }
 
+  /** Whether nothing is under way for any client. */
+  get isIdle(): boolean {
+    return this.#usedBytes === 0;
+  }
+
   /** Returns a new client's share. */
   share(): Share {
-    return new Share((bytes) => {
-      if (this.#commonBytes + bytes > COMMON_BYTES) return false;
-      this.#commonBytes += bytes;
+    return new Share((bytes, commonBytes) => {
+      if (commonBytes > 0 && this.#commonBytes + commonBytes > COMMON_BYTES) return false;
+      this.#usedBytes += bytes;
+      this.#commonBytes += commonBytes;
       return true;
     });
   }
@@ -73,13 +80,13 @@ export class Budget {
 
 /** What is under way for one client. */
 export class Share {
-  /** Takes bytes of what is there for all, below 0 to give them back. */
-  readonly #takeCommon: (bytes: number) => boolean;
+  /** Takes bytes, some of them of what is there for all; below 0 to give them back. */
+  readonly #takeBytes: (bytes: number, commonBytes: number) => boolean;
   #used = 0;
   #lessened = Promise.withResolvers<void>();
 
-  constructor(takeCommon: (bytes: number) => boolean) {
-    this.#takeCommon = takeCommon;
+  constructor(takeBytes: (bytes: number, commonBytes: number) => boolean) {
+    this.#takeBytes = takeBytes;
   }
 
   /** Bytes under way. */
@@ -102,7 +109,7 @@ export class Share {
   leave(cost: number): void {
     const before = this.#used;
     this.#used -= cost;
-    this.#takeCommon(beyondOwn(this.#used) - beyondOwn(before));
+    this.#takeBytes(-cost, beyondOwn(this.#used) - beyondOwn(before));
     this.#lessened.resolve();
     this.#lessened = Promise.withResolvers<void>();
   }
@@ -124,7 +131,7 @@ export class Share {
     const after = this.#used + cost;
     if (after > CLIENT_BYTES) return false;
     const common = beyondOwn(after) - beyondOwn(this.#used);
-    if (common > 0 && !this.#takeCommon(common)) return false;
+    if (!this.#takeBytes(cost, common)) return false;
     this.#used = after;
     return true;
   }

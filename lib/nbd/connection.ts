@@ -106,6 +106,23 @@ export class Connection {
     return bytes;
   }
 
+  /**
+   * Reads exactly so many bytes, {@linkcode BUFFER_BYTES} at most, without a copy where possible.
+   *
+   * @returns Bytes that may be overwritten by the next read.
+   * @throws {ClosedError} If the connection ends before.
+   */
+  async readBriefly(length: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (this.#start === this.#end) {
+      this.#start = 0;
+      this.#end = 0;
+      this.#end = await this.#receive(this.#buffer);
+    }
+    if (this.#end - this.#start < length) return await this.read(length);
+    this.#start += length;
+    return this.#buffer.subarray(this.#start - length, this.#start);
+  }
+
   /** Reads bytes that nobody wants. @throws {ClosedError} */
   async skip(length: number): Promise<void> {
     for (let left = length; left > 0; left -= BUFFER_BYTES) {

@@ -54,12 +54,20 @@ export interface Entrance {
   readonly ended: Promise<void>;
 }
 
-/** Begins to listen. @throws {MountError} If that is not possible. */
-export function listen(address: NbdAddress): Entrance {
-  return "path" in address ? listenAtSocket(address.path) : listenByTcp(address);
+/**
+ * Begins to listen.
+ *
+ * @param isIdle Whether nothing is under way for any client, see {@linkcode Readiness}.
+ * @throws {MountError} If that is not possible.
+ */
+export function listen(address: NbdAddress, isIdle?: () => boolean): Entrance {
+  const readiness = new Readiness(isIdle);
+  return "path" in address
+    ? listenAtSocket(address.path, readiness)
+    : listenByTcp(address, readiness);
 }
 
-function listenByTcp(address: TcpAddress): Entrance {
+function listenByTcp(address: TcpAddress, readiness: Readiness): Entrance {
   let listening: ListeningSocket<TcpAddress>;
   try {
     listening = listenAtPort(address);
@@ -69,10 +77,10 @@ function listenByTcp(address: TcpAddress): Entrance {
   }
   const { hostname, port } = listening.address;
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  return entranceOf(listening.fd, { uri: `nbd://${host}:${port}` });
+  return entranceOf(listening.fd, { readiness, uri: `nbd://${host}:${port}` });
 }
 
-function listenAtSocket(path: string): Entrance {
+function listenAtSocket(path: string, readiness: Readiness): Entrance {
   let listening: ListeningSocket<string>;
   try {
     listening = listenAtPath(path);
@@ -82,6 +90,7 @@ function listenAtSocket(path: string): Entrance {
   }
   const mark = markOf(path);
   return entranceOf(listening.fd, {
+    readiness,
     uri: `nbd+unix:///?socket=${path.split("/").map(encodeURIComponent).join("/")}`,
     sendBufferBytes: SEND_BUFFER_BYTES,
     onClose: () => {
@@ -94,10 +103,14 @@ function listenAtSocket(path: string): Entrance {
 /** @param fd Closed with the entrance. */
 function entranceOf(
   fd: number,
-  options: { uri: string; sendBufferBytes?: number; onClose?: () => void },
+  options: {
+    readiness: Readiness;
+    uri: string;
+    sendBufferBytes?: number;
+    onClose?: () => void;
+  },
 ): Entrance {
-  const { uri, sendBufferBytes, onClose = () => {} } = options;
-  const readiness = new Readiness();
+  const { readiness, uri, sendBufferBytes, onClose = () => {} } = options;
   const watch = readiness.add(fd);
   return {
     uri,

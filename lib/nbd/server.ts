@@ -102,8 +102,8 @@ export async function serveNbd(options: NbdOptions): Promise<NbdServer> {
   const exports = new RevisionExports(images, { basedir, spec, isWritable, onWarning });
   if (spec !== undefined) (await exports.open("")).close();
   await images.start(signal);
-  const entrance = listen(options.address);
   const budget = new Budget(cacheBytes / 2);
+  const entrance = listen(options.address, () => budget.isIdle);
   return new Server(entrance, { exports, budget, cleanup: cleanup.move(), onWarning });
 }
 

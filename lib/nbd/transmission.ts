@@ -94,7 +94,7 @@ export async function transmit(
   async function receive(): Promise<void> {
     for (;;) {
       if (share.used >= BUSY_BYTES && !connection.hasReceived) await share.pause(BUSY_PAUSE_MS);
-      const request = parseRequest(await connection.read(REQUEST_BYTES));
+      const request = parseRequest(await connection.readBriefly(REQUEST_BYTES));
       if (request === null) throw new ClientError("what it sent is no request");
       if (request.type === Command.DISCONNECT) return;
       const cost = await share.enter(request.length);

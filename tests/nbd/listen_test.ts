@@ -14,17 +14,18 @@ function countDescriptors(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
-Deno.test("NBD: a socket's URI can have any name, and the socket is gone at the end", () => {
+Deno.test("NBD: a socket's URI can have any name, and the socket is gone at the end", async () => {
   using scratch = new Scratch();
   const path = `${scratch.path}/a b&c#d%e.sock`;
   const entrance = listen({ path });
   assertEquals(entrance.uri.endsWith("/a%20b%26c%23d%25e.sock"), true);
   assertEquals(Deno.lstatSync(path).mode! & 0o777, 0o600);
   entrance.close();
+  await entrance.ended;
   assertEquals([...Deno.readDirSync(scratch.path)], []);
 });
 
-Deno.test("NBD: a socket that is another server's by now is left alone", () => {
+Deno.test("NBD: a socket that is another server's by now is left alone", async () => {
   using scratch = new Scratch();
   const path = `${scratch.path}/socket`;
   const first = listen({ path });
@@ -33,10 +34,11 @@ Deno.test("NBD: a socket that is another server's by now is left alone", () => {
   first.close();
   assertEquals(Deno.lstatSync(path).isSocket, true);
   second.close();
+  await Promise.all([first.ended, second.ended]);
   assertEquals([...Deno.readDirSync(scratch.path)], []);
 });
 
-Deno.test("NBD: what keeps a server from listening is said with what to do", () => {
+Deno.test("NBD: what keeps a server from listening is said with what to do", async () => {
   using scratch = new Scratch();
   const failure = (name: string) =>
     assertThrows(() => listen({ path: `${scratch.path}/${name}` }), MountError).message;
@@ -51,6 +53,7 @@ Deno.test("NBD: what keeps a server from listening is said with what to do", () 
   const { message } = assertThrows(() => listen({ hostname: "127.0.0.1", port }), MountError);
   assertMatch(message, /Address already in use \(EADDRINUSE\)$/);
   used.close();
+  await Promise.all([other.ended, used.ended]);
 });
 
 async function serve(
