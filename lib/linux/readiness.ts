@@ -65,6 +65,8 @@ export interface WatchedFd {
 export class Readiness {
   readonly #watches = new Map<number, Watch>();
   #nextId = 1;
+  /** How many wait until they can read. */
+  #readers = 0;
   #epoll: Epoll | null = null;
   #waiting: Promise<void> = Promise.resolve();
   readonly #isIdle: () => boolean;
@@ -90,7 +92,10 @@ export class Readiness {
     }
     const epoll = this.#epoll;
     const id = this.#nextId++;
-    const watch = new Watch((operation, events) => epoll.control(operation, { fd, id, events }));
+    const watch = new Watch({
+      control: (operation, events) => epoll.control(operation, { fd, id, events }),
+      noteReaders: (added) => void (this.#readers += added),
+    });
     this.#watches.set(id, watch);
     return {
       readable: () => watch.wait("readable"),
@@ -108,7 +113,8 @@ export class Readiness {
     for (let turn = 1; this.#watches.size > 0 || !epoll.isInterrupted; turn++) {
       let events: WatchEvent[] = [];
       if (turn % BRIEF_TURNS !== 0) {
-        events = epoll.poll(this.#isQuiet() ? BRIEF_MS : 0);
+        events = epoll.poll(0);
+        if (events.length === 0 && this.#isQuiet()) events = epoll.poll(BRIEF_MS);
       }
       if (events.length === 0) events = await epoll.wait();
       for (const { id, events: what } of events) this.#watches.get(id)?.wake(what);
@@ -121,31 +127,33 @@ export class Readiness {
 
   /** Whether nothing can happen before something can be read. */
   #isQuiet(): boolean {
-    if (!this.#isIdle()) return false;
-    for (const watch of this.#watches.values()) if (!watch.isWaitingToRead) return false;
-    return this.#watches.size > 0;
+    return this.#readers === this.#watches.size && this.#readers > 0 && this.#isIdle();
   }
+}
+
+/** What a watch tells its owner. */
+interface WatchOwner {
+  /** An operation of epoll(7), and the events that are waited for. */
+  readonly control: (operation: number, events: number) => void;
+  /** So many more wait until they can read. */
+  readonly noteReaders: (added: number) => void;
 }
 
 /** What is waited for at one descriptor. */
 class Watch {
-  readonly #control: (operation: number, events: number) => void;
+  readonly #owner: WatchOwner;
   readonly #waits = new Map<"readable" | "writable", PromiseWithResolvers<void>>();
   #isKnown = false;
 
-  /** @param control Tells epoll(7). */
-  constructor(control: (operation: number, events: number) => void) {
-    this.#control = control;
-  }
-
-  get isWaitingToRead(): boolean {
-    return this.#waits.has("readable");
+  constructor(owner: WatchOwner) {
+    this.#owner = owner;
   }
 
   wait(what: "readable" | "writable"): Promise<void> {
     if (this.#waits.has(what)) throw new TypeError(`Somebody waits until it is ${what} already`);
     const wait = Promise.withResolvers<void>();
     this.#waits.set(what, wait);
+    if (what === "readable") this.#owner.noteReaders(1);
     this.#arm();
     return wait.promise;
   }
@@ -158,21 +166,24 @@ class Watch {
   }
 
   end(): void {
-    if (this.#isKnown) this.#control(EPOLL_CTL_DEL, 0);
+    if (this.#isKnown) this.#owner.control(EPOLL_CTL_DEL, 0);
+    if (this.#waits.has("readable")) this.#owner.noteReaders(-1);
     for (const { reject } of this.#waits.values()) reject(new RemovedError("It is closed"));
     this.#waits.clear();
   }
 
   #settle(what: "readable" | "writable", events: number): void {
-    if (events === 0) return;
-    this.#waits.get(what)?.resolve();
+    const wait = this.#waits.get(what);
+    if (events === 0 || !wait) return;
     this.#waits.delete(what);
+    if (what === "readable") this.#owner.noteReaders(-1);
+    wait.resolve();
   }
 
   #arm(): void {
     const events = (this.#waits.has("readable") ? EPOLLIN : 0) |
       (this.#waits.has("writable") ? EPOLLOUT : 0);
-    this.#control(this.#isKnown ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, events | EPOLLONESHOT);
+    this.#owner.control(this.#isKnown ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, events | EPOLLONESHOT);
     this.#isKnown = true;
   }
 }

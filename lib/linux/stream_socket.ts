@@ -115,15 +115,8 @@ export class StreamSocket {
    * @throws {RemovedError} If it is closed meanwhile.
    */
   async write(pieces: readonly Uint8Array[]): Promise<number> {
-    this.#message.set(pieces);
-    try {
-      return await this.#send(this.#message);
-    } finally {
-      this.#message.clear();
-    }
-  }
-
-  async #send(message: SendMessage): Promise<number> {
+    const message = this.#message;
+    message.set(pieces);
     if (message.length >= LONG_SEND_BYTES && beingSent.size < SENDERS_MAX) {
       this.#requireOpen();
       beingSent.add(message);
@@ -133,14 +126,14 @@ export class StreamSocket {
       beingSent.delete(message);
       if (this.#isClosed) releaseFd(this.#fd);
       // Its errno is that of another thread; and a client that was given time is waited for below.
-      if (count > 0) return count;
+      if (count > 0) return message.sent(count);
     }
     for (;;) {
       this.#requireOpen();
       const flags = MSG_NOSIGNAL | MSG_DONTWAIT;
       const count = Number(libc.sendmsg(this.#fd, message.header, flags));
-      if (count >= 0) return count;
       const errno = lastErrno();
+      if (count >= 0) return message.sent(count);
       if (errno === Errno.EAGAIN) await this.#watch.writable();
       else if (errno !== Errno.EINTR) throw osError(errno, { syscall: "send", path: "" });
     }
@@ -174,9 +167,10 @@ class SendMessage {
     return this.#length;
   }
 
-  /** Forgets the pieces, which may be large. */
-  clear(): void {
+  /** Forgets the pieces, which may be large. @returns The number that it is given. */
+  sent(count: number): number {
     this.#pieces = [];
+    return count;
   }
 
   /** Makes it the message of these pieces. */
