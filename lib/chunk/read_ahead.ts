@@ -5,6 +5,7 @@
  * @module
  */
 
+import { descriptorLimit } from "../linux/headroom.ts";
 import { readChunkFileAhead } from "./chunk_file.ts";
 
 /**
@@ -12,6 +13,12 @@ import { readChunkFileAhead } from "./chunk_file.ts";
  * takes a descriptor and one of the 32 threads of the runtime's pool.
  */
 const MOST_AT_A_TIME = 8;
+
+/**
+ * With a lower limit of descriptors, all are left to those who must have them: 24 workers and a
+ * restore need some 200.
+ */
+const LEAST_DESCRIPTOR_LIMIT = 256;
 
 /** A chunk file to be read ahead. */
 export interface FileAhead {
@@ -28,15 +35,21 @@ export class ReadAhead {
   readonly #read: typeof readChunkFileAhead;
   #waiting: FileAhead[] = [];
   readonly #reading = new Set<Promise<void>>();
+  readonly #descriptorLimit: () => number;
   #isOver = false;
 
-  /** @param read Default: really reads; tests replace it. Never rejected. */
-  constructor(read: typeof readChunkFileAhead = readChunkFileAhead) {
+  /**
+   * @param read Default: really reads; tests replace it. Never rejected.
+   * @param limit How many descriptors there may be; tests replace it.
+   */
+  constructor(read: typeof readChunkFileAhead = readChunkFileAhead, limit = descriptorLimit) {
     this.#read = read;
+    this.#descriptorLimit = limit;
   }
 
   /** Has a file read ahead, now or when there is room. */
   add(file: FileAhead): void {
+    if (this.#descriptorLimit() < LEAST_DESCRIPTOR_LIMIT) return;
     this.#waiting.push(file);
     this.#begin();
   }

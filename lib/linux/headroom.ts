@@ -41,6 +41,11 @@ export function fileSizeLimit(): number {
   return soft === RLIM_INFINITY ? Infinity : Number(soft);
 }
 
+/** The process's limit of open descriptors (`ulimit -n`); Infinity if it is not known. */
+export function descriptorLimit(): number {
+  return Number(limitOf(RLIMIT_NOFILE)?.[0] ?? Infinity);
+}
+
 /** More is of no use here, and a child process that closes every possible descriptor takes long. */
 const DESCRIPTORS_MAX = 65_536n;
 

@@ -63,3 +63,17 @@ Deno.test("ReadAhead.end() begins no more reads and waits for those that go on",
   ahead.add({ dir: "/vm0", id: "more", isWanted: () => true });
   assertEquals(begun.length, 8);
 });
+
+Deno.test("ReadAhead leaves descriptors to others where there are few", () => {
+  for (const [limit, expected] of [[1024, 8], [256, 8], [255, 0], [44, 0]] as const) {
+    const begun: string[] = [];
+    const ahead = new ReadAhead(({ id }) => {
+      begun.push(id);
+      return new Promise(() => {});
+    }, () => limit);
+    for (let file = 0; file < 10; file++) {
+      ahead.add({ dir: "/vm0", id: String(file), isWanted: () => true });
+    }
+    assertEquals(begun.length, expected);
+  }
+});
