@@ -1,6 +1,6 @@
 /**
  * The functions of librados and librbd, Ceph's client libraries, opened when a restore first needs
- * them. `rbd.ts` wraps them.
+ * them. `rbd.ts` and `rbd_operations.ts` wrap them.
  *
  * They are the host's own, also in an executable that brings its C library (`release/portable`).
  * They run on that one, so a host whose libraries were built for a newer C library cannot use them

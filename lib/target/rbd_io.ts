@@ -7,7 +7,7 @@
 
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
-import { RbdAccess, type RbdOperation, waitFor } from "../linux/rbd.ts";
+import { RbdAccess, type RbdOperation, waitFor } from "../linux/rbd_operations.ts";
 import { type BlockIo, type BlockIoOptions, type KnownRange, requireInside } from "./block_io.ts";
 import type { ZeroPolicy } from "./descriptor_io.ts";
 import type { BlockHandle, TargetExtent } from "./target.ts";
