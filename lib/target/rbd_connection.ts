@@ -204,7 +204,7 @@ export class RbdConnection {
     }
   }
 
-  /** Refuses the target because a call of Ceph's libraries failed; other errors stay as they are. */
+  /** Refuses the target if a call of Ceph's libraries failed; other errors stay as they are. */
   refusalOf(error: unknown): unknown {
     return error instanceof OsError ? refusal(this.path, this.#explain(error), error) : error;
   }
