@@ -30,7 +30,7 @@ import { requireStore } from "../store/store.ts";
 import { printable, quote } from "../wording.ts";
 import { describeKeepers, describeMountUsers } from "./mount_users.ts";
 import { openFilesystem } from "./open_filesystem.ts";
-import { requireMountable, SUBTYPE } from "./preflight.ts";
+import { requireFree, requireMountable, SUBTYPE } from "./preflight.ts";
 
 /** Events of {@linkcode mountBackup} and of the mount. */
 export type MountEvent =
@@ -148,9 +148,13 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
     fsname: realPathOrNull(basedir) ?? basedir,
     subtype: SUBTYPE,
     readAheadBytes: READ_AHEAD_BYTES,
-    // Started first, so that a lack of resources shows before there is a mount, and the first
-    // reader need not wait.
-    beforeMount: () => images.start(signal),
+    beforeMount: async () => {
+      // Started first, so that a lack of resources shows before there is a mount, and the first
+      // reader need not wait.
+      await images.start(signal);
+      // While this one waited for the purge lock and its workers, another may have been mounted.
+      requireFree(mountpoint);
+    },
     onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
   });
   const session = await withOurErrors(mounting);

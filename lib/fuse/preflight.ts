@@ -66,8 +66,10 @@ function requireApart(mountpoint: string, dirs: readonly string[]): void {
  * Refuses a mount point of another mount of ours, which the kernel would accept: the first would be
  * hidden with what was written to it, and go on holding the purge lock. Over other file systems one
  * may want to mount.
+ *
+ * @throws {MountError} If a backup is mounted there.
  */
-function requireFree(mountpoint: string): void {
+export function requireFree(mountpoint: string): void {
   const at = realPathOrNull(mountpoint);
   const mount = listMounts().findLast((mount) => mount.mountpoint === at);
   if (mount?.type !== `fuse.${SUBTYPE}`) return;

@@ -6,7 +6,7 @@ import { EXIT_CODE_TABLE } from "../../lib/cli/exit_code.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../assert.ts";
 import { assertContent } from "../support/bytes.ts";
 import { run, tryRun } from "../support/programs.ts";
-import { sampleBytes } from "../support/store_builder.ts";
+import { addRevision, makeStore, sampleBytes } from "../support/store_builder.ts";
 import { FUSE, RunningTool } from "../support/tool.ts";
 import { until } from "../support/wait.ts";
 import { assertRefused, fuseTest, messagesOf, mountsAt, type Site } from "./fuse_harness.ts";
@@ -238,6 +238,26 @@ fuseTest("A mount that waits for a purge says so, and goes on afterwards", async
   tool.signal("SIGTERM");
   assertEquals((await tool.outcome()).code, 0);
   assertEquals(messagesOf(tool.said), said);
+}, FLOCK);
+
+fuseTest("What was mounted while a mount waited for a purge is not hidden by it", async (site) => {
+  const purge = await holdLock(site, "-x");
+  const at = site.folder("mnt");
+  const tool = site.start([at]);
+  await tool.untilSaid("waiting");
+  const other = site.folder("other");
+  makeStore(other);
+  addRevision(other, "First", [sampleBytes(1)]);
+  const first = site.start(["-d", other, at]);
+  await first.untilSaid("To unmount");
+  await purge.end();
+  const { code, stderr } = await tool.outcome();
+  assertEquals(code, FAILURE);
+  assertStringIncludes(stderr, `Cannot mount at "${at}": "${other}" is mounted there already; `);
+  assertEquals(mountsAt(at).length, 1);
+  assert(await canPurge(site));
+  first.signal("SIGTERM");
+  assertEquals((await first.outcome()).code, 0);
 }, FLOCK);
 
 fuseTest("--lock-timeout gives up at once or after its time: exit 11", async (site) => {
