@@ -159,7 +159,9 @@ export class RbdPool {
 }
 
 /** Bits of an image's features and flags. Source: rbd/features.h, rbd/librbd.h. */
-const FEATURE_EXCLUSIVE_LOCK = 1n << 2n, FEATURE_FAST_DIFF = 1n << 4n;
+const FEATURE_STRIPING = 1n << 1n,
+  FEATURE_EXCLUSIVE_LOCK = 1n << 2n,
+  FEATURE_FAST_DIFF = 1n << 4n;
 const FLAGS_INVALID_MAP = 0b11n;
 
 /** `struct rbd_image_watcher_t`: `char *addr; int64_t id; uint64_t cookie;`. */
@@ -289,8 +291,8 @@ export class RbdImage {
    * image's objects.
    *
    * @param shouldStop Asked now and then; the result is then worthless.
-   * @returns First byte, and byte behind the last one, of each range, ascending; `null` if the
-   *   cluster does not keep that of this image.
+   * @returns First byte, and byte behind the last one, of each range, ascending; `null` if that
+   *   cannot be told of this image.
    * @throws {OsError}
    */
   async dataRanges(
@@ -300,9 +302,12 @@ export class RbdImage {
     const { rbd } = openLibrbd();
     const flags = new Out();
     succeeded("rbd_get_flags", rbd.rbd_get_flags(this.#pointer, flags.bytes));
-    const isKept = (this.#features & FEATURE_FAST_DIFF) !== 0n &&
+    // Before Ceph 16.2.8, wrong places are told of an image in stripes.
+    // Source: https://tracker.ceph.com/issues/53784
+    const isKnown =
+      (this.#features & (FEATURE_FAST_DIFF | FEATURE_STRIPING)) === FEATURE_FAST_DIFF &&
       (flags.words[0]! & FLAGS_INVALID_MAP) === 0n;
-    if (!isKept) return null;
+    if (!isKnown) return null;
     const found: number[] = [];
     const callback = Deno.UnsafeCallback.threadSafe(
       { parameters: ["u64", "usize", "i32", "pointer"], result: "i32" },

@@ -17,8 +17,11 @@ import { refusal } from "./wording.ts";
 
 /** Options that are always set, each for a reason. */
 const OPTIONS = {
-  // Each write reports its own failure.
+  // Each write reports its own failure: even where the image's or pool's configuration, which
+  // precedes this, has the cache on.
   rbd_cache: "false",
+  rbd_cache_max_dirty: "0",
+  rbd_cache_policy: "writethrough",
   rbd_persistent_cache_mode: "disabled",
   // A worker that stops takes its memory with it, also of writes in flight.
   rbd_disable_zero_copy_writes: "true",

@@ -8,6 +8,7 @@
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
 import { isFilled } from "../support/bytes.ts";
+import { scriptCommand } from "../support/programs.ts";
 import { pause, until } from "../support/wait.ts";
 import {
   cephTest,
@@ -114,6 +115,31 @@ cephTest(
     }
     assertHolds(scene, ones, "pool/vm0@before");
     assertHolds(scene, ones, OTHER_IMAGE);
+  },
+);
+
+cephTest(
+  "Where data may be is asked of no image in stripes, as old releases tell that wrongly",
+  (scene) => {
+    const script = scriptCommand(`
+    import { CephClient } from lib("linux/rbd.ts");
+    const client = new CephClient({ cluster: "ceph", name: "client.admin" });
+    client.readConfiguration(null);
+    await client.connect();
+    const [pool, name] = Deno.args[0].split("/");
+    const image = await (await client.openPool(pool, "")).open(name);
+    const ranges = await image.dataRanges(image.bytes, () => false);
+    console.log(JSON.stringify(ranges && Array.from(ranges)));
+    Deno.exit();
+  `);
+    const dataRanges = (options: string): unknown => {
+      scene.run(`rbd create --size 8M ${options} pool/vm0`);
+      const ranges = JSON.parse(scene.run(`${script} pool/vm0`));
+      scene.remove();
+      return ranges;
+    };
+    assertEquals(dataRanges(""), []);
+    assertEquals(dataRanges("--stripe-unit 64K --stripe-count 2"), null);
   },
 );
 
