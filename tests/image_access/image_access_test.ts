@@ -65,3 +65,51 @@ Deno.test("ImageAccess reads and overwrites an image at any offset, without a mo
   assertEquals(lines.length, 1);
   assertStringIncludes(lines[0]!, '(seq 2) of revision "r1"');
 });
+
+Deno.test("ImageAccess uses memory again that many readers held beyond its cache", async () => {
+  using scratch = new Scratch();
+  const basedir = scratch.file("store");
+  Deno.mkdirSync(basedir);
+  makeStore(basedir);
+  const seqs = Array.from({ length: 32 }, (_, seq) => seq);
+  addRevision(basedir, "r1", seqs.map((seq) => sampleBytes(seq)));
+  const ignore = () => {};
+  using images = new ImageAccess({
+    basedir,
+    cacheBytes: 2 * C,
+    threads: 2,
+    verify: true,
+    onFailure: ignore,
+  });
+  await images.start();
+  const file = await images.image({ name: "r1", mapPath: `${basedir}/r1` }).open();
+  /** Reads a half of the chunks at a time, so that the other half is gone afterwards. */
+  const readHalf = async (half: number) => {
+    const some = seqs.slice(16 * half, 16 * (half + 1));
+    const all = await Promise.all(some.map((seq) => file.read(seq * C, 1)));
+    for (const { release } of all) release();
+  };
+  await readHalf(0);
+  using memories = countSharedMemories();
+  for (const half of [1, 0, 1]) await readHalf(half);
+  file.close();
+  assertEquals(memories.count, 0);
+});
+
+/** Counts what is allocated, which the garbage collector may take for little. */
+function countSharedMemories(): { readonly count: number } & Disposable {
+  const Original = SharedArrayBuffer;
+  let count = 0;
+  globalThis.SharedArrayBuffer = class extends Original {
+    constructor(bytes: number) {
+      super(bytes);
+      count++;
+    }
+  } as typeof SharedArrayBuffer;
+  return {
+    get count() {
+      return count;
+    },
+    [Symbol.dispose]: () => void (globalThis.SharedArrayBuffer = Original),
+  };
+}
