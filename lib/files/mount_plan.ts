@@ -6,6 +6,7 @@
  */
 
 import type { VolumeContent, VolumeKind } from "../image/volume_content.ts";
+import { splitPath } from "../linux/paths.ts";
 import { shellWord } from "../linux/printable.ts";
 
 /** One way to mount a file system. */
@@ -61,9 +62,11 @@ export function adviseOnCutPartition(
 ): string {
   // Not read-only: the copy may have a journal to replay.
   const options = `loop,offset=${offset},sizelimit=${length}`;
+  // A name that nobody has used for anything else; and no mount of a copy that is not complete.
+  const copy = shellWord(`copy-of-${splitPath(image).name}`);
   return "where there is room, with zeros for what is missing, " +
-    `cp --sparse=always ${shellWord(image)} disk.img; truncate -s ${offset + length} disk.img; ` +
-    `mount -o ${options} disk.img ${BY_HAND}`;
+    `cp --sparse=always ${shellWord(image)} ${copy} && truncate -s ${offset + length} ${copy} && ` +
+    `mount -o ${options} ${copy} ${BY_HAND}`;
 }
 
 type Planner = (path: string, content: VolumeContent) => MountPlan;

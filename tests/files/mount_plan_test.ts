@@ -36,12 +36,13 @@ Deno.test("planMount() says what else to try, with the volume's file as a shell 
   }
 });
 
-Deno.test("adviseOnCutPartition() quotes the image, and names the partition's range", () => {
+Deno.test("adviseOnCutPartition() names the range, and a copy that overwrites nothing else", () => {
   assertEquals(
     adviseOnCutPartition("/run/x/image/Rev two", { offset: 1024, length: 4096 }),
     "where there is room, with zeros for what is missing, " +
-      "cp --sparse=always '/run/x/image/Rev two' disk.img; truncate -s 5120 disk.img; " +
-      "mount -o loop,offset=1024,sizelimit=4096 disk.img /mnt",
+      "cp --sparse=always '/run/x/image/Rev two' 'copy-of-Rev two' && " +
+      "truncate -s 5120 'copy-of-Rev two' && " +
+      "mount -o loop,offset=1024,sizelimit=4096 'copy-of-Rev two' /mnt",
   );
 });
 
