@@ -302,7 +302,9 @@ export class Image implements BaseImage, MapUser {
   #pass(map: RevisionMap, { firstSeq, endSeq }: Following["passed"]): void {
     const { basedir, cache } = this.#services;
     if (firstSeq >= endSeq || (this.dataBytes ?? 0) <= cache.capacityBytes) return;
-    for (let seq = firstSeq; seq < endSeq; seq++) {
+    // A reader may have left out a hole of many TiB.
+    const next = (seq: number) => this.map.data?.find(seq, "data") ?? endSeq;
+    for (let seq = next(firstSeq); seq < endSeq; seq = next(seq + 1)) {
       const id = idOf(map, seq);
       if (id !== null) cache.pass({ dir: basedir, id });
     }
