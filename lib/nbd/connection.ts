@@ -81,6 +81,7 @@ export class Connection {
    * @throws {ClosedError} If the connection ends before.
    */
   async read(length: number): Promise<Uint8Array<ArrayBuffer>> {
+    this.requireOpen();
     const bytes = new Uint8Array(length);
     let done = 0;
     while (done < length) {
@@ -113,6 +114,7 @@ export class Connection {
    * @throws {ClosedError} If the connection ends before.
    */
   async readBriefly(length: number): Promise<Uint8Array<ArrayBuffer>> {
+    this.requireOpen();
     if (this.#start === this.#end) {
       this.#start = 0;
       this.#end = 0;
@@ -160,6 +162,16 @@ export class Connection {
       this.#turn = null;
       turn.resolve();
     }
+  }
+
+  /**
+   * To be asked before each step of what takes long: what was received before the end is not worth
+   * an answer that cannot be sent.
+   *
+   * @throws {ClosedError} If it was closed on this side.
+   */
+  requireOpen(): void {
+    if (this.#isClosed) throw new ClosedError("The connection was closed");
   }
 
   /** Ends it; whoever reads or sends gets a {@linkcode ClosedError}. */
@@ -225,7 +237,7 @@ export class Connection {
   }
 
   #write(pieces: readonly Uint8Array[]): Promise<number> {
-    if (this.#isClosed) throw new ClosedError("The connection was closed");
+    this.requireOpen();
     return this.#waitFor(() => {
       const { promise, resolve, reject } = Promise.withResolvers<number>();
       this.#abandonWrite = reject;

@@ -186,7 +186,7 @@ async function serve(service: Service, request: Request): Promise<void> {
       if (length > REQUEST_MAX_BYTES) throw tooLong();
       return await read(service, request);
     case Command.WRITE_ZEROES:
-      await writeZeros(session, request);
+      await writeZeros(service, request);
       return await sendDone(service, request);
     case Command.TRIM:
     case Command.FLUSH:
@@ -284,7 +284,10 @@ async function sendWhole(service: Service, range: Range, head: Message): Promise
     return await sendBytes(service, range, (bytes) => connection.send(head, ...bytes));
   }
   // Once the head is sent, nothing can be refused any more.
-  for (const { offset, length } of piecesOf(range)) (await source.read(offset, length)).release();
+  for (const { offset, length } of piecesOf(range)) {
+    connection.requireOpen();
+    (await source.read(offset, length)).release();
+  }
   await connection.sendInPieces(async (send) => {
     await send([head]);
     try {
@@ -327,9 +330,13 @@ async function sendBytes(
 }
 
 /** Overwrites with zeros what is not zeros already. */
-async function writeZeros({ export: target }: Session, request: Request): Promise<void> {
+async function writeZeros(
+  { connection, session: { export: target } }: Service,
+  request: Request,
+): Promise<void> {
   const end = request.offset + request.length;
   for (let at = request.offset; at < end;) {
+    connection.requireOpen();
     const data = target.seek(at, "data");
     if (data >= end) return;
     if (data > at) {

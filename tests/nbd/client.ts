@@ -105,10 +105,15 @@ export class NbdClient {
       new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
       return bytes.subarray(8 - bits / 8);
     });
+    // In one write: of many small ones a socket holds few, and they fill it until they are read.
+    const message = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
     for (const part of parts) {
-      for (let done = 0; done < part.length;) {
-        done += await this.#channel.write(part.subarray(done) as Uint8Array<ArrayBuffer>);
-      }
+      message.set(part, at);
+      at += part.length;
+    }
+    for (let done = 0; done < message.length;) {
+      done += await this.#channel.write(message.subarray(done));
     }
   }
 

@@ -13,6 +13,7 @@ import type { Export, Exports } from "../../lib/nbd/exports.ts";
 import { serveClient } from "../../lib/nbd/server.ts";
 import { RevisionError } from "../../lib/errors.ts";
 import { randomFrom } from "../support/random.ts";
+import { until } from "../support/wait.ts";
 import { channelPair, contextQuery, named, NbdClient } from "./client.ts";
 
 const ACK = 1, SERVER = 2, INFO = 3, META_CONTEXT = 4;
@@ -27,6 +28,7 @@ class MemoryExports implements Exports {
   readonly bytes = new Uint8Array(1_048_576);
   readonly isWritable: boolean;
   openCount = 0;
+  readCount = 0;
 
   constructor(isWritable = false) {
     this.isWritable = isWritable;
@@ -51,6 +53,7 @@ class MemoryExports implements Exports {
       size: bytes.length,
       isWritable,
       read: (offset, length) => {
+        this.readCount++;
         if (offset <= 600_000 && offset + length > 600_000) {
           const fields = { chunkId: "0", seqs: [0], path: "x", reason: "hash" } as const;
           throw new ChunkCorruptError("Cannot use chunk 0", fields);
@@ -461,6 +464,27 @@ Deno.test("NBD: a client that takes nothing is given up, and its export closed",
   connection.close();
   await assertRejects(() => serving, ClosedError);
   assertEquals(exports.openCount, 0);
+});
+
+Deno.test("NBD: what a client that is cut off had asked for is not read any more", async () => {
+  const exports = new MemoryExports();
+  let isStuck = false;
+  const [client, server] = channelPair();
+  const connection = new Connection({
+    read: (buffer) => server.read(buffer),
+    write: (pieces) => isStuck ? new Promise(() => {}) : server.write(pieces),
+    close: () => server.close(),
+  });
+  const serving = serveClient(connection, exports, new Budget(0));
+  const nbd = new NbdClient(client);
+  await choose(nbd);
+  isStuck = true;
+  for (let cookie = 0; cookie < 2000; cookie++) await nbd.request(CMD.READ, { length: 100 });
+  // As many as may be under way.
+  await until(() => exports.readCount === 256, "requests");
+  connection.close();
+  await assertRejects(() => serving, ClosedError);
+  assertEquals(exports.readCount, 256);
 });
 
 Deno.test("NBD: an export that is chosen by name is closed if the client has gone", async () => {
