@@ -210,7 +210,10 @@ async function chooseContexts(
   const { connection, exports } = state;
   const fields = new FieldReader(data);
   const name = fields.string();
-  const queries = Array.from({ length: fields.u32() }, () => fields.string());
+  const count = fields.u32();
+  // Memory for as many as it says is not made on its word: each has its length, at least.
+  if (count > fields.left / 4) throw new RangeError("Bytes are missing");
+  const queries = Array.from({ length: count }, () => fields.string());
   if (fields.left !== 0) throw new RangeError("Bytes are left");
   const isChoice = option === Option.SET_META_CONTEXT;
   if (isChoice) state.contextOf = null;

@@ -127,6 +127,11 @@ Deno.test("NBD: options are answered as the protocol says", async () => {
     assertEquals(await types(OPT.INFO, new Uint8Array([0, 0, 0, 9, 65])), [ERR_INVALID]);
     assertEquals(await types(OPT.INFO, new Uint8Array([255, 255, 255, 255, 0, 0])), [ERR_INVALID]);
     assertEquals(await types(OPT.GO, new Uint8Array([...named("disk", 0), 1])), [ERR_INVALID]);
+    // No memory is made for as many queries as a few bytes announce.
+    const heapBytes = Deno.memoryUsage().heapTotal;
+    const queries = new Uint8Array([...named("disk"), 1, 200, 0, 0]);
+    assertEquals(await types(9, queries), [ERR_INVALID]);
+    assert(Deno.memoryUsage().heapTotal < heapBytes + 100e6);
     // Contexts come after structured replies.
     assertEquals(await types(10, contextQuery("disk", "base:allocation")), [ERR_INVALID]);
     assertEquals(await types(9, contextQuery("disk")), [META_CONTEXT, ACK]);
