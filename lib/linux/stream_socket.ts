@@ -53,6 +53,7 @@ export class StreamSocket {
   #isClosed = false;
   /** Whether a thread sends: the descriptor must stay open for it. */
   #isSending = false;
+  readonly #released = Promise.withResolvers<void>();
 
   /**
    * @param fd Blocks; closed by {@linkcode close}.
@@ -76,6 +77,11 @@ export class StreamSocket {
     const usec = BigInt(SENDER_PATIENCE_MS * 1000);
     new DataView(timeout.buffer).setBigInt64(TIMEVAL.tv_usec, usec, true);
     libc.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, timeout, timeout.length);
+  }
+
+  /** Settles when it is closed, and no thread uses its descriptor or what it sends any more. */
+  get released(): Promise<void> {
+    return this.#released.promise;
   }
 
   /**
@@ -124,7 +130,7 @@ export class StreamSocket {
       const count = Number(await libc.sendmsgAsync(this.#fd, message.header, MSG_NOSIGNAL));
       this.#isSending = false;
       beingSent.delete(message);
-      if (this.#isClosed) releaseFd(this.#fd);
+      if (this.#isClosed) this.#release();
       // Its errno is that of another thread; and a client that was given time is waited for below.
       if (count > 0) return message.sent(count);
     }
@@ -145,7 +151,12 @@ export class StreamSocket {
     this.#isClosed = true;
     this.#watch.remove();
     libc.shutdown(this.#fd, SHUT_RDWR);
-    if (!this.#isSending) releaseFd(this.#fd);
+    if (!this.#isSending) this.#release();
+  }
+
+  #release(): void {
+    releaseFd(this.#fd);
+    this.#released.resolve();
   }
 
   #requireOpen(): void {

@@ -50,7 +50,7 @@ export interface Entrance {
   accept(): Promise<Incoming>;
   /** Closes it, and removes its socket unless it is another's by now. To be called once. */
   close(): void;
-  /** Settles when it is closed, and all that came in are. To be asked for then. */
+  /** Settles when no thread waits for it or sends. To be asked for when all sockets are closed. */
   readonly ended: Promise<void>;
 }
 
@@ -112,6 +112,14 @@ function entranceOf(
 ): Entrance {
   const { readiness, uri, sendBufferBytes, onClose = () => {} } = options;
   const watch = readiness.add(fd);
+  /** Of each client's socket, when it is released. */
+  const released = new Set<Promise<void>>();
+  const takeIn = (client: number) => {
+    const socket = new StreamSocket(client, readiness, sendBufferBytes);
+    const end = socket.released.then(() => void released.delete(end));
+    released.add(end);
+    return socket;
+  };
   return {
     uri,
     accept: async () => {
@@ -123,7 +131,7 @@ function entranceOf(
         }
         const { peer } = client;
         const name = peer ? `The client at ${peer.hostname}, port ${peer.port},` : "A client";
-        return { socket: new StreamSocket(client.fd, readiness, sendBufferBytes), name };
+        return { socket: takeIn(client.fd), name };
       }
     },
     close: () => {
@@ -132,7 +140,7 @@ function entranceOf(
       releaseFd(fd);
     },
     get ended() {
-      return readiness.ended;
+      return Promise.all([readiness.ended, ...released]).then(() => {});
     },
   };
 }

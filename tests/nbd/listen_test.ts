@@ -4,6 +4,7 @@ import { assertEquals, assertMatch, assertThrows } from "../assert.ts";
 import { MountError } from "../../lib/errors.ts";
 import { listen } from "../../lib/nbd/listen.ts";
 import { type NbdOptions, type NbdServer, serveNbd } from "../../lib/nbd/server.ts";
+import type { StreamSocket } from "../../lib/linux/stream_socket.ts";
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { SampleStore, Seq } from "../cli/sample_store.ts";
 import { Scratch } from "../support/machine.ts";
@@ -36,6 +37,30 @@ Deno.test("NBD: a socket that is another server's by now is left alone", async (
   second.close();
   await Promise.all([first.ended, second.ended]);
   assertEquals([...Deno.readDirSync(scratch.path)], []);
+});
+
+Deno.test("NBD: an entrance has not ended while threads still send", async () => {
+  using scratch = new Scratch();
+  const path = `${scratch.path}/socket`;
+  const more = new Uint8Array(64 * 1024 * 1024).fill(1);
+  for (let round = 0; round < 20; round++) {
+    const before = countDescriptors();
+    const entrance = listen({ path });
+    const peers: Deno.Conn[] = [], sending: Promise<unknown>[] = [], sockets: StreamSocket[] = [];
+    for (let count = 0; count < 4; count++) {
+      peers.push(await Deno.connect({ transport: "unix", path }));
+      sockets.push((await entrance.accept()).socket);
+    }
+    // More than sockets hold: threads wait until the peers read, or copy.
+    for (const socket of sockets) sending.push(socket.write([more]).catch(() => {}));
+    if (round % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const socket of sockets) socket.close();
+    entrance.close();
+    await entrance.ended;
+    assertEquals(countDescriptors(), before + peers.length, "the peers' own ends are left");
+    for (const peer of peers) peer.close();
+    await Promise.all(sending);
+  }
 });
 
 Deno.test("NBD: what keeps a server from listening is said with what to do", async () => {
