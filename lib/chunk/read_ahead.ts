@@ -5,7 +5,7 @@
  * @module
  */
 
-import { descriptorLimit } from "../linux/headroom.ts";
+import { descriptorLimit, spareThreads } from "../linux/headroom.ts";
 import { readChunkFileAhead } from "./chunk_file.ts";
 
 /**
@@ -19,6 +19,21 @@ const MOST_AT_A_TIME = 8;
  * restore need some 200.
  */
 const LEAST_DESCRIPTOR_LIMIT = 256;
+
+/**
+ * Threads that must be left before any is taken for this: the runtime aborts the process where it
+ * gets none. Writes in flight take some of them too (`linux/write_queue.ts`).
+ */
+const LEAST_SPARE_THREADS = MOST_AT_A_TIME + 16;
+
+/** What the system has left; tests replace it. */
+export interface ReadAheadRoom {
+  readonly descriptorLimit: () => number;
+  /** Is told how many are wanted and need not look further. */
+  readonly threads: (wanted: number) => number;
+}
+
+const SYSTEM: ReadAheadRoom = { descriptorLimit, threads: spareThreads };
 
 /** A chunk file to be read ahead. */
 export interface FileAhead {
@@ -35,23 +50,28 @@ export class ReadAhead {
   readonly #read: typeof readChunkFileAhead;
   #waiting: FileAhead[] = [];
   readonly #reading = new Set<Promise<void>>();
-  readonly #descriptorLimit: () => number;
+  readonly #room: ReadAheadRoom;
   #isOver = false;
 
   /**
    * @param read Default: really reads; tests replace it. Never rejected.
-   * @param limit How many descriptors there may be; tests replace it.
+   * @param room Default: that of the real system.
    */
-  constructor(read: typeof readChunkFileAhead = readChunkFileAhead, limit = descriptorLimit) {
+  constructor(read: typeof readChunkFileAhead = readChunkFileAhead, room = SYSTEM) {
     this.#read = read;
-    this.#descriptorLimit = limit;
+    this.#room = room;
   }
 
-  /** Has a file read ahead, now or when there is room. */
-  add(file: FileAhead): void {
-    if (this.#descriptorLimit() < LEAST_DESCRIPTOR_LIMIT) return;
+  /**
+   * Has a file read ahead, now or after others.
+   *
+   * @returns `false` if descriptors or threads are short; then nothing was done.
+   */
+  add(file: FileAhead): boolean {
+    if (!this.#hasRoom()) return false;
     this.#waiting.push(file);
     this.#begin();
+    return true;
   }
 
   /** Reads no more. @returns When nothing goes on, which takes as long as the storage likes. */
@@ -59,6 +79,13 @@ export class ReadAhead {
     this.#isOver = true;
     this.#waiting = [];
     await Promise.all(this.#reading);
+  }
+
+  #hasRoom(): boolean {
+    if (this.#room.descriptorLimit() < LEAST_DESCRIPTOR_LIMIT) return false;
+    // The question takes half a millisecond, so it is not asked while its threads are in use.
+    return this.#reading.size > 0 ||
+      this.#room.threads(LEAST_SPARE_THREADS) >= LEAST_SPARE_THREADS;
   }
 
   #begin(): void {

@@ -20,8 +20,18 @@ export const Control = {
   NEXT_ZERO_RANGE: 3,
   /** Item whose turn it is to be written to a stream; workers wait on it. */
   TURN: 4,
-  /** 1: storage is so slow that workers leave reading ahead to the main thread. */
-  READS_ARE_SLOW: 5,
+  /** A {@linkcode ReadAheadBy}. */
+  READ_AHEAD_BY: 5,
+} as const;
+
+/** Who has chunk files read ahead. */
+export const ReadAheadBy = {
+  /** The workers, until their storage proves to be slow. */
+  WORKERS: 0,
+  /** The main thread, as slow storage would hold the workers up. */
+  MAIN_THREAD: 1,
+  /** The workers whatever their storage, as the main thread lacks descriptors or threads for it. */
+  WORKERS_ONLY: 2,
 } as const;
 
 /** Number of {@linkcode Control} cells. */

@@ -16,6 +16,7 @@ import {
   CONTROL_CELLS,
   Counter,
   type Note,
+  ReadAheadBy,
   type ReadAheadMessage,
   type StartMessage,
   type WorkerMessage,
@@ -89,7 +90,8 @@ export class WorkerPool {
       const { chunkId: id, job } = message;
       // A worker that has come to it already reads it itself, and then drops it from the cache.
       const isWanted = () => Atomics.load(this.#control, Control.NEXT_JOB) <= job;
-      readAhead.add({ dir: start.sources[0]!, id, isWanted });
+      const isTaken = readAhead.add({ dir: start.sources[0]!, id, isWanted });
+      if (!isTaken) Atomics.store(this.#control, Control.READ_AHEAD_BY, ReadAheadBy.WORKERS_ONLY);
     };
     const stop = Promise.withResolvers<"stopped">();
     let graceTimer: ReturnType<typeof setTimeout> | undefined;

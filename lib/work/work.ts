@@ -12,6 +12,7 @@ import {
   Control,
   Counter,
   type Note,
+  ReadAheadBy,
   type ReadAheadMessage,
   type StartMessage,
 } from "./messages.ts";
@@ -101,7 +102,7 @@ export abstract class Work<T> {
       // The files of jobs up to this one are being read already.
       const chunkId = next > job ? idOfJob(next) : null;
       if (chunkId === null) continue;
-      if (this.#readsAreSlow) {
+      if (this.#isMainReadingAhead) {
         this.notify({ type: "read-ahead", chunkId, job: next });
       } else {
         this.#addWait(this.sources.prefetch(chunkId));
@@ -110,19 +111,21 @@ export abstract class Work<T> {
   }
 
   #filesAhead(): number {
-    const files = this.#readsAreSlow ? Math.floor(SLOW_BYTES_AHEAD / this.#meanFileBytes) : 0;
+    const files = this.#isMainReadingAhead ? Math.floor(SLOW_BYTES_AHEAD / this.#meanFileBytes) : 0;
     return this.start.workers * Math.min(Math.max(files, FILES_AHEAD), MOST_FILES_AHEAD);
   }
 
-  get #readsAreSlow(): boolean {
-    return Atomics.load(this.start.control, Control.READS_ARE_SLOW) !== 0;
+  get #isMainReadingAhead(): boolean {
+    return Atomics.load(this.start.control, Control.READ_AHEAD_BY) === ReadAheadBy.MAIN_THREAD;
   }
 
   /** Once one worker has to wait too long, all leave reading ahead to the main thread. */
   #addWait(waitMs: number): void {
     if (waitMs === 0) return;
     this.waits.add(waitMs);
-    if (this.waits.areLong) Atomics.store(this.start.control, Control.READS_ARE_SLOW, 1);
+    if (!this.waits.areLong) return;
+    const { WORKERS, MAIN_THREAD } = ReadAheadBy;
+    Atomics.compareExchange(this.start.control, Control.READ_AHEAD_BY, WORKERS, MAIN_THREAD);
   }
 
   /**

@@ -64,16 +64,32 @@ Deno.test("ReadAhead.end() begins no more reads and waits for those that go on",
   assertEquals(begun.length, 8);
 });
 
+/** How many of ten files are read when the system has no more than this. */
+function begunWith(room: { descriptors: number; threads: number }): number {
+  let begun = 0;
+  const read = () => {
+    begun++;
+    return new Promise<void>(() => {});
+  };
+  const ahead = new ReadAhead(read, {
+    descriptorLimit: () => room.descriptors,
+    threads: (wanted) => Math.min(wanted, room.threads),
+  });
+  for (let file = 0; file < 10; file++) {
+    const isTaken = ahead.add({ dir: "/vm0", id: String(file), isWanted: () => true });
+    assertEquals(isTaken, begun > 0);
+  }
+  return begun;
+}
+
 Deno.test("ReadAhead leaves descriptors to others where there are few", () => {
-  for (const [limit, expected] of [[1024, 8], [256, 8], [255, 0], [44, 0]] as const) {
-    const begun: string[] = [];
-    const ahead = new ReadAhead(({ id }) => {
-      begun.push(id);
-      return new Promise(() => {});
-    }, () => limit);
-    for (let file = 0; file < 10; file++) {
-      ahead.add({ dir: "/vm0", id: String(file), isWanted: () => true });
-    }
-    assertEquals(begun.length, expected);
+  for (const [descriptors, expected] of [[1024, 8], [256, 8], [255, 0], [44, 0]] as const) {
+    assertEquals(begunWith({ descriptors, threads: 99 }), expected);
+  }
+});
+
+Deno.test("ReadAhead leaves threads to others where there are few", () => {
+  for (const [threads, expected] of [[99, 8], [24, 8], [23, 0], [1, 0], [0, 0]] as const) {
+    assertEquals(begunWith({ descriptors: 1024, threads }), expected);
   }
 });

@@ -5,6 +5,7 @@
 
 import { assert, assertEquals } from "../assert.ts";
 import { assertBytes } from "../support/bytes.ts";
+import { ControlGroup, groupFolder } from "../support/control_group.ts";
 import { OwnDenoDir } from "../support/own_deno_dir.ts";
 import { testUnless } from "../support/machine.ts";
 import { programProblem } from "../support/programs.ts";
@@ -109,53 +110,17 @@ testUnless(prlimit, "Small and large stacks", async () => {
   assertEquals((await restoreUnder("--stack=unlimited", ["-t", "2"])).code, 0);
 });
 
-/** Where control groups of a kind can be made, as root in a container that may; or why not. */
-function groupFolder(controller: string): { folder: string } | { problem: string } {
-  // Version 1 has a hierarchy for each kind, version 2 one for those that are handed down.
-  const folders = [`/sys/fs/cgroup/${controller}`, "/sys/fs/cgroup"];
-  for (const folder of folders) {
-    const group = `${folder}/backy_limits_test`;
-    try {
-      Deno.mkdirSync(group);
-    } catch {
-      continue;
-    }
-    const isControlled = [...Deno.readDirSync(group)].some(({ name }) =>
-      name.startsWith(`${controller}.`)
-    );
-    Deno.removeSync(group);
-    if (isControlled) return { folder };
-  }
-  return { problem: `no control group for ${controller} can be made` };
-}
-
 /** Restores in a new control group. */
 async function restoreInGroup(folder: string, limits: Record<string, number>): Promise<Outcome> {
-  const group = `${folder}/backy_limits_test_${Deno.pid}`;
-  Deno.mkdirSync(group);
-  try {
-    for (const [name, value] of Object.entries(limits)) {
-      if (exists(`${group}/${name}`)) Deno.writeTextFileSync(`${group}/${name}`, String(value));
-    }
-    const output = store.file("image", OLD);
-    const outcome = await extract(["-t", "4", store.revision.path, output], {
-      shell: 'ulimit -c 0; echo $$ >"$GROUP/cgroup.procs"; exec "$@"',
-      env: { ...denoDir.env, GROUP: group },
-    });
-    if (outcome.code === 0) assertBytes(Deno.readFileSync(output), store.image);
-    else assertEquals(Deno.readTextFileSync(output), OLD, `${outcome.code} ${outcome.stderr}`);
-    return outcome;
-  } finally {
-    Deno.removeSync(group);
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path) !== null;
-  } catch {
-    return false;
-  }
+  using group = new ControlGroup(folder, limits);
+  const output = store.file("image", OLD);
+  const outcome = await extract(["-t", "4", store.revision.path, output], {
+    shell: `ulimit -c 0; ${group.enter}; exec "$@"`,
+    env: denoDir.env,
+  });
+  if (outcome.code === 0) assertBytes(Deno.readFileSync(output), store.image);
+  else assertEquals(Deno.readTextFileSync(output), OLD, `${outcome.code} ${outcome.stderr}`);
+  return outcome;
 }
 
 const memory = groupFolder("memory"), pids = groupFolder("pids");

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../asse
 import { fuseTest, type Site } from "../cli/fuse_harness.ts";
 import { assertSuccess, extract, startExtract } from "../cli/harness.ts";
 import { assertBytes, assertContent, errnoOf, isBegun } from "../support/bytes.ts";
+import { ControlGroup, groupFolder } from "../support/control_group.ts";
 import { until } from "../support/wait.ts";
 import { FaultStore } from "./fault_store.ts";
 import { FlakyMount } from "./flaky_mount.ts";
@@ -13,10 +14,13 @@ import { FlakyMount } from "./flaky_mount.ts";
 const FAILURE = 1, CORRUPT = 3, STORE = 10;
 
 /** A store on such a file system; `path` is its revision there. */
-async function setUp(site: Site): Promise<{ mount: FlakyMount; store: FaultStore; path: string }> {
+async function setUp(
+  site: Site,
+  { chunks = 9 } = {},
+): Promise<{ mount: FlakyMount; store: FaultStore; path: string }> {
   const mount = await FlakyMount.start(site);
   const at = `${mount.directory}/vm0`;
-  const store = site.use(new FaultStore({ chunks: 9, lastBytes: 1234, at }));
+  const store = site.use(new FaultStore({ chunks, lastBytes: 1234, at }));
   return { mount, store, path: `${mount.path}/vm0/Revision` };
 }
 
@@ -35,6 +39,27 @@ fuseTest("A slow store restores like any other", async (site) => {
   assertSuccess(outcome);
   assertBytes(outcome.stdout, store.image);
 });
+
+const pids = groupFolder("pids");
+
+fuseTest(
+  "A slow store restores like any other where threads are few",
+  async (site) => {
+    assert("folder" in pids);
+    const { mount, store, path } = await setUp(site, { chunks: 24 });
+    mount.set({ delayMs: 5 });
+    for (let count = 9; count < 18; count++) {
+      using group = new ControlGroup(pids.folder, { "pids.max": count });
+      const shell = `ulimit -c 0; ${group.enter}; exec "$@"`;
+      const outcome = await extract(["-t", "1", path, "-"], { shell });
+      // Before it has begun, the runtime may have found too few threads for itself.
+      if (!outcome.stderr.includes("Restoring")) continue;
+      assertSuccess(outcome);
+      assertBytes(outcome.stdout, store.image);
+    }
+  },
+  { reason: "problem" in pids ? pids.problem : null },
+);
 
 const READ_ERRORS: readonly [errno: keyof typeof Errno, code: number, advice: string][] = [
   ["EIO", CORRUPT, ""],
