@@ -4,10 +4,10 @@
  * readers of a file or device see the same as of any other write. All signals are blocked there.
  *
  * The C library makes the writes of one descriptor one after another, on one thread. So a queue has
- * descriptors of its own, and as many writes as it has descriptors are under way at once. It begins
- * with one, which keeps a local disk busy with long writes. Whenever the caller has to wait for the
- * storage while a write has not been begun, it gets one more: many short writes to storage that
- * answers late need that.
+ * descriptors of its own, and as many writes as it has descriptors are under way at once (but no
+ * more than 20 in a process, which is the C library's limit). It begins with one, which keeps a
+ * local disk busy with long writes. Whenever the caller has to wait for the storage while a write
+ * has not been begun, it gets one more: many short writes to storage that answers late need that.
  *
  * @module
  */
@@ -59,6 +59,8 @@ export class WriteQueue implements Disposable {
   /** What `aio_suspend` takes: the address of each slot in use, 0 for others. */
   readonly #waitList: BigUint64Array<ArrayBuffer>;
   readonly #release: () => void;
+  /** Once there was no room for one more lane: asking again and again would get in others' way. */
+  #mayWiden = true;
 
   private constructor(lane: Lane, capacity: number) {
     this.#lanes = [lane];
@@ -167,9 +169,10 @@ export class WriteQueue implements Disposable {
   /** Opens one more descriptor if a write has not been begun because another is under way. */
   #widen(): void {
     const isQueued = this.#lanes.some(({ count }) => count > 1);
-    if (!isQueued || this.#lanes.length >= MAX_LANES) return;
+    if (!isQueued || !this.#mayWiden || this.#lanes.length >= MAX_LANES) return;
     const lane = openLane(this.#lanes[0]!.fd);
-    if (lane !== null) this.#lanes.push(lane);
+    if (lane === null) this.#mayWiden = false;
+    else this.#lanes.push(lane);
   }
 
   #takeEnded(): EndedWrite[] {
