@@ -208,9 +208,12 @@ class Epoll implements Disposable {
       releaseFd(this.#fd);
       throw error;
     }
-    this.control(EPOLL_CTL_ADD, { fd: this.#pipe.readFd, id: 0, events: EPOLLIN });
+    // There is something to read, for whoever asks for it.
+    tryWrite(this.#pipe.writeFd, new Uint8Array(1));
+    this.control(EPOLL_CTL_ADD, { fd: this.#pipe.readFd, id: 0, events: 0 });
   }
 
+  /** Whether a wait was to end. */
   get isInterrupted(): boolean {
     return this.#isInterrupted;
   }
@@ -222,10 +225,11 @@ class Epoll implements Disposable {
     throw osError(lastErrno(), { syscall: "epoll_ctl", path: "" });
   }
 
+  /** Ends one wait, this one or the next. */
   interrupt(): void {
-    if (this.#isInterrupted) return;
     this.#isInterrupted = true;
-    tryWrite(this.#pipe.writeFd, new Uint8Array(1));
+    const events = EPOLLIN | EPOLLONESHOT;
+    this.control(EPOLL_CTL_MOD, { fd: this.#pipe.readFd, id: 0, events });
   }
 
   /** Waits on another thread. @returns What has happened; maybe nothing. */

@@ -3,6 +3,7 @@
 import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { OsError } from "../../lib/linux/os_error.ts";
 import { releaseFd } from "../../lib/linux/files.ts";
+import { openPipe, tryWrite } from "../../lib/linux/pipes.ts";
 import { Readiness, RemovedError } from "../../lib/linux/readiness.ts";
 import { listenAtPath, listenAtPort, tryAccept } from "../../lib/linux/socket_address.ts";
 import { StreamSocket } from "../../lib/linux/stream_socket.ts";
@@ -126,6 +127,26 @@ Deno.test("StreamSocket: what is closed keeps no descriptor, even while it is se
     near.close();
   }
   assertEquals(countDescriptors(), before);
+});
+
+Deno.test("Readiness waits, and ends, where one is added after the last was removed", async () => {
+  let turns = 0;
+  const readiness = new Readiness(() => {
+    turns++;
+    return false;
+  });
+  const { readFd, writeFd } = openPipe();
+  readiness.add(readFd).remove();
+  const watch = readiness.add(readFd);
+  const waiting = watch.readable();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  // Some for each of a few turns: it does not turn all the time.
+  assertEquals(turns < 2000, true, `${turns}`);
+  tryWrite(writeFd, new Uint8Array(1));
+  await waiting;
+  watch.remove();
+  await readiness.ended;
+  for (const fd of [readFd, writeFd]) releaseFd(fd);
 });
 
 Deno.test("listenAtPort() takes addresses and names, and says what is wrong with others", () => {
