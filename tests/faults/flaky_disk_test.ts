@@ -32,14 +32,14 @@ Deno.test.afterAll(() => store[Symbol.dispose]());
 /** Declares a test for each kind of disk. */
 function diskTest(
   name: string,
-  body: (disk: FlakyDisk, format: DiskFormat) => Promise<void>,
+  body: (disk: FlakyDisk) => Promise<void>,
   formats: readonly DiskFormat[] = FORMATS,
 ): void {
   for (const format of formats) {
     testUnless(flakyDiskProblem(format), `${name} (${format})`, async () => {
       using _lock = lockMounts("shared");
       await using site = new Site();
-      await body(await FlakyDisk.make(site, format), format);
+      await body(await FlakyDisk.make(site, format));
     });
   }
 }
@@ -149,7 +149,7 @@ diskTest(
   FORMATS.filter((format) => format !== "btrfs"),
 );
 
-diskTest("A write that is lost is found by --verify-target", async (disk, format) => {
+diskTest("A write that is lost is found by --verify-target", async (disk) => {
   disk.set({ marker, onWrite: "lose" });
   const outcome = await restore(disk, "--verify-target");
   assertEquals(outcome.code, TARGET, outcome.stderr);
@@ -159,7 +159,6 @@ diskTest("A write that is lost is found by --verify-target", async (disk, format
   // Btrfs has checksums and reports an error for lost writes; the others return old bytes.
   assertSuccess(await restore(disk, "--update", "--verify-target"));
   await assertOnDisk(disk);
-  assertEquals(FORMATS.includes(format), true);
 });
 
 diskTest("A write that is lost is mended by an update", async (disk) => {
