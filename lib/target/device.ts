@@ -8,11 +8,11 @@ import { OsError } from "../errors.ts";
 import { blockDeviceBytes, isReadOnlyDevice, logicalBlockBytes } from "../linux/block_devices.ts";
 import { Errno, reasonOf } from "../linux/errno.ts";
 import { statFd, statOrNull } from "../linux/file_status.ts";
-import { openFd, OpenFlag, pageBytes, releaseFd } from "../linux/files.ts";
+import { openFd, OpenFlag, pageBytes, readAt, releaseFd } from "../linux/files.ts";
 import type { ZeroPolicy } from "./descriptor_io.ts";
 import { describeDeviceUsers } from "./file_users.ts";
 import { describeDeviceUse } from "./in_use.ts";
-import { CONTENT_BYTES, describeContent } from "./device_content.ts";
+import { describeContent, overwritesContent } from "./device_content.ts";
 import { OpenedBlock } from "./opened_block.ts";
 import type { CheckedTarget, DirectMode, PreflightOptions, Target } from "./target.ts";
 import { quote } from "../wording.ts";
@@ -89,16 +89,18 @@ function claim(path: string, options: PreflightOptions): { fd: number; uses: str
   }
 }
 
-/**
- * Says what the restore will overwrite. `null` for an update, whose target should hold an image,
- * and for a restore that leaves the start of the device alone.
- */
+/** Says what the restore will overwrite. */
 function contentOf(path: string, deviceBytes: number, options: PreflightOptions): string | null {
-  if (options.oldContent === "updated" || options.extent.start >= CONTENT_BYTES) return null;
+  if (!overwritesContent(options)) return null;
   try {
     const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
+    const read = (offset: number, length: number) => {
+      const bytes = new Uint8Array(length);
+      readAt(fd, bytes, offset);
+      return bytes;
+    };
     try {
-      return describeContent(fd, deviceBytes);
+      return describeContent({ bytes: deviceBytes, read });
     } finally {
       releaseFd(fd);
     }

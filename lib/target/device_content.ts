@@ -1,35 +1,33 @@
 /**
- * Says what a device holds that is about to be overwritten, so that a user who named the wrong
- * device notices.
+ * Says what a device or an image in a cluster holds that is about to be overwritten, so that a user
+ * who named the wrong one notices.
  *
  * @module
  */
 
 import { UsageError } from "../errors.ts";
-import { readAt } from "../linux/files.ts";
-import { readPartitionTable } from "../image/partition_table.ts";
+import { type ImageSource, readPartitionTable } from "../image/partition_table.ts";
 import { findSignature, SIGNATURE_BYTES } from "../image/signatures.ts";
 import { findRaidAtEnd, hasPoolLabel } from "../image/volume_content.ts";
+import type { PreflightOptions } from "./target.ts";
 
-/** Bytes at the start of a device that hold most signatures; a restore behind them keeps those. */
-export const CONTENT_BYTES = SIGNATURE_BYTES;
+/**
+ * Whether a restore overwrites what a user should hear of: not an update, whose target should hold
+ * an image, nor a restore that leaves alone the start of the device, which has most signatures.
+ */
+export function overwritesContent({ oldContent, extent }: PreflightOptions): boolean {
+  return oldContent !== "updated" && extent.start < SIGNATURE_BYTES;
+}
 
 /**
  * Says what a device holds.
  *
- * @param fd Open for reading.
  * @returns For example "XFS file system" or "partition table (GPT, 3 partitions), RAID member";
  *   `null` if nothing is recognised.
  * @throws {OsError} If it cannot be read.
  */
-export function describeContent(fd: number, deviceBytes: number): string | null {
-  const read = (offset: number, length: number) => {
-    const bytes = new Uint8Array(length);
-    readAt(fd, bytes, offset);
-    return bytes;
-  };
-  const device = { bytes: deviceBytes, read };
-  const signature = findSignature(read(0, Math.min(SIGNATURE_BYTES, deviceBytes)));
+export function describeContent(device: ImageSource): string | null {
+  const signature = findSignature(device.read(0, Math.min(SIGNATURE_BYTES, device.bytes)));
   const found = [
     describeTable(device),
     signature,
@@ -39,7 +37,7 @@ export function describeContent(fd: number, deviceBytes: number): string | null 
   return found.length === 0 ? null : [...new Set(found)].join(", ");
 }
 
-function describeTable(source: Parameters<typeof readPartitionTable>[0]): string | null {
+function describeTable(source: ImageSource): string | null {
   try {
     const { kind, partitions } = readPartitionTable(source);
     const count = partitions.length === 1 ? "1 partition" : `${partitions.length} partitions`;

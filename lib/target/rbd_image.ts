@@ -8,8 +8,10 @@
 import { OsError, TargetError } from "../errors.ts";
 import { reasonOf } from "../linux/errno.ts";
 import type { RbdImage } from "../linux/rbd.ts";
+import { RbdAccess } from "../linux/rbd_operations.ts";
 import { quote } from "../wording.ts";
 import type { ZeroPolicy } from "./descriptor_io.ts";
+import { describeContent, overwritesContent } from "./device_content.ts";
 import { RbdConnection } from "./rbd_connection.ts";
 import type { RbdHandle } from "./rbd_io.ts";
 import { parseRbdName } from "./rbd_name.ts";
@@ -18,6 +20,9 @@ import { describeBytes, overriddenWarnings, refusal, requireHarmless } from "./w
 
 const ZERO_POLICIES = { auto: "deallocate", always: "trust", never: "write" } as const;
 const NEW_ZERO_POLICIES = { auto: "skip", always: "skip", never: "write" } as const;
+
+/** How long to read what will be overwritten; the event loop stands still meanwhile. */
+const CONTENT_MS = 2000;
 
 /**
  * Checks an image, or that there is none if one is to be created. It is opened, but not changed.
@@ -38,12 +43,16 @@ export async function checkRbdImage(
     const image = await connection.openImage();
     if (image === null) {
       requireCreatable(path, options);
-      return new CheckedRbdImage(connection, options, []);
+      return new CheckedRbdImage(connection, options, { warnings: [], content: null });
     }
     requireSize(path, image.bytes, options);
     const uses = await connection.uses(image);
     requireHarmless(path, uses, options);
-    return new CheckedRbdImage(connection, options, overriddenWarnings(path, uses));
+    const warnings = overriddenWarnings(path, uses);
+    return new CheckedRbdImage(connection, options, {
+      warnings,
+      content: contentOf(image, options),
+    });
   } catch (error) {
     connection.close();
     throw connection.refusalOf(error);
@@ -73,19 +82,43 @@ function requireSize(
   );
 }
 
+/** Says what the restore will overwrite. */
+function contentOf(image: RbdImage, options: PreflightOptions): string | null {
+  if (!overwritesContent(options)) return null;
+  const endMs = performance.now() + CONTENT_MS;
+  using access = new RbdAccess(image.address);
+  const read = (offset: number, length: number) => {
+    const bytes = new Uint8Array(length);
+    access.read(bytes, offset, () => performance.now() > endMs);
+    return bytes;
+  };
+  try {
+    return describeContent({ bytes: image.bytes, read });
+  } catch (error) {
+    if (error instanceof OsError) return null; // it cannot be read, and need not be
+    throw error;
+  }
+}
+
 class CheckedRbdImage implements CheckedTarget {
   readonly path: string;
   readonly kind = "rbd";
   readonly access = "random";
   readonly isNew: boolean;
   readonly warnings: readonly string[];
+  readonly content: string | null;
   readonly #options: PreflightOptions;
   #connection: RbdConnection | null;
 
-  constructor(connection: RbdConnection, options: PreflightOptions, warnings: readonly string[]) {
+  constructor(
+    connection: RbdConnection,
+    options: PreflightOptions,
+    { warnings, content }: Pick<CheckedTarget, "warnings"> & { content: string | null },
+  ) {
     this.path = connection.path;
     this.isNew = connection.image === null;
     this.warnings = warnings;
+    this.content = content;
     this.#options = options;
     this.#connection = connection;
   }
@@ -101,6 +134,8 @@ class CheckedRbdImage implements CheckedTarget {
       connection.signal = signal;
       const image = connection.image ?? await connection.create(extent.end);
       await connection.lock(image);
+      // Somebody may have opened it since the check; without the lock's feature, even to write.
+      requireHarmless(this.path, await connection.uses(image), this.#options);
       requireSize(this.path, image.bytes, this.#options);
       const zeroPolicy = (this.isNew ? NEW_ZERO_POLICIES : ZERO_POLICIES)[sparse];
       return new OpenedRbdImage(connection, image, { zeroPolicy, isRead, endBytes: extent.end });
@@ -165,6 +200,7 @@ class OpenedRbdImage implements Target {
     await this.#orFail(async () => {
       await this.#image.flush();
       if (!this.#isRead) return;
+      this.#requireOpen();
       const shouldStop = () => !this.#connection.isOpen;
       const { bytes } = this.#image;
       this.#dataRanges = await this.#connection.lend(this.#image.dataRanges(bytes, shouldStop));

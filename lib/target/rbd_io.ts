@@ -118,14 +118,7 @@ export class RbdIo implements BlockIo {
   }
 
   [Symbol.dispose](): void {
-    while (this.#inFlight.length > 0) {
-      try {
-        if (!this.#finishFirst()) break;
-      } catch {
-        // Whoever failed first is reported.
-      }
-    }
-    // The process ends, or closes the image, which waits for them.
+    // What is in flight belongs to a restore that failed or stops; closing the image waits for it.
     for (const { operation } of this.#inFlight.splice(0)) operation.abandon();
     this.#access[Symbol.dispose]();
   }

@@ -1,5 +1,5 @@
 import { assertEquals } from "../assert.ts";
-import { openFd, OpenFlag, releaseFd } from "../../lib/linux/files.ts";
+import { openFd, OpenFlag, readAt, releaseFd } from "../../lib/linux/files.ts";
 import { describeContent } from "../../lib/target/device_content.ts";
 import { preflightTarget } from "../../lib/target/preflight.ts";
 import type { PreflightOptions } from "../../lib/target/target.ts";
@@ -12,7 +12,12 @@ const MIB = 1_048_576;
 function contentOf(path: string): string | null {
   const fd = openFd(path, OpenFlag.O_RDONLY);
   try {
-    return describeContent(fd, Deno.statSync(path).size);
+    const read = (offset: number, length: number) => {
+      const bytes = new Uint8Array(length);
+      readAt(fd, bytes, offset);
+      return bytes;
+    };
+    return describeContent({ bytes: Deno.statSync(path).size, read });
   } finally {
     releaseFd(fd);
   }
