@@ -72,11 +72,21 @@ function requireApart(mountpoint: string, dirs: readonly string[]): void {
 export function requireFree(mountpoint: string): void {
   const at = realPathOrNull(mountpoint);
   const mount = listMounts().findLast((mount) => mount.mountpoint === at);
-  if (mount?.type !== `fuse.${SUBTYPE}`) return;
+  if (mount?.type !== `fuse.${SUBTYPE}` || !isServed(mountpoint)) return;
   throw new MountError(
     `Cannot mount at ${quote(mountpoint)}: ${quote(mount.source)} is mounted there already; ` +
       "use it, or unmount it first",
   );
+}
+
+/** Whether a mount still has a server. Of one that has none, mounting says how to clear it away. */
+function isServed(mountpoint: string): boolean {
+  try {
+    Deno.statSync(mountpoint);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function refusePlace(mountpoint: string, reason: string): never {

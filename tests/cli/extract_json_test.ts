@@ -219,6 +219,7 @@ Deno.test("--json reports a restore as documented, and the image goes where it s
   assertEquals(lines[0]!.arguments, {
     revision: store.revision.path,
     output: path,
+    create: false,
     spec: null,
     threads: 3,
     sparse: "auto",
