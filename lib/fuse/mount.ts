@@ -168,6 +168,13 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
  */
 const WATCH_MS = 1000;
 
+/**
+ * How often, and how long after one another, a mount is tried to be unmounted whose users cannot be
+ * found: most likely a program just looks through /proc or at all mounts, and is gone by then.
+ */
+const UNNAMED_TRIES = 20;
+const UNNAMED_PAUSE_MS = 50;
+
 class Mounted implements BackupMount {
   readonly revisionCount: number;
   readonly closed: Promise<void>;
@@ -209,8 +216,15 @@ class Mounted implements BackupMount {
   }
 
   async unmount(): Promise<readonly string[] | null> {
-    const { busy } = await withOurErrors(this.#session.unmount());
-    return busy ? describeMountUsers(this.#session.mount) : null;
+    for (let tries = 1;; tries++) {
+      const { busy } = await withOurErrors(this.#session.unmount());
+      if (!busy) return null;
+      const users = describeMountUsers(this.#session.mount);
+      if (users.length > 0 || tries === UNNAMED_TRIES) return users;
+      await new Promise((resolve) => setTimeout(resolve, UNNAMED_PAUSE_MS));
+      // A second signal may have taken it away meanwhile.
+      if (!isAttached(this.#session)) return null;
+    }
   }
 
   detach(): Promise<void> {

@@ -3,6 +3,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../assert.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import { assertBytes } from "../support/bytes.ts";
 import { testUnless } from "../support/machine.ts";
 import { programProblem, runSync } from "../support/programs.ts";
@@ -42,6 +43,7 @@ testUnless(
   noLibrbd ?? programProblem("unshare"),
   "A librbd that cannot be loaded is said in a line that names another way",
   async () => {
+    using _lock = lockMounts("alone");
     const hide = `mount --bind /dev/null '${LIBRBD}' && exec "$@"`;
     const shell = `exec unshare -m bash -c '${hide.replaceAll("'", `'\\''`)}' bash "$@"`;
     const output = "rbd:pool/space/vm0";

@@ -339,6 +339,34 @@ fuseTest("Directory listings do not get in the way of SIGTERM", async (site) => 
 });
 
 fuseTest(
+  "A user for a moment who cannot be found does not keep a mount from ending",
+  async (site) => {
+    addSample(site);
+    const mount = await site.mount();
+    // A descriptor on its way through a socket stands nowhere in /proc.
+    const script = `
+import os, socket, sys, time
+a, b = socket.socketpair()
+fd = os.open(sys.argv[1], os.O_RDONLY)
+socket.send_fds(a, [b"x"], [fd])
+os.close(fd)
+print("held", flush=True)
+time.sleep(0.2)`;
+    const holder = new Deno.Command("timeout", {
+      args: ["60", "python3", "-c", script, mount.path],
+      stdout: "piped",
+    }).spawn();
+    const reader = holder.stdout.getReader();
+    assertEquals(new TextDecoder().decode((await reader.read()).value), "held\n");
+    const { stderr } = await mount.end();
+    assert(!stderr.includes("in use"), stderr);
+    await reader.cancel();
+    await holder.status;
+  },
+  { programs: ["python3"] },
+);
+
+fuseTest(
   "kill -9 leaves a stale mount: mounting there is refused with the remedy, which works",
   async (site) => {
     const image = addSample(site);
