@@ -3,9 +3,9 @@
  */
 
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { lockMounts } from "../support/mount_lock.ts";
 import { assertBytes } from "../support/bytes.ts";
 import { testUnless } from "../support/machine.ts";
+import { lockMounts } from "../support/mount_lock.ts";
 import { programProblem, runSync } from "../support/programs.ts";
 import { assertFailure, assertSuccess, extract } from "./harness.ts";
 import { SampleStore } from "./sample_store.ts";
