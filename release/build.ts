@@ -81,7 +81,8 @@ function compile(
 ): void {
   run(["compile", "--quiet", "--lock=deno.lock", "--frozen", "--no-check", "--no-code-cache"], {
     args: [
-      ...["--target", options.target, "--include", tool.worker, "--output", options.made],
+      ...["--target", options.target, "--output", options.made],
+      ...tool.workers.flatMap((worker) => ["--include", worker]),
       ...[...tool.permissions, tool.entry],
     ],
     cwd: options.sources,
@@ -140,7 +141,7 @@ function copySources(to: string): void {
 
 /** Copies the packages of the lock file, scripts into a new cache of Deno's, licenses elsewhere. */
 function copyPackages(cache: string, licenses: string): void {
-  const entries = TOOLS.flatMap(({ entry, worker }) => [entry, worker]);
+  const entries = TOOLS.flatMap(({ entry, workers }) => [entry, ...workers]);
   run(["cache", "--quiet", "--lock=deno.lock", "--frozen"], { args: entries, cwd: ROOT });
   const { denoDir, npmCache } = JSON.parse(run(["info", "--json"], { args: [], cwd: ROOT }));
   const { npm } = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.lock`));

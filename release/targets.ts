@@ -11,7 +11,7 @@ export interface Tool {
   readonly name: string;
   readonly entry: string;
   /** What the runtime loads at run time beside the entry. */
-  readonly worker: string;
+  readonly workers: readonly string[];
   /** The permissions that the executable has. */
   readonly permissions: readonly string[];
   /** Whether it needs libfuse. */
@@ -37,14 +37,14 @@ export const TOOLS: readonly Tool[] = [
   {
     name: "backy-extract",
     entry: "main.ts",
-    worker: "lib/work/worker.ts",
+    workers: ["lib/work/worker.ts"],
     permissions: COMMON_PERMISSIONS,
     needsFuse: false,
   },
   {
     name: "backy-fuse",
     entry: "fuse.ts",
-    worker: "lib/pages/worker.ts",
+    workers: ["lib/pages/worker.ts", "lib/fuse/user_search_worker.ts"],
     permissions: [
       ...COMMON_PERMISSIONS,
       // Users other than root are told what only root may do.

@@ -50,7 +50,11 @@ const CONFINED: readonly [name: string, use: RegExp, allowed: readonly string[]]
     /\bconsole\s*\.|\bDeno\s*\.\s*(exit|exitCode|env|stdin|stdout|stderr|args|consoleSize|addSignalListener)\b/,
     ["lib/cli", "lib/deno_fuse/examples", "main.ts", "fuse.ts"],
   ],
-  ["workers", /\bnew Worker\b/, ["lib/work/crew.ts", "lib/pages/chunk_loader.ts"]],
+  [
+    "workers",
+    /\bnew Worker\b/,
+    ["lib/work/crew.ts", "lib/pages/chunk_loader.ts", "lib/fuse/user_search.ts"],
+  ],
   // For /proc, /sys and /dev the runtime demands all permissions, which the executables do not
   // have: lib/linux opens files.
   [

@@ -46,7 +46,8 @@ export class MountEnding {
   async #ask(): Promise<void> {
     try {
       const users = await this.#mounted.unmount();
-      if (users === null) return;
+      // A second signal may have come meanwhile.
+      if (users === null || this.#isForcing) return;
       const list = listOf(users);
       this.#reporter.warn(`the mount is in use by ${list}; a second signal ends it all the same`);
     } catch (error) {
@@ -68,8 +69,7 @@ export class MountEnding {
   async #takeAway(): Promise<void> {
     try {
       // Those who used it may have gone by now.
-      if (await this.#mounted.unmount() === null) return await this.#mounted.closed;
-      await this.#mounted.detach();
+      if (!await this.#mounted.detach()) return await this.#mounted.closed;
       this.#reporter.warn("detached while in use: whoever still uses it gets errors from now on");
     } catch (error) {
       this.#reporter.warn(describeFailure(error));

@@ -31,7 +31,8 @@ export interface UndoOptions {
 
 /** Ends of programs, and looks of udev at a device, take a moment: nobody needs to know. */
 const UNTOLD_MS = 1000;
-const POLL_MS = 50;
+/** Pauses between tries. They get longer, because each looks at all processes. */
+const FIRST_PAUSE_MS = 50, LONGEST_PAUSE_MS = 1000;
 
 /**
  * Undoes steps, the last first. Never rejects.
@@ -54,7 +55,7 @@ export async function undoAll(steps: UndoStep[], options: UndoOptions): Promise<
 async function undo(step: UndoStep, { onBusy, force }: UndoOptions): Promise<boolean> {
   const start = performance.now();
   let told: string | null = null;
-  for (;;) {
+  for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(1.2 * pauseMs, LONGEST_PAUSE_MS)) {
     const users = await step.undo();
     if (users === null) return true;
     if (force.aborted) {
@@ -66,7 +67,7 @@ async function undo(step: UndoStep, { onBusy, force }: UndoOptions): Promise<boo
       told = text;
       onBusy(step.subject, users);
     }
-    await pause(POLL_MS, force);
+    await pause(pauseMs, force);
   }
 }
 

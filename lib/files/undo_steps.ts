@@ -6,7 +6,7 @@
  */
 
 import { MountError } from "../errors.ts";
-import { describeKeepers, describeMountUsers } from "../fuse/mount_users.ts";
+import { findUsers } from "../fuse/user_search.ts";
 import { backingName } from "../linux/loop_devices.ts";
 import { unmountPath } from "../linux/mounting.ts";
 import { isFuseMount, listMounts, type Mount } from "../linux/mounts.ts";
@@ -65,9 +65,10 @@ export class MountStep implements UndoStep {
   async undo(): Promise<readonly string[] | null> {
     if (this.isMounted) {
       const isBusy = this.#isCovered || await unmountPath(this.mountpoint) === "busy";
-      if (isBusy) return describeMountUsers(this.#mount);
+      if (isBusy) return await findUsers("users", this.#mount);
     }
-    return await endsSoon(() => !this.#hasLoop) ? null : describeKeepers(this.#mount);
+    if (await endsSoon(() => !this.#hasLoop)) return null;
+    return await findUsers("keepers", this.#mount);
   }
 
   /** Whether the loop device stands on the image still: others may use the device by now. */
@@ -106,9 +107,9 @@ export class ServerStep implements UndoStep {
     this.#isTold = true;
     const mount = listMounts().findLast((mount) => mount.mountpoint === path && isFuseMount(mount));
     this.#mount = mount ?? this.#mount;
-    if (mount && await unmountPath(path) === "busy") return describeMountUsers(mount);
+    if (mount && await unmountPath(path) === "busy") return await findUsers("users", mount);
     if (await endsSoon(() => !this.#isRunning) && !this.#isMounted) return null;
-    const keepers = this.#mount === null ? [] : describeKeepers(this.#mount);
+    const keepers = this.#mount === null ? [] : await findUsers("keepers", this.#mount);
     return keepers.length > 0 ? keepers : this.#pids.map(describeProcess);
   }
 

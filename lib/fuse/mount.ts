@@ -28,9 +28,9 @@ import { PurgeLock } from "../store/purge_lock.ts";
 import { realPathOrNull } from "../linux/paths.ts";
 import { requireStore } from "../store/store.ts";
 import { printable, quote } from "../wording.ts";
-import { describeKeepers, describeMountUsers } from "./mount_users.ts";
 import { openFilesystem } from "./open_filesystem.ts";
 import { requireFree, requireMountable, SUBTYPE } from "./preflight.ts";
+import { findUsers } from "./user_search.ts";
 
 /** Events of {@linkcode mountBackup} and of the mount. */
 export type MountEvent =
@@ -88,8 +88,12 @@ export interface BackupMount {
    * @returns Its users, as far as known; `null` if it is unmounted.
    */
   unmount(): Promise<readonly string[] | null>;
-  /** Removes the mount from its path even if it is in use. */
-  detach(): Promise<void>;
+  /**
+   * Removes the mount from its path even if it is in use, without looking for its users.
+   *
+   * @returns Whether it was in use.
+   */
+  detach(): Promise<boolean>;
 }
 
 /** Default of {@linkcode MountOptions.cacheBytes}. */
@@ -206,7 +210,8 @@ class Mounted implements BackupMount {
       if (absences < 2) return;
       clearInterval(watch);
       this.isLingering = true;
-      onEvent({ type: "lingering", keepers: describeKeepers(this.#session.mount) });
+      void findUsers("keepers", this.#session.mount)
+        .then((keepers) => onEvent({ type: "lingering", keepers }));
     }, WATCH_MS);
     return watch;
   }
@@ -219,7 +224,7 @@ class Mounted implements BackupMount {
     for (let tries = 1;; tries++) {
       const { busy } = await withOurErrors(this.#session.unmount());
       if (!busy) return null;
-      const users = describeMountUsers(this.#session.mount);
+      const users = await findUsers("users", this.#session.mount);
       if (users.length > 0 || tries === UNNAMED_TRIES) return users;
       await new Promise((resolve) => setTimeout(resolve, UNNAMED_PAUSE_MS));
       // A second signal may have taken it away meanwhile.
@@ -227,8 +232,10 @@ class Mounted implements BackupMount {
     }
   }
 
-  detach(): Promise<void> {
-    return withOurErrors(this.#session.detach());
+  async detach(): Promise<boolean> {
+    const { busy } = await withOurErrors(this.#session.unmount());
+    if (busy) await withOurErrors(this.#session.detach());
+    return busy;
   }
 }
 

@@ -3,7 +3,11 @@
  * first.
  *
  * The answer may be incomplete: other users' processes may be hidden, and processes come and go.
- * Only links are read, never the mount itself, which this thread serves. Nothing here throws.
+ * Nothing here throws.
+ *
+ * Whoever serves the mount must not search on the thread that serves it (`user_search.ts` has one
+ * of its own). The kernel does not tell of a process in the middle of exec(2) or of a page fault,
+ * and that process may wait for the mount: exec closes files, which asks their file system.
  *
  * @module
  */
@@ -23,18 +27,25 @@ import { quote } from "../wording.ts";
 /** More users than this are counted, not listed. */
 const LISTED_USERS = 8;
 
+/** How a search goes on. */
+export interface SearchOptions {
+  /** Folder that stands for "/" where /proc and /sys are looked up. */
+  readonly root?: string;
+  /** Called with the id of each process before it is looked at. */
+  readonly onLook?: (pid: number) => void;
+}
+
 /**
  * Says who uses a mount.
  *
  * @param mount The path that leads to it, absolute and without symbolic links, and its device, see
  *   mountinfo(5).
- * @param root Folder that stands for "/" where /proc and /sys are looked up.
  * @returns Users such as `/dev/loop0 (mounted at "/mnt/restore")` and `pid 17 (bash)`; empty if
  *   none is found.
  */
 export function describeMountUsers(
   { mountpoint, device }: { readonly mountpoint: string; readonly device: string },
-  root = "",
+  { root = "", onLook = () => {} }: SearchOptions = {},
 ): string[] {
   const mounts = listMounts({ root });
   const own = mounts.findLast((mount) => mount.device === device);
@@ -46,7 +57,10 @@ export function describeMountUsers(
         : `the mount at ${quote(mount.mountpoint)}`
     ),
     ...loopUsers(mountpoint, mounts, root),
-    ...listPids(root).filter((pid) => isProcessInside(pid, mountpoint, root)).map(describeProcess),
+    ...listPids(root).filter((pid) => {
+      onLook(pid);
+      return isProcessInside(pid, mountpoint, root);
+    }).map(describeProcess),
   ]);
 }
 
@@ -60,12 +74,11 @@ function shorten(users: readonly string[]): string[] {
  * other processes (containers, services with PrivateTmp), files that are open.
  *
  * @param mount Device and number of the mount, see mountinfo(5).
- * @param root Folder that stands for "/" where /proc is looked up.
  * @returns Such as `pid 17 (bash) in another mount namespace`; empty if nothing is found.
  */
 export function describeKeepers(
   { device, id }: { readonly device: string; readonly id: number },
-  root = "",
+  { root = "", onLook = () => {} }: SearchOptions = {},
 ): string[] {
   const mountsHere = listMounts({ root });
   const keepers = mountsHere.filter((mount) => mount.device === device)
@@ -74,6 +87,7 @@ export function describeKeepers(
   // The kernel reuses a mount's number once it is gone: users of the next mount do not keep ours.
   const isNumberOfAnother = mountsHere.some((mount) => mount.id === id);
   for (const pid of listPids(root).sort((a, b) => a - b)) {
+    onLook(pid);
     const namespace = mountNamespace(pid, root);
     if (namespaces.has(namespace)) {
       if (!isNumberOfAnother && hasOpenOnMount(pid, id, root)) keepers.push(describeProcess(pid));

@@ -172,6 +172,24 @@ fuseTest(
   { programs: ["mkfs.ext4"] },
 );
 
+fuseTest("Users who start programs all the time do not make the mount hang", async (site) => {
+  addSample(site);
+  const mount = await site.mount();
+  // exec(2) closes the file, for which it asks the mount, and nobody may look at the process then.
+  const again = 'open F, "<", $ARGV[0]; exec $^X, "-e", $ARGV[1], @ARGV';
+  const options = { script: 'exec perl -e "$2" "$@"', args: [mount.file("Sample"), again] };
+  const users = [1, 2, 3, 4].map(() => startHolder(site, options));
+  for (const { pid } of users) {
+    const hasBegun = () => Deno.readTextFileSync(`/proc/${pid}/comm`) === "perl\n";
+    await until(hasBegun, `process ${pid}`);
+  }
+  mount.tool.signal("SIGTERM");
+  await mount.tool.untilSaid("a second signal");
+  assertMatch(mount.messages[0]!, /the mount is in use by pid \d+ \(/);
+  for (const user of users) await user.end();
+  await mount.end("SIGINT");
+}, { programs: ["perl"] });
+
 fuseTest("A second signal always ends it: exit 143, users get ENOTCONN", async (site) => {
   addSample(site);
   const mount = await site.mount();
@@ -350,7 +368,7 @@ a, b = socket.socketpair()
 fd = os.open(sys.argv[1], os.O_RDONLY)
 socket.send_fds(a, [b"x"], [fd])
 os.close(fd)
-print("held", flush=True)
+os.write(1, b"held\\n")
 time.sleep(0.2)`;
     const holder = new Deno.Command("timeout", {
       args: ["60", "python3", "-c", script, mount.path],
