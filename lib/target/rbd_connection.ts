@@ -155,11 +155,19 @@ export class RbdConnection {
   /** Closes everything. @throws {OsError} */
   async finish(): Promise<void> {
     this.#closing = this.image!.beginClose();
-    await completed(this.#closing, () => !this.#isOpen);
-    if (!this.#isOpen) return;
+    try {
+      await completed(this.#closing, () => !this.#isOpen);
+    } finally {
+      // A failure, too, means that the image is closed: close() must not do that once more.
+      if (this.#isOpen) this.#disconnect();
+    }
+  }
+
+  /** Closes what is behind the image. */
+  #disconnect(): void {
     this.#isOpen = false;
-    this.#pool!.close();
-    this.#client!.shutDown();
+    this.#pool?.close();
+    this.#client?.shutDown();
   }
 
   /**
@@ -177,8 +185,7 @@ export class RbdConnection {
         if (!waitFor(this.#closing, () => performance.now() > endMs)) return;
         this.#closing.abandon();
       }
-      this.#pool?.close();
-      this.#client?.shutDown();
+      this.#disconnect();
     } catch {
       // Whoever closes after a failure reports that.
     }
