@@ -28,6 +28,14 @@ import { readFailure, writeFailure } from "./wording.ts";
  */
 export type ZeroPolicy = "skip" | "trust" | "deallocate" | "write";
 
+/** How a target is compared that was written to, see `Target.comparable()`. */
+export function asWritten<Handle extends { zeroPolicy: ZeroPolicy; mayHaveHoles: boolean }>(
+  handle: Handle,
+): Handle {
+  const zeroPolicy = handle.zeroPolicy === "write" ? "write" : "deallocate";
+  return { ...handle, zeroPolicy, mayHaveHoles: true };
+}
+
 /** A file or block device. Its descriptors belong to the main thread and outlive all use. */
 export interface DescriptorHandle extends BlockHandle {
   readonly kind: "descriptor";

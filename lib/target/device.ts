@@ -12,7 +12,7 @@ import { openFd, OpenFlag, pageBytes, readAt, releaseFd } from "../linux/files.t
 import type { ZeroPolicy } from "./descriptor_io.ts";
 import { describeDeviceUsers } from "./file_users.ts";
 import { describeDeviceUse } from "./in_use.ts";
-import { describeContent, overwritesContent } from "./device_content.ts";
+import { contentToOverwrite, describeContent } from "./device_content.ts";
 import { OpenedBlock } from "./opened_block.ts";
 import type { CheckedTarget, DirectMode, PreflightOptions, Target } from "./target.ts";
 import { quote } from "../wording.ts";
@@ -55,7 +55,7 @@ export function checkDevice(path: string, options: PreflightOptions): CheckedTar
       zeroPolicy: ZERO_POLICIES[options.sparse],
       direct: options.direct,
       warnings: [...overriddenWarnings(path, uses), ...doubtWarnings(path, doubt)],
-      content: contentOf(path, deviceBytes, options),
+      content: contentToOverwrite(options, () => contentOf(path, deviceBytes)),
     });
   } catch (error) {
     releaseFd(fd);
@@ -89,24 +89,18 @@ function claim(path: string, options: PreflightOptions): { fd: number; uses: str
   }
 }
 
-/** Says what the restore will overwrite. */
-function contentOf(path: string, deviceBytes: number, options: PreflightOptions): string | null {
-  if (!overwritesContent(options)) return null;
+/** Says what a device holds. @throws {OsError} If it cannot be read. */
+function contentOf(path: string, deviceBytes: number): string | null {
+  const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
+  const read = (offset: number, length: number) => {
+    const bytes = new Uint8Array(length);
+    readAt(fd, bytes, offset);
+    return bytes;
+  };
   try {
-    const fd = openFd(path, OpenFlag.O_RDONLY | OpenFlag.O_NONBLOCK);
-    const read = (offset: number, length: number) => {
-      const bytes = new Uint8Array(length);
-      readAt(fd, bytes, offset);
-      return bytes;
-    };
-    try {
-      return describeContent({ bytes: deviceBytes, read });
-    } finally {
-      releaseFd(fd);
-    }
-  } catch (error) {
-    if (error instanceof OsError) return null; // it cannot be read, and need not be
-    throw error;
+    return describeContent({ bytes: deviceBytes, read });
+  } finally {
+    releaseFd(fd);
   }
 }
 

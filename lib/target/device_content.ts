@@ -5,18 +5,30 @@
  * @module
  */
 
-import { UsageError } from "../errors.ts";
+import { OsError, UsageError } from "../errors.ts";
 import { type ImageSource, readPartitionTable } from "../image/partition_table.ts";
 import { findSignature, SIGNATURE_BYTES } from "../image/signatures.ts";
 import { findRaidAtEnd, hasPoolLabel } from "../image/volume_content.ts";
 import type { PreflightOptions } from "./target.ts";
 
 /**
- * Whether a restore overwrites what a user should hear of: not an update, whose target should hold
- * an image, nor a restore that leaves alone the start of the device, which has most signatures.
+ * Says what a restore will overwrite that a user should hear of: nothing if it is an update, whose
+ * target should hold an image, or leaves alone the start of the device, which has most signatures.
+ *
+ * @param describe As {@linkcode describeContent} does it; called only if it matters.
+ * @returns `null` if nothing is recognised, or it cannot be read, which it need not be.
  */
-export function overwritesContent({ oldContent, extent }: PreflightOptions): boolean {
-  return oldContent !== "updated" && extent.start < SIGNATURE_BYTES;
+export function contentToOverwrite(
+  { oldContent, extent }: PreflightOptions,
+  describe: () => string | null,
+): string | null {
+  if (oldContent === "updated" || extent.start >= SIGNATURE_BYTES) return null;
+  try {
+    return describe();
+  } catch (error) {
+    if (error instanceof OsError) return null;
+    throw error;
+  }
 }
 
 /**

@@ -8,7 +8,7 @@
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
 import { closeFd, fsyncFd, openFd, OpenFlag, releaseFd } from "../linux/files.ts";
-import type { DescriptorHandle, ZeroPolicy } from "./descriptor_io.ts";
+import { asWritten, type DescriptorHandle, type ZeroPolicy } from "./descriptor_io.ts";
 import { openDirectWrites, tryOpenDirect } from "./direct_writes.ts";
 import { fillUp } from "./file_length.ts";
 import { OpenedTarget } from "./opened_target.ts";
@@ -67,9 +67,7 @@ export class OpenedBlock extends OpenedTarget<DescriptorHandle> {
     this.requireOpen();
     this.#directFd ??= tryOpenDirect(this.handle.fd, this.handle.path, OpenFlag.O_RDONLY);
     const handle = { ...this.handle, directFd: this.#directFd };
-    if (!isWritten) return handle;
-    const zeroPolicy = handle.zeroPolicy === "write" ? "write" : "deallocate";
-    return { ...handle, zeroPolicy, mayHaveHoles: true };
+    return isWritten ? asWritten(handle) : handle;
   }
 
   protected override async store({ sync }: { sync: boolean }): Promise<void> {

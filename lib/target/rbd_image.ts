@@ -10,8 +10,8 @@ import { reasonOf } from "../linux/errno.ts";
 import type { RbdImage } from "../linux/rbd.ts";
 import { RbdAccess } from "../linux/rbd_operations.ts";
 import { quote } from "../wording.ts";
-import type { ZeroPolicy } from "./descriptor_io.ts";
-import { describeContent, overwritesContent } from "./device_content.ts";
+import { asWritten, type ZeroPolicy } from "./descriptor_io.ts";
+import { contentToOverwrite, describeContent } from "./device_content.ts";
 import { RbdConnection } from "./rbd_connection.ts";
 import type { RbdHandle } from "./rbd_io.ts";
 import { parseRbdName } from "./rbd_name.ts";
@@ -51,7 +51,7 @@ export async function checkRbdImage(
     const warnings = overriddenWarnings(path, uses);
     return new CheckedRbdImage(connection, options, {
       warnings,
-      content: contentOf(image, options),
+      content: contentToOverwrite(options, () => contentOf(image)),
     });
   } catch (error) {
     connection.close();
@@ -82,9 +82,8 @@ function requireSize(
   );
 }
 
-/** Says what the restore will overwrite. */
-function contentOf(image: RbdImage, options: PreflightOptions): string | null {
-  if (!overwritesContent(options)) return null;
+/** Says what an image holds. @throws {OsError} If it cannot be read. */
+function contentOf(image: RbdImage): string | null {
   const endMs = performance.now() + CONTENT_MS;
   using access = new RbdAccess(image.address);
   const read = (offset: number, length: number) => {
@@ -92,12 +91,7 @@ function contentOf(image: RbdImage, options: PreflightOptions): string | null {
     access.read(bytes, offset, () => performance.now() > endMs);
     return bytes;
   };
-  try {
-    return describeContent({ bytes: image.bytes, read });
-  } catch (error) {
-    if (error instanceof OsError) return null; // it cannot be read, and need not be
-    throw error;
-  }
+  return describeContent({ bytes: image.bytes, read });
 }
 
 class CheckedRbdImage implements CheckedTarget {
@@ -191,9 +185,7 @@ class OpenedRbdImage implements Target {
 
   comparable({ isWritten = false }: { isWritten?: boolean } = {}): RbdHandle {
     const handle = { ...this.handle, dataRanges: this.#dataRanges };
-    if (!isWritten) return handle;
-    const zeroPolicy = handle.zeroPolicy === "write" ? "write" : "deallocate";
-    return { ...handle, zeroPolicy, mayHaveHoles: true };
+    return isWritten ? asWritten(handle) : handle;
   }
 
   async flush(): Promise<void> {
