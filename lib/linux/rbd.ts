@@ -139,9 +139,12 @@ export class RbdPool {
     const { rbd } = openLibrbd();
     const options = new Out(), name = cString(image);
     rbd.rbd_image_options_create(options.bytes);
-    const call = rbd.rbd_create4(this.#pointer, name, BigInt(bytes), options.pointer);
-    await called("rbd_create4", call, name);
-    rbd.rbd_image_options_destroy(options.pointer);
+    try {
+      const call = rbd.rbd_create4(this.#pointer, name, BigInt(bytes), options.pointer);
+      await called("rbd_create4", call, name);
+    } finally {
+      rbd.rbd_image_options_destroy(options.pointer);
+    }
   }
 
   /** Opens an image to read and write, which makes this process one of its watchers. */
@@ -169,6 +172,22 @@ const WATCHER_BYTES = 24;
 /** Room for so many watchers or bytes of names at first. */
 const FIRST_WATCHERS = 16, FIRST_NAME_BYTES = 4096;
 const RBD_LOCK_MODE_EXCLUSIVE = 0;
+
+/** A place for C to put names, each with a NUL. */
+class NameList {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** How many bytes there is room for, then how many the names take. */
+  readonly length: Out;
+
+  constructor(roomBytes: number) {
+    this.bytes = new Uint8Array(roomBytes);
+    this.length = new Out(roomBytes);
+  }
+
+  get names(): string[] {
+    return new TextDecoder().decode(this.bytes).split("\0");
+  }
+}
 
 /** A client that has an image open for writing. */
 export interface Watcher {
@@ -202,27 +221,26 @@ export class RbdImage {
   /** Lists the clients that have it open for writing, this one too. @throws {OsError} */
   async watchers(): Promise<Watcher[]> {
     const { rbd } = openLibrbd();
-    const count = new BigUint64Array([BigInt(FIRST_WATCHERS)]);
-    const countBytes = new Uint8Array(count.buffer);
+    const count = new Out(FIRST_WATCHERS);
     for (;;) {
-      const room = Number(count[0]!);
+      const room = count.number;
       const watchers = new Uint8Array(room * WATCHER_BYTES);
       try {
-        const call = rbd.rbd_watchers_list(this.#pointer, watchers, countBytes);
-        await called("rbd_watchers_list", call, watchers, countBytes);
+        const call = rbd.rbd_watchers_list(this.#pointer, watchers, count.bytes);
+        await called("rbd_watchers_list", call, watchers, count);
       } catch (error) {
         const isTooLittle = error instanceof OsError && error.errno === Errno.ERANGE;
-        if (!isTooLittle || Number(count[0]!) <= room) throw error;
+        if (!isTooLittle || count.number <= room) throw error;
         continue;
       }
       const fields = new DataView(watchers.buffer);
-      const found = Array.from({ length: Number(count[0]!) }, (_, index) => {
+      const found = Array.from({ length: count.number }, (_, index) => {
         const at = index * WATCHER_BYTES;
         const text = pointerAt(Number(fields.getBigUint64(at, true)));
         const address = Deno.UnsafePointerView.getCString(text);
         return { address, clientId: Number(fields.getBigInt64(at + 8, true)) };
       });
-      rbd.rbd_watchers_list_cleanup(watchers, count[0]!);
+      rbd.rbd_watchers_list_cleanup(watchers, count.words[0]!);
       return found;
     }
   }
@@ -235,37 +253,25 @@ export class RbdImage {
     const { rbd } = openLibrbd();
     for (let room = FIRST_NAME_BYTES;; room *= 4) {
       const exclusive = new Uint8Array(4);
-      const [tag, clients, cookies, addresses] = Array.from(
-        { length: 4 },
-        () => new Uint8Array(room),
-      ) as [
-        Uint8Array<ArrayBuffer>,
-        Uint8Array<ArrayBuffer>,
-        Uint8Array<ArrayBuffer>,
-        Uint8Array<ArrayBuffer>,
-      ];
-      const lengths = Array.from(
-        { length: 4 },
-        () => new Uint8Array(new BigUint64Array([BigInt(room)]).buffer),
-      );
+      const tag = new NameList(room), clients = new NameList(room);
+      const cookies = new NameList(room), addresses = new NameList(room);
       const call = rbd.rbd_list_lockers(
         this.#pointer,
         exclusive,
-        tag,
-        lengths[0]!,
-        clients,
-        lengths[1]!,
-        cookies,
-        lengths[2]!,
-        addresses,
-        lengths[3]!,
+        tag.bytes,
+        tag.length.bytes,
+        clients.bytes,
+        clients.length.bytes,
+        cookies.bytes,
+        cookies.length.bytes,
+        addresses.bytes,
+        addresses.length.bytes,
       );
       try {
-        const buffers = [exclusive, tag, clients, cookies, addresses, ...lengths];
+        const buffers = [exclusive, tag, clients, cookies, addresses];
         const count = await called("rbd_list_lockers", call, ...buffers);
-        const namesIn = (list: Uint8Array) => new TextDecoder().decode(list).split("\0");
-        const names = namesIn(cookies);
-        return namesIn(clients).slice(0, count)
+        const { names } = cookies;
+        return clients.names.slice(0, count)
           .map((client, index) => ({ client, name: names[index] ?? "" }))
           // What a client with the exclusive lock writes there.
           .filter(({ name }) => !/^auto \d+$/.test(name))

@@ -21,8 +21,14 @@ export function succeeded(name: string, result: number | bigint): number {
 
 /** A place for C to put a number or a pointer. */
 export class Out {
-  readonly words = new BigUint64Array(1);
-  readonly bytes = new Uint8Array(this.words.buffer);
+  readonly words: BigUint64Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+
+  /** @param value What C finds there. */
+  constructor(value = 0) {
+    this.words = BigUint64Array.of(BigInt(value));
+    this.bytes = new Uint8Array(this.words.buffer);
+  }
 
   get number(): number {
     return Number(this.words[0]!);
