@@ -1,4 +1,4 @@
-import { libcFunctions } from "../../lib/linux/libc.ts";
+import { libcFunctions } from "../../lib/linux/libc_functions.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { testUnless } from "../support/machine.ts";
 import { compilerProblem, runC } from "./c_program.ts";
@@ -10,7 +10,7 @@ import {
   typeOf,
 } from "./declarations.ts";
 
-const known = declarationsIn("lib/linux/libc.ts");
+const known = declarationsIn("lib/linux/libc_functions.ts");
 const table: [string, Deno.ForeignFunction | Deno.ForeignStatic][] = Object.entries(libcFunctions);
 
 /** The declaration of a row: its own, or that of its blocking twin. */
