@@ -26,6 +26,12 @@ const LEAST_DESCRIPTOR_LIMIT = 256;
  */
 const LEAST_SPARE_THREADS = MOST_AT_A_TIME + 16;
 
+/**
+ * From so many files that wait on, those that nobody wants any more are dropped at once, not when
+ * it is their turn: while eight files hang, that may never come. More are never wanted at a time.
+ */
+const MANY_WAITING = 1024;
+
 /** What the system has left; tests replace it. */
 export interface ReadAheadRoom {
   readonly descriptorLimit: () => number;
@@ -69,6 +75,9 @@ export class ReadAhead {
    */
   add(file: FileAhead): boolean {
     if (!this.#hasRoom()) return false;
+    if (this.#waiting.length >= MANY_WAITING) {
+      this.#waiting = this.#waiting.filter(({ isWanted }) => isWanted());
+    }
     this.#waiting.push(file);
     this.#begin();
     return true;

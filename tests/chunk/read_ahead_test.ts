@@ -40,6 +40,20 @@ Deno.test("ReadAhead leaves out files that nobody wants any more", async () => {
   assertEquals(reads.begun.slice(8), ["next"]);
 });
 
+Deno.test("ReadAhead forgets what nobody wants any more while the first files hang", () => {
+  const reads = new Reads();
+  for (let file = 0; file < 8; file++) reads.add(String(file));
+  const asked = Array<number>(3000).fill(0);
+  for (const file of asked.keys()) {
+    reads.add(`later ${file}`, () => {
+      asked[file]!++;
+      return false;
+    });
+  }
+  assertEquals(asked.filter((times) => times === 1).length, 2048);
+  assertEquals(reads.begun.length, 8);
+});
+
 Deno.test("ReadAhead.end() begins no more reads and waits for those that go on", async () => {
   const wantedThen: boolean[] = [];
   const { promise, resolve } = Promise.withResolvers<void>();
