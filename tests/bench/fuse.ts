@@ -6,8 +6,7 @@
  */
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
-import { addRevision, makeStore, writeMap } from "../support/store_builder.ts";
-import { chunksOfFile } from "../support/store_builder.ts";
+import { addRevision, chunksOfFile, makeStore, writeMap } from "../support/store_builder.ts";
 import { median } from "./codec.ts";
 import { type PartTimes, readPartTimes, renderTimes, timesSince } from "./process_time.ts";
 import { peakOf, sampleImage, timed } from "./restore.ts";

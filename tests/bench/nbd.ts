@@ -7,14 +7,12 @@
 
 import { addRevision, makeStore } from "../support/store_builder.ts";
 import { median } from "./codec.ts";
+import { threadsOf } from "./process_time.ts";
 import { findTool, peakOf, sampleImage, timed, WORKERS } from "./restore.ts";
 
 const ROUNDS = 5;
 const READY_TIMEOUT_MS = 20_000;
 const CACHE_MIB = 256;
-
-/** Unit of the times in /proc/PID/stat, the same on all Linux systems that Deno runs on. */
-const TICKS_PER_SECOND = 100;
 
 /** What a round took. */
 interface Round {
@@ -85,9 +83,11 @@ async function copyByNbd(
     if (!client.success || !times) throw new Error("Cannot measure: nbdcopy failed");
     const [seconds, user, system] = times.slice(1).map(Number);
     const processor = new Map<string, number>();
-    for (const [id, { name, seconds }] of threadsOf(server.pid)) {
-      const spent = seconds - (before.get(id)?.seconds ?? 0);
-      if (spent > 0) processor.set(name, (processor.get(name) ?? 0) + spent);
+    for (const [id, { name, time }] of threadsOf(server.pid)) {
+      const earlier = before.get(id)?.time ?? { user: 0, system: 0 };
+      const spent = time.user + time.system - earlier.user - earlier.system;
+      const key = id === server.pid ? "main" : name;
+      if (spent > 0) processor.set(key, (processor.get(key) ?? 0) + spent);
     }
     processor.set("client", user! + system!);
     return { seconds: seconds!, peakMib: peakOf(server.pid), processor };
@@ -108,18 +108,4 @@ async function untilReady(socket: string): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
-}
-
-/** The threads of a process: names, and processor time so far. See proc(5). */
-function threadsOf(pid: number): Map<string, { name: string; seconds: number }> {
-  const found = new Map<string, { name: string; seconds: number }>();
-  for (const { name: id } of Deno.readDirSync(`/proc/${pid}/task`)) {
-    const stat = Deno.readTextFileSync(`/proc/${pid}/task/${id}/stat`);
-    const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
-    // utime and stime, counted from the state.
-    const seconds = (fields[11]! + fields[12]!) / TICKS_PER_SECOND;
-    found.set(id, { name: Number(id) === pid ? "main" : name, seconds });
-  }
-  return found;
 }

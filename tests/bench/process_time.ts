@@ -32,14 +32,29 @@ export type PartTimes = ReadonlyMap<Part, ProcessorTime>;
  */
 export function readPartTimes(pid: number | null): PartTimes {
   const times = new Map<Part, ProcessorTime>();
-  for (const { name: id } of pid === null ? [] : Deno.readDirSync(`/proc/${pid}/task`)) {
-    const { name, fields } = readStat(`/proc/${pid}/task/${id}/stat`);
+  for (const [id, { name, time }] of pid === null ? [] : threadsOf(pid)) {
     const isWorker = name.startsWith("worker");
-    const part = Number(id) === pid ? "main thread" : isWorker ? "workers" : "other threads";
-    times.set(part, sum(times.get(part), timeOf(fields, 11)));
+    const part = id === pid ? "main thread" : isWorker ? "workers" : "other threads";
+    times.set(part, sum(times.get(part), time));
   }
   times.set("reader", timeOf(readStat("/proc/self/stat").fields, 13));
   return times;
+}
+
+/** A thread of a process. */
+export interface Thread {
+  readonly name: string;
+  /** So far. */
+  readonly time: ProcessorTime;
+}
+
+/** Reads the threads of a process, by their ids; that of the first one is the process's. */
+export function threadsOf(pid: number): Map<number, Thread> {
+  const dir = `/proc/${pid}/task`;
+  return new Map([...Deno.readDirSync(dir)].map(({ name: id }) => {
+    const { name, fields } = readStat(`${dir}/${id}/stat`);
+    return [Number(id), { name, time: timeOf(fields, 11) }];
+  }));
 }
 
 /** Returns how much was added to each part. */
