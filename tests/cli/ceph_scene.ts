@@ -7,7 +7,9 @@
 
 import { dirname } from "node:path";
 
+import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assertEquals } from "../assert.ts";
+import { isFilled } from "../support/bytes.ts";
 import { testUnless } from "../support/machine.ts";
 import { type CommandOutcome, programProblem } from "../support/programs.ts";
 import { sampleBytes } from "../support/store_builder.ts";
@@ -49,6 +51,15 @@ export const Command = {
 
 /** One more image of a scene. */
 export const OTHER_IMAGE = "pool/vm0-other";
+
+/** Kinds of images, and the options of `rbd import` that make them. */
+export const IMAGE_KINDS = [
+  ["of default objects", ""],
+  ["of objects of 8 MiB", "--object-size 8M"],
+  ["of objects of 32 KiB", "--object-size 32K"],
+  ["in stripes", "--stripe-unit 64K --stripe-count 3"],
+  ["with no feature but layering", "--image-feature layering"],
+] as const;
 
 /** A sample with a later revision, and an image of its own in the cluster, not made yet. */
 export class Scene implements Disposable {
@@ -115,6 +126,17 @@ export class Scene implements Disposable {
     this.run(`rbd import --no-progress ${options} ${file} pool/vm0`);
   }
 
+  /** Makes the image, a clone of the other one. @param bytes What that one holds. */
+  makeClone(bytes: Uint8Array): void {
+    this.importBytes(bytes);
+    this.run(
+      `rbd mv pool/vm0 ${OTHER_IMAGE}`,
+      `rbd snap create --no-progress ${OTHER_IMAGE}@golden`,
+      `rbd snap protect ${OTHER_IMAGE}@golden`,
+      `rbd clone ${OTHER_IMAGE}@golden pool/vm0`,
+    );
+  }
+
   /** Bytes of a file for the cluster that are all 0xFF, more than the newest revision has. */
   onesBeyond(bytes: number): Uint8Array {
     return new Uint8Array(this.last.image.length + bytes).fill(0xff);
@@ -122,6 +144,21 @@ export class Scene implements Disposable {
 
   imageBytes(): number {
     return JSON.parse(this.run("rbd info --format json pool/vm0")).size;
+  }
+
+  /** How much storage the image takes. */
+  usedBytes(): number {
+    return JSON.parse(this.run("rbd du --format json pool/vm0")).images[0].used_size;
+  }
+
+  /** How much storage the newest revision takes in objects as long as chunks. */
+  objectBytes(): number {
+    const { image } = this.last;
+    let bytes = 0;
+    for (let at = 0; at < image.length; at += CHUNK_BYTES) {
+      if (!isFilled(image.subarray(at, at + CHUNK_BYTES), 0)) bytes += CHUNK_BYTES;
+    }
+    return bytes;
   }
 
   /** Blocks whoever has an image open, dead or alive, so that nobody has to wait for them. */

@@ -7,9 +7,8 @@
 
 import { CHUNK_BYTES } from "../../lib/store/layout.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { isFilled } from "../support/bytes.ts";
 import { sampleBytes } from "../support/store_builder.ts";
-import { cephTest, Command, DOCUMENT, noDaemon, OTHER_IMAGE } from "./ceph_scene.ts";
+import { cephTest, Command, DOCUMENT, IMAGE_KINDS, noDaemon, OTHER_IMAGE } from "./ceph_scene.ts";
 import { recipe, shellQuote } from "./recipes.ts";
 
 const DIFFERENCE = "Only the difference";
@@ -43,15 +42,7 @@ cephTest("rbd import-diff turns one revision into another that is larger or smal
   }
 });
 
-for (
-  const [kind, options] of [
-    ["of default objects", ""],
-    ["of objects of 8 MiB", "--object-size 8M"],
-    ["of objects of 32 KiB", "--object-size 32K"],
-    ["in stripes", "--stripe-unit 64K --stripe-count 3"],
-    ["with no feature but layering", "--image-feature layering"],
-  ] as const
-) {
+for (const [kind, options] of IMAGE_KINDS) {
   cephTest(`rbd import-diff leaves none of the 0xFF of an image ${kind}`, (scene) => {
     scene.importBytes(scene.onesBeyond(12_345), options);
     scene.run(PIPEFAIL, RESTORE, COMPARE);
@@ -63,13 +54,7 @@ cephTest(
   "rbd import-diff hides what a clone's parent holds, and leaves the parent alone",
   (scene) => {
     const ones = scene.onesBeyond(MIB);
-    scene.importBytes(ones);
-    scene.run(
-      `rbd mv pool/vm0 ${OTHER_IMAGE}`,
-      `rbd snap create --no-progress ${OTHER_IMAGE}@golden`,
-      `rbd snap protect ${OTHER_IMAGE}@golden`,
-      `rbd clone ${OTHER_IMAGE}@golden pool/vm0`,
-    );
+    scene.makeClone(ones);
     scene.run(PIPEFAIL, RESTORE, COMPARE);
     const same = `cmp ${shellQuote(scene.store.file("imported"))}`;
     scene.run(`${same} <(rbd export --no-progress ${OTHER_IMAGE} -)`);
@@ -77,19 +62,14 @@ cephTest(
 );
 
 cephTest("rbd import-diff makes the image thin, also where it was full of data", (scene) => {
-  let objects = 0;
-  for (let at = 0; at < scene.last.image.length; at += CHUNK_BYTES) {
-    if (!isFilled(scene.last.image.subarray(at, at + CHUNK_BYTES), 0)) objects++;
-  }
-  const usedBytes = () =>
-    JSON.parse(scene.run("rbd du --format json pool/vm0")).images[0].used_size;
+  const most = scene.objectBytes();
   scene.run(PIPEFAIL, CREATE, RESTORE);
-  assert(usedBytes() <= objects * CHUNK_BYTES, `${usedBytes()} bytes for ${objects} objects`);
+  assert(scene.usedBytes() <= most, `${scene.usedBytes()} bytes instead of ${most}`);
   scene.remove();
   scene.importBytes(scene.onesBeyond(CHUNK_BYTES));
-  assert(usedBytes() > objects * CHUNK_BYTES);
+  assert(scene.usedBytes() > most);
   scene.run(PIPEFAIL, RESTORE);
-  assert(usedBytes() <= objects * CHUNK_BYTES, `${usedBytes()} bytes for ${objects} objects`);
+  assert(scene.usedBytes() <= most, `${scene.usedBytes()} bytes instead of ${most}`);
 });
 
 cephTest("--base brings an image from the snapshot of a backup to another revision", (scene) => {
