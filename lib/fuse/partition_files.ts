@@ -8,7 +8,12 @@
  */
 
 import { withDeferredReads } from "../image/deferred_reads.ts";
-import { lookForTable, type Partition, type PartitionTable } from "../image/partition_table.ts";
+import {
+  describeDoubt,
+  lookForTable,
+  type Partition,
+  type PartitionTable,
+} from "../image/partition_table.ts";
 import type { Image } from "../image_access/image.ts";
 import { joined } from "../image_access/read_bytes.ts";
 import { quote } from "../wording.ts";
@@ -138,9 +143,4 @@ const MAX_COMPLAINTS = 4;
 
 function nameOf({ number }: Partition): string {
   return String(number);
-}
-
-function describeDoubt({ sectorBytes, doubt }: PartitionTable): string {
-  return `whether it counts in sectors of 512 or 4096 bytes is unclear (${doubt}); ` +
-    `partitions are shown for ${sectorBytes}`;
 }

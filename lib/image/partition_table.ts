@@ -109,6 +109,12 @@ export function findPartition(table: PartitionTable, number: number): Partition 
   return partition;
 }
 
+/** Says what is unclear about a table that has a `doubt`, for a warning. */
+export function describeDoubt({ sectorBytes, doubt }: PartitionTable): string {
+  return `whether it counts in sectors of 512 or 4096 bytes is unclear (${doubt}); ` +
+    `partitions are shown for ${sectorBytes}`;
+}
+
 /** Lists the numbers of a table: "there are 1, 2 and 5 to 7". */
 function listNumbers({ partitions }: PartitionTable): string {
   const runs: { first: number; last: number }[] = [];

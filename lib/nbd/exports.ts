@@ -10,7 +10,7 @@
 
 import { UsageError } from "../errors.ts";
 import { withDeferredReads } from "../image/deferred_reads.ts";
-import { findPartition, readPartitionTable } from "../image/partition_table.ts";
+import { describeDoubt, findPartition, readPartitionTable } from "../image/partition_table.ts";
 import type { Image, OpenImage } from "../image_access/image.ts";
 import type { ImageAccess } from "../image_access/image_access.ts";
 import { joined, type ReadBytes } from "../image_access/read_bytes.ts";
@@ -114,7 +114,7 @@ export class RevisionExports implements Exports {
       throw error;
     }
     try {
-      const part = partition === null ? null : await findPart(open, partition);
+      const part = partition === null ? null : await this.#findPart(open, partition);
       const { isWritable } = this.#options;
       return new RevisionExport(open, { part, isWritable, onClose: () => this.#letGo(shared) });
     } catch (error) {
@@ -126,7 +126,7 @@ export class RevisionExports implements Exports {
 
   /** Finds a revision. With one that is exported alone, its names are the only ones. */
   async #select(spec: string): Promise<{ name: string; mapPath: string }> {
-    const { basedir, spec: only, onWarning } = this.#options;
+    const { basedir, spec: only } = this.#options;
     const { warnings, ...found } = await selectRevision(basedir, { spec: spec || only || "last" });
     if (only !== undefined && spec !== "" && spec !== only) {
       const { name } = await selectRevision(basedir, { spec: only });
@@ -134,12 +134,29 @@ export class RevisionExports implements Exports {
         throw new UsageError(`Cannot export ${quote(spec)}: only ${quote(name)} is exported`);
       }
     }
+    this.#warnOnce(warnings);
+    return found;
+  }
+
+  async #findPart(open: OpenImage, number: number): Promise<Part> {
+    const { name, size: bytes } = open.image;
+    const table = await withDeferredReads({ bytes, read: readerOf(open) }, readPartitionTable);
+    const { offset, length } = findPartition(table, number);
+    const doubts = table.doubt === null ? [] : [describeDoubt(table)];
+    this.#warnOnce(
+      [...table.warnings, ...doubts].map((text) =>
+        `partition table of revision ${quote(name)}: ${text}`
+      ),
+    );
+    return { number, offset, length };
+  }
+
+  #warnOnce(warnings: readonly string[]): void {
     for (const text of warnings) {
       if (this.#warned.has(text)) continue;
       this.#warned.add(text);
-      onWarning(text);
+      this.#options.onWarning(text);
     }
-    return found;
   }
 
   /** Returns a revision's image, and counts the caller as one of its users. */
@@ -212,13 +229,6 @@ interface Part {
   readonly number: number;
   readonly offset: number;
   readonly length: number;
-}
-
-async function findPart(open: OpenImage, number: number): Promise<Part> {
-  const source = { bytes: open.image.size, read: readerOf(open) };
-  const table = await withDeferredReads(source, readPartitionTable);
-  const { offset, length } = findPartition(table, number);
-  return { number, offset, length };
 }
 
 function readerOf(

@@ -58,6 +58,29 @@ programTest(
   },
 );
 
+programTest(
+  "nbd warns once that a partition was found by the second copy of its table",
+  ["nbdinfo", "sfdisk"],
+  async () => {
+    using store = new SampleStore();
+    const disk = store.file("disk", new Uint8Array(4_194_304));
+    await sh('printf "label: gpt\\nstart=2048,size=2048\\n" | sfdisk -q "$1"', disk);
+    const image = Deno.readFileSync(disk).fill(0, 512, 1024);
+    store.add("Disk", [image], { timestamp: "2027-01-01T00:00:00+00:00" });
+    const socket = `${store.file("work")}.sock`;
+    await using server = new RunningTool([...FUSE, "nbd", "--socket", socket, store.basedir]);
+    await server.untilSaid("Serving");
+    for (const name of ["Disk", "Disk/1", "Disk/1"]) {
+      assertMatch(await sh('nbdinfo "$1"', `nbd+unix:///${name}?socket=${socket}`), /export-size/);
+    }
+    server.signal("SIGTERM");
+    const { code, stderr } = await server.outcome();
+    const warnings = stderr.split("\n").filter((line) => line.includes("warning:"));
+    assertEquals([code, warnings.length], [0, 1], stderr);
+    assertMatch(warnings[0]!, /partition table of revision "Disk": /);
+  },
+);
+
 programTest("docs/nbd.md: what is written can be copied out", ["qemu-io"], async () => {
   using store = new SampleStore();
   const folder = store.file("work");
