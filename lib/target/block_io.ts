@@ -131,3 +131,9 @@ export function requireInside(extent: TargetExtent, offset: number, length: numb
     );
   }
 }
+
+/** Whether two views of memory have a byte in common. */
+export function overlap(one: Uint8Array, other: Uint8Array): boolean {
+  return one.buffer === other.buffer && one.byteOffset < other.byteOffset + other.byteLength &&
+    other.byteOffset < one.byteOffset + one.byteLength;
+}

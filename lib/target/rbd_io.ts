@@ -8,7 +8,13 @@
 import { OsError } from "../errors.ts";
 import { Errno } from "../linux/errno.ts";
 import { RbdAccess, type RbdOperation, waitFor } from "../linux/rbd_operations.ts";
-import { type BlockIo, type BlockIoOptions, type KnownRange, requireInside } from "./block_io.ts";
+import {
+  type BlockIo,
+  type BlockIoOptions,
+  type KnownRange,
+  overlap,
+  requireInside,
+} from "./block_io.ts";
 import type { ZeroPolicy } from "./descriptor_io.ts";
 import type { BlockHandle, TargetExtent } from "./target.ts";
 import { readFailure, writeFailure } from "./wording.ts";
@@ -170,11 +176,7 @@ export class RbdIo implements BlockIo {
 
   #isInFlight(buffer: Uint8Array<ArrayBuffer> | undefined): boolean {
     if (buffer === undefined) return this.#inFlight.length > 0;
-    const start = buffer.byteOffset, end = start + buffer.byteLength;
-    return this.#inFlight.some(({ bytes }) =>
-      bytes !== null && bytes.buffer === buffer.buffer &&
-      start < bytes.byteOffset + bytes.length && bytes.byteOffset < end
-    );
+    return this.#inFlight.some(({ bytes }) => bytes !== null && overlap(bytes, buffer));
   }
 }
 

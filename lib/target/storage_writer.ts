@@ -20,6 +20,7 @@ import { OsError } from "../errors.ts";
 import { Errno, osError } from "../linux/errno.ts";
 import type { pwriteSome } from "../linux/files.ts";
 import type { EndedWrite, WriteQueue } from "../linux/write_queue.ts";
+import { overlap } from "./block_io.ts";
 import type { DirectWrites } from "./direct_writes.ts";
 import type { BlockHandle } from "./target.ts";
 import { writeFailure } from "./wording.ts";
@@ -156,11 +157,7 @@ export class StorageWriter implements Disposable {
 
   #isInFlight(buffer: Uint8Array<ArrayBuffer> | undefined): boolean {
     if (buffer === undefined) return this.#inFlight.size > 0;
-    const start = buffer.byteOffset, end = start + buffer.byteLength;
-    return this.#inFlight.values().some(({ bytes }) =>
-      bytes.buffer === buffer.buffer && start < bytes.byteOffset + bytes.length &&
-      bytes.byteOffset < end
-    );
+    return this.#inFlight.values().some(({ bytes }) => overlap(bytes, buffer));
   }
 
   /** Begins a direct write; makes it at once if the system does not take it. */
