@@ -7,11 +7,12 @@
  *
  * In the workers, the target's {@linkcode TargetHandle} is opened: by `block_kinds.ts` where bytes
  * go to any offset (`block_io.ts` is the interface, `descriptor_io.ts` its implementation for files
- * and block devices), by `stream_writer.ts` and `stream_format.ts` where they go in order.
+ * and block devices, `rbd_io.ts` that for images in a Ceph cluster), by `stream_writer.ts` and
+ * `stream_format.ts` where they go in order.
  *
- * The checks are in `file.ts`, `device.ts` and `stream.ts`. They ask `file_users.ts` who uses the
- * output, `backup_files.ts` whether it belongs to a backup, `room.ts` whether the image fits, and
- * `device_content.ts` what is lost.
+ * The checks are in `file.ts`, `device.ts`, `stream.ts` and `rbd_image.ts`. They ask
+ * `file_users.ts` who uses the output, `backup_files.ts` whether it belongs to a backup, `room.ts`
+ * whether the image fits, and `device_content.ts` what is lost.
  *
  * @module
  */
@@ -112,7 +113,7 @@ export interface Target {
 
 /** How a checked target is opened. */
 export interface OpenOptions {
-  /** Ends the wait for a FIFO's reader, or a long allocation; its reason is thrown. */
+  /** Ends the wait for a FIFO's reader, a long allocation or a cluster; its reason is thrown. */
   readonly signal?: AbortSignal | undefined;
   /** Called once if opening has to wait for a reader of a FIFO. */
   readonly onWait?: () => void;
@@ -128,10 +129,10 @@ export interface OpenOptions {
 export interface CheckedTarget extends Disposable {
   /** For messages; "standard output" for standard output. */
   readonly path: string;
-  /** What it is, such as "file", "block" (a device) or "fifo". */
+  /** What it is, such as "file", "block" (a device), "fifo" or "rbd". */
   readonly kind: string;
   readonly access: TargetHandle["access"];
-  /** Whether {@linkcode open} will create the file. */
+  /** Whether {@linkcode open} will create it. */
   readonly isNew: boolean;
   /** What `--force` overrode, what could not be found out, and what may go wrong; a line each. */
   readonly warnings: readonly string[];
