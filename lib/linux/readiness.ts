@@ -52,7 +52,7 @@ export class RemovedError extends Error {}
 export interface WatchedFd {
   /**
    * Waits until there is something to read, or a failure or end that reading tells; one caller at a
-   * time. May wake spuriously. @throws {RemovedError}
+   * time. May wake spuriously. @throws {RemovedError} @throws {OsError} If the kernel cannot.
    */
   readable(): Promise<void>;
   /** The same for writing; may be waited for at the same time. @throws {RemovedError} */
@@ -154,7 +154,12 @@ class Watch {
     const wait = Promise.withResolvers<void>();
     this.#waits.set(what, wait);
     if (what === "readable") this.#owner.noteReaders(1);
-    this.#arm();
+    try {
+      this.#arm();
+    } catch (error) {
+      // By the promise: had this been thrown, end() would reject it later, with nobody to see that.
+      wait.reject(error);
+    }
     return wait.promise;
   }
 

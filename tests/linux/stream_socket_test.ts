@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects, assertThrows } from "../assert.ts";
 import { OsError } from "../../lib/linux/os_error.ts";
-import { releaseFd } from "../../lib/linux/files.ts";
+import { openFd, OpenFlag, releaseFd } from "../../lib/linux/files.ts";
 import { openPipe, tryWrite } from "../../lib/linux/pipes.ts";
 import { Readiness, RemovedError } from "../../lib/linux/readiness.ts";
 import { listenAtPath, listenAtPort, tryAccept } from "../../lib/linux/socket_address.ts";
@@ -157,4 +157,16 @@ Deno.test("listenAtPort() takes addresses and names, and says what is wrong with
     releaseFd(fd);
   }
   assertThrows(() => listenAtPort({ hostname: "no host", port: 0 }), Error);
+});
+
+Deno.test("Readiness: a wait that the kernel refuses fails, and leaves no rejection behind", async () => {
+  using scratch = new Scratch();
+  const readiness = new Readiness();
+  // Only what may block can be watched by epoll(7).
+  const fd = openFd(scratch.file("file", ""), OpenFlag.O_RDONLY);
+  const watch = readiness.add(fd);
+  await assertRejects(() => watch.readable(), OsError, "EPERM");
+  watch.remove();
+  releaseFd(fd);
+  await readiness.ended;
 });
