@@ -12,7 +12,7 @@ import { spareDescriptors } from "../../lib/linux/headroom.ts";
 import { type EndedWrite, WriteQueue } from "../../lib/linux/write_queue.ts";
 import { assert, assertEquals } from "../assert.ts";
 import { assertBytes } from "../support/bytes.ts";
-import { Mount, mountProblem, Scratch, testUnless } from "../support/machine.ts";
+import { makeFifo, Mount, mountProblem, Scratch, testUnless } from "../support/machine.ts";
 
 const PAGE = 4096, MIB = 1_048_576;
 
@@ -67,18 +67,16 @@ testUnless(
 );
 
 /** Runs with a pipe, which takes 64 KiB (pipe(7)); longer writes wait until it is read. */
-async function withPipe(run: (fd: number) => void): Promise<void> {
+function withPipe(run: (fd: number) => void): void {
   using scratch = new Scratch();
-  const path = scratch.file("fifo");
-  await new Deno.Command("mkfifo", { args: [path] }).output();
   // The C library falls back to `write` where a file has no offsets.
-  const fd = openFd(path, OpenFlag.O_RDWR);
+  const fd = openFd(makeFifo(scratch.file("fifo")), OpenFlag.O_RDWR);
   run(fd);
   closeFd(fd);
 }
 
-Deno.test("WriteQueue.cancel() takes back what was not begun, and nothing else", async () => {
-  await withPipe((fd) => {
+Deno.test("WriteQueue.cancel() takes back what was not begun, and nothing else", () => {
+  withPipe((fd) => {
     const bytes = directBuffer(131_072);
     using queue = WriteQueue.open(fd, 8)!;
     for (const tag of [1, 2, 3]) {
@@ -93,8 +91,8 @@ Deno.test("WriteQueue.cancel() takes back what was not begun, and nothing else",
   });
 });
 
-Deno.test("WriteQueue makes more writes at once when a wait shows that one is not enough", async () => {
-  await withPipe((fd) => {
+Deno.test("WriteQueue makes more writes at once when a wait shows that one is not enough", () => {
+  withPipe((fd) => {
     const bytes = directBuffer(131_072);
     using queue = WriteQueue.open(fd, 8)!;
     queue.submit(bytes, { offset: 0, tag: 0 });
