@@ -87,7 +87,7 @@ function contendersFor(
     ...fuse === command[0] ? [] : [[
       "mount, dd bs=4M, unmount",
       `${fuse} -t ${WORKERS} ${basedir} ${mountpoint} >/dev/null 2>&1 & ` +
-      `until mountpoint -q ${mountpoint}; do sleep 0.02; done; ` +
+      `until mountpoint -q ${mountpoint}; do kill -0 $! || exit 1; sleep 0.02; done; ` +
       `dd if=${mountpoint}/sample of=/dev/null bs=4M status=none; umount ${mountpoint}; wait`,
     ] as [string, string]],
   ];
