@@ -174,7 +174,7 @@ export class RbdAccess implements Disposable {
   /**
    * Reads bytes.
    *
-   * @param shouldStop Ends the wait for them.
+   * @param shouldStop Asked before, and during the wait for them.
    * @returns Number of bytes read; `null` if it was stopped.
    * @throws {OsError} If reading fails.
    */
@@ -183,6 +183,7 @@ export class RbdAccess implements Disposable {
     offset: number,
     shouldStop: () => boolean,
   ): number | null {
+    if (shouldStop()) return null;
     const { rbd } = openLibrbd();
     const buffer = this.#bufferOf(into.length);
     const start = BigInt(offset), length = BigInt(into.length);

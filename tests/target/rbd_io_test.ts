@@ -56,3 +56,13 @@ Deno.test("RbdIo touches nothing outside of its extent, which librbd would drop 
   assertThrows(() => io.zero(9, 1), RangeError);
   assertThrows(() => io.clear(20, 1), RangeError);
 });
+
+Deno.test("RbdIo begins nothing once it should stop: the image may be closed", () => {
+  const handle: RbdHandle = { ...handleOf(null), zeroPolicy: "deallocate" };
+  using io = new RbdIo(handle, { extent: { start: 0, end: 1000 }, shouldStop: () => true });
+  io.write(new Uint8Array(10), 0);
+  io.zero(10, 10);
+  io.clear(20, 10);
+  assertEquals(io.read(new Uint8Array(10), 0, 10), false);
+  io.drain();
+});
