@@ -122,7 +122,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
   const spillDir = options.spill ?? basedir;
   const warn = (text: string) => onEvent({ type: "warning", text });
   requireStore(basedir);
-  requireMountable(mountpoint, { basedir, spillDir });
+  await requireMountable(mountpoint, { basedir, spillDir });
   const mountOptions = {
     // The kernel checks modes: with allow_other nobody but the owner may write.
     mountOptions: [...new Set([...options.mountOptions ?? [], "default_permissions"])],
@@ -157,7 +157,7 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
       // reader need not wait.
       await images.start(signal);
       // While this one waited for the purge lock and its workers, another may have been mounted.
-      requireFree(mountpoint);
+      await requireFree(mountpoint);
     },
     onError: (error, operation) => warn(`internal error in ${operation}: ${reasonOf(error)}`),
   });

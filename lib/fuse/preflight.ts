@@ -24,13 +24,13 @@ export const SUBTYPE = "backy-fuse";
  * @throws {MountError} If the spill directory is not a directory, the mount point is inside one of
  *   the two directories or above it, or a backup is mounted there.
  */
-export function requireMountable(
+export async function requireMountable(
   mountpoint: string,
   { basedir, spillDir }: { basedir: string; spillDir: string },
-): void {
+): Promise<void> {
   requireSpillDirectory(mountpoint, spillDir);
   requireApart(mountpoint, [basedir, spillDir]);
-  requireFree(mountpoint);
+  await requireFree(mountpoint);
 }
 
 function requireSpillDirectory(mountpoint: string, spillDir: string): void {
@@ -69,24 +69,30 @@ function requireApart(mountpoint: string, dirs: readonly string[]): void {
  *
  * @throws {MountError} If a backup is mounted there.
  */
-export function requireFree(mountpoint: string): void {
+export async function requireFree(mountpoint: string): Promise<void> {
   const at = realPathOrNull(mountpoint);
   const mount = listMounts().findLast((mount) => mount.mountpoint === at);
-  if (mount?.type !== `fuse.${SUBTYPE}` || !isServed(mountpoint)) return;
+  if (mount?.type !== `fuse.${SUBTYPE}` || !await isServed(mountpoint)) return;
   throw new MountError(
     `Cannot mount at ${quote(mountpoint)}: ${quote(mount.source)} is mounted there already; ` +
       "use it, or unmount it first",
   );
 }
 
-/** Whether a mount still has a server. Of one that has none, mounting says how to clear it away. */
-function isServed(mountpoint: string): boolean {
-  try {
-    Deno.statSync(mountpoint);
-    return true;
-  } catch {
-    return false;
-  }
+/** A server that has not answered by then is there all the same: it is stopped, or hangs. */
+const ANSWER_MS = 1000;
+
+/**
+ * Whether a mount still has a server. Of one that has none, mounting says how to clear it away.
+ * This thread must not block until it is known: it could hear no signal, and may be the server.
+ */
+async function isServed(mountpoint: string): Promise<boolean> {
+  const isTimeUp = Promise.withResolvers<true>();
+  const timer = setTimeout(isTimeUp.resolve, ANSWER_MS, true);
+  const answers = Deno.stat(mountpoint).then(() => true, () => false);
+  const isServed = await Promise.race([answers, isTimeUp.promise]);
+  clearTimeout(timer);
+  return isServed;
 }
 
 function refusePlace(mountpoint: string, reason: string): never {

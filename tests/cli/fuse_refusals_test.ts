@@ -142,6 +142,20 @@ fuseTest(
   },
 );
 
+fuseTest("A second mount over one whose server is stopped is refused, too", async (site) => {
+  site.add("Sample", [sampleBytes(1)]);
+  const mount = await site.mount();
+  mount.tool.signal("SIGSTOP");
+  try {
+    const { code, stderr } = await site.start([mount.path]).outcome();
+    assertEquals(code, FAILURE);
+    assertStringIncludes(stderr, `"${site.basedir}" is mounted there already; `);
+  } finally {
+    mount.tool.signal("SIGCONT");
+  }
+  await mount.end();
+});
+
 fuseTest("A path that is not a backup directory is refused: exit 10", async (site) => {
   const at = site.folder("mnt");
   const empty = site.folder("empty");
