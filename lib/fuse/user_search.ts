@@ -24,25 +24,41 @@ export interface SearchMessage {
 const SEARCH_MS = 1000;
 
 /**
+ * How long nobody searches after a search got stuck; after the next one twice as long, and so on.
+ * Its thread stays until the process goes on: `undo()` of files, which tries again and again, would
+ * fill the machine with such threads.
+ */
+const FIRST_REST_MS = 2000;
+
+/** Where the last search got stuck, until when nobody searches, and how long after the next. */
+let stuckPid = 0, restEndMs = 0, nextRestMs = FIRST_REST_MS;
+
+/** What a search runs in. */
+type SearchWorker = WorkerPort<SearchMessage, readonly string[]>;
+
+/**
  * Finds the users of a mount.
  *
+ * @param createWorker Default: `user_search_worker.ts` in a web worker.
  * @returns As `describeMountUsers` or `describeKeepers` do; empty where there is no room for a
  *   thread. If a process cannot be looked at in time, it alone. Never rejected.
  */
 export async function findUsers(
   kind: SearchKind,
   { mountpoint, device, id }: SearchMessage["mount"],
+  createWorker: () => SearchWorker = createSearchWorker,
 ): Promise<readonly string[]> {
+  if (performance.now() < restEndMs) return describeStuck();
   const lookingAt = new Int32Array(new SharedArrayBuffer(4));
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let worker: WorkerPort<SearchMessage, readonly string[]> | undefined;
+  let worker: SearchWorker | undefined;
   try {
     roomForWorkers(1);
     const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
-    worker = new Worker(new URL("./user_search_worker.ts", import.meta.url), { type: "module" });
+    worker = createWorker();
     watchWorker(worker, { onMessage: resolve, onDeath: (reason) => reject(new Error(reason)) });
     worker.postMessage({ kind, mount: { mountpoint, device, id }, lookingAt });
-    timer = setTimeout(() => resolve(stuckAt(lookingAt[0]!)), SEARCH_MS);
+    timer = setTimeout(() => resolve(giveUp(lookingAt[0]!)), SEARCH_MS);
     return await promise;
   } catch {
     return [];
@@ -52,6 +68,19 @@ export async function findUsers(
   }
 }
 
-function stuckAt(pid: number): string[] {
-  return pid === 0 ? [] : [`perhaps pid ${pid}, which hangs`];
+/** @param pid The process that is looked at; 0 if the search has not come to any. */
+function giveUp(pid: number): string[] {
+  if (pid === 0) return [];
+  stuckPid = pid;
+  restEndMs = performance.now() + nextRestMs;
+  nextRestMs *= 2;
+  return describeStuck();
+}
+
+function describeStuck(): string[] {
+  return [`perhaps pid ${stuckPid}, which hangs`];
+}
+
+function createSearchWorker(): SearchWorker {
+  return new Worker(new URL("./user_search_worker.ts", import.meta.url), { type: "module" });
 }
