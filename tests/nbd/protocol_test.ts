@@ -439,6 +439,22 @@ Deno.test("NBD: a list of thousands of exports can be gone through", async () =>
   assertEquals(ended, null);
 });
 
+/** Serves a client that takes nothing any more once it has chosen an export. */
+async function serveStuck(exports: MemoryExports) {
+  let isStuck = false;
+  const [client, server] = channelPair();
+  const connection = new Connection({
+    read: (buffer) => server.read(buffer),
+    write: (pieces) => isStuck ? new Promise(() => {}) : server.write(pieces),
+    close: () => server.close(),
+  });
+  const serving = serveClient(connection, exports, new Budget(0));
+  const nbd = new NbdClient(client);
+  await choose(nbd);
+  isStuck = true;
+  return { connection, serving, nbd };
+}
+
 Deno.test("NBD: a client that takes nothing is given up, and its export closed", async () => {
   // Writes wait for ever, even if the channel is closed, as the runtime's do.
   const stuck = (end: ByteChannel): ByteChannel => ({
@@ -453,17 +469,7 @@ Deno.test("NBD: a client that takes nothing is given up, and its export closed",
   near.close();
 
   const exports = new MemoryExports();
-  let isStuck = false;
-  const [client, server] = channelPair();
-  const connection = new Connection({
-    read: (buffer) => server.read(buffer),
-    write: (pieces) => isStuck ? new Promise(() => {}) : server.write(pieces),
-    close: () => server.close(),
-  });
-  const serving = serveClient(connection, exports, new Budget(0));
-  const nbd = new NbdClient(client);
-  await choose(nbd);
-  isStuck = true;
+  const { connection, serving, nbd } = await serveStuck(exports);
   await nbd.request(CMD.READ, { length: 100 });
   await new Promise((resolve) => setTimeout(resolve, 20));
   connection.close();
@@ -473,17 +479,7 @@ Deno.test("NBD: a client that takes nothing is given up, and its export closed",
 
 Deno.test("NBD: what a client that is cut off had asked for is not read any more", async () => {
   const exports = new MemoryExports();
-  let isStuck = false;
-  const [client, server] = channelPair();
-  const connection = new Connection({
-    read: (buffer) => server.read(buffer),
-    write: (pieces) => isStuck ? new Promise(() => {}) : server.write(pieces),
-    close: () => server.close(),
-  });
-  const serving = serveClient(connection, exports, new Budget(0));
-  const nbd = new NbdClient(client);
-  await choose(nbd);
-  isStuck = true;
+  const { connection, serving, nbd } = await serveStuck(exports);
   for (let cookie = 0; cookie < 2000; cookie++) await nbd.request(CMD.READ, { length: 100 });
   // As many as may be under way.
   await until(() => exports.readCount === 256, "requests");
