@@ -38,6 +38,8 @@ export class MountPoint {
   /** Absolute path without symbolic links. */
   readonly path: string;
   #mount: Mount | null = null;
+  /** The last call that unmounts; the next one waits until it is done. */
+  #unmounting: Promise<unknown> = Promise.resolve();
 
   constructor(path: string) {
     this.path = path;
@@ -61,22 +63,36 @@ export class MountPoint {
   }
 
   /** Unmounts, unless somebody uses the mount. @throws {OsError | MountError} On other failures. */
-  async unmount(): Promise<UnmountOutcome> {
-    const position = this.#position();
-    if (position === "absent") return "absent";
-    // Unmounting would take away the mount that lies over this one.
-    if (position === "covered") return "busy";
-    return await unmountPath(this.path);
+  unmount(): Promise<UnmountOutcome> {
+    return this.#inTurn(async () => {
+      const position = this.#position();
+      if (position === "absent") return "absent";
+      // Unmounting would take away the mount that lies over this one.
+      if (position === "covered") return "busy";
+      return await unmountPath(this.path);
+    });
   }
 
   /** Takes the mount away even if it is busy. @throws {OsError | MountError} On any failure. */
-  async detach(): Promise<void> {
-    const position = this.#mount === null ? "absent" : this.#position();
-    if (position === "absent") return;
-    if (position === "covered") {
-      throw new MountError(`Cannot detach "${this.path}": another mount lies over it`);
-    }
-    await this.clear();
+  detach(): Promise<void> {
+    return this.#inTurn(async () => {
+      const position = this.#mount === null ? "absent" : this.#position();
+      if (position === "absent") return;
+      if (position === "covered") {
+        throw new MountError(`Cannot detach "${this.path}": another mount lies over it`);
+      }
+      await this.clear();
+    });
+  }
+
+  /**
+   * Looks at the mount table and unmounts, when nobody else is between the two: whoever saw this
+   * mount before it was gone would take away what lies below.
+   */
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const done = this.#unmounting.then(act);
+    this.#unmounting = done.catch(() => {});
+    return done;
   }
 
   /** Takes away whatever is mounted here. @throws {OsError | MountError} On any failure. */

@@ -1,5 +1,7 @@
+import { FileType, FUSE_ROOT_ID, mount } from "../../lib/deno_fuse/mod.ts";
+import { readMountTable } from "../../lib/linux/mounts.ts";
 import { assert, assertEquals, assertMatch } from "../assert.ts";
-import { tryRun, trySh } from "../support/programs.ts";
+import { sh, tryRun, trySh } from "../support/programs.ts";
 import { until } from "../support/wait.ts";
 import { directoryTest, inNamespace, mountTest } from "./harness.ts";
 
@@ -39,6 +41,33 @@ directoryTest(
     assertEquals(await driver.mounts(), []);
     await driver.ended();
   },
+);
+
+directoryTest(
+  "unmount() and detach() at the same time leave the mount below alone",
+  async ({ path }) => {
+    await sh('mount -t tmpfs below "$1"', path);
+    const sources = () =>
+      readMountTable().filter(({ mountpoint }) => mountpoint === path).map(({ source }) => source);
+    // What may go wrong depends on which call the kernel takes first.
+    const rounds = Array.from({ length: 20 }, () => ["unmount", "detach"] as const);
+    for (const calls of rounds) {
+      const session = await mount(path, {
+        lookup: () => null,
+        getattr: () => ({ attributes: { ino: FUSE_ROOT_ID, mode: FileType.S_IFDIR | 0o755 } }),
+      }, {
+        fsname: "above",
+        onError: (error) => {
+          throw error;
+        },
+      });
+      assertEquals(sources(), ["below", "above"]);
+      await Promise.all(calls.map((call) => session[call]()));
+      await session.closed;
+      assertEquals(sources(), ["below"]);
+    }
+  },
+  { problem: Deno.uid() === 0 ? null : "not root" },
 );
 
 directoryTest(
