@@ -173,10 +173,10 @@ export async function mountBackup(options: MountOptions): Promise<BackupMount> {
 const WATCH_MS = 1000;
 
 /**
- * How often, and how long after one another, a mount is tried to be unmounted whose users cannot be
- * found: most likely a program just looks through /proc or at all mounts, and is gone by then.
+ * How long, and at what intervals, a mount is tried to be unmounted whose users cannot be found:
+ * most likely a program just looks through /proc or at all mounts, and is gone by then.
  */
-const UNNAMED_TRIES = 20;
+const UNNAMED_MS = 2000;
 const UNNAMED_PAUSE_MS = 50;
 
 class Mounted implements BackupMount {
@@ -184,6 +184,7 @@ class Mounted implements BackupMount {
   readonly closed: Promise<void>;
   isLingering = false;
   readonly #session: FuseSession;
+  #isClosed = false;
 
   constructor(
     session: FuseSession,
@@ -197,6 +198,7 @@ class Mounted implements BackupMount {
     this.revisionCount = options.revisionCount;
     const watch = this.#watch(options.onEvent);
     this.closed = withOurErrors(session.closed).finally(() => {
+      this.#isClosed = true;
       clearInterval(watch);
       options.cleanup.dispose();
     });
@@ -210,8 +212,9 @@ class Mounted implements BackupMount {
       if (absences < 2) return;
       clearInterval(watch);
       this.isLingering = true;
-      void findUsers("keepers", this.#session.mount)
-        .then((keepers) => onEvent({ type: "lingering", keepers }));
+      void findUsers("keepers", this.#session.mount).then((keepers) => {
+        if (!this.#isClosed) onEvent({ type: "lingering", keepers });
+      });
     }, WATCH_MS);
     return watch;
   }
@@ -221,11 +224,12 @@ class Mounted implements BackupMount {
   }
 
   async unmount(): Promise<readonly string[] | null> {
-    for (let tries = 1;; tries++) {
+    const endMs = performance.now() + UNNAMED_MS;
+    for (;;) {
       const { busy } = await withOurErrors(this.#session.unmount());
       if (!busy) return null;
       const users = await findUsers("users", this.#session.mount);
-      if (users.length > 0 || tries === UNNAMED_TRIES) return users;
+      if (users.length > 0 || performance.now() > endMs) return users;
       await new Promise((resolve) => setTimeout(resolve, UNNAMED_PAUSE_MS));
       // A second signal may have taken it away meanwhile.
       if (!isAttached(this.#session)) return null;
