@@ -145,7 +145,10 @@ export class StreamSocket {
     }
   }
 
-  /** Ends the connection; whoever reads or writes fails. */
+  /**
+   * Ends the connection; whoever reads or writes fails. What {@linkcode write} was given may change
+   * from now on: after shutdown(2) the kernel sends nothing that a thread is still copying.
+   */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
