@@ -79,7 +79,7 @@ async function show(options: FilesOptions, steps: UndoStep[]): Promise<ShownFile
         "use sudo, or mount the images alone (backy-fuse DIR MOUNTPOINT)",
     );
   }
-  const mountpoint = requireMountpoint(options);
+  const mountpoint = await requireMountpoint(options);
   const revision = await selectRevision(basedir, { spec, signal });
   onEvent({ type: "revision", revision });
 
@@ -116,7 +116,9 @@ async function show(options: FilesOptions, steps: UndoStep[]): Promise<ShownFile
 }
 
 /** @returns Its path, absolute and without symbolic links; `null` if none was named. */
-function requireMountpoint({ mountpoint, basedir }: FilesOptions): string | null {
+async function requireMountpoint(
+  { mountpoint, basedir }: FilesOptions,
+): Promise<string | null> {
   if (mountpoint === undefined) return null;
   const refuse = (reason: string): never => {
     throw new MountError(`Cannot mount at ${quote(mountpoint)}: ${reason}`);
@@ -133,7 +135,7 @@ function requireMountpoint({ mountpoint, basedir }: FilesOptions): string | null
     refuse(`${reasonOf(error)}${remedy}`);
   }
   if (names.length > 0) refuse("it is not empty; use an empty directory");
-  requireMountable(mountpoint, { basedir, spillDir: basedir });
+  await requireMountable(mountpoint, { basedir, spillDir: basedir });
   return path;
 }
 

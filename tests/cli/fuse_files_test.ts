@@ -335,12 +335,15 @@ fuseTest("files ends if it cannot print the paths", async (site) => {
 fuseTest("files says why it cannot begin, and leaves nothing", async (site) => {
   const place = site.folder("place");
   site.addImage(uniqueName(), await makeRaw(site, "nothing.img", 8, "nothing"));
+  const inside = `${site.basedir}/inside`;
+  Deno.mkdirSync(inside);
   for (
     const [args, code, says] of [
       [[site.basedir, place, "--", "true"], 1, /^Cannot show files of ".*": nothing was mounted$/],
       [["-r", "tag:none", site.basedir, place], 10, /^Cannot open revision "tag:none"/],
       [[site.basedir, `${place}/none`], 1, /: No such file.*create it \(mkdir -p /],
       [[site.basedir, site.basedir], 1, /it is not empty; use an empty directory$/],
+      [[site.basedir, inside], 1, /it lies in ".*"; use an empty directory elsewhere$/],
       [[place], 10, /^Cannot open backup directory /],
       [["--clean", place], 1, /^Cannot clean up ".*": nothing is left there by backy-fuse files/],
       [[], 2, /^Cannot show files: the argument DIR is missing/],
